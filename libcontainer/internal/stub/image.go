@@ -1,0 +1,84 @@
+package stub
+
+import (
+	"encoding/binary"
+	"unsafe"
+)
+
+var le = binary.LittleEndian
+
+// The image is one file page at most: ELF header, three program headers, the
+// number of the control descriptor, the code.
+//
+//	  0  ELF header          64
+//	 64  PT_LOAD   r-x  the image itself, at ImageBase
+//	120  PT_LOAD   rw-  the arena: no bytes in the file, zeroes at ArenaBase
+//	176  PT_GNU_STACK rw-   no executable stack
+//	232  control descriptor  u32
+//	240  code
+const (
+	ehSize     = 64
+	phSize     = 56
+	ctlOffset  = ehSize + 3*phSize
+	codeOffset = ctlOffset + 8
+
+	ptLoad, ptGNUStack = 1, 0x6474e551
+	pfX, pfW, pfR      = 1, 2, 4
+
+	controlWord = ImageBase + ctlOffset
+)
+
+// textAddr gives the address of the first instruction of the loop in this
+// program's own text. It is assembly because a Go func value would give the
+// address of an ABI wrapper.
+func textAddr() unsafe.Pointer
+
+// endMark follows the last instruction of the loop.
+const endMark = 0x1dea11ed0ff1ce5a
+
+// code gives the machine code of the loop. The end mark stands at a multiple
+// of 4 behind it; the bound is far above what the loop needs.
+func code() []byte {
+	const bound = 2048
+	text := unsafe.Slice((*byte)(textAddr()), bound)
+	for n := 0; n+8 <= bound; n += 4 {
+		if le.Uint64(text[n:]) == endMark {
+			return text[:n:n]
+		}
+	}
+	panic("BUG: the stub's code has no end mark")
+}
+
+// Image gives the executable: an ET_EXEC file for this machine whose control
+// socket is descriptor control.
+func Image(control int) []byte {
+	text := code()
+	b := make([]byte, codeOffset+len(text))
+	copy(b[codeOffset:], text)
+	le.PutUint32(b[ctlOffset:], uint32(control))
+
+	copy(b, "\x7fELF\x02\x01\x01") // 64-bit, little endian, version 1
+	le.PutUint16(b[16:], 2)        // ET_EXEC
+	le.PutUint16(b[18:], machine)
+	le.PutUint32(b[20:], 1)
+	le.PutUint64(b[24:], ImageBase+codeOffset) // e_entry
+	le.PutUint64(b[32:], ehSize)               // e_phoff
+	le.PutUint16(b[52:], ehSize)
+	le.PutUint16(b[54:], phSize)
+	le.PutUint16(b[56:], 3)
+
+	putSegment(b[ehSize:], ptLoad, pfR|pfX, ImageBase, len(b), len(b))
+	putSegment(b[ehSize+phSize:], ptLoad, pfR|pfW, ArenaBase, 0, ArenaSize)
+	putSegment(b[ehSize+2*phSize:], ptGNUStack, pfR|pfW, 0, 0, 0)
+	return b
+}
+
+func putSegment(b []byte, typ, flags uint32, addr uint64, file, mem int) {
+	le.PutUint32(b, typ)
+	le.PutUint32(b[4:], flags)
+	le.PutUint64(b[16:], addr)
+	le.PutUint64(b[24:], addr)
+	le.PutUint64(b[32:], uint64(file))
+	le.PutUint64(b[40:], uint64(mem))
+	le.PutUint64(b[48:], 1<<16) // p_align: 64 KiB suits every page size of arm64
+}

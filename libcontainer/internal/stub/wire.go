@@ -1,0 +1,101 @@
+package stub
+
+// A batch is one message on the control socket, received to the fixed address
+// ArenaBase, so that the sender knows every address in it beforehand:
+//
+//	ArenaBase ┌──────────────────────────────────────────┐
+//	          │ calls u32 │ replyOff u32 │ replyLen u32 │ 0 u32 │
+//	          ├──────────────────────────────────────────┤ HeaderSize
+//	          │ call 0 … call n-1, CallSize bytes each    │
+//	          ├──────────────────────────────────────────┤
+//	          │ data: paths, structs, argument vectors    │
+//	          ├──────────────────────────────────────────┤ replyOff
+//	          │ results, 8 bytes each │ bytes to read back │
+//	          └──────────────────────────────────────────┘ replyOff+replyLen
+//
+// The reply is the last part, sent back as it is. All integers are little
+// endian, as both machines are.
+//
+// A call:
+//
+//	 0 nr       u32  system call number of the machine
+//	 4 loads    u8   bit i: argument i is the address of a u32 to be loaded
+//	 5 onZero   u8   how many of the next calls to skip when the result is 0
+//	 6 onPos    u8   … when the result is positive
+//	 7 onFail   u8   … when it failed with a tolerated errno
+//	 8 errno1   u16  a tolerated errno; AnyErrno tolerates all
+//	10 errno2   u16  another
+//	12 result   u32  address where the result (8 bytes) is stored
+//	16 args     6×u64
+//
+// Loading is how a call uses the result of an earlier one: results have fixed
+// addresses, and descriptors and pids fit in 32 bits.
+const (
+	// ImageBase is where the image, from its ELF header on, is mapped.
+	ImageBase = 0x10000000
+	// ArenaBase and ArenaSize are the memory that batches are received to.
+	// 128 KiB is below the default send buffer of a socket (208 KiB), so a
+	// batch is always one message; untouched pages cost nothing.
+	ArenaBase = 0x20000000
+	ArenaSize = 128 << 10
+
+	HeaderSize = 16
+	CallSize   = 64
+
+	offCalls    = 0
+	offReplyOff = 4
+	offReplyLen = 8
+
+	offNr     = 0
+	offLoads  = 4
+	offOnZero = 5
+	offOnPos  = 6
+	offOnFail = 7
+	offErrno1 = 8
+	offErrno2 = 10
+	offResult = 12
+	offArgs   = 16
+
+	// AnyErrno as a tolerated errno stands for every errno.
+	AnyErrno = 0xffff
+	// MaxSkip is the most calls that one call can skip.
+	MaxSkip = 255
+	// NotRun is what the sender puts in the place of a result, and what is
+	// still there when the call was not executed. No system call returns it.
+	NotRun = -1 << 63
+	// ExitLost is the exit status of a stub that lost its control socket.
+	ExitLost = 111
+	// maxErrno: results from -maxErrno to -1 are failures (errno(3)).
+	maxErrno = 4095
+)
+
+// Call is one system call of a batch.
+type Call struct {
+	Nr                    uint32
+	Loads                 uint8
+	OnZero, OnPos, OnFail uint8
+	Errno1, Errno2        uint16
+	Result                uint32
+	Args                  [6]uint64
+}
+
+// Put writes the call to the first CallSize bytes of b.
+func (c *Call) Put(b []byte) {
+	_ = b[CallSize-1]
+	le.PutUint32(b[offNr:], c.Nr)
+	b[offLoads], b[offOnZero], b[offOnPos], b[offOnFail] = c.Loads, c.OnZero, c.OnPos, c.OnFail
+	le.PutUint16(b[offErrno1:], c.Errno1)
+	le.PutUint16(b[offErrno2:], c.Errno2)
+	le.PutUint32(b[offResult:], c.Result)
+	for i, a := range c.Args {
+		le.PutUint64(b[offArgs+8*i:], a)
+	}
+}
+
+// PutHeader writes the header of a batch to the first HeaderSize bytes of b.
+func PutHeader(b []byte, calls, replyOff, replyLen int) {
+	le.PutUint32(b[offCalls:], uint32(calls))
+	le.PutUint32(b[offReplyOff:], uint32(replyOff))
+	le.PutUint32(b[offReplyLen:], uint32(replyLen))
+	le.PutUint32(b[12:], 0)
+}
