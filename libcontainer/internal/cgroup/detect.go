@@ -1,0 +1,239 @@
+package cgroup
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mode is the layout of the host's cgroup hierarchies.
+type Mode int
+
+const (
+	V1     Mode = iota + 1 // v1 hierarchies only
+	Hybrid                 // v1 hierarchies and a cgroup2 one
+	V2                     // cgroup2 only
+)
+
+func (m Mode) String() string {
+	switch m {
+	case V1:
+		return "v1"
+	case Hybrid:
+		return "hybrid"
+	case V2:
+		return "v2"
+	}
+	return "none"
+}
+
+// Hierarchy is one mounted cgroup hierarchy.
+type Hierarchy struct {
+	Controllers []string // in the kernel's order, "name=systemd" included; nil for cgroup2
+	Mountpoint  string
+	Own         string // the runtime's own cgroup, from Mountpoint; begins with "/"
+}
+
+// Host is what there is on this host, seen from this mount namespace.
+type Host struct {
+	Mode        Mode
+	Hierarchies []Hierarchy // v1, in the order of /proc/self/cgroup
+	Unified     *Hierarchy  // the cgroup2 one, nil where there is none
+}
+
+// unifiedMountpoint is where every distribution mounts cgroup2 in a pure v2 host.
+const unifiedMountpoint = "/sys/fs/cgroup"
+
+// Detect finds the host's hierarchies. On a v2 host that is one statfs and one
+// read of /proc/self/cgroup; otherwise /proc/self/mountinfo is read too, up to the
+// last hierarchy looked for.
+func Detect() (*Host, error) {
+	own, err := readPath("/proc/self/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(unifiedMountpoint, &fs); err == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
+		return v2Host(own), nil
+	}
+	f, err := openLines("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	h := mountedHost(own, f.next)
+	if f.err != nil {
+		return nil, f.err
+	}
+	if h.Mode == 0 {
+		return nil, fmt.Errorf("no cgroup hierarchy is mounted")
+	}
+	return h, nil
+}
+
+// v2Host is a pure v2 host, from the text of /proc/self/cgroup.
+func v2Host(own string) *Host {
+	u := &Hierarchy{Mountpoint: unifiedMountpoint, Own: "/"}
+	for _, m := range memberships(own) {
+		if m.controllers == nil {
+			u.Own = below("/", m.path)
+		}
+	}
+	return &Host{Mode: V2, Unified: u}
+}
+
+// mountedHost joins the hierarchies of /proc/self/cgroup with their mounts.
+// next yields the lines of mountinfo; it is not called again once every
+// hierarchy has been found.
+func mountedHost(own string, next func() (string, bool)) *Host {
+	ms := memberships(own)
+	mounts := make([]mount, len(ms))
+	for missing := len(ms); missing > 0; {
+		line, ok := next()
+		if !ok {
+			break
+		}
+		m, ok := parseMount(line)
+		if !ok {
+			continue
+		}
+		i := m.hierarchy(ms)
+		if i < 0 || mounts[i].standard() {
+			continue
+		}
+		if mounts[i].point == "" || m.standard() {
+			mounts[i] = m
+		}
+		if m.standard() {
+			missing--
+		}
+	}
+	return assemble(ms, mounts)
+}
+
+// assemble builds the Host of those hierarchies that are mounted.
+func assemble(ms []membership, mounts []mount) *Host {
+	h := new(Host)
+	for i, m := range mounts {
+		if m.point == "" {
+			continue
+		}
+		x := Hierarchy{Controllers: ms[i].controllers, Mountpoint: m.point, Own: below(m.root, ms[i].path)}
+		if x.Controllers == nil {
+			h.Unified = &x
+		} else {
+			h.Hierarchies = append(h.Hierarchies, x)
+		}
+	}
+	switch {
+	case h.Unified != nil && h.Hierarchies != nil:
+		h.Mode = Hybrid
+	case h.Unified != nil:
+		h.Mode = V2
+	case h.Hierarchies != nil:
+		h.Mode = V1
+	}
+	return h
+}
+
+// membership is one line of /proc/PID/cgroup: "4:cpu,cpuacct:/path".
+type membership struct {
+	controllers []string // nil for cgroup2 ("0::/path")
+	path        string
+}
+
+// memberships parses /proc/PID/cgroup. The path may contain colons.
+func memberships(text string) []membership {
+	var ms []membership
+	for line := range strings.Lines(text) {
+		_, rest, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		if !ok {
+			continue
+		}
+		names, path, ok := strings.Cut(rest, ":")
+		if !ok {
+			continue
+		}
+		m := membership{path: path}
+		if names != "" {
+			m.controllers = strings.Split(names, ",")
+		}
+		ms = append(ms, m)
+	}
+	return ms
+}
+
+// mount is a cgroup mount of mountinfo.
+type mount struct {
+	v2      bool
+	root    string // the cgroup that shows at point
+	point   string
+	options string // of the superblock: "rw,cpu,cpuacct"
+}
+
+// standard reports whether it is mounted where others look for it. The same
+// hierarchy can show in several places: containers' mounts, for one.
+func (m mount) standard() bool { return strings.HasPrefix(m.point, unifiedMountpoint+"/") }
+
+// hierarchy is the index in ms of the hierarchy that m mounts, or -1.
+func (m mount) hierarchy(ms []membership) int {
+	options := strings.Split(m.options, ",")
+	for i, x := range ms {
+		if m.v2 != (x.controllers == nil) {
+			continue
+		}
+		if m.v2 || contains(options, x.controllers[0]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// parseMount reads one line of mountinfo, false unless it is a cgroup mount:
+//
+//	36 31 0:33 /root /sys/fs/cgroup/devices rw,relatime shared:9 - cgroup cgroup rw,devices
+func parseMount(line string) (mount, bool) {
+	head, tail, ok := strings.Cut(line, " - cgroup")
+	if !ok {
+		return mount{}, false
+	}
+	fields := strings.Fields(head)
+	rest := strings.Fields(tail)
+	if len(fields) < 6 || len(rest) < 2 {
+		return mount{}, false
+	}
+	return mount{
+		v2:      strings.HasPrefix(tail, "2 "),
+		root:    unescape(fields[3]),
+		point:   unescape(fields[4]),
+		options: rest[len(rest)-1],
+	}, true
+}
+
+// unescape undoes the octal escapes of mountinfo (space, tab, newline, backslash).
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
+
+// below is the cgroup path as seen from a mount whose root is the cgroup root.
+// A path outside of it (another cgroup namespace's "/..", a bind mount of a
+// sibling) cannot be named from here: the mount's own root stands for it.
+func below(root, path string) string {
+	if hasDotDot(path) {
+		return "/"
+	}
+	if root == "/" || hasDotDot(root) {
+		return path
+	}
+	if path == root {
+		return "/"
+	}
+	if rest, ok := strings.CutPrefix(path, root+"/"); ok {
+		return "/" + rest
+	}
+	return "/"
+}

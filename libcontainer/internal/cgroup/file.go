@@ -1,0 +1,209 @@
+package cgroup
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// FileError is an operation on a file of cgroupfs that the kernel refused.
+type FileError struct {
+	Field string // JSON pointer into config.json, "" where none applies
+	Op    string // "open", "read", "write", "mkdir", "rmdir"
+	Path  string
+	Value string // what was written
+	Hint  string // what that errno means here, "" where nothing is known
+	Err   error
+}
+
+func (e *FileError) Error() string {
+	var b strings.Builder
+	if e.Field != "" {
+		b.WriteString(e.Field + ": ")
+	}
+	if e.Hint != "" {
+		b.WriteString(e.Hint + ": ")
+	}
+	b.WriteString(e.Op + " ")
+	if e.Op == "write" {
+		b.WriteString(strconv.Quote(e.Value) + " to ")
+	}
+	fmt.Fprintf(&b, "%s: %v", e.Path, e.Err)
+	return b.String()
+}
+
+func (e *FileError) Unwrap() error { return e.Err }
+
+// group is an open cgroup directory. Its owner closes it.
+type group struct {
+	fd   int
+	path string // for errors
+}
+
+// openGroup opens a cgroup directory by its absolute path.
+func openGroup(path string) (group, error) {
+	return group{fd: unix.AT_FDCWD, path: ""}.open(path)
+}
+
+// open opens the directory name, which may have several components, below g.
+func (g group) open(name string) (group, error) {
+	fd, err := openat(g.fd, name, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return group{}, &FileError{Op: "open", Path: g.join(name), Err: err}
+	}
+	return group{fd, g.join(name)}, nil
+}
+
+func (g group) close() { unix.Close(g.fd) }
+
+func (g group) join(name string) string {
+	if g.path == "" {
+		return name
+	}
+	return g.path + "/" + name
+}
+
+// write writes value to file in one write(2), as cgroupfs wants it.
+func (g group) write(file, value string) error {
+	fd, err := openat(g.fd, file, unix.O_WRONLY)
+	if err == nil {
+		err = writeAll(fd, value)
+		unix.Close(fd)
+	}
+	if err != nil {
+		return &FileError{Op: "write", Path: g.join(file), Value: value, Err: err}
+	}
+	return nil
+}
+
+// read is the text of file without its last newline.
+func (g group) read(file string) (string, error) {
+	fd, err := openat(g.fd, file, unix.O_RDONLY)
+	if err != nil {
+		return "", &FileError{Op: "open", Path: g.join(file), Err: err}
+	}
+	defer unix.Close(fd)
+	s, err := readAll(fd)
+	if err != nil {
+		return "", &FileError{Op: "read", Path: g.join(file), Err: err}
+	}
+	return strings.TrimSuffix(s, "\n"), nil
+}
+
+// has reports whether the group has such a file.
+func (g group) has(file string) bool {
+	return unix.Faccessat(g.fd, file, unix.F_OK, 0) == nil
+}
+
+// readPath is the text of a file outside of any group.
+func readPath(path string) (string, error) {
+	fd, err := openat(unix.AT_FDCWD, path, unix.O_RDONLY)
+	if err != nil {
+		return "", &FileError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	s, err := readAll(fd)
+	if err != nil {
+		return "", &FileError{Op: "read", Path: path, Err: err}
+	}
+	return s, nil
+}
+
+// openat, close-on-exec, again after EINTR: opening may wait for a lock.
+func openat(dir int, name string, flags int) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// writeAll writes s once. EINTR is tried again: a signal to the runtime ends
+// the reclaim that a lowered memory limit starts.
+func writeAll(fd int, s string) error {
+	for {
+		n, err := unix.Write(fd, []byte(s))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return err
+		case n < len(s):
+			return io.ErrShortWrite
+		default:
+			return nil
+		}
+	}
+}
+
+func readAll(fd int) (string, error) {
+	var (
+		buf  [4096]byte
+		text []byte
+	)
+	for {
+		n, err := unix.Read(fd, buf[:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return "", err
+		case n == 0:
+			return string(text), nil
+		default:
+			text = append(text, buf[:n]...)
+		}
+	}
+}
+
+// lines reads a file line by line without reading it whole.
+type lines struct {
+	fd   int
+	path string
+	buf  []byte
+	err  error
+}
+
+func openLines(path string) (*lines, error) {
+	fd, err := openat(unix.AT_FDCWD, path, unix.O_RDONLY)
+	if err != nil {
+		return nil, &FileError{Op: "open", Path: path, Err: err}
+	}
+	return &lines{fd: fd, path: path}, nil
+}
+
+func (l *lines) close() { unix.Close(l.fd) }
+
+// next is the next line, without its newline; false at the end or at an error.
+func (l *lines) next() (string, bool) {
+	for {
+		if line, rest, ok := bytes.Cut(l.buf, []byte("\n")); ok {
+			l.buf = rest
+			return string(line), true
+		}
+		var page [8192]byte
+		n, err := unix.Read(l.fd, page[:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			l.err = &FileError{Op: "read", Path: l.path, Err: err}
+			return "", false
+		case n == 0:
+			return "", false
+		default:
+			l.buf = append(l.buf, page[:n]...)
+		}
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
