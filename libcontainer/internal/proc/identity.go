@@ -1,0 +1,133 @@
+package proc
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// pidfsMagic is PIDFS_MAGIC of <linux/magic.h>. On pidfs (6.9, "pidfs: add
+// pidfs") a pidfd has an inode number that no other process of the boot gets.
+// Before, all pidfds shared the one inode of anon_inodefs.
+const pidfsMagic = 0x50494446
+
+// Identity names one process of one boot. The zero value names none.
+type Identity struct {
+	Pid        int    `json:"pid"`                  // in the pid namespace of who wrote it
+	PidfdInode uint64 `json:"pidfdInode,omitempty"` // 0 where pidfds have no inode of their own
+	StartTime  uint64 `json:"startTime,omitempty"`  // clock ticks since boot; 0 where PidfdInode tells
+	BootID     string `json:"bootId"`
+}
+
+// Identify names the process that has this pid now.
+func Identify(pid int) (Identity, error) {
+	pidfd, err := OpenPid(pid)
+	if err != nil {
+		return Identity{}, err
+	}
+	defer pidfd.Close()
+	return IdentifyFd(pid, pidfd)
+}
+
+// IdentifyFd is Identify for who holds a pidfd of the process, as whoever
+// created it does.
+func IdentifyFd(pid int, pidfd *os.File) (Identity, error) {
+	boot, err := BootID()
+	if err != nil {
+		return Identity{}, err
+	}
+	id := Identity{Pid: pid, BootID: boot}
+	if id.PidfdInode, err = pidfdInode(pidfd); err != nil {
+		return Identity{}, err
+	}
+	if id.PidfdInode == 0 {
+		id.StartTime, err = startTime(pid, pidfd)
+	}
+	return id, err
+}
+
+// IsZero: no process was named.
+func (id Identity) IsZero() bool { return id == Identity{} }
+
+// Open gives a pidfd of the very process that was named. The error is ErrGone
+// when it was reaped, when its pid went to another or the machine was rebooted.
+func (id Identity) Open() (*os.File, error) {
+	boot, err := BootID()
+	if err != nil {
+		return nil, err
+	}
+	if id.Pid <= 0 || boot != id.BootID {
+		return nil, fmt.Errorf("process %d of boot %q: %w", id.Pid, id.BootID, ErrGone)
+	}
+	pidfd, err := OpenPid(id.Pid)
+	if err != nil {
+		return nil, err
+	}
+	if err := id.match(pidfd); err != nil {
+		pidfd.Close()
+		return nil, err
+	}
+	return pidfd, nil
+}
+
+func (id Identity) match(pidfd *os.File) error {
+	inode, err := pidfdInode(pidfd)
+	if err != nil {
+		return err
+	}
+	var start uint64
+	if inode == 0 {
+		if start, err = startTime(id.Pid, pidfd); err != nil {
+			return err
+		}
+	}
+	if inode != id.PidfdInode || start != id.StartTime {
+		return fmt.Errorf("process %d is another one now: %w", id.Pid, ErrGone)
+	}
+	return nil
+}
+
+// Alive tells whether the named process has not ended; a zombie has.
+func (id Identity) Alive() (bool, error) {
+	pidfd, err := id.Open()
+	if isGone(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer pidfd.Close()
+	ended, err := Ended(pidfd)
+	return !ended, err
+}
+
+// pidfdInode is 0 where pidfds do not have inodes of their own.
+func pidfdInode(pidfd *os.File) (uint64, error) {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(pidfd.Fd()), &fs); err != nil {
+		return 0, fmt.Errorf("fstatfs(pidfd): %w", err)
+	}
+	if fs.Type != pidfsMagic {
+		return 0, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(pidfd.Fd()), &st); err != nil {
+		return 0, fmt.Errorf("fstat(pidfd): %w", err)
+	}
+	return st.Ino, nil
+}
+
+// startTime is that of the process of pidfd: the pid cannot have gone to
+// another one before the file was read if it is still not reaped after.
+func startTime(pid int, pidfd *os.File) (uint64, error) {
+	st, err := ReadStat(pid)
+	if err != nil {
+		return 0, err
+	}
+	// EPERM says "there, but not yours", which is all that is asked.
+	if err := unix.PidfdSendSignal(int(pidfd.Fd()), 0, nil, 0); err == unix.ESRCH {
+		return 0, fmt.Errorf("process %d: %w", pid, ErrGone)
+	}
+	return st.StartTime, nil
+}

@@ -1,0 +1,104 @@
+package proc
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrGone is what looking for a process that has ended gives. It is the errno
+// itself, so that the text "no such process", which engines search for, and
+// errors.Is(err, unix.ESRCH) both hold.
+const ErrGone = unix.ESRCH
+
+// OpenPid gives a pidfd of the process that has this pid now. Who got the pid
+// from a file or a user wants Identity.Open instead.
+func OpenPid(pid int) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, fmt.Errorf("pidfd_open(%d): %w", pid, err)
+	}
+	return os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid)), nil
+}
+
+// Signal sends sig to the process of pidfd: ErrGone when it has been reaped.
+func Signal(pidfd *os.File, sig unix.Signal) error {
+	if err := unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0); err != nil {
+		return fmt.Errorf("pidfd_send_signal(%s): %w", signalName(sig), err)
+	}
+	return nil
+}
+
+func signalName(sig unix.Signal) string {
+	if name := unix.SignalName(sig); name != "" {
+		return name
+	}
+	return fmt.Sprint(int(sig))
+}
+
+// Wait returns when the process of pidfd has ended, reaped or not, or with
+// the error of ctx. The process need not be a child.
+func Wait(ctx context.Context, pidfd *os.File) error {
+	return Poll(ctx, []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}})
+}
+
+// Ended tells without waiting whether the process of pidfd has ended. A zombie
+// has; a process whose main thread alone is gone has not.
+func Ended(pidfd *os.File) (bool, error) {
+	fds := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	for err == unix.EINTR {
+		n, err = unix.Poll(fds, 0)
+	}
+	if err != nil {
+		return false, fmt.Errorf("poll(pidfd): %w", err)
+	}
+	return n > 0, nil
+}
+
+// Reap waits for a child and takes its exit status: the number it gave to
+// exit, or 128+n when signal n ended it.
+func Reap(ctx context.Context, pidfd *os.File) (int, error) {
+	if err := Wait(ctx, pidfd); err != nil {
+		return 0, err
+	}
+	var info unix.Siginfo
+	err := waitid(pidfd, &info)
+	for err == unix.EINTR {
+		err = waitid(pidfd, &info)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("waitid(P_PIDFD): %w", err)
+	}
+	return exitStatus(&info), nil
+}
+
+func waitid(pidfd *os.File, info *unix.Siginfo) error {
+	return unix.Waitid(unix.P_PIDFD, int(pidfd.Fd()), info, unix.WEXITED, nil)
+}
+
+// exitStatus reads si_code and si_status of a SIGCHLD siginfo. The union
+// behind the four leading words (signo, errno, code, padding on 64-bit) is
+// pid, uid, status.
+func exitStatus(info *unix.Siginfo) int {
+	const (
+		cldExited = 1 // CLD_EXITED of <asm-generic/siginfo.h>: status is a number, else a signal
+		siStatus  = 6
+	)
+	status := (*[unsafe.Sizeof(*info) / 4]int32)(unsafe.Pointer(info))[siStatus]
+	if info.Code == cldExited {
+		return int(status)
+	}
+	return 128 + int(status)
+}
+
+// SetSubreaper makes this process the one to which orphaned descendants fall.
+func SetSubreaper() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl(PR_SET_CHILD_SUBREAPER): %w", err)
+	}
+	return nil
+}

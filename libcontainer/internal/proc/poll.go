@@ -1,0 +1,75 @@
+package proc
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Poll is poll(2) without a timeout: it returns when one of fds is ready, its
+// Revents filled in, or with the error of ctx. A context that is over already
+// does not hide a descriptor that is ready.
+func Poll(ctx context.Context, fds []unix.PollFd) error {
+	if ctx.Done() == nil {
+		_, err := poll(fds, -1)
+		return err
+	}
+	if n, err := poll(fds, 0); n > 0 || err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return pollOrDone(ctx, fds)
+}
+
+// pollOrDone polls an eventfd along with fds, which the end of ctx makes
+// readable: a thread in poll can be told in no other way.
+func pollOrDone(ctx context.Context, fds []unix.PollFd) error {
+	efd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("eventfd: %w", err)
+	}
+	defer unix.Close(efd)
+	told := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(told)
+		unix.Write(efd, binary.NativeEndian.AppendUint64(nil, 1))
+	})
+	defer func() {
+		if !stop() {
+			<-told // the descriptor must outlive the write to it
+		}
+	}()
+	all := append(append(make([]unix.PollFd, 0, len(fds)+1), fds...), unix.PollFd{Fd: int32(efd), Events: unix.POLLIN})
+	if _, err := poll(all, -1); err != nil {
+		return err
+	}
+	if ready := copyRevents(fds, all); !ready {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+func copyRevents(fds, from []unix.PollFd) (ready bool) {
+	for i := range fds {
+		fds[i].Revents = from[i].Revents
+		ready = ready || from[i].Revents != 0
+	}
+	return ready
+}
+
+func poll(fds []unix.PollFd, timeout int) (int, error) {
+	for {
+		n, err := unix.Poll(fds, timeout)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("poll: %w", err)
+		}
+		return n, nil
+	}
+}

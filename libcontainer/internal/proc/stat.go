@@ -1,0 +1,102 @@
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stat is what proc_pid_stat(5) says of a process, as far as it is used.
+type Stat struct {
+	Pid       int
+	Comm      string // as the process set it: any bytes, at most 15 (64 for a kernel thread)
+	State     byte   // R S D Z T t X I ...
+	PPid      int
+	StartTime uint64 // clock ticks since boot
+}
+
+// ReadStat reads /proc/<pid>/stat. The error is ErrGone when there is no such
+// process.
+func ReadStat(pid int) (Stat, error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+	data, err := readSmall(path)
+	if err == unix.ENOENT {
+		err = ErrGone
+	}
+	if err != nil {
+		return Stat{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	st, err := ParseStat(data)
+	if err != nil {
+		return Stat{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return st, nil
+}
+
+// ParseStat parses one line of /proc/<pid>/stat. The name stands between the
+// first "(" and the last ")": it may itself contain both, blanks and newlines.
+func ParseStat(line []byte) (Stat, error) {
+	left, right := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
+	if left < 0 || right < left {
+		return Stat{}, fmt.Errorf("no name in parentheses")
+	}
+	// From the state, field 3, to the start time, field 22.
+	const state, ppid, start = 0, 1, 22 - 3
+	fields := bytes.Fields(line[right+1:])
+	if len(fields) <= start || len(fields[state]) != 1 {
+		return Stat{}, fmt.Errorf("%d fields after the name; want at least %d", len(fields), start+1)
+	}
+	st := Stat{Comm: string(line[left+1 : right]), State: fields[state][0]}
+	var errs [3]error
+	st.Pid, errs[0] = strconv.Atoi(strings.TrimSpace(string(line[:left])))
+	st.PPid, errs[1] = strconv.Atoi(string(fields[ppid]))
+	st.StartTime, errs[2] = strconv.ParseUint(string(fields[start]), 10, 64)
+	if err := errors.Join(errs[:]...); err != nil {
+		return Stat{}, fmt.Errorf("not a number among its fields")
+	}
+	return st, nil
+}
+
+// BootID names this boot of the machine.
+func BootID() (string, error) {
+	const path = "/proc/sys/kernel/random/boot_id"
+	data, err := readSmall(path)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return string(bytes.TrimSpace(data)), nil
+}
+
+// readSmall reads a procfs file of less than a page, which comes in one piece.
+// The error is the bare errno.
+func readSmall(path string) ([]byte, error) {
+	fd, err := openRetry(path)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 4096)
+	n, err := unix.Read(fd, buf)
+	for err == unix.EINTR {
+		n, err = unix.Read(fd, buf)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return buf[:n], nil
+}
+
+func openRetry(path string) (int, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+func isGone(err error) bool { return errors.Is(err, ErrGone) }

@@ -1,0 +1,96 @@
+package state
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Lock makes the caller the only one to change the container's directory,
+// until Unlock. It waits for whoever is, until ctx is over. ErrNotExist: the
+// container was removed meanwhile.
+//
+// It is an flock on the directory itself: nothing is left behind by a kill.
+func (d *Dir) Lock(ctx context.Context) error {
+	if d.lock != 0 {
+		panic("BUG: " + d.path + " is locked already")
+	}
+	// A second open file description, so that giving up leaves it to the
+	// waiting goroutine and the directory to us.
+	fd, err := openRetry(d.fd, ".", unix.O_DIRECTORY, 0)
+	if err != nil {
+		return d.fail("open", ".", err)
+	}
+	if err := flock(ctx, fd); err != nil {
+		return fmt.Errorf("lock %s: %w", d.path, err)
+	}
+	d.lock = fd
+	return d.stillThere()
+}
+
+// Unlock lets the next one have it. Without the lock it does nothing.
+func (d *Dir) Unlock() {
+	if d.lock != 0 {
+		unix.Close(d.lock)
+		d.lock = 0
+	}
+}
+
+// stillThere: who waited for a delete gets the lock of a directory without a
+// name.
+func (d *Dir) stillThere() error {
+	st, err := d.stat()
+	if err == nil && st.Nlink == 0 {
+		err = fmt.Errorf("%w: %s has been removed", ErrNotExist, d.path)
+	}
+	if err != nil {
+		d.Unlock()
+	}
+	return err
+}
+
+// locked runs f with the lock, taking it if it is not held.
+func (d *Dir) locked(ctx context.Context, f func() error) error {
+	if d.lock == 0 {
+		if err := d.Lock(ctx); err != nil {
+			return err
+		}
+		defer d.Unlock()
+	}
+	return f()
+}
+
+// flock owns fd: it is locked or closed afterwards.
+func flock(ctx context.Context, fd int) error {
+	err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+	if err != unix.EWOULDBLOCK {
+		return closeUnlessNil(fd, err)
+	}
+	// flock(2) knows no deadline. The goroutine that waits in it ends when the
+	// other one lets go, which is soon by the rule that nobody waits with it.
+	got := make(chan error, 1)
+	go func() { got <- waitFlock(fd) }()
+	select {
+	case err := <-got:
+		return closeUnlessNil(fd, err)
+	case <-ctx.Done():
+		go func() { <-got; unix.Close(fd) }()
+		return context.Cause(ctx)
+	}
+}
+
+func waitFlock(fd int) error {
+	for {
+		if err := unix.Flock(fd, unix.LOCK_EX); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func closeUnlessNil(fd int, err error) error {
+	if err != nil {
+		unix.Close(fd)
+	}
+	return err
+}
