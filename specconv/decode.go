@@ -1,0 +1,510 @@
+package specconv
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// maxDepth bounds the nesting of a document, as encoding/json does: the
+// decoder recurses, and its stack is not the caller's to exhaust.
+const maxDepth = 10000
+
+// decoder decodes JSON into runtime-spec types.
+//
+// encoding/json would do, but it prepares an encoder and a decoder for every
+// type reachable from specs.Spec, the Windows and Solaris ones included,
+// before it reads the first byte: 1 ms in a process that lives for 8. This
+// decoder looks at a type when the document first mentions it. It also knows
+// where it is, so an error carries the JSON pointer with its indices.
+//
+// It handles the kinds those types are made of: bool, integers, strings,
+// structs (embedded ones too), pointers, slices, and maps keyed by strings.
+type decoder struct {
+	text    string
+	pos     int
+	depth   int
+	path    []step
+	types   map[reflect.Type][]field
+	seccomp span // where the value of type *specs.LinuxSeccomp is
+}
+
+// step is one token of a JSON pointer: a name, or an index where that is not
+// negative.
+type step struct {
+	name  string
+	index int
+}
+
+type span struct{ start, end int }
+
+// field is one property of a struct type.
+type field struct {
+	name  string
+	index []int // for reflect.Value.FieldByIndex
+}
+
+func newDecoder(text string) *decoder {
+	return &decoder{text: text, types: map[reflect.Type][]field{}}
+}
+
+// document decodes the whole text into v, a pointer to a struct.
+func (d *decoder) document(v any) error {
+	d.space()
+	if err := d.value(reflect.ValueOf(v).Elem()); err != nil {
+		return err
+	}
+	d.space()
+	if d.pos < len(d.text) {
+		return d.syntax("%s after the end of the document", d.found())
+	}
+	return nil
+}
+
+// value decodes the value at pos. As in encoding/json, null leaves v alone.
+func (d *decoder) value(v reflect.Value) error {
+	c := d.peek()
+	if c == 'n' {
+		return d.literal("null")
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		return d.pointer(v)
+	case reflect.Struct:
+		if c != '{' {
+			return d.mismatch(v)
+		}
+		return d.structure(v)
+	case reflect.Map:
+		if c != '{' {
+			return d.mismatch(v)
+		}
+		return d.mapping(v)
+	case reflect.Slice:
+		if c != '[' {
+			return d.mismatch(v)
+		}
+		return d.slice(v)
+	case reflect.String:
+		if c != '"' {
+			return d.mismatch(v)
+		}
+		s, err := d.str()
+		v.SetString(s)
+		return err
+	case reflect.Bool:
+		return d.boolean(v)
+	}
+	return d.integer(v)
+}
+
+func (d *decoder) pointer(v reflect.Value) error {
+	if v.IsNil() {
+		v.Set(reflect.New(v.Type().Elem()))
+	}
+	start := d.pos
+	err := d.value(v.Elem())
+	if v.Type() == reflect.TypeFor[*specs.LinuxSeccomp]() {
+		d.seccomp = span{start, d.pos}
+	}
+	return err
+}
+
+func (d *decoder) structure(v reflect.Value) error {
+	fields := d.fields(v.Type())
+	var seen uint64 // no runtime-spec type has more than 64 properties
+	return d.object(func(name string, at int) error {
+		i := lookup(fields, name)
+		if i < 0 {
+			return d.skip()
+		}
+		if seen&(1<<i) != 0 {
+			return d.duplicate(at)
+		}
+		seen |= 1 << i
+		return d.value(v.FieldByIndex(fields[i].index))
+	})
+}
+
+func (d *decoder) mapping(v reflect.Value) error {
+	if v.IsNil() {
+		v.Set(reflect.MakeMap(v.Type()))
+	}
+	return d.object(func(name string, at int) error {
+		key := reflect.ValueOf(name).Convert(v.Type().Key())
+		if v.MapIndex(key).IsValid() {
+			return d.duplicate(at)
+		}
+		elem := reflect.New(v.Type().Elem()).Elem()
+		if err := d.value(elem); err != nil {
+			return err
+		}
+		v.SetMapIndex(key, elem)
+		return nil
+	})
+}
+
+func (d *decoder) slice(v reflect.Value) error {
+	v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+	return d.array(func(i int) error {
+		v.Grow(1)
+		v.SetLen(i + 1)
+		return d.value(v.Index(i))
+	})
+}
+
+// object walks the members of the object at pos and calls member with each
+// name, where the name starts, and pos at the value.
+func (d *decoder) object(member func(name string, at int) error) error {
+	return d.members('}', func(int) error {
+		at := d.pos
+		if d.peek() != '"' {
+			return d.syntax("%s where a property name in quotes is expected", d.found())
+		}
+		name, err := d.str()
+		if err != nil {
+			return err
+		}
+		d.space()
+		if d.peek() != ':' {
+			return d.syntax("%s where \":\" is expected", d.found())
+		}
+		d.pos++
+		d.space()
+		d.path = append(d.path, step{name, -1})
+		err = member(name, at)
+		d.path = d.path[:len(d.path)-1]
+		return err
+	})
+}
+
+// array walks the elements of the array at pos.
+func (d *decoder) array(element func(i int) error) error {
+	return d.members(']', func(i int) error {
+		d.path = append(d.path, step{"", i})
+		err := element(i)
+		d.path = d.path[:len(d.path)-1]
+		return err
+	})
+}
+
+// members walks the comma-separated list between the bracket at pos and end.
+func (d *decoder) members(end byte, each func(i int) error) error {
+	if d.depth++; d.depth > maxDepth {
+		return d.syntax("nested more than %d deep", maxDepth)
+	}
+	defer func() { d.depth-- }()
+	d.pos++
+	d.space()
+	if d.peek() == end {
+		d.pos++
+		return nil
+	}
+	for i := 0; ; i++ {
+		if err := each(i); err != nil {
+			return err
+		}
+		d.space()
+		switch d.peek() {
+		case ',':
+			d.pos++
+			d.space()
+		case end:
+			d.pos++
+			return nil
+		default:
+			return d.syntax("%s where \",\" or %q is expected", d.found(), string(end))
+		}
+	}
+}
+
+// str decodes the string at pos. Nearly all are plain and become a part of the
+// text without a copy; the others go to encoding/json.
+func (d *decoder) str() (string, error) {
+	start, plain := d.pos, true
+	for i := start + 1; i < len(d.text); i++ {
+		switch c := d.text[i]; {
+		case c == '"':
+			d.pos = i + 1
+			s := d.text[start+1 : i]
+			if plain || utf8.ValidString(s) && strings.IndexByte(s, '\\') < 0 {
+				return s, nil
+			}
+			return d.unquote(start)
+		case c == '\\':
+			plain = false
+			i++
+		case c < ' ':
+			d.pos = i
+			return "", d.syntax("control character %q in a string", rune(c))
+		case c >= utf8.RuneSelf:
+			plain = false
+		}
+	}
+	d.pos = len(d.text)
+	return "", d.syntax("unexpected end of file in a string")
+}
+
+// unquote resolves the escapes of the string from start to pos.
+func (d *decoder) unquote(start int) (string, error) {
+	var s string
+	err := json.Unmarshal([]byte(d.text[start:d.pos]), &s)
+	if e, ok := err.(*json.SyntaxError); ok {
+		d.pos = start + int(e.Offset) - 1
+		return "", d.syntax("invalid escape in a string")
+	}
+	return s, err
+}
+
+func (d *decoder) boolean(v reflect.Value) error {
+	switch d.peek() {
+	case 't':
+		v.SetBool(true)
+		return d.literal("true")
+	case 'f':
+		v.SetBool(false)
+		return d.literal("false")
+	}
+	return d.mismatch(v)
+}
+
+// integer decodes a number without fraction or exponent that fits v.
+func (d *decoder) integer(v reflect.Value) error {
+	start := d.pos
+	if c := d.peek(); c != '-' && !digit(c) {
+		return d.mismatch(v)
+	}
+	if err := d.number(); err != nil {
+		return err
+	}
+	lit := d.text[start:d.pos]
+	bits := v.Type().Bits()
+	if v.CanUint() {
+		if n, err := strconv.ParseUint(lit, 10, bits); err == nil {
+			v.SetUint(n)
+			return nil
+		}
+	} else if n, err := strconv.ParseInt(lit, 10, bits); err == nil {
+		v.SetInt(n)
+		return nil
+	}
+	d.pos = start
+	return d.typed("%s where %s is expected", lit, describe(v.Type()))
+}
+
+// skip passes over a value that nobody wants, checking only its syntax.
+func (d *decoder) skip() error {
+	switch c := d.peek(); {
+	case c == '{':
+		return d.object(func(string, int) error { return d.skip() })
+	case c == '[':
+		return d.array(func(int) error { return d.skip() })
+	case c == '"':
+		_, err := d.str()
+		return err
+	case c == 't':
+		return d.literal("true")
+	case c == 'f':
+		return d.literal("false")
+	case c == 'n':
+		return d.literal("null")
+	}
+	return d.number()
+}
+
+func (d *decoder) literal(s string) error {
+	if !strings.HasPrefix(d.text[d.pos:], s) {
+		return d.syntax("%s where %s is expected", d.found(), s)
+	}
+	d.pos += len(s)
+	return nil
+}
+
+// number passes over a number: -? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?
+func (d *decoder) number() error {
+	start := d.pos
+	if d.peek() == '-' {
+		d.pos++
+	}
+	zero := d.peek() == '0'
+	if n := d.digits(); n == 0 || zero && n > 1 {
+		d.pos = start
+		return d.syntax("%s where a value is expected", d.found())
+	}
+	if d.peek() == '.' {
+		d.pos++
+		if d.digits() == 0 {
+			return d.syntax("%s where a digit is expected", d.found())
+		}
+	}
+	if c := d.peek(); c == 'e' || c == 'E' {
+		d.pos++
+		if c := d.peek(); c == '+' || c == '-' {
+			d.pos++
+		}
+		if d.digits() == 0 {
+			return d.syntax("%s where a digit is expected", d.found())
+		}
+	}
+	return nil
+}
+
+func (d *decoder) digits() (n int) {
+	for ; digit(d.peek()); n++ {
+		d.pos++
+	}
+	return n
+}
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
+
+func (d *decoder) space() {
+	for d.pos < len(d.text) {
+		switch d.text[d.pos] {
+		case ' ', '\t', '\r', '\n':
+			d.pos++
+		default:
+			return
+		}
+	}
+}
+
+// peek is the byte at pos, 0 at the end. (A 0 in the text fits nowhere either.)
+func (d *decoder) peek() byte {
+	if d.pos < len(d.text) {
+		return d.text[d.pos]
+	}
+	return 0
+}
+
+// fields lists the properties of a struct type, those of other platforms left
+// out.
+func (d *decoder) fields(t reflect.Type) []field {
+	if fields, ok := d.types[t]; ok {
+		return fields
+	}
+	var fields []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		platform, limited := f.Tag.Lookup("platform")
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case limited && !strings.Contains(platform, "linux"):
+		case f.Anonymous && name == "":
+			for _, sub := range d.fields(f.Type) {
+				fields = append(fields, field{sub.name, append([]int{i}, sub.index...)})
+			}
+		case f.IsExported() && name != "" && name != "-":
+			fields = append(fields, field{name, f.Index})
+		}
+	}
+	d.types[t] = fields
+	return fields
+}
+
+func lookup(fields []field, name string) int {
+	for i := range fields {
+		if fields[i].name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// found names what is at pos, for an error.
+func (d *decoder) found() string {
+	if d.pos >= len(d.text) {
+		return "unexpected end of file"
+	}
+	r, _ := utf8.DecodeRuneInString(d.text[d.pos:])
+	return "unexpected " + strconv.Quote(string(r))
+}
+
+// mismatch is the error for a value of the wrong type. A value that is not
+// even JSON is a syntax error instead.
+func (d *decoder) mismatch(v reflect.Value) error {
+	start := d.pos
+	if err := d.skip(); err != nil {
+		return err
+	}
+	d.pos = start
+	return d.typed("%s where %s is expected", kind(d.peek()), describe(v.Type()))
+}
+
+func (d *decoder) duplicate(at int) error {
+	d.pos = at
+	return d.typed("given twice")
+}
+
+func (d *decoder) syntax(format string, args ...any) error {
+	line, column := position(d.text, d.pos)
+	return &decodeError{line, column, "", fmt.Sprintf(format, args...)}
+}
+
+// typed is an error about the value the path leads to.
+func (d *decoder) typed(format string, args ...any) error {
+	line, column := position(d.text, d.pos)
+	tokens := make([]any, len(d.path))
+	for i, s := range d.path {
+		tokens[i] = s.name
+		if s.index >= 0 {
+			tokens[i] = s.index
+		}
+	}
+	return &decodeError{line, column, at(tokens...), fmt.Sprintf(format, args...)}
+}
+
+// kind names a JSON value by its first byte.
+func kind(c byte) string {
+	switch c {
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "a boolean"
+	}
+	return "a number"
+}
+
+// describe says what JSON a type is decoded from.
+func describe(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		return "an array"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	}
+	bits := uint(t.Bits())
+	if strings.HasPrefix(t.Kind().String(), "uint") {
+		return fmt.Sprintf("an integer from 0 to %d", uint64(math.MaxUint64)>>(64-bits))
+	}
+	return fmt.Sprintf("an integer from %d to %d", math.MinInt64>>(64-bits), math.MaxInt64>>(64-bits))
+}
+
+// at builds the JSON pointer (RFC 6901) of names and indices.
+func at(tokens ...any) string {
+	var b strings.Builder
+	for _, t := range tokens {
+		b.WriteByte('/')
+		switch t := t.(type) {
+		case int:
+			b.WriteString(strconv.Itoa(t))
+		case string:
+			b.WriteString(strings.ReplaceAll(strings.ReplaceAll(t, "~", "~0"), "/", "~1"))
+		}
+	}
+	return b.String()
+}
