@@ -1,0 +1,113 @@
+# onggi: build, install, check. `make help` lists the targets.
+#
+# onggi is one static binary without cgo. libseccomp (the one C library) is linked into a helper of its own, which
+# travels compressed inside onggi and is only run when a seccomp profile has to be compiled: a cgo binary takes 1 ms
+# longer to start, and every verb would pay for it.
+
+GO      ?= go
+PREFIX  ?= /usr/local
+BINDIR  ?= $(PREFIX)/sbin
+MANDIR  ?= $(PREFIX)/share/man
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+DESTDIR ?=
+
+ARCH    := $(shell $(GO) env GOARCH)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+TAG     := $(shell git describe --tags --match 'v*' 2>/dev/null)
+VERSION ?= $(if $(TAG),$(TAG:v%=%),0.1.0-dev)
+
+# Pinned: a new release of a linter must not turn yesterday's green tree red.
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+STATIC  := -s -w -linkmode external -extldflags "-static"
+
+# C compiler and pkg-config directory of the seccomp helper, by architecture; the machine's own needs neither.
+CC_arm64        := aarch64-linux-gnu-gcc
+CC_amd64        := x86_64-linux-gnu-gcc
+PKGCONFIG_arm64 := /usr/lib/aarch64-linux-gnu/pkgconfig
+PKGCONFIG_amd64 := /usr/lib/x86_64-linux-gnu/pkgconfig
+
+# build(architecture, output): the helper, packed, then the runtime that embeds it.
+define build
+	@mkdir -p bin $(dir $(2))
+	$(if $(filter $(1),$(ARCH)),,CC=$(CC_$(1)) PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)) )GOARCH=$(1) CGO_ENABLED=1 \
+		$(GO) build -trimpath -tags netgo,osusergo -ldflags '$(STATIC)' -o bin/helper-$(1) ./seccomp/helper
+	gzip -9 -n -c bin/helper-$(1) > seccomp/helper.gz
+	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -tags seccomp_helper -ldflags '$(LDFLAGS)' -o $(2) ./cmd/onggi
+endef
+
+.PHONY: all
+all: onggi ## build ./onggi (static)
+
+# Always handed to the go command, whose own cache knows what has to be built again.
+.PHONY: onggi
+onggi:
+	$(call build,$(ARCH),onggi)
+
+.PHONY: install
+install: onggi ## install binary, man pages and completions (PREFIX, DESTDIR)
+	install -D -m 0755 onggi $(DESTDIR)$(BINDIR)/onggi
+	install -d -m 0755 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
+	./onggi man $(DESTDIR)$(MANDIR)/man8
+	./onggi completion bash > $(DESTDIR)$(BASHDIR)/onggi
+	./onggi completion zsh > $(DESTDIR)$(ZSHDIR)/_onggi
+	./onggi completion fish > $(DESTDIR)$(FISHDIR)/onggi.fish
+
+.PHONY: test
+test: onggi ## unit tests, then the integration tests (as root) on this machine's cgroup layout
+	$(GO) vet ./...
+	$(GO) test $$($(GO) list ./... | grep -v /tests)
+	$(GO) test -count=1 ./tests/...
+
+.PHONY: check
+check: ## install what is needed (apt-get), build, and pass every test
+	.ci/run
+
+.PHONY: demo
+demo: ## install what is needed (apt-get), build, and run a container
+	tests/demo.sh
+
+.PHONY: bench
+bench: onggi ## measure onggi, crun, runc and the floor in one interleaved run (BENCH_RUNS, BENCH_ITEMS)
+	$(GO) run ./tests/bench
+
+.PHONY: lint
+lint: bin/gofumpt bin/staticcheck bin/golangci-lint ## gofumpt, go vet, staticcheck, golangci-lint at pinned versions
+	@out=$$(git ls-files '*.go' | xargs bin/gofumpt -l); test -z "$$out" || { echo "not gofumpt'ed:"; echo "$$out"; exit 1; }
+	$(GO) vet ./...
+	bin/staticcheck ./...
+	bin/golangci-lint run ./...
+
+bin/gofumpt bin/staticcheck bin/golangci-lint: Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install $(if $(findstring gofumpt,$@),$(GOFUMPT),$(if $(findstring staticcheck,$@),$(STATICCHECK),$(GOLANGCI)))
+	@touch $@
+
+.PHONY: release
+release: release-amd64 release-arm64 ## static amd64 and arm64 binaries with checksums into dist/
+	cd dist && sha256sum onggi-$(VERSION)-linux-amd64 onggi-$(VERSION)-linux-arm64 > SHA256SUMS
+
+# One after the other, even under -j: both pass through seccomp/helper.gz.
+.PHONY: release-amd64 release-arm64
+release-arm64: release-amd64
+release-amd64 release-arm64: release-%: toolchain-%
+	$(call build,$*,dist/onggi-$(VERSION)-linux-$*)
+
+.PHONY: toolchain-amd64 toolchain-arm64
+toolchain-amd64 toolchain-arm64: toolchain-%:
+	@test '$*' = '$(ARCH)' || command -v $(CC_$*) >/dev/null || { \
+		echo 'building for $* needs $(CC_$*): apt-get install gcc-$(patsubst %-gcc,%,$(CC_$*))' >&2; exit 1; }
+	@test '$*' = '$(ARCH)' || test -e $(PKGCONFIG_$*)/libseccomp.pc || { \
+		echo 'building for $* needs its libseccomp: dpkg --add-architecture $* && apt-get update && apt-get install libseccomp-dev:$*' >&2; exit 1; }
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	rm -rf onggi bin dist seccomp/helper.gz tests/.cache
+
+.PHONY: help
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
