@@ -1,0 +1,236 @@
+package seccomp
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// A Cache keeps compiled filters in a directory that only its owner can enter.
+// Processes may share it without locks: an entry appears complete, by rename.
+type Cache struct {
+	Dir string // made when needed; "" keeps nothing
+}
+
+// maxEntries bounds a cache. A host has a handful of profiles.
+const maxEntries = 64
+
+// formatVersion is part of each key. It changes when the same profile should
+// compile to another program than before.
+const formatVersion = "1"
+
+// Load returns the filter of a profile, given as the raw JSON value of
+// linux.seccomp. decode is called for the profile itself if the filter has to
+// be compiled. Errors are those of decode and [Compile], never of the cache.
+func (c Cache) Load(ctx context.Context, raw []byte, decode func() (*specs.LinuxSeccomp, error)) (Filter, error) {
+	k, ok := keyOf(raw)
+	if !ok || c.Dir == "" {
+		return compile(ctx, decode)
+	}
+	if f, ok := c.read(k); ok {
+		return f, nil
+	}
+	f, err := compile(ctx, decode)
+	if err == nil {
+		c.write(k, f)
+	}
+	return f, err
+}
+
+func compile(ctx context.Context, decode func() (*specs.LinuxSeccomp, error)) (Filter, error) {
+	profile, err := decode()
+	if err != nil {
+		return Filter{}, err
+	}
+	return Compile(ctx, profile)
+}
+
+// keyOf hashes all that a filter depends on: this package's version and
+// libseccomp's, the kernel's (which flags and actions it has), the machine, and
+// the profile.
+func keyOf(raw []byte) (k key, ok bool) {
+	var host unix.Utsname
+	if err := unix.Uname(&host); err != nil {
+		return k, false
+	}
+	release := unix.ByteSliceToString(host.Release[:])
+	h := sha256.New()
+	io.WriteString(h, strings.Join([]string{formatVersion, builder(), release, runtime.GOARCH, ""}, "\x00"))
+	h.Write(raw)
+	h.Sum(k[:0])
+	return k, true
+}
+
+func (k key) name() string { return hex.EncodeToString(k[:]) }
+
+// read returns an entry that this user wrote whole.
+func (c Cache) read(k key) (Filter, bool) {
+	dir, err := openDir(c.Dir)
+	if err != nil {
+		return Filter{}, false
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat(dir, k.name(), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return Filter{}, false
+	}
+	defer unix.Close(fd)
+	b, err := readOwn(fd)
+	if err != nil {
+		return Filter{}, false
+	}
+	return unmarshal(k, b)
+}
+
+var errForeign = errors.New("not ours alone")
+
+// openDir opens the directory of a cache, if nobody else can write in it.
+func openDir(path string) (int, error) {
+	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if _, err := statOwn(dir, unix.S_IFDIR); err != nil {
+		unix.Close(dir)
+		return -1, err
+	}
+	return dir, nil
+}
+
+// statOwn checks that a file of a type belongs to this user, and to nobody else
+// by its mode.
+func statOwn(fd int, format uint32) (size int64, err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, err
+	}
+	if st.Mode&unix.S_IFMT != format || st.Mode&0o077 != 0 || int(st.Uid) != os.Geteuid() {
+		return 0, errForeign
+	}
+	return st.Size, nil
+}
+
+func readOwn(fd int) ([]byte, error) {
+	size, err := statOwn(fd, unix.S_IFREG)
+	if err != nil {
+		return nil, err
+	}
+	if size > maxEntry {
+		return nil, unix.EFBIG
+	}
+	b := make([]byte, size)
+	for n := 0; n < len(b); {
+		m, err := unix.Pread(fd, b[n:], int64(n))
+		if err != nil && err != unix.EINTR {
+			return nil, err
+		}
+		if err == nil && m == 0 {
+			return b[:n], nil // shrunk meanwhile: the sum will tell
+		}
+		n += max(m, 0)
+	}
+	return b, nil
+}
+
+// write adds an entry, if it can: a full or read-only file system is no error.
+func (c Cache) write(k key, f Filter) {
+	b := f.marshal(k)
+	if b == nil {
+		return
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return
+	}
+	dir, err := openDir(c.Dir)
+	if err != nil {
+		return
+	}
+	defer unix.Close(dir)
+	if writeEntry(dir, k.name(), b) == nil {
+		trim(dir)
+	}
+}
+
+func writeEntry(dir int, name string, b []byte) error {
+	temporary, err := randomName()
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Openat(dir, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	err = writeAll(fd, b)
+	unix.Close(fd)
+	if err == nil {
+		err = unix.Renameat(dir, temporary, dir, name)
+	}
+	if err != nil {
+		unix.Unlinkat(dir, temporary, 0)
+	}
+	return err
+}
+
+func randomName() (string, error) {
+	var b [16]byte
+	if _, err := unix.Getrandom(b[:], 0); err != nil {
+		return "", err
+	}
+	return "." + hex.EncodeToString(b[:]), nil
+}
+
+func writeAll(fd int, b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+		b = b[max(n, 0):]
+	}
+	return nil
+}
+
+// trim removes the oldest files beyond maxEntries, and with them, in time, what
+// a killed writer left half done.
+func trim(dir int) {
+	names := list(dir)
+	if len(names) <= maxEntries {
+		return
+	}
+	type file struct {
+		name  string
+		mtime unix.Timespec
+	}
+	var files []file
+	for _, name := range names {
+		var st unix.Stat_t
+		if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			files = append(files, file{name, st.Mtim})
+		}
+	}
+	slices.SortFunc(files, func(a, b file) int { return int(min(1, max(-1, a.mtime.Nano()-b.mtime.Nano()))) })
+	for _, f := range files[:max(0, len(files)-maxEntries)] {
+		unix.Unlinkat(dir, f.name, 0)
+	}
+}
+
+// list reads the names in a directory, through a descriptor of its own.
+func list(dir int) []string {
+	fd, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), "seccomp cache")
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	return names
+}

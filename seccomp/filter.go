@@ -1,0 +1,96 @@
+package seccomp
+
+import (
+	"context"
+	"encoding/binary"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// A Filter is a compiled profile, ready for
+//
+//	seccomp(SECCOMP_SET_MODE_FILTER, Flags, &sock_fprog{len(Program)/8, Program})
+type Filter struct {
+	// Program is an array of struct sock_filter in native byte order, at most
+	// 4096 of them.
+	Program []byte
+
+	// Flags are SECCOMP_FILTER_FLAG_* bits, complete: NEW_LISTENER is among
+	// them if Listener is set, and TSYNC is always paired with TSYNC_ESRCH, so
+	// that a failure is an errno, never a thread id that looks like success.
+	Flags uint32
+
+	// Listener says that loading the filter returns a descriptor, close-on-exec,
+	// that SendListener must hand over.
+	Listener bool
+
+	// Unknown are the syscall names of the profile that libseccomp does not
+	// know; their rules are not in the program. They are for a warning.
+	Unknown []string
+}
+
+// Compile makes a filter of a profile. Errors name the JSON pointer of what is
+// wrong under /linux/seccomp; everything wrong with the profile is reported at
+// once, on one line.
+//
+// Where libseccomp runs in a helper process, ctx can interrupt the compilation,
+// and it has a deadline of its own; linked in, libseccomp cannot be interrupted.
+func Compile(ctx context.Context, profile *specs.LinuxSeccomp) (Filter, error) {
+	set, flags, err := translate(profile)
+	if err != nil {
+		return Filter{}, err
+	}
+	if err := checkKernel(set, profile.Flags, flags); err != nil {
+		return Filter{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return Filter{}, err
+	}
+	made, err := build(ctx, set)
+	if err != nil {
+		return Filter{}, err
+	}
+	made.Code = answerENOSYS(made.Code, set.Default, made.Named)
+	if err := made.Check(); err != nil {
+		return Filter{}, err
+	}
+	listener := notifies(made.Code)
+	return Filter{
+		Program:  made.Code,
+		Flags:    filterFlags(flags, listener),
+		Listener: listener,
+		Unknown:  made.Unknown,
+	}, nil
+}
+
+// notifies reports whether a program can return SECCOMP_RET_USER_NOTIF. The
+// profile cannot tell: its rule may be for syscalls that do not exist here.
+func notifies(code []byte) bool {
+	for ; len(code) > 0; code = code[unix.SizeofSockFilter:] {
+		if i := decode(code); i.Code == unix.BPF_RET|unix.BPF_K && i.K&unix.SECCOMP_RET_ACTION_FULL == unix.SECCOMP_RET_USER_NOTIF {
+			return true
+		}
+	}
+	return false
+}
+
+// decode reads the first instruction of a program:
+//
+//	0      2    3    4        8
+//	| code | jt | jf | k      |
+func decode(b []byte) unix.SockFilter {
+	return unix.SockFilter{
+		Code: binary.NativeEndian.Uint16(b),
+		Jt:   b[2],
+		Jf:   b[3],
+		K:    binary.NativeEndian.Uint32(b[4:]),
+	}
+}
+
+// encode appends an instruction to a program.
+func encode(b []byte, i unix.SockFilter) []byte {
+	b = binary.NativeEndian.AppendUint16(b, i.Code)
+	b = append(b, i.Jt, i.Jf)
+	return binary.NativeEndian.AppendUint32(b, i.K)
+}

@@ -1,0 +1,157 @@
+// Package subprocess runs the seccomp helper: it unpacks the executable into a
+// sealed memfd, gives it a ruleset and takes back a program.
+//
+// All three of the helper's streams are memory files, so nobody waits for
+// anybody's reading; the only wait is for its end, and that has a deadline. The
+// helper is ours, but C parses the profile there: its reply is bounded and
+// checked like a stranger's.
+package subprocess
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/seccomp/internal/ruleset"
+)
+
+// deadline is for one compilation: some thousand times what a large profile takes.
+const deadline = 10 * time.Second
+
+// Build has the helper, a gzip'ed executable, make a program of a ruleset.
+func Build(ctx context.Context, image string, set *ruleset.Set) (*ruleset.Program, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	program, err := build(ctx, image, set)
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("seccomp helper: %w", context.Cause(ctx))
+	}
+	return program, err
+}
+
+func build(ctx context.Context, image string, set *ruleset.Set) (*ruleset.Program, error) {
+	executable, err := unpack(image)
+	if err != nil {
+		return nil, fmt.Errorf("seccomp helper: %w", err)
+	}
+	defer executable.Close()
+	streams, err := open(set)
+	if err != nil {
+		return nil, fmt.Errorf("seccomp helper: %w", err)
+	}
+	defer streams.close()
+	if err := run(ctx, executable, streams); err != nil {
+		return nil, fmt.Errorf("seccomp helper: %w", err)
+	}
+	if _, err := streams.reply.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("seccomp helper: %w", err)
+	}
+	return ruleset.ReadReply(streams.reply)
+}
+
+// unpack makes an executable memory file that nobody can change any more.
+func unpack(image string) (*os.File, error) {
+	packed, err := gzip.NewReader(strings.NewReader(image))
+	if err != nil {
+		return nil, fmt.Errorf("embedded executable: %w", err)
+	}
+	f, err := memfd(unix.MFD_ALLOW_SEALING | unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // before 6.3 there was no MFD_EXEC, and all were executable
+		f, err = memfd(unix.MFD_ALLOW_SEALING)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w (is vm.memfd_noexec 2?)", err)
+	}
+	if _, err := io.Copy(f, packed); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("embedded executable: %w", err)
+	}
+	const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("fcntl F_ADD_SEALS: %w", err)
+	}
+	return f, nil
+}
+
+func memfd(flags int) (*os.File, error) {
+	fd, err := unix.MemfdCreate("onggi-seccomp", unix.MFD_CLOEXEC|flags)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "memfd:onggi-seccomp"), nil
+}
+
+// streams are the helper's standard input, output and error.
+type streams struct {
+	request, reply, complaint *os.File
+}
+
+func open(set *ruleset.Set) (s streams, err error) {
+	for _, f := range []**os.File{&s.request, &s.reply, &s.complaint} {
+		if *f, err = memfd(unix.MFD_NOEXEC_SEAL); errors.Is(err, unix.EINVAL) {
+			*f, err = memfd(0)
+		}
+		if err != nil {
+			s.close()
+			return streams{}, err
+		}
+	}
+	if err = ruleset.WriteSet(s.request, set); err == nil {
+		_, err = s.request.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		s.close()
+		return streams{}, fmt.Errorf("request: %w", err)
+	}
+	return s, nil
+}
+
+func (s streams) close() {
+	s.request.Close()
+	s.reply.Close()
+	s.complaint.Close()
+}
+
+// run waits for the helper's end. Its descriptor 3 is its own executable, so
+// that the path is good whatever the numbers are on this side.
+func run(ctx context.Context, executable *os.File, s streams) error {
+	p, err := os.StartProcess("/proc/self/fd/3", []string{"onggi-seccomp"}, &os.ProcAttr{
+		Dir:   "/",
+		Env:   []string{"GOMAXPROCS=1", "GOGC=off"},
+		Files: []*os.File{s.request, s.reply, s.complaint, executable},
+	})
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { p.Kill() })
+	defer stop()
+	state, err := p.Wait()
+	if err != nil {
+		return err
+	}
+	if !state.Success() {
+		return fmt.Errorf("%v%s", state, s.why())
+	}
+	return nil
+}
+
+// why returns the first line that the helper wrote to its standard error.
+func (s streams) why() string {
+	const enough = 256
+	b := make([]byte, enough)
+	n, _ := s.complaint.ReadAt(b, 0)
+	line, _, _ := bytes.Cut(b[:n], []byte("\n"))
+	if len(line) == 0 {
+		return ""
+	}
+	return ": " + string(line)
+}

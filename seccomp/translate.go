@@ -1,0 +1,208 @@
+package seccomp
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/seccomp/internal/ruleset"
+)
+
+// translate turns a profile into numbers. It reads no state of the host: what
+// the kernel makes of the result is checkKernel's question. flags are those the
+// profile asks for.
+func translate(profile *specs.LinuxSeccomp) (set *ruleset.Set, flags uint32, err error) {
+	var t translation
+	set = &ruleset.Set{
+		Default: t.defaultAction(profile),
+		Archs:   t.archs(profile.Architectures),
+		Rules:   t.rules(profile),
+	}
+	flags = t.flags(profile.Flags)
+	t.listener(profile)
+	if len(t.problems) > 0 {
+		return nil, 0, errors.New(strings.Join(t.problems, "; "))
+	}
+	return set, flags, nil
+}
+
+// A translation collects what is wrong with a profile, so that all of it can be
+// reported at once.
+type translation struct {
+	problems []string
+}
+
+// problem notes that the value at a JSON pointer below /linux/seccomp is wrong.
+func (t *translation) problem(pointer, format string, args ...any) {
+	t.problems = append(t.problems, "/linux/seccomp"+pointer+": "+fmt.Sprintf(format, args...))
+}
+
+func (t *translation) defaultAction(profile *specs.LinuxSeccomp) uint32 {
+	if profile.DefaultAction == specs.ActNotify {
+		// The process that loads the filter would wait for an answer to the
+		// very call that tells the listener about it.
+		t.problem("/defaultAction", "%s cannot be the default action", specs.ActNotify)
+		return 0
+	}
+	return t.action("/defaultAction", "/defaultErrnoRet", profile.DefaultAction, profile.DefaultErrnoRet)
+}
+
+// action returns the SECCOMP_RET_* value of an action and its errno; both
+// pointers are for errors.
+func (t *translation) action(at, errnoAt string, name specs.LinuxSeccompAction, errno *uint) uint32 {
+	for _, a := range actions {
+		if a.name != string(name) {
+			continue
+		}
+		switch {
+		case a.errno:
+			return a.ret | t.data(errnoAt, a.ret, errno)
+		case errno != nil:
+			t.problem(errnoAt, "%s does not return an errno", name)
+		}
+		return a.ret
+	}
+	t.problem(at, "%q is not an action", name)
+	return 0
+}
+
+// maxErrno is the largest errno that the kernel lets a filter return
+// (MAX_ERRNO, include/linux/err.h); it silently lowers larger ones.
+const maxErrno = 4095
+
+func (t *translation) data(at string, ret uint32, errno *uint) uint32 {
+	limit := uint(maxErrno)
+	if ret == unix.SECCOMP_RET_TRACE {
+		limit = unix.SECCOMP_RET_DATA
+	}
+	switch {
+	case errno == nil:
+		return uint32(unix.EPERM) // the specification's default
+	case *errno > limit:
+		t.problem(at, "%d is larger than %d", *errno, limit)
+		return 0
+	}
+	return uint32(*errno)
+}
+
+func (t *translation) archs(names []specs.Arch) []string {
+	var list []string
+	for i, name := range names {
+		if _, ok := auditArch(string(name)); !ok {
+			t.problem(fmt.Sprintf("/architectures/%d", i), "%q is not an architecture", name)
+		}
+		list = append(list, string(name))
+	}
+	return list
+}
+
+func (t *translation) flags(names []specs.LinuxSeccompFlag) uint32 {
+	if names == nil {
+		// Without any word about flags, not even an empty list, the container
+		// does not pay for the Speculative Store Bypass mitigation: it is what
+		// engines expect, and the kernel's own default since 5.16.
+		return unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+	}
+	var flags uint32
+	for i, name := range names {
+		bit, ok := flagBit(string(name))
+		if !ok {
+			t.problem(fmt.Sprintf("/flags/%d", i), "%q is not a flag", name)
+		}
+		flags |= bit
+	}
+	return flags
+}
+
+func flagBit(name string) (uint32, bool) {
+	for _, f := range flagBits {
+		if f.name == name {
+			return f.bit, true
+		}
+	}
+	return 0, false
+}
+
+// listener checks that notifications have somewhere to go.
+func (t *translation) listener(profile *specs.LinuxSeccomp) {
+	if profile.ListenerPath != "" {
+		return
+	}
+	if profile.ListenerMetadata != "" {
+		t.problem("/listenerMetadata", "is set without listenerPath")
+	}
+	for i, call := range profile.Syscalls {
+		if call.Action == specs.ActNotify {
+			t.problem("/listenerPath", "is not set, and /linux/seccomp/syscalls/%d/action is %s", i, specs.ActNotify)
+			return
+		}
+	}
+}
+
+func (t *translation) rules(profile *specs.LinuxSeccomp) []ruleset.Rule {
+	var rules []ruleset.Rule
+	for i := range profile.Syscalls {
+		rules = append(rules, t.rule(fmt.Sprintf("/syscalls/%d", i), &profile.Syscalls[i]))
+	}
+	return rules
+}
+
+func (t *translation) rule(at string, call *specs.LinuxSyscall) ruleset.Rule {
+	t.names(at, call)
+	return ruleset.Rule{
+		Pointer: "/linux/seccomp" + at,
+		Names:   call.Names,
+		Action:  t.action(at+"/action", at+"/errnoRet", call.Action, call.ErrnoRet),
+		Match:   t.match(at, call.Args),
+	}
+}
+
+func (t *translation) names(at string, call *specs.LinuxSyscall) {
+	if len(call.Names) == 0 {
+		t.problem(at+"/names", "is empty")
+	}
+	for i, name := range call.Names {
+		switch {
+		case name == "" || strings.ContainsRune(name, 0):
+			t.problem(fmt.Sprintf("%s/names/%d", at, i), "%q is not a name", name)
+		case name == "write" && call.Action == specs.ActNotify:
+			// The listener gets its descriptor after the process that loaded
+			// the filter has reported: with write, it would wait for itself.
+			t.problem(fmt.Sprintf("%s/names/%d", at, i), "write cannot have the action %s", specs.ActNotify)
+		}
+	}
+}
+
+// match arranges the conditions of a rule. All must hold; but libseccomp
+// compares an argument once a rule, and profiles that name one twice have
+// always meant a choice of their conditions.
+func (t *translation) match(at string, args []specs.LinuxSeccompArg) [][]ruleset.Condition {
+	var all []ruleset.Condition
+	var seen [6]bool
+	choice := false
+	for i, arg := range args {
+		at := fmt.Sprintf("%s/args/%d", at, i)
+		if !slices.Contains(operators, string(arg.Op)) {
+			t.problem(at+"/op", "%q is not an operator", arg.Op)
+		}
+		if arg.Index >= uint(len(seen)) {
+			t.problem(at+"/index", "%d is larger than %d", arg.Index, len(seen)-1)
+			continue
+		}
+		choice = choice || seen[arg.Index]
+		seen[arg.Index] = true
+		all = append(all, ruleset.Condition{Arg: arg.Index, Op: string(arg.Op), Value: arg.Value, Two: arg.ValueTwo})
+	}
+	if !choice {
+		return [][]ruleset.Condition{all}
+	}
+	var each [][]ruleset.Condition
+	for _, c := range all {
+		each = append(each, []ruleset.Condition{c})
+	}
+	return each
+}
