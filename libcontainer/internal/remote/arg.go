@@ -1,0 +1,124 @@
+package remote
+
+import (
+	"strconv"
+	"strings"
+)
+
+// FD is a descriptor in the stub's table. It comes from a call of a batch (its
+// number is known once the batch is done, and the stub itself uses the result
+// before) or from the files that the stub was started with.
+type FD struct {
+	name  string // for people: "rootfs", "/proc"
+	n     int    // the number, -1 while it is not known
+	batch *Batch // where it comes from, while n is not known
+	call  int    // which call opens it
+	off   int    // where in the batch's reply its number will stand
+}
+
+// Inherited is a descriptor that the stub was started with.
+func Inherited(n int, name string) *FD { return &FD{name: name, n: n} }
+
+// Number is the descriptor's number in the stub, -1 while it is not known.
+func (f *FD) Number() int { return f.n }
+
+// cwd is AT_FDCWD: a path relative to the stub's working directory.
+var cwd = &FD{name: "cwd", n: -100}
+
+// Cwd stands for AT_FDCWD.
+func Cwd() *FD { return cwd }
+
+type argKind uint8
+
+const (
+	argValue  argKind = iota // the value itself
+	argFD                    // a descriptor: its number, or a load of the result
+	argData                  // address of bytes that travel with the batch
+	argReply                 // address of bytes that come back
+	argResult                // address of an earlier call's result
+)
+
+// Arg is one argument of a call and how it is printed.
+type Arg struct {
+	kind  argKind
+	value uint64 // the value, or the offset in the data or the reply
+	fd    *FD
+	text  string   // a string argument, as it is
+	names []string // names of flag bits, as "bit-value-less" pairs; see flags
+	bits  []uint64
+	base  int // 0, 8 or 16
+}
+
+// Int is a number, printed in decimal.
+func Int[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64 | ~uintptr](v T) Arg {
+	return Arg{value: uint64(v)}
+}
+
+// Hex is a number, printed in hexadecimal.
+func Hex(v uint64) Arg { return Arg{value: v, base: 16} }
+
+// Mode is a file mode, printed in octal.
+func Mode(v uint32) Arg { return Arg{value: uint64(v), base: 8} }
+
+func fdArg(f *FD) Arg { return Arg{kind: argFD, fd: f} }
+
+// flagSet names the bits of a flags argument.
+type flagSet struct {
+	bits  []uint64
+	names []string
+}
+
+func (s *flagSet) arg(v uint64) Arg { return Arg{value: v, bits: s.bits, names: s.names} }
+
+// format prints the argument as strace would.
+func (a *Arg) format() string {
+	switch a.kind {
+	case argFD:
+		return a.fd.format()
+	case argReply, argResult:
+		return "&"
+	case argData:
+		if a.text == "" {
+			return "&{…}"
+		}
+		return strconv.Quote(a.text)
+	}
+	switch {
+	case a.bits != nil:
+		return formatFlags(a.value, a.bits, a.names)
+	case a.base == 8:
+		return "0" + strconv.FormatUint(a.value, 8)
+	case a.base == 16:
+		return "0x" + strconv.FormatUint(a.value, 16)
+	}
+	return strconv.FormatInt(int64(a.value), 10)
+}
+
+func (f *FD) format() string {
+	switch {
+	case f == nil:
+		return "NULL"
+	case f.n == -100:
+		return "AT_FDCWD"
+	case f.name != "":
+		return "<" + f.name + ">"
+	}
+	return strconv.Itoa(f.n)
+}
+
+func formatFlags(v uint64, bits []uint64, names []string) string {
+	if v == 0 {
+		return "0"
+	}
+	var out []string
+	for i, b := range bits {
+		if b != 0 && v&b == b {
+			out = append(out, names[i])
+			v &^= b
+		}
+	}
+	if v != 0 {
+		out = append(out, "0x"+strconv.FormatUint(v, 16))
+	}
+	return strings.Join(out, "|")
+}

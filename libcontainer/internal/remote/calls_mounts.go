@@ -1,0 +1,134 @@
+package remote
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+var attrFlags = &flagSet{
+	[]uint64{unix.MOUNT_ATTR_RDONLY, unix.MOUNT_ATTR_NOSUID, unix.MOUNT_ATTR_NODEV, unix.MOUNT_ATTR_NOEXEC, unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR_STRICTATIME, unix.MOUNT_ATTR_NODIRATIME, unix.MOUNT_ATTR_NOSYMFOLLOW, unix.MOUNT_ATTR_IDMAP},
+	[]string{"MOUNT_ATTR_RDONLY", "MOUNT_ATTR_NOSUID", "MOUNT_ATTR_NODEV", "MOUNT_ATTR_NOEXEC", "MOUNT_ATTR_NOATIME", "MOUNT_ATTR_STRICTATIME", "MOUNT_ATTR_NODIRATIME", "MOUNT_ATTR_NOSYMFOLLOW", "MOUNT_ATTR_IDMAP"},
+}
+
+var propagationFlags = &flagSet{
+	[]uint64{unix.MS_SHARED, unix.MS_SLAVE, unix.MS_PRIVATE, unix.MS_UNBINDABLE},
+	[]string{"MS_SHARED", "MS_SLAVE", "MS_PRIVATE", "MS_UNBINDABLE"},
+}
+
+var atFlags = &flagSet{
+	[]uint64{unix.OPEN_TREE_CLONE, unix.AT_RECURSIVE, unix.AT_EMPTY_PATH, unix.OPEN_TREE_CLOEXEC},
+	[]string{"OPEN_TREE_CLONE", "AT_RECURSIVE", "AT_EMPTY_PATH", "OPEN_TREE_CLOEXEC"},
+}
+
+// Fsopen makes a context for mounting a file system of type fs.
+func (b *Batch) Fsopen(fs string) *FD {
+	return b.opens(fs+" context", "fsopen", unix.SYS_FSOPEN, b.str(fs), Hex(unix.FSOPEN_CLOEXEC))
+}
+
+var fsconfigCommands = [...]string{"FSCONFIG_SET_FLAG", "FSCONFIG_SET_STRING", "FSCONFIG_SET_BINARY", "FSCONFIG_SET_PATH", "FSCONFIG_SET_PATH_EMPTY", "FSCONFIG_SET_FD", "FSCONFIG_CMD_CREATE", "FSCONFIG_CMD_RECONFIGURE"}
+
+func (b *Batch) fsconfig(ctx *FD, cmd int, key, value Arg) Result {
+	return b.call("fsconfig", unix.SYS_FSCONFIG, fdArg(ctx), named(fsconfigCommands[cmd], uint64(cmd)), key, value, Int(0))
+}
+
+// FsconfigString sets a parameter that has a value.
+func (b *Batch) FsconfigString(ctx *FD, key, value string) Result {
+	return b.fsconfig(ctx, unix.FSCONFIG_SET_STRING, b.str(key), b.str(value))
+}
+
+// FsconfigFlag sets a parameter that has none.
+func (b *Batch) FsconfigFlag(ctx *FD, key string) Result {
+	return b.fsconfig(ctx, unix.FSCONFIG_SET_FLAG, b.str(key), Hex(0))
+}
+
+// FsconfigFD sets a parameter whose value is a descriptor.
+func (b *Batch) FsconfigFD(ctx *FD, key string, fd *FD) Result {
+	return b.call("fsconfig", unix.SYS_FSCONFIG, fdArg(ctx), named("FSCONFIG_SET_FD", unix.FSCONFIG_SET_FD), b.str(key), Hex(0), fdArg(fd))
+}
+
+// FsconfigCreate makes the superblock.
+func (b *Batch) FsconfigCreate(ctx *FD) Result {
+	return b.fsconfig(ctx, unix.FSCONFIG_CMD_CREATE, Hex(0), Hex(0))
+}
+
+// Fsmount makes a detached mount of the context's superblock.
+func (b *Batch) Fsmount(ctx *FD, what string, attr uint64) *FD {
+	return b.opens(what, "fsmount", unix.SYS_FSMOUNT, fdArg(ctx), Hex(unix.FSMOUNT_CLOEXEC), attrFlags.arg(attr))
+}
+
+// OpenTree clones the mount at path in dir, or of dir itself where path is
+// empty, with the mounts below it where recursive.
+func (b *Batch) OpenTree(dir *FD, path string, recursive bool) *FD {
+	flags := uint64(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	if path == "" {
+		flags |= unix.AT_EMPTY_PATH
+	}
+	what := path
+	if path == "" {
+		what = dir.name
+	}
+	return b.opens(what, "open_tree", unix.SYS_OPEN_TREE, fdArg(dir), b.str(path), atFlags.arg(flags))
+}
+
+// MoveMount attaches the mount behind from to the file behind to.
+func (b *Batch) MoveMount(from, to *FD) Result {
+	empty := b.str("")
+	return b.call("move_mount", unix.SYS_MOVE_MOUNT, fdArg(from), empty, fdArg(to), empty,
+		named("MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
+}
+
+// MoveMountAt attaches the mount behind from at path, as the stub sees it.
+func (b *Batch) MoveMountAt(from *FD, path string) Result {
+	return b.call("move_mount", unix.SYS_MOVE_MOUNT, fdArg(from), b.str(""), fdArg(cwd), b.str(path),
+		named("MOVE_MOUNT_F_EMPTY_PATH", unix.MOVE_MOUNT_F_EMPTY_PATH))
+}
+
+// Attr is what mount_setattr(2) changes.
+type Attr struct {
+	Set, Clear  uint64 // MOUNT_ATTR_…
+	Propagation uint64 // MS_…, 0 leaves it
+	UsernsFD    *FD    // with MOUNT_ATTR_IDMAP; its number must be known
+}
+
+// IsZero tells whether there is nothing to change.
+func (a *Attr) IsZero() bool { return a.Set|a.Clear|a.Propagation == 0 }
+
+// MountSetattr changes the mount at path in dir, of dir itself where path is
+// empty, and the ones below where recursive.
+func (b *Batch) MountSetattr(dir *FD, path string, recursive bool, a Attr) Result {
+	var userns uint64
+	if a.UsernsFD != nil {
+		userns = uint64(a.UsernsFD.n)
+	}
+	clear := a.Clear
+	if a.Set&unix.MOUNT_ATTR__ATIME != 0 || clear&unix.MOUNT_ATTR__ATIME != 0 {
+		clear |= unix.MOUNT_ATTR__ATIME // a field, not bits: it is replaced as a whole
+	}
+	m := b.words(a.Set, clear, a.Propagation, userns)
+	m.text = "{set " + attrFlags.format(a.Set) + ", clear " + attrFlags.format(clear) + ", " + propagationFlags.format(a.Propagation) + "}"
+	var flags uint64
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	if path == "" {
+		flags |= unix.AT_EMPTY_PATH
+	}
+	return b.call("mount_setattr", unix.SYS_MOUNT_SETATTR, fdArg(dir), b.str(path), atFlags.arg(flags), m, Int(32))
+}
+
+// PivotRoot swaps the root (pivot_root(2)).
+func (b *Batch) PivotRoot(newRoot, putOld string) Result {
+	return b.call("pivot_root", unix.SYS_PIVOT_ROOT, b.str(newRoot), b.str(putOld))
+}
+
+// Umount2 unmounts path.
+func (b *Batch) Umount2(path string, flags int) Result {
+	return b.call("umount2", unix.SYS_UMOUNT2, b.str(path), Hex(uint64(flags)))
+}
+
+// Mount is mount(2), for what the newer calls cannot say: moving by path.
+func (b *Batch) Mount(source, target, fs string, flags uint64, data string) Result {
+	return b.call("mount", unix.SYS_MOUNT, b.optional(source), b.str(target), b.optional(fs), Hex(flags), b.optional(data))
+}

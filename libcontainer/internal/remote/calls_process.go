@@ -1,0 +1,215 @@
+package remote
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+)
+
+var namespaceFlags = &flagSet{
+	[]uint64{unix.CLONE_NEWUSER, unix.CLONE_NEWNS, unix.CLONE_NEWPID, unix.CLONE_NEWNET, unix.CLONE_NEWIPC, unix.CLONE_NEWUTS, unix.CLONE_NEWCGROUP, unix.CLONE_NEWTIME, unix.CLONE_PARENT},
+	[]string{"CLONE_NEWUSER", "CLONE_NEWNS", "CLONE_NEWPID", "CLONE_NEWNET", "CLONE_NEWIPC", "CLONE_NEWUTS", "CLONE_NEWCGROUP", "CLONE_NEWTIME", "CLONE_PARENT"},
+}
+
+// Unshare leaves namespaces for new ones.
+func (b *Batch) Unshare(flags uint64) Result {
+	return b.call("unshare", unix.SYS_UNSHARE, namespaceFlags.arg(flags))
+}
+
+// Setns joins the namespace behind fd, or those of the process behind the
+// pidfd.
+func (b *Batch) Setns(fd *FD, flags uint64) Result {
+	return b.call("setns", unix.SYS_SETNS, fdArg(fd), namespaceFlags.arg(flags))
+}
+
+// Clone forks the stub: both processes go on in this batch, the child with
+// result 0. flags without an exit signal; that is SIGCHLD.
+func (b *Batch) Clone(flags uint64) Result {
+	return b.call("clone", unix.SYS_CLONE, namespaceFlags.arg(flags|uint64(unix.SIGCHLD)), Int(0), Int(0), Int(0), Int(0))
+}
+
+// Prctl is prctl(2) with numbers.
+func (b *Batch) Prctl(name string, option int, v ...uint64) Result {
+	args := []Arg{named(name, uint64(option)), Int(0), Int(0), Int(0), Int(0)}
+	for i, x := range v {
+		args[1+i] = Int(x)
+	}
+	return b.call("prctl", unix.SYS_PRCTL, args...)
+}
+
+// SetName sets what ps shows of the stub (at most 15 bytes).
+func (b *Batch) SetName(name string) Result {
+	return b.call("prctl", unix.SYS_PRCTL, named("PR_SET_NAME", unix.PR_SET_NAME), b.str(name))
+}
+
+// Setsid starts a session.
+func (b *Batch) Setsid() Result { return b.call("setsid", unix.SYS_SETSID) }
+
+// Setresuid sets all three user ids.
+func (b *Batch) Setresuid(uid uint32) Result {
+	return b.call("setresuid", unix.SYS_SETRESUID, Int(uid), Int(uid), Int(uid))
+}
+
+// Setresgid sets all three group ids.
+func (b *Batch) Setresgid(gid uint32) Result {
+	return b.call("setresgid", unix.SYS_SETRESGID, Int(gid), Int(gid), Int(gid))
+}
+
+// Setgroups sets the supplementary groups.
+func (b *Batch) Setgroups(gids []uint32) Result {
+	p := make([]byte, 0, 4*len(gids))
+	for _, g := range gids {
+		p = binary.LittleEndian.AppendUint32(p, g)
+	}
+	return b.call("setgroups", unix.SYS_SETGROUPS, Int(len(gids)), b.mem(p))
+}
+
+// Capset sets the thread's three sets.
+func (b *Batch) Capset(effective, permitted, inheritable uint64) Result {
+	var p []byte
+	p = binary.LittleEndian.AppendUint32(p, unix.LINUX_CAPABILITY_VERSION_3)
+	p = binary.LittleEndian.AppendUint32(p, 0)
+	for shift := 0; shift < 64; shift += 32 {
+		for _, set := range []uint64{effective, permitted, inheritable} {
+			p = binary.LittleEndian.AppendUint32(p, uint32(set>>shift))
+		}
+	}
+	head := b.mem(p[:8])
+	data := b.mem(p[8:])
+	data.text = "{effective " + Hex16(effective) + ", permitted " + Hex16(permitted) + ", inheritable " + Hex16(inheritable) + "}"
+	return b.call("capset", unix.SYS_CAPSET, head, data)
+}
+
+// Hex16 prints a capability set as /proc/PID/status does.
+func Hex16(v uint64) string {
+	const digits = "0123456789abcdef"
+	var out [16]byte
+	for i := range out {
+		out[15-i] = digits[v>>(4*i)&15]
+	}
+	return string(out[:])
+}
+
+// Setrlimit sets a limit of the stub itself.
+func (b *Batch) Setrlimit(resource int, soft, hard uint64) Result {
+	return b.call("prlimit64", unix.SYS_PRLIMIT64, Int(0), Int(resource), b.words(soft, hard), Int(0))
+}
+
+// Sethostname sets the UTS namespace's host name.
+func (b *Batch) Sethostname(name string) Result {
+	return b.call("sethostname", unix.SYS_SETHOSTNAME, b.str(name), Int(len(name)))
+}
+
+// Setdomainname sets the UTS namespace's NIS domain name.
+func (b *Batch) Setdomainname(name string) Result {
+	return b.call("setdomainname", unix.SYS_SETDOMAINNAME, b.str(name), Int(len(name)))
+}
+
+// JoinSessionKeyring makes a session keyring (keyctl(2)).
+func (b *Batch) JoinSessionKeyring(name string) Result {
+	return b.call("keyctl", unix.SYS_KEYCTL, named("KEYCTL_JOIN_SESSION_KEYRING", unix.KEYCTL_JOIN_SESSION_KEYRING), b.str(name))
+}
+
+// SessionKeyringPerm sets the permissions of the session keyring.
+func (b *Batch) SessionKeyringPerm(perm uint32) Result {
+	const session = ^uint64(2) // KEY_SPEC_SESSION_KEYRING, -3
+	return b.call("keyctl", unix.SYS_KEYCTL, named("KEYCTL_SETPERM", unix.KEYCTL_SETPERM), named("KEY_SPEC_SESSION_KEYRING", session), Hex(uint64(perm)))
+}
+
+// Personality sets the execution domain.
+func (b *Batch) Personality(domain uint64) Result {
+	return b.call("personality", unix.SYS_PERSONALITY, Hex(domain))
+}
+
+// Ioprio sets the I/O priority of the stub.
+func (b *Batch) Ioprio(class, level int) Result {
+	const who = 1 // IOPRIO_WHO_PROCESS
+	return b.call("ioprio_set", unix.SYS_IOPRIO_SET, Int(who), Int(0), Hex(uint64(class<<13|level)))
+}
+
+// SchedSetattr sets the stub's scheduling policy.
+func (b *Batch) SchedSetattr(a unix.SchedAttr) Result {
+	a.Size = unix.SizeofSchedAttr
+	var p []byte
+	p = binary.LittleEndian.AppendUint32(p, a.Size)
+	p = binary.LittleEndian.AppendUint32(p, a.Policy)
+	p = binary.LittleEndian.AppendUint64(p, a.Flags)
+	p = binary.LittleEndian.AppendUint32(p, uint32(a.Nice))
+	p = binary.LittleEndian.AppendUint32(p, a.Priority)
+	p = binary.LittleEndian.AppendUint64(p, a.Runtime)
+	p = binary.LittleEndian.AppendUint64(p, a.Deadline)
+	p = binary.LittleEndian.AppendUint64(p, a.Period)
+	p = binary.LittleEndian.AppendUint32(p, 0)
+	p = binary.LittleEndian.AppendUint32(p, 0)
+	return b.call("sched_setattr", unix.SYS_SCHED_SETATTR, Int(0), b.mem(p), Int(0))
+}
+
+// SetMempolicy sets the stub's NUMA policy; nodes is a bit mask, maxnode its
+// length in bits plus one (set_mempolicy(2)).
+func (b *Batch) SetMempolicy(mode int, nodes []uint64) Result {
+	mask := Hex(0)
+	maxnode := 0
+	if len(nodes) > 0 {
+		mask, maxnode = b.words(nodes...), 64*len(nodes)+1
+	}
+	return b.call("set_mempolicy", unix.SYS_SET_MEMPOLICY, Hex(uint64(mode)), mask, Int(maxnode))
+}
+
+// SchedSetaffinity sets the CPUs that the stub may run on.
+func (b *Batch) SchedSetaffinity(mask []uint64) Result {
+	return b.call("sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, Int(0), Int(8*len(mask)), b.words(mask...))
+}
+
+// Seccomp installs a filter: program is an array of struct sock_filter.
+func (b *Batch) Seccomp(program []byte, flags uint64) Result {
+	prog := b.seccompProgram(program)
+	return b.call("seccomp", unix.SYS_SECCOMP, named("SECCOMP_SET_MODE_FILTER", unix.SECCOMP_SET_MODE_FILTER), Hex(flags), prog)
+}
+
+// SeccompListener is Seccomp with SECCOMP_FILTER_FLAG_NEW_LISTENER.
+func (b *Batch) SeccompListener(program []byte, flags uint64) *FD {
+	prog := b.seccompProgram(program)
+	return b.opens("seccomp listener", "seccomp", unix.SYS_SECCOMP, named("SECCOMP_SET_MODE_FILTER", unix.SECCOMP_SET_MODE_FILTER),
+		Hex(flags|unix.SECCOMP_FILTER_FLAG_NEW_LISTENER), prog)
+}
+
+// seccompProgram lays a struct sock_fprog out.
+func (b *Batch) seccompProgram(program []byte) Arg {
+	code := b.mem(program)
+	prog := b.words(uint64(len(program)/8), 0)
+	b.relocs = append(b.relocs, reloc{int(prog.value) + 8, int(code.value)})
+	return prog
+}
+
+// Execve replaces the stub.
+func (b *Batch) Execve(path string, args, env []string) Result {
+	return b.call("execve", unix.SYS_EXECVE, b.str(path), b.vector(args), b.vector(env))
+}
+
+// Execveat replaces the stub with the file behind fd.
+func (b *Batch) Execveat(fd *FD, args, env []string, flags uint64) Result {
+	return b.call("execveat", unix.SYS_EXECVEAT, fdArg(fd), b.str(""), b.vector(args), b.vector(env), Hex(flags|unix.AT_EMPTY_PATH))
+}
+
+// WriteResult writes the low 4 bytes of an earlier result to fd.
+func (b *Batch) WriteResult(fd *FD, r Result) Result {
+	return b.call("write", unix.SYS_WRITE, fdArg(fd), Arg{kind: argResult, value: uint64(r.i)}, Int(4))
+}
+
+// ReadByte waits until fd has a byte.
+func (b *Batch) ReadByte(fd *FD) Result {
+	r, _ := b.Read(fd, 1)
+	return r
+}
+
+// Exit ends the stub.
+func (b *Batch) Exit(status int) Result {
+	return b.call("exit_group", unix.SYS_EXIT_GROUP, Int(status))
+}
+
+// Time reads CLOCK_MONOTONIC into the reply: 16 bytes, struct timespec.
+func (b *Batch) Time() Buf {
+	m := b.buf(16)
+	b.call("clock_gettime", unix.SYS_CLOCK_GETTIME, Int(unix.CLOCK_MONOTONIC), m.arg())
+	return m
+}

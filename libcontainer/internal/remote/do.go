@@ -1,0 +1,211 @@
+package remote
+
+import (
+	"errors"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxFiles is the most descriptors that one message carries (SCM_MAX_FD, 253).
+const maxFiles = 253
+
+// Do has the stub execute the batch and waits for the results. The error is a
+// *CallError for a call that failed and was not tolerated, *DeathError,
+// ErrTimeout, or what sending returned.
+func (s *Stub) Do(b *Batch) error {
+	if err := s.Send(b); err != nil {
+		return err
+	}
+	return s.Receive(b)
+}
+
+// Send gives the stub the batch without waiting for it: the way to queue the
+// next one while it works, or one that never answers.
+func (s *Stub) Send(b *Batch) error {
+	msg, err := b.encode()
+	if err != nil {
+		return err
+	}
+	return s.send(b, msg, nil)
+}
+
+func (s *Stub) send(b *Batch, msg, oob []byte) error {
+	for {
+		err := unix.Sendmsg(s.sock, msg, oob, nil, unix.MSG_NOSIGNAL)
+		switch err {
+		case nil:
+			return nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return ErrTimeout
+		case unix.EPIPE, unix.ECONNRESET:
+			return s.death(b)
+		default:
+			return os.NewSyscallError("sendmsg to the container side", err)
+		}
+	}
+}
+
+// Receive waits for the results of a batch that was sent, and for the
+// descriptors that its SendFile calls bring. Those come first; the message
+// that carries none is the reply.
+func (s *Stub) Receive(b *Batch) error {
+	b.back = make([]byte, b.base+b.reply+1)
+	for {
+		n, file, err := s.receive(b.back)
+		switch {
+		case err == unix.EAGAIN:
+			return ErrTimeout
+		case err != nil && err != unix.ECONNRESET:
+			return os.NewSyscallError("recvmsg from the container side", err)
+		case n == 0:
+			return s.death(b)
+		case file != nil && len(b.files) < b.sends:
+			b.files = append(b.files, file)
+		case file != nil:
+			file.Close()
+			return errReply
+		case n != len(b.back)-1:
+			return errReply
+		default:
+			b.settle()
+			return b.failure()
+		}
+	}
+}
+
+// errReply: the container side is trusted with nothing, not even with the
+// shape of its answers.
+var errReply = errors.New("the container side sent a reply that nobody asked for")
+
+// receive takes one message and the one descriptor that it may carry.
+func (s *Stub) receive(p []byte) (int, *os.File, error) {
+	var oob [24]byte // CMSG_SPACE of one descriptor
+	for {
+		n, oobn, _, _, err := unix.Recvmsg(s.sock, p, oob[:], unix.MSG_CMSG_CLOEXEC)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || oobn == 0 {
+			return max(n, 0), nil, err
+		}
+		return n, oneFile(oob[:oobn]), nil
+	}
+}
+
+// oneFile takes the descriptor out of a control message.
+func oneFile(oob []byte) *os.File {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(msgs) != 1 {
+		return nil
+	}
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil || len(fds) != 1 {
+		return nil
+	}
+	return os.NewFile(uintptr(fds[0]), "from the container side")
+}
+
+// failure finds the call that ended the batch: the one that failed with an
+// errno it does not tolerate.
+func (b *Batch) failure() error {
+	for i := range b.calls {
+		r := Result{b, i}
+		if e := r.Errno(); e != 0 && !b.calls[i].tolerates(e) {
+			return &CallError{Call: b.format(i), Errno: e, Tag: b.calls[i].tag, Index: i}
+		}
+	}
+	return nil
+}
+
+func (c *call) tolerates(e unix.Errno) bool {
+	w := &c.wire
+	return w.Errno1 == 0xffff || w.Errno1 == uint16(e) || w.Errno2 == uint16(e)
+}
+
+func (s *Stub) death(b *Batch) error {
+	return &DeathError{Status: s.reap(), During: b.format(0)}
+}
+
+// SendFiles follows a batch that has ReceiveFiles calls: the descriptors wait
+// in the socket until the stub gets to them.
+func (s *Stub) SendFiles(b *Batch, files []*os.File) error {
+	for len(files) > 0 {
+		n := min(len(files), maxFiles)
+		fds := make([]int, n)
+		for i, f := range files[:n] {
+			fds[i] = int(f.Fd())
+		}
+		if err := s.send(b, []byte{0}, unix.UnixRights(fds...)); err != nil {
+			return err
+		}
+		files = files[n:]
+	}
+	return nil
+}
+
+// ReceiveFiles adds calls that bring names descriptors from the runtime side
+// into the stub, close-on-exec; Stub.SendFiles sends them.
+func (b *Batch) ReceiveFiles(control *FD, names []string) []*FD {
+	var out []*FD
+	for len(names) > 0 {
+		n := min(len(names), maxFiles)
+		oob := b.buf(unix.CmsgSpace(4 * n))
+		iov := b.words(0, 1)
+		b.relocs = append(b.relocs, reloc{int(iov.value), int(b.mem(make([]byte, 8)).value)})
+		head := b.message(iov, oob)
+		b.call("recvmsg", unix.SYS_RECVMSG, fdArg(control), head, Hex(unix.MSG_CMSG_CLOEXEC))
+		for i := range n {
+			fd := &FD{name: names[i], n: -1, batch: b, call: len(b.calls) - 1, off: slotFlag | (oob.off + unix.CmsgLen(0) + 4*i)}
+			b.fds = append(b.fds, fd)
+			out = append(out, fd)
+		}
+		names = names[n:]
+	}
+	return out
+}
+
+// message lays a struct msghdr out (recvmsg(2)), with one iovec and oob as
+// its control part.
+func (b *Batch) message(iov Arg, oob Buf) Arg {
+	head := b.words(0, 0, 0, 1, 0, uint64(oob.n), 0)
+	b.relocs = append(b.relocs, reloc{int(head.value) + 16, int(iov.value)}, reloc{int(head.value) + 32, replyReloc | oob.off})
+	return head
+}
+
+// replyReloc marks a relocation whose target counts from the reply's extra
+// bytes, not from the data.
+const replyReloc = 1 << 30
+
+// SendFile adds a call that sends fd, which a call of this batch opens, to the
+// runtime side: Batch.Files has it once the batch is done.
+func (b *Batch) SendFile(control *FD, fd *FD) {
+	oob := b.buf(unix.CmsgSpace(4))
+	// The call that opens it stores its result into the control message.
+	fd.off = slotFlag | (oob.off + unix.CmsgLen(0))
+	b.calls[fd.call].slot = fd.off
+	b.presets = append(b.presets, preset{oob.off, cmsgHeader(4)})
+	b.sends++
+
+	iov := b.words(0, 1)
+	b.relocs = append(b.relocs, reloc{int(iov.value), int(b.mem(make([]byte, 8)).value)})
+	b.call("sendmsg", unix.SYS_SENDMSG, fdArg(control), b.message(iov, oob), Hex(unix.MSG_NOSIGNAL))
+}
+
+// Files are the descriptors that the batch's SendFile calls brought, in
+// order. The caller owns them, even when the batch failed.
+func (b *Batch) Files() []*os.File { return b.files }
+
+// preset is what a part of the reply holds before the stub starts.
+type preset struct {
+	off int
+	p   []byte
+}
+
+func cmsgHeader(n int) []byte {
+	h := unix.Cmsghdr{Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS}
+	h.SetLen(unix.CmsgLen(n))
+	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(&h)), unix.SizeofCmsghdr)...)
+}

@@ -1,0 +1,44 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// CallError is a call that failed in the stub.
+type CallError struct {
+	Call  string // the call with its arguments
+	Errno unix.Errno
+	Tag   int // Batch.Tag when the call was added
+	Index int // which call of the batch
+}
+
+func (e *CallError) Error() string { return e.Call + ": " + e.Errno.Error() }
+
+// Unwrap gives the errno.
+func (e *CallError) Unwrap() error { return e.Errno }
+
+// ErrTimeout: the stub did not answer before the deadline. It may be stopped,
+// frozen, or stuck in a file system that does not answer.
+var ErrTimeout = errors.New("no answer from the container side before the deadline")
+
+// DeathError: the stub died. Status is what wait gave, where it could be had.
+type DeathError struct {
+	Status unix.WaitStatus
+	During string // the first call of the batch it was executing
+}
+
+func (e *DeathError) Error() string {
+	how := "it left without a word"
+	switch {
+	case e.Status.Signaled() && e.Status.Signal() == unix.SIGKILL:
+		how = "killed by SIGKILL"
+	case e.Status.Signaled():
+		how = "killed by " + unix.SignalName(e.Status.Signal())
+	case e.Status.Exited():
+		how = fmt.Sprintf("it exited with status %d", e.Status.ExitStatus())
+	}
+	return "the container's first process died during set-up (" + e.During + "): " + how
+}

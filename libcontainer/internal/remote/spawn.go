@@ -1,0 +1,223 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
+)
+
+// Stub is a process made of package stub's image, and the control socket to
+// it. It is not safe for concurrent use.
+type Stub struct {
+	Pid     int
+	pidfd   int
+	sock    int
+	control int           // number of the socket's other end, in the stub
+	timeout time.Duration // for one batch
+	reaped  bool
+}
+
+// Spawn says how a stub is started.
+type Spawn struct {
+	Files      []*os.File    // descriptors 0, 1, 2, … of the stub; nil is left closed
+	Cloneflags uintptr       // CLONE_NEW…
+	Cgroup     *os.File      // the cgroup v2 directory to be born in, nil: ours
+	Timeout    time.Duration // how long one batch may take
+	Control    int           // number of the control socket in the stub; at least len(Files)
+	Argv0      string
+}
+
+// Start starts a stub. The caller owns s.Files and s.Cgroup.
+func Start(s Spawn) (*Stub, error) {
+	ours, theirs, err := controlPair(s.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	image, err := openImage(s.Control)
+	if err != nil {
+		unix.Close(ours)
+		return nil, err
+	}
+	defer image.Close()
+	pidfd, pid, err := s.fork(image, theirs)
+	if err != nil {
+		unix.Close(ours)
+		return nil, fmt.Errorf("start the first process: %w", err)
+	}
+	return &Stub{Pid: pid, pidfd: pidfd, sock: ours, control: s.Control, timeout: s.Timeout}, nil
+}
+
+func controlPair(timeout time.Duration) (int, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, nil, os.NewSyscallError("socketpair", err)
+	}
+	tv := unix.NsecToTimeval(int64(timeout))
+	for _, opt := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+		if err := unix.SetsockoptTimeval(fds[0], unix.SOL_SOCKET, opt, &tv); err != nil {
+			unix.Close(fds[0])
+			unix.Close(fds[1])
+			return -1, nil, os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return fds[0], os.NewFile(uintptr(fds[1]), "control socket"), nil
+}
+
+// fork starts the image through its descriptor. syscall.ForkExec lays the
+// child's descriptors out from 0 on and uses numbers above the highest of ours
+// as scratch, so the image is moved above those.
+func (s *Spawn) fork(image, control *os.File) (pidfd, pid int, err error) {
+	files := make([]uintptr, s.Control+1)
+	top := len(files)
+	for i := range files {
+		files[i] = ^uintptr(0)
+		if i < len(s.Files) && s.Files[i] != nil {
+			files[i] = s.Files[i].Fd()
+		}
+		if i == s.Control {
+			files[i] = control.Fd()
+		}
+		top = max(top, int(files[i])) //nolint:gosec // -1 stays below
+	}
+	fd, err := unix.FcntlInt(image.Fd(), unix.F_DUPFD_CLOEXEC, top+len(files)+2)
+	if err != nil {
+		return -1, -1, os.NewSyscallError("fcntl(F_DUPFD_CLOEXEC)", err)
+	}
+	defer unix.Close(fd)
+	attr := &syscall.ProcAttr{Files: files, Sys: &syscall.SysProcAttr{PidFD: &pidfd, Cloneflags: s.Cloneflags}}
+	if s.Cgroup != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(s.Cgroup.Fd())
+	}
+	pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(fd), []string{s.Argv0}, attr)
+	return pidfd, pid, err
+}
+
+// openImage gives a descriptor of the stub's image that nobody can write to:
+// a sealed memfd or, where executing those is forbidden
+// (vm.memfd_noexec=2, memfd_create(2)), a file on a tmpfs of its own that is
+// mounted nowhere and made read-only.
+func openImage(control int) (*os.File, error) {
+	image := stub.Image(control)
+	f, err := memfdImage(image)
+	if errors.Is(err, unix.EACCES) {
+		f, err = tmpfsImage(image)
+	}
+	return f, err
+}
+
+func memfdImage(image []byte) (*os.File, error) {
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate("onggi", flags|unix.MFD_EXEC)
+	if err == unix.EINVAL { // before 6.3 there is no MFD_EXEC, and no need for it
+		fd, err = unix.MemfdCreate("onggi", flags)
+	}
+	if err != nil {
+		return nil, os.NewSyscallError(`memfd_create("onggi", MFD_CLOEXEC|MFD_ALLOW_SEALING|MFD_EXEC)`, err)
+	}
+	f := os.NewFile(uintptr(fd), "stub")
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err = f.Write(image); err == nil {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write and seal the stub: %w", err)
+	}
+	return f, nil
+}
+
+func tmpfsImage(image []byte) (*os.File, error) {
+	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("executing a memfd is forbidden here (vm.memfd_noexec), and so is a tmpfs of our own: fsopen(\"tmpfs\"): %w", err)
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return nil, os.NewSyscallError(`fsconfig("tmpfs", FSCONFIG_CMD_CREATE)`, err)
+	}
+	dir, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID)
+	if err != nil {
+		return nil, os.NewSyscallError(`fsmount("tmpfs")`, err)
+	}
+	defer unix.Close(dir)
+	w, err := unix.Openat(dir, "onggi", unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o555)
+	if err != nil {
+		return nil, os.NewSyscallError("openat", err)
+	}
+	_, err = unix.Write(w, image)
+	unix.Close(w)
+	if err == nil {
+		err = unix.MountSetattr(dir, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write the stub to a read-only tmpfs: %w", err)
+	}
+	fd, err := unix.Openat(dir, "onggi", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("openat", err)
+	}
+	return os.NewFile(uintptr(fd), "stub"), nil
+}
+
+// Pidfd is the stub's pidfd; it stays the stub's.
+func (s *Stub) Pidfd() int { return s.pidfd }
+
+// Control is the number of the control socket in the stub.
+func (s *Stub) Control() *FD { return Inherited(s.control, "control") }
+
+// Kill ends the stub and reaps it. It is harmless on a dead one.
+func (s *Stub) Kill() {
+	_ = unix.PidfdSendSignal(s.pidfd, unix.SIGKILL, nil, 0)
+	s.reap()
+	s.Close()
+}
+
+// Dismiss closes the control socket, which ends a stub that waits for its
+// next batch, and reaps it.
+func (s *Stub) Dismiss() {
+	unix.Close(s.sock)
+	s.sock = -1
+	s.reap()
+	s.Close()
+}
+
+// Close lets go of the stub: it lives on if it is past its last batch.
+func (s *Stub) Close() {
+	if s.sock >= 0 {
+		unix.Close(s.sock)
+	}
+	if s.pidfd >= 0 {
+		unix.Close(s.pidfd)
+	}
+	s.sock, s.pidfd = -1, -1
+}
+
+// TakePidfd hands the pidfd over to the caller.
+func (s *Stub) TakePidfd() *os.File {
+	f := os.NewFile(uintptr(s.pidfd), "pidfd")
+	s.pidfd = -1
+	return f
+}
+
+// reap waits for the dead or dying stub.
+func (s *Stub) reap() unix.WaitStatus {
+	var ws unix.WaitStatus
+	if s.reaped {
+		return ws
+	}
+	s.reaped = true
+	for {
+		_, err := unix.Wait4(s.Pid, &ws, 0, nil)
+		if err != unix.EINTR {
+			return ws
+		}
+	}
+}
