@@ -27,16 +27,17 @@ func OpenPid(pid int) (*os.File, error) {
 // Signal sends sig to the process of pidfd: ErrGone when it has been reaped.
 func Signal(pidfd *os.File, sig unix.Signal) error {
 	if err := unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0); err != nil {
-		return fmt.Errorf("pidfd_send_signal(%s): %w", signalName(sig), err)
+		return fmt.Errorf("pidfd_send_signal(%s): %w", SignalName(sig), err)
 	}
 	return nil
 }
 
-func signalName(sig unix.Signal) string {
+// SignalName is "SIGTERM" and the like, and "signal 40" where there is no name.
+func SignalName(sig unix.Signal) string {
 	if name := unix.SignalName(sig); name != "" {
 		return name
 	}
-	return fmt.Sprint(int(sig))
+	return fmt.Sprintf("signal %d", int(sig))
 }
 
 // Wait returns when the process of pidfd has ended, reaped or not, or with
@@ -62,18 +63,29 @@ func Ended(pidfd *os.File) (bool, error) {
 // Reap waits for a child and takes its exit status: the number it gave to
 // exit, or 128+n when signal n ended it.
 func Reap(ctx context.Context, pidfd *os.File) (int, error) {
+	code, sig, err := ReapStatus(ctx, pidfd)
+	if sig != 0 {
+		code = 128 + int(sig)
+	}
+	return code, err
+}
+
+// ReapStatus is Reap with the two apart: sig is 0 for a process that called
+// exit.
+func ReapStatus(ctx context.Context, pidfd *os.File) (code int, sig unix.Signal, err error) {
 	if err := Wait(ctx, pidfd); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var info unix.Siginfo
-	err := waitid(pidfd, &info)
+	err = waitid(pidfd, &info)
 	for err == unix.EINTR {
 		err = waitid(pidfd, &info)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("waitid(P_PIDFD): %w", err)
+		return 0, 0, fmt.Errorf("waitid(P_PIDFD): %w", err)
 	}
-	return exitStatus(&info), nil
+	code, sig = exitStatus(&info)
+	return code, sig, nil
 }
 
 func waitid(pidfd *os.File, info *unix.Siginfo) error {
@@ -81,18 +93,18 @@ func waitid(pidfd *os.File, info *unix.Siginfo) error {
 }
 
 // exitStatus reads si_code and si_status of a SIGCHLD siginfo. The union
-// behind the four leading words (signo, errno, code, padding on 64-bit) is
-// pid, uid, status.
-func exitStatus(info *unix.Siginfo) int {
+// behind the leading words (signo, errno, code, and padding where pointers
+// have 64 bits) is pid, uid, status.
+func exitStatus(info *unix.Siginfo) (code int, sig unix.Signal) {
 	const (
 		cldExited = 1 // CLD_EXITED of <asm-generic/siginfo.h>: status is a number, else a signal
-		siStatus  = 6
+		siStatus  = (unsafe.Sizeof(uintptr(0))/8 + 3) + 2
 	)
 	status := (*[unsafe.Sizeof(*info) / 4]int32)(unsafe.Pointer(info))[siStatus]
 	if info.Code == cldExited {
-		return int(status)
+		return int(status), 0
 	}
-	return 128 + int(status)
+	return 0, unix.Signal(status)
 }
 
 // SetSubreaper makes this process the one to which orphaned descendants fall.

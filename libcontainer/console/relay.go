@@ -1,0 +1,142 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Relay connects the caller's input and output with the pty of a container.
+type Relay struct {
+	master, in, out *os.File
+	saved           *unix.Termios // of in; nil where that is no terminal, and once it is restored
+
+	ended  *event // the container has: drain and stop
+	closed *event // stop at once
+
+	drained  chan struct{} // closed at the end of the output
+	writeErr error         // why it ended early; read it after drained
+	released chan struct{} // closed when the descriptors are
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// NewRelay takes over master. If in is a terminal it is in raw mode from here
+// to Close, and the container's terminal gets its size.
+func NewRelay(master, in, out *os.File) (*Relay, error) {
+	r := &Relay{master: master, in: in, out: out, drained: make(chan struct{}), released: make(chan struct{})}
+	if err := r.open(); err != nil {
+		return nil, errors.Join(err, r.restore(), r.release())
+	}
+	r.start()
+	return r, nil
+}
+
+func (r *Relay) open() (err error) {
+	if r.ended, err = newEvent(); err != nil {
+		return err
+	}
+	if r.closed, err = newEvent(); err != nil {
+		return err
+	}
+	// Only the relay uses this open file description.
+	if err := unix.SetNonblock(fdOf(r.master), true); err != nil {
+		return fmt.Errorf("fcntl(pty, O_NONBLOCK): %w", err)
+	}
+	if r.saved, err = makeRaw(fdOf(r.in)); err != nil {
+		return err
+	}
+	return r.Resize()
+}
+
+// start starts the pumps. The last one to end closes the descriptors.
+func (r *Relay) start() {
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		r.copyInput()
+	}()
+	go func() {
+		r.writeErr = r.copyOutput()
+		close(r.drained)
+		<-fed
+		wait([]unix.PollFd{in(r.closed.fd)})
+		r.release()
+		close(r.released)
+	}()
+}
+
+// Resize gives the container's terminal the size of the caller's, and its
+// foreground processes a SIGWINCH if that is another. Where neither input nor
+// output is a terminal it does nothing.
+func (r *Relay) Resize() error {
+	size, err := unix.IoctlGetWinsize(fdOf(r.in), unix.TIOCGWINSZ)
+	if err != nil {
+		size, err = unix.IoctlGetWinsize(fdOf(r.out), unix.TIOCGWINSZ)
+	}
+	if err != nil {
+		return nil
+	}
+	if err := unix.IoctlSetWinsize(fdOf(r.master), unix.TIOCSWINSZ, size); err != nil {
+		return fmt.Errorf("ioctl(pty, TIOCSWINSZ): %w", err)
+	}
+	return nil
+}
+
+// Drain is called when the container's process has ended: it returns when what
+// that has printed is written out. Processes that live on and have the
+// terminal open are not waited for.
+func (r *Relay) Drain(ctx context.Context) error {
+	r.ended.set()
+	select {
+	case <-r.drained:
+		return r.writeErr
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Close restores the caller's terminal and hangs up the container's. It is for
+// every path; the second call does nothing. It does not wait for a pump that is
+// held up in writing to a terminal, which Ctrl-S can do.
+func (r *Relay) Close() error {
+	r.closeOnce.Do(func() { r.closeErr = errors.Join(r.restore(), r.closed.set()) })
+	return r.closeErr
+}
+
+// makeRaw switches a terminal to raw mode and gives what it was before; nil
+// for what is no terminal. Output is raw too: the container's own terminal has
+// turned "\n" into "\r\n" already.
+func makeRaw(fd int) (*unix.Termios, error) {
+	saved, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return nil, nil
+	}
+	raw := *saved
+	// cfmakeraw of termios(3).
+	raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+	raw.Oflag &^= unix.OPOST
+	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+	raw.Cflag = raw.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
+	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &raw); err != nil {
+		return nil, fmt.Errorf("ioctl(terminal, TCSETS): %w", err)
+	}
+	return saved, nil
+}
+
+func (r *Relay) restore() error {
+	if r.saved == nil {
+		return nil
+	}
+	if err := unix.IoctlSetTermios(fdOf(r.in), unix.TCSETS, r.saved); err != nil {
+		return fmt.Errorf("restore the terminal: ioctl(TCSETS): %w", err)
+	}
+	r.saved = nil
+	return nil
+}

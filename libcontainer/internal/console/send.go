@@ -1,0 +1,117 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sendWait bounds connecting to and writing to a listener that has stopped
+// listening, where the context has no deadline. A live one needs microseconds.
+const sendWait = 10 * time.Second
+
+// SendMaster sends the pty master to the console socket. payload is the name
+// of the pty, by which the listener may tell terminals apart.
+func SendMaster(ctx context.Context, socket string, master *os.File, payload string) error {
+	if err := SendFD(ctx, socket, master, payload); err != nil {
+		return fmt.Errorf("console socket: %w", err)
+	}
+	return nil
+}
+
+// SendFD connects to a stream socket, and sends the descriptor of f with one
+// message, which must not be empty (the kernel would drop the descriptor). f
+// stays open.
+func SendFD(ctx context.Context, socket string, f *os.File, payload string) error {
+	if payload == "" {
+		return fmt.Errorf("BUG: descriptor sent to %s without a payload", socket)
+	}
+	done := make(chan error, 1)
+	go func() { done <- send(ctx, socket, f, payload) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		// The goroutine ends by the timeout that it has given to its socket.
+		return fmt.Errorf("send to %s: %w", socket, context.Cause(ctx))
+	}
+}
+
+// send blocks, for the time that the socket allows: connecting to a unix
+// socket whose backlog is full can be waited for in no other way.
+func send(ctx context.Context, socket string, f *os.File, payload string) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("socket(AF_UNIX): %w", err)
+	}
+	defer unix.Close(fd)
+	tv := unix.NsecToTimeval(timeLeft(ctx).Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv); err != nil {
+		return fmt.Errorf("setsockopt(SO_SNDTIMEO): %w", err)
+	}
+	if err := connect(fd, socket); err != nil {
+		return fmt.Errorf("connect to %s: %w", socket, inTime(err))
+	}
+	if err := sendmsg(fd, []byte(payload), unix.UnixRights(int(f.Fd()))); err != nil {
+		return fmt.Errorf("send to %s: %w", socket, inTime(err))
+	}
+	return nil
+}
+
+// timeLeft is never 0, which to the kernel means for ever.
+func timeLeft(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return sendWait
+	}
+	return max(min(time.Until(deadline), sendWait), time.Microsecond)
+}
+
+// inTime: EAGAIN, "resource temporarily unavailable", is how a socket says
+// that its timeout is over.
+func inTime(err error) error {
+	if err == unix.EAGAIN {
+		return unix.ETIMEDOUT
+	}
+	return err
+}
+
+// connect takes paths of any length: a socket address has 108 bytes, and a
+// longer path is shortened by way of a descriptor of the directory.
+func connect(fd int, path string) error {
+	if len(path) < len(unix.RawSockaddrUnix{}.Path) {
+		return connectRetry(fd, path)
+	}
+	dir, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	return connectRetry(fd, fmt.Sprintf("/proc/self/fd/%d/%s", dir, filepath.Base(path)))
+}
+
+func connectRetry(fd int, path string) error {
+	for {
+		err := unix.Connect(fd, &unix.SockaddrUnix{Name: path})
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func sendmsg(fd int, payload, rights []byte) error {
+	for {
+		n, err := unix.SendmsgN(fd, payload, rights, nil, unix.MSG_NOSIGNAL)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil && n < len(payload) {
+			return fmt.Errorf("%d of %d bytes were taken", n, len(payload))
+		}
+		return err
+	}
+}

@@ -1,0 +1,152 @@
+package hooks
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+)
+
+// stdio is the three descriptors of the hook and our ends of their pipes.
+type stdio struct {
+	stdin, stdout, stderr *os.File // the hook's; stdout and stderr may be one, or the caller's
+	theirs                []*os.File
+	in, out               int // ours, non-blocking; -1 when closed
+}
+
+func openStdio(o Options) (*stdio, error) {
+	var in, out [2]int
+	if err := unix.Pipe2(in[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("pipe2: %w", err)
+	}
+	if err := unix.Pipe2(out[:], unix.O_CLOEXEC); err != nil {
+		unix.Close(in[0])
+		unix.Close(in[1])
+		return nil, fmt.Errorf("pipe2: %w", err)
+	}
+	s := &stdio{in: in[1], out: out[0]}
+	s.stdin = os.NewFile(uintptr(in[0]), "stdin")
+	s.stdout = os.NewFile(uintptr(out[1]), "output")
+	s.stderr = s.stdout
+	s.theirs = []*os.File{s.stdin, s.stdout}
+	if o.Stdout != nil {
+		s.stdout = o.Stdout
+	}
+	if o.Stderr != nil {
+		s.stderr = o.Stderr
+	}
+	// The descriptions of our ends are ours alone: the hook does not see this.
+	unix.SetNonblock(s.in, true)
+	unix.SetNonblock(s.out, true)
+	return s, nil
+}
+
+func (s *stdio) closeTheirs() {
+	for _, f := range s.theirs {
+		f.Close()
+	}
+	s.theirs = nil
+}
+
+func (s *stdio) close() {
+	s.closeTheirs()
+	closeFd(&s.in)
+	closeFd(&s.out)
+}
+
+func closeFd(fd *int) {
+	if *fd >= 0 {
+		unix.Close(*fd)
+		*fd = -1
+	}
+}
+
+// watch feeds a hook, listens to it and waits for its end, in one poll loop.
+// A hook that does not read, and one that leaves a child behind with its
+// output open, cannot hold it up.
+type watch struct {
+	*Process
+	*stdio
+	state []byte // what is still to be written
+	tail  tail
+}
+
+func (w *watch) loop(ctx context.Context) error {
+	for {
+		// poll(2) passes over negative descriptors.
+		fds := []unix.PollFd{
+			{Fd: int32(w.Pidfd.Fd()), Events: unix.POLLIN},
+			{Fd: int32(w.in), Events: unix.POLLOUT},
+			{Fd: int32(w.out), Events: unix.POLLIN},
+		}
+		if err := proc.Poll(ctx, fds); err != nil {
+			return err
+		}
+		if fds[1].Revents != 0 {
+			w.feed()
+		}
+		if fds[2].Revents != 0 {
+			w.listen()
+		}
+		if fds[0].Revents != 0 {
+			w.listen() // what came between the two
+			return nil
+		}
+	}
+}
+
+// feed writes as much of the state as fits. A hook may close its standard
+// input without reading: EPIPE is no error. (The Go runtime ignores SIGPIPE
+// for descriptors other than 1 and 2.)
+func (w *watch) feed() {
+	n, err := unix.Write(w.in, w.state)
+	if n > 0 {
+		w.state = w.state[n:]
+	}
+	if len(w.state) == 0 || err != nil && err != unix.EAGAIN && err != unix.EINTR {
+		closeFd(&w.in)
+	}
+}
+
+// listen reads what there is, but not for ever from one that never stops.
+func (w *watch) listen() {
+	var buf [4096]byte
+	for range 2 * tailSize / len(buf) {
+		if w.out < 0 {
+			return
+		}
+		n, err := unix.Read(w.out, buf[:])
+		switch {
+		case n > 0:
+			w.tail.add(buf[:n])
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return
+		default:
+			closeFd(&w.out)
+		}
+	}
+}
+
+// killWait is how long a killed hook may take to end. Only one in an
+// uninterruptible system call takes more than an instant, and that one may
+// take for ever.
+const killWait = 5 * time.Second
+
+// kill ends the hook and all of its process group. The pid is not reaped yet,
+// so the group is that of this process or does not exist.
+func (w *watch) kill() error {
+	unix.Kill(-w.Pid, unix.SIGKILL)
+	proc.Signal(w.Pidfd, unix.SIGKILL)
+	ctx, cancel := context.WithTimeout(context.Background(), killWait)
+	defer cancel()
+	if _, err := proc.Reap(ctx, w.Pidfd); err != nil {
+		return fmt.Errorf("process %d did not end within %v of SIGKILL", w.Pid, killWait)
+	}
+	w.listen()
+	return nil
+}

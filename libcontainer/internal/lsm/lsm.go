@@ -1,0 +1,149 @@
+package lsm
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kind is one label that a process asks for.
+type Kind int
+
+const (
+	AppArmorExec     Kind = iota // profile from the next execve on
+	SELinuxExec                  // context from the next execve on
+	SELinuxKeyCreate             // context of keys made from now on
+)
+
+// names of the files below /proc/<pid>/attr, the preferred first: the files at
+// the top belong to whichever module comes first, which need not be AppArmor.
+func (k Kind) names() []string {
+	switch k {
+	case AppArmorExec:
+		return []string{"apparmor/exec", "exec"}
+	case SELinuxExec:
+		return []string{"exec"}
+	case SELinuxKeyCreate:
+		return []string{"keycreate"}
+	}
+	panic(fmt.Sprintf("BUG: label of kind %d", int(k)))
+}
+
+// Value is what has to be written, in one write, for the label to be asked for.
+func (k Kind) Value(label string) []byte {
+	if k == AppArmorExec {
+		return []byte("exec " + label)
+	}
+	return []byte(label)
+}
+
+// OpenExecAttr opens the file to which process pid has to write. procfs is the
+// runtime's own; the name is looked up there without following links.
+func OpenExecAttr(procfs *os.File, pid int, kind Kind) (*os.File, error) {
+	var err error
+	for _, name := range kind.names() {
+		path := fmt.Sprintf("%d/attr/%s", pid, name)
+		var fd int
+		fd, err = openBeneath(int(procfs.Fd()), path)
+		if err == nil {
+			return os.NewFile(uintptr(fd), "/proc/"+path), nil
+		}
+		// Podman finds label errors by the path in backquotes.
+		err = fmt.Errorf("open `/proc/%s`: %w", path, err)
+	}
+	return nil, err
+}
+
+func openBeneath(dirfd int, path string) (int, error) {
+	how := unix.OpenHow{
+		Flags:   unix.O_WRONLY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	}
+	for {
+		fd, err := unix.Openat2(dirfd, path, &how)
+		if err != unix.EINTR && err != unix.EAGAIN {
+			return fd, err
+		}
+	}
+}
+
+// Host is where the modules are asked about. The zero value is this machine.
+type Host struct {
+	Root string // prefix of /sys, for tests
+}
+
+// AppArmorEnabled reads one file. It needs no securityfs, which containers
+// that run containers seldom have.
+func (h Host) AppArmorEnabled() bool {
+	data, err := os.ReadFile(h.Root + "/sys/module/apparmor/parameters/enabled")
+	return err == nil && strings.HasPrefix(string(data), "Y")
+}
+
+// SELinuxEnabled is one statfs. A read-only selinuxfs is how a container is
+// told that its host's SELinux is none of its business.
+func (h Host) SELinuxEnabled() bool {
+	var st unix.Statfs_t
+	if err := unix.Statfs(h.Root+"/sys/fs/selinux", &st); err != nil {
+		return false
+	}
+	return st.Type == unix.SELINUX_MAGIC && st.Flags&unix.ST_RDONLY == 0
+}
+
+// CheckAppArmor says why a process cannot have the profile. The empty name
+// asks for none.
+func (h Host) CheckAppArmor(profile string) error {
+	switch {
+	case profile == "":
+		return nil
+	case strings.ContainsAny(profile, "\x00\n"):
+		return fmt.Errorf("apparmor profile %q: it has a control character", profile)
+	case !h.AppArmorEnabled():
+		return fmt.Errorf("apparmor profile %q asked for, but AppArmor is not enabled on this host", profile)
+	}
+	return nil
+}
+
+// CheckSELinux says why the label cannot be had: it has to be a context, and
+// one of the loaded policy. The empty label asks for none.
+func (h Host) CheckSELinux(label string) error {
+	if label == "" {
+		return nil
+	}
+	if err := checkContext(label); err != nil {
+		return err
+	}
+	if !h.SELinuxEnabled() {
+		return fmt.Errorf("selinux label %q asked for, but SELinux is not enabled on this host", label)
+	}
+	return h.checkPolicy(label)
+}
+
+// checkContext: user:role:type or user:role:type:range, where the range may
+// have colons of its own.
+func checkContext(label string) error {
+	parts := strings.SplitN(label, ":", 4)
+	if len(parts) < 3 {
+		return fmt.Errorf("selinux label %q: want user:role:type[:range]", label)
+	}
+	for _, p := range parts {
+		if p == "" || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			return fmt.Errorf("selinux label %q: a part of it is empty or has a blank", label)
+		}
+	}
+	return nil
+}
+
+// checkPolicy asks the kernel: a write of an unknown context is EINVAL.
+func (h Host) checkPolicy(label string) error {
+	fd, err := unix.Open(h.Root+"/sys/fs/selinux/context", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil // the process's own write will tell
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, append([]byte(label), 0)); err == unix.EINVAL {
+		return fmt.Errorf("selinux label %q is not in the loaded policy: %w", label, err)
+	}
+	return nil
+}
