@@ -1,0 +1,337 @@
+package specconv
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Problem is one thing that is wrong with a configuration.
+type Problem struct {
+	Pointer string // JSON pointer (RFC 6901) of the property
+	Message string // what is wrong with it
+}
+
+// String prints "pointer: message".
+func (p Problem) String() string { return p.Pointer + ": " + p.Message }
+
+// Problems is all that is wrong with a configuration, as an error of one line.
+type Problems []Problem
+
+// Error joins the problems with "; ".
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "; ")
+}
+
+// Validate finds every value of a configuration that the specification forbids
+// or that onggi does not support, and returns them all as [Problems], nil where
+// there are none.
+//
+// A configuration without a process is valid (config.md, "Process"): it is
+// [RequireProcess] that insists on one.
+func Validate(s *specs.Spec) error {
+	c := &checker{spec: s}
+	c.version()
+	c.root()
+	c.names()
+	c.mounts()
+	c.hooks()
+	c.annotations()
+	if s.Process != nil {
+		c.process(s.Process, "process")
+	}
+	if s.Linux != nil {
+		c.linux(s.Linux)
+	}
+	return c.err()
+}
+
+// RequireProcess is the check beyond [Validate] of whoever is about to start
+// the container's process. Create asks too, as runc does: a container without a
+// process could only be deleted again.
+func RequireProcess(s *specs.Spec) error {
+	if s.Process == nil {
+		return Problems{{at("process"), "required"}}
+	}
+	return nil
+}
+
+// ValidateProcess checks a process that is to join a container with the
+// configuration s; its pointers start at the process itself.
+func ValidateProcess(s *specs.Spec, p *specs.Process) error {
+	c := &checker{spec: s}
+	c.process(p)
+	return c.err()
+}
+
+// ValidateResources checks the limits of an update; its pointers start at the
+// resources themselves.
+func ValidateResources(r *specs.LinuxResources) error {
+	c := &checker{spec: &specs.Spec{}}
+	c.resources(r)
+	return c.err()
+}
+
+// Warnings lists what a configuration asks for and will not get, where the
+// specification wants the user told but the container made.
+func Warnings(s *specs.Spec) []string {
+	c := &checker{spec: s}
+	if s.Process != nil && s.Process.Capabilities != nil {
+		c.capabilityWarnings(s.Process.Capabilities, "process", "capabilities")
+	}
+	for i, m := range s.Mounts {
+		if m.Destination != "" && !path.IsAbs(m.Destination) {
+			c.add(at("mounts", i, "destination"), "relative path %q is deprecated, taken as relative to /", m.Destination)
+		}
+	}
+	if s.Linux != nil && s.Linux.Resources != nil {
+		c.resourceWarnings(s.Linux.Resources)
+	}
+	var warnings []string
+	for _, p := range c.problems {
+		warnings = append(warnings, p.String())
+	}
+	return warnings
+}
+
+// checker collects problems. Its methods are the checks, one for each part of
+// the configuration; tokens are the JSON pointer of the part.
+type checker struct {
+	spec     *specs.Spec
+	problems Problems
+}
+
+func (c *checker) add(pointer, format string, args ...any) {
+	c.problems = append(c.problems, Problem{pointer, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) err() error {
+	if len(c.problems) == 0 {
+		return nil
+	}
+	return c.problems
+}
+
+// namespace finds the namespace of a type, nil where the container stays in
+// the runtime's.
+func (c *checker) namespace(t specs.LinuxNamespaceType) *specs.LinuxNamespace {
+	if c.spec.Linux == nil {
+		return nil
+	}
+	list := c.spec.Linux.Namespaces
+	if i := slices.IndexFunc(list, func(ns specs.LinuxNamespace) bool { return ns.Type == t }); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}
+
+func (c *checker) has(t specs.LinuxNamespaceType) bool { return c.namespace(t) != nil }
+
+// version wants a semantic version (semver.org, 2.0.0) of the major version
+// this runtime implements: there is no compatibility across those.
+func (c *checker) version() {
+	major, ok := semverMajor(c.spec.Version)
+	switch {
+	case c.spec.Version == "":
+		c.add(at("ociVersion"), "required")
+	case !ok:
+		c.add(at("ociVersion"), "%q is not a semantic version", c.spec.Version)
+	case major != strconv.Itoa(specs.VersionMajor):
+		c.add(at("ociVersion"), "version %s is not supported, only %d.x is", c.spec.Version, specs.VersionMajor)
+	}
+}
+
+// semverMajor takes MAJOR.MINOR.PATCH[-PRERELEASE][+BUILD] apart.
+func semverMajor(v string) (major string, ok bool) {
+	v, build, hasBuild := strings.Cut(v, "+")
+	core, pre, hasPre := strings.Cut(v, "-")
+	numbers := strings.Split(core, ".")
+	ok = len(numbers) == 3 &&
+		(!hasBuild || identifiers(build, false)) &&
+		(!hasPre || identifiers(pre, true))
+	for _, n := range numbers {
+		ok = ok && numeric(n) && identifiers(n, true)
+	}
+	return numbers[0], ok
+}
+
+// identifiers checks a dot-separated list of [0-9A-Za-z-]+. In a pre-release,
+// numbers have no leading zeros.
+func identifiers(list string, pre bool) bool {
+	for id := range strings.SplitSeq(list, ".") {
+		if id == "" || strings.Trim(id, alphanumeric+"-") != "" {
+			return false
+		}
+		if pre && len(id) > 1 && id[0] == '0' && numeric(id) {
+			return false
+		}
+	}
+	return true
+}
+
+const (
+	digits       = "0123456789"
+	alphanumeric = digits + "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
+func numeric(s string) bool { return s != "" && strings.Trim(s, digits) == "" }
+
+func (c *checker) root() {
+	switch root := c.spec.Root; {
+	case root == nil:
+		c.add(at("root"), "required")
+	case root.Path == "":
+		c.add(at("root", "path"), "required")
+	case hasNUL(root.Path):
+		c.add(at("root", "path"), "has a NUL character")
+	case root.Readonly && !c.has(specs.MountNamespace):
+		c.add(at("root", "readonly"), "needs a mount namespace")
+	}
+}
+
+// utsNameLen is __NEW_UTS_LEN of <linux/utsname.h>.
+const utsNameLen = 64
+
+func (c *checker) names() {
+	for _, n := range [...]struct{ property, value string }{
+		{"hostname", c.spec.Hostname},
+		{"domainname", c.spec.Domainname},
+	} {
+		switch {
+		case n.value == "":
+		case !c.has(specs.UTSNamespace):
+			c.add(at(n.property), "needs a uts namespace: it would be the host's")
+		case len(n.value) > utsNameLen:
+			c.add(at(n.property), "longer than %d bytes", utsNameLen)
+		case hasNUL(n.value):
+			c.add(at(n.property), "has a NUL character")
+		}
+	}
+}
+
+func (c *checker) mounts() {
+	if len(c.spec.Mounts) > 0 && !c.has(specs.MountNamespace) {
+		c.add(at("mounts"), "need a mount namespace: they would be the host's")
+	}
+	for i := range c.spec.Mounts {
+		c.mount(&c.spec.Mounts[i], "mounts", i)
+	}
+}
+
+func (c *checker) mount(m *specs.Mount, tokens ...any) {
+	if m.Destination == "" {
+		c.add(at(append(tokens, "destination")...), "required")
+	}
+	if hasNUL(m.Destination) || hasNUL(m.Source) || hasNUL(m.Type) {
+		c.add(at(tokens...), "has a NUL character")
+	}
+	o, err := ParseMountOptions(m.Type, m.Options)
+	if err != nil {
+		c.add(at(append(tokens, "options")...), "%v", err)
+	}
+	switch {
+	case o.Bind && !o.Remount && m.Source == "":
+		c.add(at(append(tokens, "source")...), "required for a bind mount")
+	case !o.Bind && !o.Remount && m.Type == "" && err == nil:
+		c.add(at(append(tokens, "type")...), "required for a mount that is not a bind mount")
+	}
+	c.idmap(m, o, tokens)
+}
+
+// idmap: uidMappings and gidMappings come together, and a mount that is to be
+// mapped has them or a user namespace to take them from.
+func (c *checker) idmap(m *specs.Mount, o MountOptions, tokens []any) {
+	uids, gids := len(m.UIDMappings) > 0, len(m.GIDMappings) > 0
+	switch {
+	case uids != gids:
+		c.add(at(tokens...), "uidMappings and gidMappings must be given together")
+	case !uids && (o.Idmap || o.Ridmap) && !c.has(specs.UserNamespace):
+		c.add(at(append(tokens, "options")...), "idmap needs uidMappings and gidMappings, or a user namespace")
+	}
+	c.mappings(m.UIDMappings, append(tokens, "uidMappings"))
+	c.mappings(m.GIDMappings, append(tokens, "gidMappings"))
+}
+
+func (c *checker) hooks() {
+	h := c.spec.Hooks
+	if h == nil {
+		return
+	}
+	for _, kind := range [...]struct {
+		name  string
+		hooks []specs.Hook
+	}{
+		{"prestart", h.Prestart}, //nolint:staticcheck // deprecated, and used by dockerd 20.10
+		{"createRuntime", h.CreateRuntime},
+		{"createContainer", h.CreateContainer},
+		{"startContainer", h.StartContainer},
+		{"poststart", h.Poststart},
+		{"poststop", h.Poststop},
+	} {
+		for i, hook := range kind.hooks {
+			c.hook(hook, "hooks", kind.name, i)
+		}
+	}
+}
+
+func (c *checker) hook(h specs.Hook, tokens ...any) {
+	c.absolute(h.Path, append(tokens, "path"))
+	if h.Timeout != nil && *h.Timeout <= 0 {
+		c.add(at(append(tokens, "timeout")...), "%d is not greater than zero", *h.Timeout)
+	}
+	if slices.ContainsFunc(h.Args, hasNUL) || slices.ContainsFunc(h.Env, hasNUL) {
+		c.add(at(tokens...), "has a NUL character in args or env")
+	}
+}
+
+func (c *checker) annotations() {
+	if _, ok := c.spec.Annotations[""]; ok {
+		c.add(at("annotations", ""), "an annotation's key must not be empty")
+	}
+}
+
+// absolute wants an absolute path.
+func (c *checker) absolute(p string, tokens []any) {
+	switch {
+	case p == "":
+		c.add(at(tokens...), "required")
+	case !path.IsAbs(p):
+		c.add(at(tokens...), "%q is not an absolute path", p)
+	case hasNUL(p):
+		c.add(at(tokens...), "has a NUL character")
+	}
+}
+
+// noID is (uid_t)-1, which setresuid(2) and chown(2) take for "leave it".
+const noID = 1<<32 - 1
+
+func (c *checker) id(id uint32, tokens ...any) {
+	if id == noID {
+		c.add(at(tokens...), "%d is not a valid id", id)
+	}
+}
+
+// hasNUL: a kernel string ends there, so what is used is not what was checked.
+func hasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
+
+// sorted walks a map in the order of its keys, so that messages are stable.
+func sorted[K cmp.Ordered, V any](m map[K]V) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
+}
