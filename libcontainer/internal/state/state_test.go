@@ -1,0 +1,574 @@
+package state
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+)
+
+func record(id string) *Record {
+	return &Record{
+		OCIVersion: "1.3.0", ID: id, Bundle: "/b", Rootfs: "/b/rootfs",
+		Created:     time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC),
+		Annotations: map[string]string{"a null": "a \"null\" \\"},
+		Init:        proc.Identity{Pid: 42, PidfdInode: 7, BootID: "boot"},
+		Namespaces:  map[string]string{"network": "/proc/1/ns/net"},
+		Cgroup:      Cgroup{Manager: "cgroupfs", V1: []string{"/sys/fs/cgroup/cpu/x"}, Unified: "/sys/fs/cgroup/unified/x"},
+		Intents:     []Intent{{CgroupDir, "/sys/fs/cgroup/cpu/x"}, {Scope, "onggi-x.scope"}},
+	}
+}
+
+func create(t *testing.T, s Store, id string) *Dir {
+	t.Helper()
+	d, err := s.Create(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func TestLife(t *testing.T) {
+	s := Store{Root: filepath.Join(t.TempDir(), "made", "on", "demand")}
+	before := openFiles(t)
+	d, err := s.Create("c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create("c1"); !errors.Is(err, ErrExist) {
+		t.Errorf("second Create = %v; want ErrExist", err)
+	}
+	if _, err := d.Load(); !errors.Is(err, ErrNotExist) {
+		t.Errorf("Load before Save = %v; want ErrNotExist", err)
+	}
+	config := []byte("{\n  \"ociVersion\": \"1.3.0\" }")
+	want := record("c1")
+	if err := errors.Join(d.SaveConfig(config), d.Save(t.Context(), want)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.SaveConfig(config); !errors.Is(err, unix.EEXIST) {
+		t.Errorf("second SaveConfig = %v; want EEXIST", err)
+	}
+	other, err := s.Open("c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := other.Load(); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Load = %+v, %v; want %+v", got, err, want)
+	}
+	if got, err := other.Config(); err != nil || string(got) != string(config) {
+		t.Errorf("Config = %q, %v; want it verbatim", got, err)
+	}
+	if uid, err := other.Owner(); int(uid) != os.Geteuid() || err != nil {
+		t.Errorf("Owner = %d, %v; want %d", uid, err, os.Geteuid())
+	}
+	if err := d.Remove(t.Context()); err != nil {
+		t.Errorf("Remove = %v; want nil", err)
+	}
+	if err := other.Remove(t.Context()); err != nil {
+		t.Errorf("second Remove = %v; want nil", err)
+	}
+	if err := other.Save(t.Context(), want); !errors.Is(err, ErrNotExist) {
+		t.Errorf("Save after Remove = %v; want ErrNotExist", err)
+	}
+	if _, err := s.Open("c1"); !errors.Is(err, ErrNotExist) {
+		t.Errorf("Open after Remove = %v; want ErrNotExist", err)
+	}
+	d.Close()
+	other.Close()
+	if after := openFiles(t); after != before {
+		t.Errorf("%d descriptors are open; want %d", after, before)
+	}
+}
+
+// The remover of a container must not take away its successor's directory.
+func TestRemoveSparesSuccessor(t *testing.T) {
+	s := Store{Root: t.TempDir()}
+	first := create(t, s, "c")
+	late, err := s.Open("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	first.Remove(t.Context())
+	second := create(t, s, "c")
+	if err := late.Remove(t.Context()); err != nil {
+		t.Errorf("Remove of a removed one = %v; want nil", err)
+	}
+	if err := second.Save(t.Context(), record("c")); err != nil {
+		t.Errorf("Save of the successor: %v", err)
+	}
+}
+
+func TestRemoveTakesAll(t *testing.T) {
+	fill := map[string]func(*testing.T, *Dir){
+		"nothing":   func(*testing.T, *Dir) {},
+		"temporary": func(t *testing.T, d *Dir) { os.WriteFile(d.file(newFile), []byte("{"), 0o600) },
+		"retired":   func(t *testing.T, d *Dir) { d.Retire(t.Context()) },
+		"gate":      func(t *testing.T, d *Dir) { g, _ := d.MakeGate(); g.Close() },
+		"strangers": func(t *testing.T, d *Dir) {
+			os.MkdirAll(d.file("x/y"), 0o700)
+			os.WriteFile(d.file("x/y/z"), nil, 0o600)
+			os.Symlink("/", d.file("link"))
+		},
+	}
+	s := Store{Root: t.TempDir()}
+	for name, f := range fill {
+		d := create(t, s, name)
+		f(t, d)
+		if err := d.Remove(t.Context()); err != nil {
+			t.Errorf("Remove with %s = %v; want nil", name, err)
+		}
+	}
+	if left, err := os.ReadDir(s.Root); len(left) != 0 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestRetire(t *testing.T) {
+	d := create(t, Store{Root: t.TempDir()}, "c")
+	if err := d.Save(t.Context(), record("c")); err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(d.file(newFile), []byte("of a Save that was killed"), 0o600)
+	for range 2 {
+		if err := d.Retire(t.Context()); err != nil {
+			t.Fatalf("Retire = %v; want nil", err)
+		}
+	}
+	if err := d.Save(t.Context(), record("c")); !errors.Is(err, ErrRetired) {
+		t.Errorf("Save after Retire = %v; want ErrRetired", err)
+	}
+	if _, err := d.Load(); err != nil {
+		t.Errorf("Load after Retire = %v; want nil", err)
+	}
+}
+
+func TestSaveAfterKilledSave(t *testing.T) {
+	d := create(t, Store{Root: t.TempDir()}, "c")
+	os.WriteFile(d.file(newFile), []byte(strings.Repeat("x", 1<<16)), 0o600)
+	if err := d.Save(t.Context(), record("c")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Load(); err != nil {
+		t.Errorf("Load = %v; want nil", err)
+	}
+}
+
+func TestCorrupt(t *testing.T) {
+	good, err := json.Marshal(record("c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(old, new string) string {
+		if !strings.Contains(string(good), old) {
+			t.Fatalf("%s has no %s", good, old)
+		}
+		return strings.Replace(string(good), old, new, 1)
+	}
+	tests := map[string]string{
+		"empty":            "",
+		"null":             "null",
+		"cut off":          string(good[:len(good)/2]),
+		"two":              string(good) + string(good),
+		"array":            "[]",
+		"wrong type":       with(`"pid":42`, `"pid":"42"`),
+		"null inside":      with(`"pid":42`, `"pid":null`),
+		"null in a list":   with(`"/sys/fs/cgroup/cpu/x"`, `null`),
+		"fraction":         with(`"pid":42`, `"pid":4.2`),
+		"huge":             with(`"pid":42`, `"pid":99999999999999999999`),
+		"pid 0":            with(`"pid":42`, `"pid":0`),
+		"pid -1":           with(`"pid":42`, `"pid":-1`),
+		"no identity":      with(`"pidfdInode":7,`, ``),
+		"another's":        with(`"id":"c"`, `"id":"d"`),
+		"relative bundle":  with(`"/b"`, `"b"`),
+		"climbing cgroup":  with(`"/sys/fs/cgroup/cpu/x"`, `"/sys/fs/cgroup/cpu/x/../../../../../etc"`),
+		"climbing unified": with(`/unified/x`, `/unified/../x`),
+		"climbing intent":  with(`{"kind":"cgroup","name":"/sys`, `{"kind":"cgroup","name":"/../sys`),
+		"unknown intent":   with(`"kind":"scope"`, `"kind":"rm -rf"`),
+		"no date":          with(`"created":"2026-11-22T01:02:03.000000004Z",`, ``),
+	}
+	s := Store{Root: t.TempDir()}
+	d := create(t, s, "c")
+	for name, data := range tests {
+		os.WriteFile(d.file(recordFile), []byte(data), 0o600)
+		r, err := d.Load()
+		if err == nil || !strings.Contains(err.Error(), d.file(recordFile)) {
+			t.Errorf("Load of %s = %+v, %v; want an error that names the file", name, r, err)
+		}
+	}
+}
+
+func TestNotAFile(t *testing.T) {
+	d := create(t, Store{Root: t.TempDir()}, "c")
+	path := d.file(recordFile)
+	big := func() error {
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return f.Truncate(maxFile + 1)
+	}
+	tests := map[string]func() error{
+		"directory": func() error { return os.Mkdir(path, 0o700) },
+		"FIFO":      func() error { return unix.Mkfifo(path, 0o600) },
+		"symlink":   func() error { return os.Symlink("/etc/passwd", path) },
+		"too large": big,
+	}
+	for name, place := range tests {
+		if err := place(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Load(); err == nil || errors.Is(err, ErrNotExist) {
+			t.Errorf("Load of a %s = %v; want an error", name, err)
+		}
+		os.Remove(path)
+	}
+}
+
+func TestUntrustedDirectory(t *testing.T) {
+	s := Store{Root: t.TempDir()}
+	create(t, s, "shared")
+	os.Chmod(s.path("shared"), 0o777)
+	os.Symlink(s.path("shared"), s.path("link"))
+	os.WriteFile(s.path("file"), nil, 0o600)
+	for _, id := range []string{"shared", "link", "file"} {
+		if _, err := s.Open(id); err == nil || errors.Is(err, ErrNotExist) {
+			t.Errorf("Open(%q) = %v; want an error", id, err)
+		}
+	}
+	if os.Geteuid() == 0 {
+		create(t, s, "foreign")
+		os.Chown(s.path("foreign"), 65534, 65534)
+		if _, err := s.Open("foreign"); err == nil {
+			t.Error("Open of another user's directory = nil; want an error")
+		}
+	}
+}
+
+func TestEachTolerates(t *testing.T) {
+	s := Store{Root: t.TempDir()}
+	for _, id := range []string{"b", "a", "corrupt", "empty"} {
+		d := create(t, s, id)
+		if id != "empty" {
+			d.Save(t.Context(), record(id))
+		}
+		if id == "corrupt" {
+			os.WriteFile(d.file(recordFile), []byte("null"), 0o600)
+		}
+	}
+	os.Mkdir(s.path("@cache"), 0o700)
+	var got []string
+	err := s.Each(func(d *Dir, r *Record) { got = append(got, r.ID) })
+	if want := []string{"a", "b"}; !slices.Equal(got, want) {
+		t.Errorf("Each gave %q; want %q", got, want)
+	}
+	if err == nil || !strings.Contains(err.Error(), "corrupt") || strings.Contains(err.Error(), "@cache") {
+		t.Errorf("Each = %v; want an error about the corrupt one only", err)
+	}
+	if ids, err := (Store{Root: s.path("nowhere")}).List(); ids != nil || err != nil {
+		t.Errorf("List of no root = %q, %v; want none", ids, err)
+	}
+}
+
+func TestLock(t *testing.T) {
+	s := Store{Root: t.TempDir()}
+	d := create(t, s, "c")
+	other, err := s.Open("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := d.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := other.Save(ctx, record("c")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Save against a lock = %v; want DeadlineExceeded", err)
+	}
+	if err := d.Save(t.Context(), record("c")); err != nil {
+		t.Errorf("Save with the lock = %v; want nil", err)
+	}
+	if _, err := other.Load(); err != nil {
+		t.Errorf("Load against a lock = %v; want nil", err)
+	}
+	got := make(chan error)
+	go func() { got <- other.Lock(t.Context()) }()
+	d.Unlock()
+	if err := <-got; err != nil {
+		t.Errorf("Lock after Unlock = %v; want nil", err)
+	}
+	other.Unlock()
+	// What gave up above has let go as well.
+	if err := d.Lock(t.Context()); err != nil {
+		t.Errorf("Lock = %v; want nil", err)
+	}
+	go func() { got <- other.Lock(t.Context()) }()
+	d.Remove(t.Context())
+	d.Unlock()
+	if err := <-got; !errors.Is(err, ErrNotExist) {
+		t.Errorf("Lock of what was removed meanwhile = %v; want ErrNotExist", err)
+	}
+}
+
+// A reader sees one whole record or another, whatever the writers do.
+func TestSaveIsAtomic(t *testing.T) {
+	s := Store{Root: t.TempDir()}
+	create(t, s, "c").Save(t.Context(), record("c"))
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			d, err := s.Open("c")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer d.Close()
+			for i := range 50 {
+				r := record("c")
+				r.Annotations = map[string]string{"x": strings.Repeat(fmt.Sprint(w), i*100)}
+				if err := d.Save(t.Context(), r); err != nil {
+					t.Errorf("Save: %v", err)
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { writers.Wait(); close(done) }()
+	d, err := s.Open("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for {
+		if _, err := d.Load(); err != nil {
+			t.Errorf("Load: %v", err)
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}
+
+func TestGate(t *testing.T) {
+	tests := []struct {
+		name  string
+		stub  func(g *Gate)
+		want  unix.Errno
+		after bool
+	}{
+		{name: "execve succeeds", stub: func(g *Gate) { g.Start.Read(make([]byte, 1)); g.Close() }},
+		{name: "execve fails", want: unix.ENOEXEC, stub: func(g *Gate) {
+			g.Start.Read(make([]byte, 1))
+			g.Status.Write(binary.NativeEndian.AppendUint32(nil, uint32(unix.ENOEXEC)))
+			g.Close()
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before := openFiles(t)
+			d, err := Store{Root: t.TempDir()}.Create("c")
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, err := d.MakeGate()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if gated, err := d.Gated(); !gated || err != nil {
+				t.Errorf("Gated = %v, %v; want true", gated, err)
+			}
+			go tt.stub(g)
+			p, err := d.OpenGate(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := p.Wait(t.Context()); got != tt.want || err != nil {
+				t.Errorf("Wait = %v, %v; want %v", got, err, tt.want)
+			}
+			if gated, err := d.Gated(); gated || err != nil {
+				t.Errorf("Gated after start = %v, %v; want false", gated, err)
+			}
+			if _, err := d.OpenGate(t.Context()); !errors.Is(err, ErrNotCreated) {
+				t.Errorf("second OpenGate = %v; want ErrNotCreated", err)
+			}
+			p.Close()
+			d.Close()
+			if after := openFiles(t); after != before {
+				t.Errorf("%d descriptors are open; want %d", after, before)
+			}
+		})
+	}
+}
+
+func TestGateOfTheDead(t *testing.T) {
+	d := create(t, Store{Root: t.TempDir()}, "c")
+	g, err := d.MakeGate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Close()
+	if gated, err := d.Gated(); gated || err != nil {
+		t.Errorf("Gated = %v, %v; want false", gated, err)
+	}
+	if _, err := d.OpenGate(t.Context()); !errors.Is(err, proc.ErrGone) {
+		t.Errorf("OpenGate = %v; want ErrGone", err)
+	}
+}
+
+func TestGateWaitsNoLongerThanAllowed(t *testing.T) {
+	d := create(t, Store{Root: t.TempDir()}, "c")
+	g, err := d.MakeGate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	p, err := d.OpenGate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := p.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Wait = %v; want DeadlineExceeded", err)
+	}
+}
+
+// Of many that start a container, one does.
+func TestStartedOnce(t *testing.T) {
+	s := Store{Root: t.TempDir()}
+	g, err := create(t, s, "c").MakeGate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	const starters = 8
+	won := make(chan bool, starters)
+	for range starters {
+		go func() {
+			d, err := s.Open("c")
+			if err != nil {
+				t.Error(err)
+			}
+			defer d.Close()
+			p, err := d.OpenGate(t.Context())
+			if err == nil {
+				p.Close()
+			} else if !errors.Is(err, ErrNotCreated) {
+				t.Errorf("OpenGate = %v; want nil or ErrNotCreated", err)
+			}
+			won <- err == nil
+		}()
+	}
+	winners := 0
+	for range starters {
+		if <-won {
+			winners++
+		}
+	}
+	if winners != 1 {
+		t.Errorf("%d of %d started the container; want 1", winners, starters)
+	}
+}
+
+// What is taken for a record passes its own checks and survives being saved.
+func FuzzParseRecord(f *testing.F) {
+	good, _ := json.Marshal(record("c"))
+	f.Add(good)
+	f.Add([]byte("null"))
+	f.Add([]byte(`{"id":"c","init":null}`))
+	f.Add([]byte(`{"id":"c","cgroup":{"v1":["/../x"]}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := parseRecord("c", data)
+		if err != nil {
+			return
+		}
+		if r.ID != "c" || r.check() != nil {
+			t.Fatalf("parseRecord(%q) = %+v", data, r)
+		}
+		again, err := json.Marshal(r)
+		if err != nil {
+			t.Fatalf("Marshal(%+v): %v", r, err)
+		}
+		if _, err := parseRecord("c", again); err != nil {
+			t.Errorf("parseRecord(%q): %v", again, err)
+		}
+	})
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
+}
+
+// BenchmarkCreate is what the start-up path pays: the directory, the
+// configuration, the gate, the record with its intents and with the process.
+func BenchmarkCreate(b *testing.B) {
+	s := Store{Root: b.TempDir()}
+	if shm, err := os.MkdirTemp("/dev/shm", "state"); err == nil {
+		defer os.RemoveAll(shm)
+		s.Root = shm
+	}
+	config := make([]byte, 8<<10)
+	for i := 0; b.Loop(); i++ {
+		id := fmt.Sprint("c", i)
+		d, err := s.Create(id)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r := record(id)
+		g, err := d.MakeGate()
+		if err := errors.Join(err, d.SaveConfig(config), d.Save(b.Context(), r), d.Save(b.Context(), r), g.Close()); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		d.Remove(b.Context())
+		d.Close()
+		b.StartTimer()
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	s := Store{Root: b.TempDir()}
+	d, err := s.Create("c")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Save(b.Context(), record("c")); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		o, err := s.Open("c")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := o.Load(); err != nil {
+			b.Fatal(err)
+		}
+		o.Close()
+	}
+}
