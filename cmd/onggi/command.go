@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+// A command is one verb. Everything but its action is data, for the parser
+// and for the help texts alike.
+type command struct {
+	name    string
+	args    string // the positional arguments as the usage line shows them
+	min     int    // fewest positional arguments
+	max     int    // most of them; many for any number
+	summary string // one line, lower case, no full stop
+	detail  string // paragraphs
+	hidden  bool   // left out of lists
+	// foreign says that what follows the first positional argument is
+	// somebody else's command line, flags included.
+	foreign bool
+	// define declares the flags and returns what is done with them.
+	define func(f *flags) action
+}
+
+// many is a command.max without limit.
+const many = int(^uint(0) >> 1)
+
+// action is what a command does once its flags are parsed.
+type action func(c *call) error
+
+// A call is one invocation of a command.
+type call struct {
+	ctx     context.Context
+	std     stdio
+	log     *logger
+	globals globals
+	args    []string // positional
+}
+
+// commands is every verb in the order in which help lists them: a container's
+// life first.
+func commands() []command {
+	return []command{
+		runCommand(),
+		createCommand(),
+		startCommand(),
+		execCommand(),
+		stateCommand(),
+		listCommand(),
+		psCommand(),
+		killCommand(),
+		pauseCommand(),
+		resumeCommand(),
+		deleteCommand(),
+		checkpointCommand(),
+		restoreCommand(),
+		specCommand(),
+		planCommand(),
+		featuresCommand(),
+		helpCommand(),
+		versionCommand(),
+		completionCommand(),
+		manCommand(),
+	}
+}
+
+// lookup finds a command by name; nil if there is none.
+func lookup(name string) *command {
+	if name == "h" {
+		name = "help"
+	}
+	all := commands()
+	for i := range all {
+		if all[i].name == name {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+// execute parses the command's flags and runs it.
+func (cmd *command) execute(c *call) error {
+	f := &flags{}
+	act := cmd.define(f)
+	args, err := f.parse(c.args, !cmd.foreign)
+	if f.help {
+		return printHelp(c.std.out, cmd)
+	}
+	if err != nil {
+		return &usageError{cmd: cmd, msg: misplaced(err).Error()}
+	}
+	if err := cmd.countArgs(args); err != nil {
+		return err
+	}
+	c.args = args
+	return act(c)
+}
+
+// countArgs checks the number of positional arguments. Only the first one of
+// any command can be missing, and its name in the usage line is its meaning.
+func (cmd *command) countArgs(args []string) error {
+	switch {
+	case len(args) < cmd.min:
+		missing := strings.Fields(cmd.args)[len(args)]
+		return &usageError{cmd: cmd, msg: fmt.Sprintf("%s: %s is missing", cmd.name, missing)}
+	case len(args) > cmd.max:
+		return &usageError{cmd: cmd, msg: fmt.Sprintf("%s: unexpected argument %q", cmd.name, args[cmd.max])}
+	}
+	return nil
+}
+
+// misplaced explains an unknown flag that is a global one.
+func misplaced(err error) error {
+	unknown, ok := err.(*unknownFlag)
+	if !ok || globalFlags(&globals{}).find(unknown.name) == nil {
+		return err
+	}
+	return fmt.Errorf("flag %s is a global one: it goes before the command", dashed(unknown.name))
+}
+
+// usage is the command's usage line.
+func (cmd *command) usage() string {
+	words := []string{"onggi", cmd.name}
+	f := &flags{}
+	cmd.define(f)
+	if len(f.visible()) > 0 {
+		words = append(words, "[flags]")
+	}
+	if cmd.args != "" {
+		words = append(words, cmd.args)
+	}
+	return strings.Join(words, " ")
+}
+
+// unknownCommand says which command may have been meant.
+func unknownCommand(name string) error {
+	var names []string
+	for _, cmd := range commands() {
+		if !cmd.hidden {
+			names = append(names, cmd.name)
+		}
+	}
+	msg := fmt.Sprintf("unknown command %q", name)
+	if near := nearest(name, names); near != "" {
+		msg += fmt.Sprintf(": did you mean %q?", near)
+	}
+	return &usageError{msg: msg}
+}
+
+// runtime opens the state root with the global flags.
+func (c *call) runtime() (*libcontainer.Runtime, error) {
+	return libcontainer.New(c.globals.Runtime)
+}
+
+// container loads the container that the first argument names.
+func (c *call) container() (*libcontainer.Container, error) {
+	r, err := c.runtime()
+	if err != nil {
+		return nil, err
+	}
+	return r.Load(c.args[0])
+}

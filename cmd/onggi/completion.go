@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+func completionCommand() command {
+	return command{
+		name: "completion", args: "bash|zsh|fish", min: 1, max: 1,
+		summary: "print a completion script for a shell",
+		detail: `The script goes where the shell looks for it, for example:
+
+    onggi completion bash > /etc/bash_completion.d/onggi
+    onggi completion zsh > /usr/share/zsh/site-functions/_onggi
+    onggi completion fish > /etc/fish/completions/onggi.fish`,
+		define: func(*flags) action { return printCompletion },
+	}
+}
+
+func printCompletion(c *call) error {
+	scripts := map[string]func() string{"bash": bashScript, "zsh": zshScript, "fish": fishScript}
+	script, ok := scripts[c.args[0]]
+	if !ok {
+		return &usageError{cmd: lookup("completion"), msg: fmt.Sprintf("no completion for shell %q: bash, zsh and fish are known", c.args[0])}
+	}
+	_, err := io.WriteString(c.std.out, script())
+	return err
+}
+
+// listed is every command that help lists.
+func listed() []command {
+	var all []command
+	for _, cmd := range commands() {
+		if !cmd.hidden {
+			all = append(all, cmd)
+		}
+	}
+	return all
+}
+
+// flags are the command's declared flags, --help among them.
+func (cmd *command) flags() []option {
+	f := &flags{}
+	cmd.define(f)
+	return withHelp(f.visible())
+}
+
+// completesIDs says whether the first argument is a container that exists.
+func (cmd *command) completesIDs() bool {
+	creates := cmd.name == "create" || cmd.name == "run"
+	return strings.HasPrefix(cmd.args, "<container-id>") && !creates
+}
+
+// words are the spellings of a flag.
+func (o *option) words() []string {
+	if o.short == "" {
+		return []string{dashed(o.name)}
+	}
+	return []string{dashed(o.short), dashed(o.name)}
+}
+
+// takesDir and takesFile say what the value of a flag names.
+func (o *option) takesDir() bool  { return o.arg == "DIR" && o.name != "cwd" }
+func (o *option) takesFile() bool { return o.arg == "FILE" || o.arg == "PATH" }

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// bashScript completes commands, flags, their values, and container ids.
+func bashScript() string {
+	var b strings.Builder
+	b.WriteString(`# bash completion for onggi; printed by "onggi completion bash"
+_onggi() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb= i
+    local root=()
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+`)
+	global := withHelp(globalFlags(&globals{}).visible())
+	fmt.Fprintf(&b, "        --root) root=(--root \"${COMP_WORDS[i+1]}\"); ((i++)) ;;\n")
+	fmt.Fprintf(&b, "        %s) ((i++)) ;;\n", strings.Join(valued(global, "root"), "|"))
+	b.WriteString(`        -*) ;;
+        *) verb=${COMP_WORDS[i]}; break ;;
+        esac
+    done
+    case $verb:$prev in
+`)
+	bashValues(&b, "", global)
+	for _, cmd := range listed() {
+		bashValues(&b, cmd.name, cmd.flags())
+	}
+	b.WriteString("    esac\n    case $verb in\n")
+	fmt.Fprintf(&b, "    '') COMPREPLY=($(compgen -W '%s' -- \"$cur\")) ;;\n", strings.Join(append(bashWords(global), names()...), " "))
+	for _, cmd := range listed() {
+		ids := ""
+		if cmd.completesIDs() {
+			ids = " $(onggi \"${root[@]}\" list --quiet 2>/dev/null)"
+		}
+		fmt.Fprintf(&b, "    %s) COMPREPLY=($(compgen -W \"%s%s\" -- \"$cur\")) ;;\n", cmd.name, strings.Join(bashWords(cmd.flags()), " "), ids)
+	}
+	b.WriteString("    esac\n}\ncomplete -F _onggi onggi\n")
+	return b.String()
+}
+
+// bashValues completes the values of flags.
+func bashValues(b *strings.Builder, verb string, options []option) {
+	for _, o := range options {
+		if o.arg == "" {
+			continue
+		}
+		how := "return"
+		switch {
+		case o.takesDir():
+			how = `compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return`
+		case o.takesFile():
+			how = `compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return`
+		case o.choices != nil:
+			how = fmt.Sprintf(`COMPREPLY=($(compgen -W '%s' -- "$cur")); return`, strings.Join(o.choices, " "))
+		}
+		var patterns []string
+		for _, w := range o.words() {
+			patterns = append(patterns, verb+":"+w)
+		}
+		fmt.Fprintf(b, "    %s) %s ;;\n", strings.Join(patterns, "|"), how)
+	}
+}
+
+// bashWords are the long spellings, which is what one wants to read.
+func bashWords(options []option) []string {
+	var words []string
+	for _, o := range options {
+		words = append(words, dashed(o.name))
+	}
+	return words
+}
+
+// valued are the spellings of the flags that have a value, but for one.
+func valued(options []option, but string) []string {
+	var words []string
+	for _, o := range options {
+		if o.arg != "" && o.name != but {
+			words = append(words, o.words()...)
+		}
+	}
+	return words
+}
+
+// names are the names of the listed commands.
+func names() []string {
+	var all []string
+	for _, cmd := range listed() {
+		all = append(all, cmd.name)
+	}
+	return all
+}

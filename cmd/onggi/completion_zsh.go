@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// zshScript describes the command line to zsh's _arguments.
+func zshScript() string {
+	var b strings.Builder
+	b.WriteString("#compdef onggi\n# zsh completion for onggi; printed by \"onggi completion zsh\"\n\n")
+	b.WriteString("_onggi_ids() {\n    local -a ids\n    ids=(${(f)\"$(onggi list --quiet 2>/dev/null)\"})\n    compadd -a ids\n}\n\n")
+	b.WriteString("_onggi() {\n    local curcontext=$curcontext state line\n    local -a verbs\n    verbs=(\n")
+	for _, cmd := range listed() {
+		fmt.Fprintf(&b, "        %s\n", shellQuote(cmd.name+":"+cmd.summary))
+	}
+	b.WriteString("    )\n    _arguments -C \\\n")
+	zshFlags(&b, "        ", withHelp(globalFlags(&globals{}).visible()))
+	b.WriteString("        '1:command:->verb' '*::argument:->argument'\n")
+	b.WriteString("    case $state in\n    verb) _describe command verbs ;;\n    argument)\n        case $words[1] in\n")
+	for _, cmd := range listed() {
+		fmt.Fprintf(&b, "        %s)\n            _arguments \\\n", cmd.name)
+		zshFlags(&b, "                ", cmd.flags())
+		if cmd.completesIDs() {
+			b.WriteString("                '1:container:_onggi_ids' '*:argument:'\n            ;;\n")
+		} else {
+			b.WriteString("                '*:argument:'\n            ;;\n")
+		}
+	}
+	b.WriteString("        esac\n        ;;\n    esac\n}\n\n_onggi \"$@\"\n")
+	return b.String()
+}
+
+// zshFlags writes one _arguments specification a line.
+func zshFlags(b *strings.Builder, indent string, options []option) {
+	for _, o := range options {
+		text := strings.NewReplacer("[", `\[`, "]", `\]`, ":", `\:`).Replace(o.text)
+		for _, word := range o.words() {
+			fmt.Fprintf(b, "%s%s \\\n", indent, shellQuote(o.zshRepeat()+word+"["+text+"]"+o.zshValue()))
+		}
+	}
+}
+
+// zshRepeat marks a flag that may be given again.
+func (o *option) zshRepeat() string {
+	if o.repeat {
+		return "*"
+	}
+	return "(" + strings.Join(o.words(), " ") + ")"
+}
+
+// zshValue is the part of the specification that completes a flag's value.
+func (o *option) zshValue() string {
+	switch {
+	case o.arg == "":
+		return ""
+	case o.takesDir():
+		return ":directory:_directories"
+	case o.takesFile():
+		return ":file:_files"
+	case o.choices != nil:
+		return ":choice:(" + strings.Join(o.choices, " ") + ")"
+	}
+	return ":value:"
+}
+
+// shellQuote makes one word of s, for zsh and fish too.
+func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

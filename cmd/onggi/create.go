@@ -1,0 +1,69 @@
+package main
+
+import (
+	"os"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+// idText explains the argument that nearly every command takes.
+const idText = `<container-id> is a name of your choice, unique on this host: letters, digits and
+the characters _ + - . are allowed.`
+
+func createCommand() command {
+	return command{
+		name: "create", args: "<container-id>", min: 1, max: 1,
+		summary: "create a container",
+		detail: `Sets the container up, ready to run the program that process.args in its
+config.json names; "onggi start" runs it. The file is read now and not again.
+
+` + idText,
+		define: defineCreate,
+	}
+}
+
+func defineCreate(f *flags) action {
+	var o libcontainer.CreateOptions
+	preserve := createFlags(f, &o)
+	return func(c *call) error {
+		r, err := c.runtime()
+		if err != nil {
+			return err
+		}
+		if err := inherit(&o, *preserve, c.std); err != nil {
+			return err
+		}
+		ctx, stop := interruptible(c.ctx)
+		defer stop()
+		_, err = r.Create(ctx, c.args[0], o)
+		return err
+	}
+}
+
+// createFlags declares the flags that create and run share. The number of
+// descriptors to preserve is known after parsing.
+func createFlags(f *flags, o *libcontainer.CreateOptions) (preserve *int) {
+	preserve = new(int)
+	f.string(&o.Bundle, "bundle", "b", "DIR", "the bundle (default: the working directory)")
+	f.string(&o.ConfigFile, "config", "f", "FILE", "configuration in place of config.json in the bundle")
+	f.string(&o.ConsoleSocket, "console-socket", "", "PATH", "Unix socket that receives the master side of the container's terminal")
+	f.string(&o.PidfdSocket, "pidfd-socket", "", "PATH", "Unix socket that receives a pidfd of the container's first process")
+	f.string(&o.PidFile, "pid-file", "", "FILE", "write the process id of the container's first process to this file")
+	f.bool(&o.NoPivot, "no-pivot", "", "do not use pivot_root, for a root file system on a ramdisk")
+	f.bool(&o.NoNewKeyring, "no-new-keyring", "", "keep the caller's session keyring")
+	f.count(preserve, "preserve-fds", "", "pass this many more descriptors, after standard error and those of $LISTEN_FDS")
+	return preserve
+}
+
+// inherit fills in what the container gets from onggi's caller.
+func inherit(o *libcontainer.CreateOptions, preserve int, std stdio) error {
+	listen, err := listenFDs(os.Getenv)
+	if err != nil {
+		return err
+	}
+	o.ExtraFiles, err = openFiles(listen + preserve)
+	o.ListenFDs = listen
+	o.NotifySocket = os.Getenv("NOTIFY_SOCKET")
+	o.Stdin, o.Stdout, o.Stderr = std.in, std.out, std.err
+	return err
+}

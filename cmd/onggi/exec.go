@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// execOptions are exec's flags.
+type execOptions struct {
+	libcontainer.ExecOptions
+	process  string // file that describes the process, "" for none
+	preserve int
+}
+
+func execCommand() command {
+	return command{
+		name: "exec", args: "<container-id> <command> [arguments]", min: 1, max: many, foreign: true,
+		summary: "run one more process in a container",
+		detail: `Runs a command in a running container, with the settings of the container's own
+process unless flags change them, or a process that a file describes:
+
+    onggi exec web ps -ef
+    onggi exec --process process.json web
+
+Flags go before the container id: what follows it is the command. In the
+foreground, onggi ends with the command's exit status, and with 255 if the
+command could not be run.`,
+		define: defineExec,
+	}
+}
+
+func defineExec(f *flags) action {
+	var o execOptions
+	f.string(&o.process, "process", "p", "FILE", "file with the process as JSON, in the form of process in config.json")
+	f.string(&o.Cwd, "cwd", "", "DIR", "working directory in the container")
+	f.strings(&o.Env, "env", "e", "NAME=VALUE", "add to the environment")
+	f.bool(&o.Tty, "tty", "t", "give the process a terminal of its own")
+	f.string(&o.User, "user", "u", "UID[:GID]", "user and group, by number")
+	f.each("additional-gids", "g", "GID", "add a supplementary group", func(v string) error {
+		return appendGid(&o.AdditionalGids, v)
+	})
+	f.bool(&o.Detach, "detach", "d", "do not wait for the process")
+	f.string(&o.ConsoleSocket, "console-socket", "", "PATH", "Unix socket that receives the master side of the terminal")
+	f.string(&o.PidfdSocket, "pidfd-socket", "", "PATH", "Unix socket that receives a pidfd of the process")
+	f.string(&o.PidFile, "pid-file", "", "FILE", "write the process id to this file")
+	f.string(&o.ProcessLabel, "process-label", "", "LABEL", "SELinux label of the process")
+	f.string(&o.Apparmor, "apparmor", "", "PROFILE", "AppArmor profile of the process")
+	f.bool(&o.NoNewPrivs, "no-new-privs", "", "the process cannot gain privileges")
+	f.strings(&o.Caps, "cap", "c", "CAPABILITY", "add a capability")
+	f.count(&o.preserve, "preserve-fds", "", "pass this many more descriptors, after standard error")
+	f.strings(&o.Cgroup, "cgroup", "", "[CONTROLLER:]PATH", "existing cgroup below the container's to run in")
+	f.bool(&o.IgnorePaused, "ignore-paused", "", "do not refuse a paused container; the process waits until it is resumed")
+	return func(c *call) error {
+		if o.process == "" && len(c.args) < 2 {
+			return &usageError{cmd: lookup("exec"), msg: "exec: <command> is missing"}
+		}
+		status, err := execProcess(c, o)
+		if err != nil {
+			return &execFailure{err}
+		}
+		return exitStatus(status)
+	}
+}
+
+// execProcess runs the process and returns its exit status, 0 if it is not
+// waited for.
+func execProcess(c *call, o execOptions) (int, error) {
+	var err error
+	o.Args = c.args[1:]
+	o.Stdin, o.Stdout, o.Stderr = c.std.in, c.std.out, c.std.err
+	if o.ExtraFiles, err = openFiles(o.preserve); err != nil {
+		return 0, err
+	}
+	if o.process != "" {
+		if o.Process, err = readProcess(o.process); err != nil {
+			return 0, err
+		}
+	}
+	container, err := c.container()
+	if err != nil {
+		return 0, err
+	}
+	if o.Detach {
+		_, err = container.Exec(c.ctx, o.ExecOptions)
+		return 0, err
+	}
+	ctx, fg := newForeground(c.ctx, c.std)
+	defer fg.close()
+	if o.ConsoleSocket == "" {
+		o.Console = fg.relayConsole
+	}
+	p, err := container.Exec(ctx, o.ExecOptions)
+	if err != nil {
+		return 0, err
+	}
+	return fg.wait(c.ctx, p)
+}
+
+// readProcess reads the file of --process.
+func readProcess(file string) (*specs.Process, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var p specs.Process
+	return &p, specconv.Decode(file, raw, &p)
+}
+
+// appendGid adds a group id. The last one of 32 bits is not an id: setgroups(2)
+// and its kin take it for "no change".
+func appendGid(gids *[]uint32, s string) error {
+	gid, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || gid == 1<<32-1 {
+		return fmt.Errorf("%q is not a group id", s)
+	}
+	*gids = append(*gids, uint32(gid))
+	return nil
+}

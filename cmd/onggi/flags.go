@@ -1,0 +1,191 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// flags are the options of one command: first declared, then parsed. The
+// syntax is that of package flag: -x and --x are the same, a value follows in
+// the next argument or after "=", and only "=" gives a boolean one. Package
+// flag itself reports mistakes as finished sentences; these flags report what
+// is wrong, so that the nearest right name can be offered.
+type flags struct {
+	all     []option
+	lenient bool // flags that are not declared are skipped
+	help    bool // -h or --help was given
+}
+
+// An option is one declared flag.
+type option struct {
+	name    string // without dashes
+	short   string // one letter, or ""
+	arg     string // what the value is called in help; "" for a boolean
+	initial string // default value as help shows it
+	text    string // help, lower case
+	choices []string
+	hidden  bool // accepted, but left out of help
+	repeat  bool // may be given several times
+	set     func(value string) error
+}
+
+func (f *flags) add(o option) { f.all = append(f.all, o) }
+
+// bool declares a flag without a value.
+func (f *flags) bool(p *bool, name, short, text string) {
+	f.add(option{name: name, short: short, text: text, set: func(v string) (err error) {
+		if *p, err = strconv.ParseBool(v); err != nil {
+			return fmt.Errorf("%q is not true or false", v)
+		}
+		return nil
+	}})
+}
+
+// string declares a flag whose value is any text; *p is its default.
+func (f *flags) string(p *string, name, short, arg, text string) {
+	f.add(option{name: name, short: short, arg: arg, initial: *p, text: text, set: func(v string) error {
+		*p = v
+		return nil
+	}})
+}
+
+// strings declares a flag that may be given several times.
+func (f *flags) strings(p *[]string, name, short, arg, text string) {
+	f.each(name, short, arg, text, func(v string) error {
+		*p = append(*p, v)
+		return nil
+	})
+}
+
+// each declares a flag that may be given several times, with its own parser.
+func (f *flags) each(name, short, arg, text string, set func(string) error) {
+	f.add(option{name: name, short: short, arg: arg, text: text, repeat: true, set: set})
+}
+
+// count declares a flag whose value is a number, 0 or more.
+func (f *flags) count(p *int, name, short, text string) {
+	f.add(option{name: name, short: short, arg: "N", initial: strconv.Itoa(*p), text: text, set: func(v string) error {
+		n, err := strconv.ParseUint(v, 10, 31)
+		if err != nil {
+			return fmt.Errorf("%q is not a number of 0 or more", v)
+		}
+		*p = int(n)
+		return nil
+	}})
+}
+
+// choice declares a flag whose value is one of a few words; *p is its default.
+func (f *flags) choice(p *string, name, short, text string, choices ...string) {
+	f.add(option{
+		name: name, short: short, arg: strings.Join(choices, "|"), initial: *p, text: text, choices: choices,
+		set: func(v string) error {
+			if !slices.Contains(choices, v) {
+				return fmt.Errorf("%q is none of %s", v, strings.Join(choices, ", "))
+			}
+			*p = v
+			return nil
+		},
+	})
+}
+
+// hide leaves the flag declared last out of the help texts.
+func (f *flags) hide() { f.all[len(f.all)-1].hidden = true }
+
+// visible are the flags that help lists.
+func (f *flags) visible() []option {
+	return slices.DeleteFunc(slices.Clone(f.all), func(o option) bool { return o.hidden })
+}
+
+// find is the option of that name or letter; nil if there is none.
+func (f *flags) find(name string) *option {
+	for i, o := range f.all {
+		if o.name == name || o.short != "" && o.short == name {
+			return &f.all[i]
+		}
+	}
+	return nil
+}
+
+// parse sets the flags in args and returns the positional arguments. Flags end
+// at "--" and, unless they may be mixed, at the first positional argument.
+func (f *flags) parse(args []string, mixed bool) ([]string, error) {
+	var positional []string
+	for len(args) > 0 {
+		arg := args[0]
+		switch {
+		case arg == "--":
+			return append(positional, args[1:]...), nil
+		case len(arg) > 1 && arg[0] == '-':
+			rest, err := f.parseOne(arg, args[1:])
+			if err != nil || f.help {
+				return nil, err
+			}
+			args = rest
+		case !mixed:
+			return args, nil
+		default:
+			positional = append(positional, arg)
+			args = args[1:]
+		}
+	}
+	return positional, nil
+}
+
+// parseOne sets one flag, taking its value from rest if it is there, and
+// returns what is left.
+func (f *flags) parseOne(arg string, rest []string) ([]string, error) {
+	name, value, hasValue := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
+	o := f.find(name)
+	switch {
+	case o == nil && (name == "help" || name == "h"):
+		f.help = true
+		return rest, nil
+	case o == nil && f.lenient:
+		return rest, nil
+	case o == nil:
+		return nil, &unknownFlag{name: name, near: f.near(name)}
+	case !hasValue && o.arg == "":
+		value = "true"
+	case !hasValue && len(rest) == 0:
+		return nil, fmt.Errorf("flag %s needs a value: %s %s", dashed(name), dashed(name), o.arg)
+	case !hasValue:
+		value, rest = rest[0], rest[1:]
+	}
+	if err := o.set(value); err != nil {
+		return nil, fmt.Errorf("flag %s: %w", dashed(name), err)
+	}
+	return rest, nil
+}
+
+// near is the declared name that a mistyped one resembles most.
+func (f *flags) near(name string) string {
+	var names []string
+	for _, o := range f.visible() {
+		names = append(names, o.name)
+	}
+	return nearest(name, names)
+}
+
+// unknownFlag is a flag that the command does not have.
+type unknownFlag struct {
+	name string
+	near string // what may have been meant, or ""
+}
+
+func (e *unknownFlag) Error() string {
+	msg := fmt.Sprintf("unknown flag %s", dashed(e.name))
+	if e.near != "" {
+		msg += fmt.Sprintf(": did you mean %s?", dashed(e.near))
+	}
+	return msg
+}
+
+// dashed is a flag's name as people type it.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/console"
+)
+
+// A foreground connects the caller of run or exec with the process that they
+// wait for: signals and the terminal.
+type foreground struct {
+	std    stdio
+	cancel context.CancelFunc // of what is being done before the process runs
+
+	master *os.File       // the process's terminal, until it is relayed
+	relay  *console.Relay // nil without a terminal
+
+	mu     sync.Mutex
+	target process       // nil until it runs
+	early  []unix.Signal // came before that
+}
+
+// process is what a foreground waits for.
+type process interface {
+	Signal(unix.Signal) error
+	Wait(context.Context) (int, error)
+}
+
+// newForeground catches the signals from here to close. The context is
+// cancelled by those that ask a program to end, as long as there is no process
+// yet that they can be passed on to.
+func newForeground(parent context.Context, std stdio) (context.Context, *foreground) {
+	ctx, cancel := context.WithCancel(parent)
+	f := &foreground{std: std, cancel: cancel}
+	// Go needs about a millisecond to take over all signals. The kernel does
+	// its part of the container meanwhile.
+	go func() {
+		console.Catch().Forward(parent, f.signal, f.resize)
+	}()
+	return ctx, f
+}
+
+// signal passes a signal on, or keeps it until there is a process.
+func (f *foreground) signal(sig unix.Signal) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.target == nil {
+		f.early = append(f.early, sig)
+		if endsProgram(sig) {
+			f.cancel()
+		}
+		return
+	}
+	// The process may have ended just now; then there is nothing to tell it.
+	_ = f.target.Signal(sig)
+}
+
+// endsProgram says whether people and service managers send this signal to
+// make a program end.
+func endsProgram(sig unix.Signal) bool {
+	switch sig {
+	case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
+		return true
+	}
+	return false
+}
+
+// keepConsole takes the terminal of a process that does not run yet.
+func (f *foreground) keepConsole(master *os.File) error {
+	f.master = master
+	return nil
+}
+
+// relayConsole connects a terminal with the caller's at once.
+func (f *foreground) relayConsole(master *os.File) (err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.relay, err = console.NewRelay(master, f.std.in, f.std.out)
+	return err
+}
+
+// relayKept connects the terminal that was kept, if there is one.
+func (f *foreground) relayKept() error {
+	if f.master == nil {
+		return nil
+	}
+	master := f.master
+	f.master = nil
+	return f.relayConsole(master)
+}
+
+// resize gives the process's terminal the size of the caller's.
+func (f *foreground) resize() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.relay != nil {
+		// A terminal that is gone ends the process; there is no more to do.
+		_ = f.relay.Resize()
+	}
+}
+
+// wait stays with the process until it has ended and all that it printed is
+// out, and returns its exit status.
+func (f *foreground) wait(ctx context.Context, p process) (int, error) {
+	f.mu.Lock()
+	f.target = p
+	for _, sig := range f.early {
+		_ = p.Signal(sig)
+	}
+	f.mu.Unlock()
+	status, err := p.Wait(ctx)
+	if f.relay != nil {
+		err = errors.Join(err, f.relay.Drain(ctx))
+	}
+	return status, err
+}
+
+// close gives the caller's terminal back. Signals stay caught: from here on
+// they could only keep a container from being deleted.
+func (f *foreground) close() error {
+	f.cancel()
+	if f.master != nil {
+		return f.master.Close()
+	}
+	if f.relay != nil {
+		return f.relay.Close()
+	}
+	return nil
+}
+
+// interruptible is a context that ends with the signals that ask a program to
+// end, so that what was begun is undone.
+func interruptible(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	go func() {
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, unix.SIGINT, unix.SIGTERM)
+		select {
+		case <-asked:
+			cancel()
+		case <-ctx.Done():
+			signal.Stop(asked)
+		}
+	}()
+	return ctx, cancel
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+// globals are the flags that go before the command.
+type globals struct {
+	Runtime   libcontainer.Options
+	log       string
+	logFormat string
+	level     string
+	debug     bool
+	systemd   bool
+	version   bool
+}
+
+// runtimeOptions are the library's options before any flag is seen.
+func runtimeOptions(log *logger) libcontainer.Options {
+	return libcontainer.Options{Warn: log.warn}
+}
+
+// globalFlags declares the flags that go before the command.
+func globalFlags(g *globals) *flags {
+	f := &flags{}
+	f.bool(&g.debug, "debug", "", "log debug messages too; the same as --log-level debug")
+	f.string(&g.log, "log", "", "FILE", "append log records to this file instead of standard error")
+	f.choice(&g.logFormat, "log-format", "", "form of the log records (default: text)", "text", "json")
+	f.choice(&g.level, "log-level", "", "least level that is logged (default: error in a file, warning on standard error)",
+		"error", "warning", "info", "debug")
+	f.string(&g.Runtime.Root, "root", "", "DIR",
+		"directory of the containers' state (default: /run/onggi, or $XDG_RUNTIME_DIR/onggi where that is not ours)")
+	f.bool(&g.systemd, "systemd-cgroup", "", "manage cgroups through systemd; the same as --cgroup-manager systemd")
+	f.choice(&g.Runtime.CgroupManager, "cgroup-manager", "", "who manages cgroups (default: cgroupfs)",
+		"cgroupfs", "systemd", "disabled")
+	f.add(option{
+		name: "rootless", arg: "true|false|auto", initial: "auto", choices: []string{"true", "false", "auto"},
+		text: "tolerate cgroups that may not be written to",
+		set:  func(v string) (err error) { g.Runtime.Rootless, err = parseRootless(v); return err },
+	})
+	f.bool(&g.version, "version", "v", "print the version")
+	return f
+}
+
+// parseRootless reads a boolean, or nil for "find out".
+func parseRootless(s string) (*bool, error) {
+	if s == "" || s == "auto" {
+		return nil, nil
+	}
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		return nil, fmt.Errorf("%q is none of true, false, auto", s)
+	}
+	return &b, nil
+}
+
+// settle makes one of the flags that mean the same.
+func (g *globals) settle() error {
+	if g.debug {
+		g.level = "debug"
+	}
+	if g.systemd {
+		if m := g.Runtime.CgroupManager; m != "" && m != "systemd" {
+			return fmt.Errorf("--systemd-cgroup contradicts --cgroup-manager %s", m)
+		}
+		g.Runtime.CgroupManager = "systemd"
+	}
+	return nil
+}

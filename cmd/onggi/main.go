@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+)
+
+// heapLimit is where the garbage collector starts to work. A verb lives for
+// milliseconds and allocates a megabyte or two; collecting that would be waste.
+const heapLimit = 64 << 20
+
+// stdio is what the command reads and writes; tests pass files of their own.
+type stdio struct {
+	in, out, err *os.File
+}
+
+func main() {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(heapLimit)
+	hideMemory()
+	os.Exit(run(os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// initUserNamespace is the inode of the first user namespace
+// (PROC_USER_INIT_INO, include/linux/proc_ns.h).
+const initUserNamespace = 0xEFFFFFFD
+
+// hideMemory keeps the configuration, which may hold secrets, out of core
+// dumps and out of reach of other processes of this user. In a user namespace
+// it would also take from us our own files in /proc, so it is not done there.
+func hideMemory() {
+	var ns unix.Stat_t
+	if unix.Stat("/proc/self/ns/user", &ns) != nil || ns.Ino != initUserNamespace || os.Geteuid() != 0 {
+		return
+	}
+	// It cannot fail for 0, and is a second line of defence if it did.
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+}
+
+// run executes one command line and returns the exit status.
+func run(args []string, std stdio) (status int) {
+	log := newLogger(std.err)
+	defer func() {
+		if bug := recover(); bug != nil {
+			log.debug(string(debug.Stack()))
+			status = log.exit(fmt.Errorf("internal error, please report it: %v", bug))
+		}
+	}()
+	return log.exit(dispatch(args, std, log))
+}
+
+// dispatch parses the global flags, then hands over to the command.
+func dispatch(args []string, std stdio, log *logger) error {
+	g := globals{Runtime: runtimeOptions(log)}
+	f := globalFlags(&g)
+	args, err := f.parse(args, false)
+	if err != nil {
+		return &usageError{msg: err.Error()}
+	}
+	if err := g.settle(); err != nil {
+		return &usageError{msg: err.Error()}
+	}
+	if err := log.open(g.log, g.logFormat, g.level); err != nil {
+		return err
+	}
+	c := &call{ctx: context.Background(), std: std, log: log, globals: g}
+	switch {
+	case g.version:
+		return printVersion(c)
+	case f.help || len(args) == 0:
+		return printHelp(std.out, nil)
+	}
+	cmd := lookup(args[0])
+	if cmd == nil {
+		return unknownCommand(args[0])
+	}
+	c.args = args[1:]
+	return cmd.execute(c)
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+func planCommand() command {
+	return command{
+		name: "plan", args: "[container-id]", max: 1,
+		summary: "print the steps that create would take",
+		detail: `Reads the bundle and prints, in their order, the steps from nothing to the
+container's program. Nothing is done, and no privileges are needed.`,
+		define: definePlan,
+	}
+}
+
+func definePlan(f *flags) action {
+	var o libcontainer.CreateOptions
+	format := "text"
+	createFlags(f, &o)
+	f.choice(&format, "format", "", "form of the plan", "text", "json")
+	return func(c *call) error {
+		id := "container" // parts of the plan are named after it
+		if len(c.args) > 0 {
+			id = c.args[0]
+		}
+		r, err := c.runtime()
+		if err != nil {
+			return err
+		}
+		plan, err := r.Plan(o, id)
+		if err != nil {
+			return err
+		}
+		if format == "json" {
+			return printJSON(c.std.out, plan, "  ")
+		}
+		_, err = fmt.Fprint(c.std.out, plan)
+		return err
+	}
+}

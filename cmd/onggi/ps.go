@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func psCommand() command {
+	return command{
+		name: "ps", args: "<container-id> [ps options]", min: 1, max: many, foreign: true,
+		summary: "show the processes of a container",
+		detail: `Shows the lines of the host's ps that are about the container's processes. The
+options for ps follow the container id (default: -ef).`,
+		define: definePs,
+	}
+}
+
+func definePs(f *flags) action {
+	format := "table"
+	f.choice(&format, "format", "f", "what to print: a table, or the process ids as a JSON array", "table", "json")
+	return func(c *call) error {
+		container, err := c.container()
+		if err != nil {
+			return err
+		}
+		pids, err := container.Processes()
+		if err != nil {
+			return err
+		}
+		if format == "json" {
+			return printPids(c.std.out, pids)
+		}
+		return printProcesses(c.std.out, c.args[1:], pids)
+	}
+}
+
+func printPids(w io.Writer, pids []int) error {
+	if pids == nil {
+		pids = []int{}
+	}
+	return printJSON(w, pids, "")
+}
+
+// printProcesses runs the host's ps and prints what it says of pids.
+func printProcesses(w io.Writer, options []string, pids []int) error {
+	if len(options) == 0 {
+		options = []string{"-ef"}
+	}
+	ps := exec.Command("ps", options...)
+	var complaint bytes.Buffer
+	ps.Stderr = &complaint
+	table, err := ps.Output()
+	if err != nil {
+		return fmt.Errorf("run the host's ps: %w: %s", err, oneLine(errors.New(complaint.String())))
+	}
+	return filterTable(w, string(table), pids)
+}
+
+// filterTable prints the head of a ps table and the lines of pids.
+func filterTable(w io.Writer, table string, pids []int) error {
+	head, lines, _ := strings.Cut(table, "\n")
+	column := slices.Index(strings.Fields(head), "PID")
+	if column < 0 {
+		return errors.New("the host's ps printed no PID column: choose options that have one")
+	}
+	if _, err := fmt.Fprintln(w, head); err != nil {
+		return err
+	}
+	for line := range strings.Lines(lines) {
+		fields := strings.Fields(line)
+		if len(fields) <= column {
+			continue
+		}
+		pid, err := strconv.Atoi(fields[column])
+		if err != nil || !slices.Contains(pids, pid) {
+			continue
+		}
+		if _, err := io.WriteString(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+// runOptions are run's flags beyond those of create.
+type runOptions struct {
+	libcontainer.CreateOptions
+	detach      bool
+	keep        bool
+	noSubreaper bool
+}
+
+func runCommand() command {
+	return command{
+		name: "run", args: "<container-id>", min: 1, max: 1,
+		summary: "create and start a container, and wait for it",
+		detail: `Runs the program that process.args in config.json names. In the foreground,
+onggi stays until the program ends, passes signals on to it, connects its
+terminal with the caller's, ends with its exit status, and deletes the container.
+
+` + idText,
+		define: defineRun,
+	}
+}
+
+func defineRun(f *flags) action {
+	var o runOptions
+	preserve := createFlags(f, &o.CreateOptions)
+	f.bool(&o.detach, "detach", "d", "do not wait for the container")
+	f.bool(&o.keep, "keep", "", "do not delete the container when it ends")
+	f.bool(&o.noSubreaper, "no-subreaper", "", "do not adopt orphaned processes of the container")
+	return func(c *call) error {
+		r, err := c.runtime()
+		if err != nil {
+			return err
+		}
+		if err := inherit(&o.CreateOptions, *preserve, c.std); err != nil {
+			return err
+		}
+		if o.detach {
+			return runDetached(c, r, o)
+		}
+		return runForeground(c, r, o)
+	}
+}
+
+// runDetached leaves the container running.
+func runDetached(c *call, r *libcontainer.Runtime, o runOptions) error {
+	ctx, stop := interruptible(c.ctx)
+	defer stop()
+	container, err := r.Create(ctx, c.args[0], o.CreateOptions)
+	if err != nil {
+		return err
+	}
+	return startOrDelete(ctx, c, container)
+}
+
+// runForeground stays with the container to its end.
+func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
+	if !o.noSubreaper {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return err
+		}
+	}
+	ctx, fg := newForeground(c.ctx, c.std)
+	defer fg.close()
+	if o.ConsoleSocket == "" {
+		o.Console = fg.keepConsole
+	}
+	container, err := r.Create(ctx, c.args[0], o.CreateOptions)
+	if err != nil {
+		return err
+	}
+	if err := fg.relayKept(); err != nil {
+		remove(c, container)
+		return err
+	}
+	if err := startOrDelete(ctx, c, container); err != nil {
+		return err
+	}
+	orphans := adoptOrphans(container)
+	status, err := fg.wait(c.ctx, signalled{container})
+	orphans.leave()
+	if !o.keep {
+		remove(c, container)
+	}
+	if err != nil {
+		return err
+	}
+	return exitStatus(status)
+}
+
+// startOrDelete starts a container that nobody knows of yet, or leaves nothing.
+func startOrDelete(ctx context.Context, c *call, container *libcontainer.Container) error {
+	err := container.Start(ctx)
+	if err != nil {
+		remove(c, container)
+	}
+	return err
+}
+
+// remove deletes a container whose run is over. The run's own outcome is what
+// the caller is told; a container that stays behind is a warning.
+func remove(c *call, container *libcontainer.Container) {
+	if err := container.Delete(c.ctx, true); err != nil {
+		c.log.warn("container is left behind: " + oneLine(err))
+	}
+}
+
+// signalled gives a container the method by which signals reach its process.
+type signalled struct{ *libcontainer.Container }
+
+// Signal sends the signal to the container's first process.
+func (s signalled) Signal(sig unix.Signal) error { return s.Kill(sig, false) }

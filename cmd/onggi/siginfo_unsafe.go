@@ -1,0 +1,30 @@
+package main
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// childInfo is siginfo_t as waitid(2) fills it in on 64-bit machines.
+//
+//	 0  si_signo  si_errno  si_code  (padding)
+//	16  si_pid    si_uid    si_status …
+//
+// x/sys/unix has the size of it, but no name for what is in it.
+type childInfo struct {
+	signo, errno, code int32
+	_                  int32
+	pid                int32
+	_                  [unsafe.Sizeof(unix.Siginfo{}) - 20]byte
+}
+
+// endedChild is a child that has ended and is not waited for yet, 0 for none.
+func endedChild() int {
+	var info childInfo
+	err := unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err != nil {
+		return 0
+	}
+	return int(info.pid)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+func specCommand() command {
+	return command{
+		name:    "spec",
+		summary: "write a config.json to begin with",
+		detail: `The container it describes runs sh in rootfs/. An existing file is not
+overwritten.
+
+    mkdir -p bundle/rootfs
+    docker export $(docker create busybox) | tar -C bundle/rootfs -x
+    onggi spec --bundle bundle
+    onggi run --bundle bundle first`,
+		define: defineSpec,
+	}
+}
+
+func defineSpec(f *flags) action {
+	var bundle string
+	var rootless bool
+	f.string(&bundle, "bundle", "b", "DIR", "where to write it (default: the working directory)")
+	f.bool(&rootless, "rootless", "", "describe a container that an ordinary user can run")
+	return func(c *call) error {
+		example := specconv.Example()
+		if rootless {
+			specconv.Rootless(example, uint32(os.Geteuid()), uint32(os.Getegid()))
+		}
+		if onlyCgroup2() {
+			example.Linux.Namespaces = append(example.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+		}
+		raw, err := json.MarshalIndent(example, "", "\t")
+		if err != nil {
+			return err
+		}
+		return writeNew(filepath.Join(bundle, "config.json"), append(raw, '\n'))
+	}
+}
+
+// onlyCgroup2 says whether the host has the one cgroup hierarchy of v2. In
+// that, what a container sees of cgroups can be its own part.
+func onlyCgroup2() bool {
+	var fs unix.Statfs_t
+	return unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
+}
+
+// writeNew writes a file that must not exist.
+func writeNew(path string, raw []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s exists already: remove it first", path)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,79 @@
+package libcontainer
+
+import (
+	"context"
+	"slices"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+
+	"github.com/onggi-dev/onggi/seccomp"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// oldestSpec is the first version of the specification without a
+// pre-release: what it describes is still the same.
+const oldestSpec = "1.0.0"
+
+// Features is what features.md and features-linux.md define: what this
+// library knows, whatever the host has. Only the versions of what it was built
+// with, and the seccomp flags that the kernel has, are found out when called.
+func Features() *features.Features {
+	return &features.Features{
+		OCIVersionMin: oldestSpec,
+		OCIVersionMax: specs.Version,
+		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
+		MountOptions:  specconv.KnownMountOptions(),
+		Linux:         linuxFeatures(),
+		Annotations:   versions(),
+	}
+}
+
+func linuxFeatures() *features.Linux {
+	return &features.Linux{
+		Namespaces:   namespaceNames(),
+		Capabilities: specconv.KnownCapabilities(),
+		Cgroup: &features.Cgroup{
+			V1: known(true), V2: known(true), Rdma: known(true),
+			Systemd: known(false), SystemdUser: known(false),
+		},
+		Seccomp: &features.Seccomp{
+			Enabled:        known(true),
+			Actions:        seccomp.Actions(),
+			Operators:      seccomp.Operators(),
+			Archs:          seccomp.Archs(),
+			KnownFlags:     seccomp.KnownFlags(),
+			SupportedFlags: seccomp.SupportedFlags(),
+		},
+		Apparmor:        &features.Apparmor{Enabled: known(true)},
+		Selinux:         &features.Selinux{Enabled: known(true)},
+		IntelRdt:        &features.IntelRdt{Enabled: known(false), Schemata: known(false), Monitoring: known(false)},
+		MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: known(true)}},
+		NetDevices:      &features.NetDevices{Enabled: known(false)},
+	}
+}
+
+// namespaceNames are the types of namespaces, sorted.
+func namespaceNames() []string {
+	names := []string{
+		string(specs.PIDNamespace), string(specs.NetworkNamespace), string(specs.MountNamespace), string(specs.IPCNamespace),
+		string(specs.UTSNamespace), string(specs.UserNamespace), string(specs.CgroupNamespace), string(specs.TimeNamespace),
+	}
+	slices.Sort(names)
+	return names
+}
+
+// versions are the annotations, named as runc names them.
+func versions() map[string]string {
+	all := map[string]string{
+		"dev.onggi.version":            Version(),
+		"dev.onggi.checkpoint.enabled": "false",
+	}
+	if v, err := SeccompVersion(context.Background()); err == nil {
+		all["io.github.seccomp.libseccomp.version"] = v
+	}
+	return all
+}
+
+// known is a value that is not "unknown", which null stands for.
+func known(b bool) *bool { return &b }
