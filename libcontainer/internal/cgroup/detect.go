@@ -32,6 +32,7 @@ func (m Mode) String() string {
 type Hierarchy struct {
 	Controllers []string // in the kernel's order, "name=systemd" included; nil for cgroup2
 	Mountpoint  string
+	Root        string // the cgroup that shows at Mountpoint, as /proc/self/cgroup has it; "" for "/"
 	Own         string // the runtime's own cgroup, from Mountpoint; begins with "/"
 }
 
@@ -120,6 +121,9 @@ func assemble(ms []membership, mounts []mount) *Host {
 			continue
 		}
 		x := Hierarchy{Controllers: ms[i].controllers, Mountpoint: m.point, Own: below(m.root, ms[i].path)}
+		if m.root != "/" {
+			x.Root = m.root
+		}
 		if x.Controllers == nil {
 			h.Unified = &x
 		} else {

@@ -10,7 +10,8 @@ import (
 type Dir struct {
 	Controllers []string `json:"controllers,omitempty"` // nil for cgroup2
 	Mountpoint  string   `json:"mountpoint"`
-	Path        string   `json:"path"` // from Mountpoint; begins with "/", clean
+	Root        string   `json:"root,omitempty"` // what of the hierarchy shows at Mountpoint; "" for all
+	Path        string   `json:"path"`           // from Mountpoint; begins with "/", clean
 }
 
 // Abs is the directory's absolute path.
@@ -53,10 +54,10 @@ func Resolve(h *Host, cgroupsPath, id string, rootless bool) (Paths, error) {
 		return Paths{}, err
 	}
 	for _, x := range h.Hierarchies {
-		p.V1 = append(p.V1, Dir{x.Controllers, x.Mountpoint, under(x.Own, cgroupsPath)})
+		p.V1 = append(p.V1, Dir{x.Controllers, x.Mountpoint, x.Root, under(x.Own, cgroupsPath)})
 	}
 	if x := h.Unified; x != nil {
-		p.Unified = &Dir{nil, x.Mountpoint, under(unifiedBase(h), cgroupsPath)}
+		p.Unified = &Dir{nil, x.Mountpoint, x.Root, under(unifiedBase(h), cgroupsPath)}
 	}
 	return p, nil
 }
@@ -101,6 +102,21 @@ func (p Paths) dirs() []Dir {
 		return p.V1
 	}
 	return append(p.V1[:len(p.V1):len(p.V1)], *p.Unified)
+}
+
+// primary is the directory that is asked about processes: the cgroup2 one,
+// else that of the freezer, else any. False for a container without a cgroup.
+func (p Paths) primary() (Dir, bool) {
+	if p.Unified != nil {
+		return *p.Unified, true
+	}
+	if d, ok := p.find("freezer"); ok {
+		return d, true
+	}
+	if len(p.V1) > 0 {
+		return p.V1[0], true
+	}
+	return Dir{}, false
 }
 
 // find is the directory where controller is, false where no hierarchy of the

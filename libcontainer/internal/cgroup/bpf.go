@@ -1,0 +1,300 @@
+package cgroup
+
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// instruction is struct bpf_insn, in host byte order:
+//
+//	 0        8     12    16          32                      64
+//	+--------+-----+-----+-----------+-----------------------+
+//	| opcode | dst | src |  offset   |       immediate       |
+//	+--------+-----+-----+-----------+-----------------------+
+//
+// dst and src are four bits each; which half of the byte is which follows the
+// byte order too.
+type instruction struct {
+	opcode   uint8
+	dst, src uint8
+	offset   int16
+	imm      int32
+}
+
+// Registers. r1 is the context at the start, r0 the answer at the end.
+const (
+	rAnswer  = 0
+	rContext = 1
+	rKind    = 2
+	rAccess  = 3
+	rMajor   = 4
+	rMinor   = 5
+)
+
+// Opcodes: class | size or operation | source (linux/bpf_common.h).
+const (
+	loadWord  = unix.BPF_LDX | unix.BPF_W | unix.BPF_MEM
+	moveImm   = unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_K
+	moveReg32 = unix.BPF_ALU | unix.BPF_MOV | unix.BPF_X
+	andImm32  = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
+	shrImm32  = unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K
+	jumpIfNot = unix.BPF_JMP32 | unix.BPF_JNE | unix.BPF_K
+	jumpIfAny = unix.BPF_JMP32 | unix.BPF_JSET | unix.BPF_K
+	jump      = unix.BPF_JMP | unix.BPF_JA
+	exit      = unix.BPF_JMP | unix.BPF_EXIT
+)
+
+// The two kinds of nodes, BPF_DEVCG_DEV_*.
+const (
+	blockDevice = 1
+	charDevice  = 2
+)
+
+// program compiles a policy: it looks at the rules from the last to the first.
+// An allowing rule takes its bits out of the request and grants it when none is
+// left; a denying rule refuses when a bit of the request is its own.
+//
+//	struct bpf_cgroup_dev_ctx { u32 access_type /* access << 16 | kind */, major, minor; }
+func (p policy) program() []instruction {
+	prog := []instruction{
+		{loadWord, rKind, rContext, 0, 0},
+		{moveReg32, rAccess, rKind, 0, 0},
+		{andImm32, rKind, 0, 0, 0xffff},
+		{shrImm32, rAccess, 0, 0, 16},
+		{loadWord, rMajor, rContext, 4, 0},
+		{loadWord, rMinor, rContext, 8, 0},
+	}
+	for i := len(p.rules) - 1; i >= 0; i-- {
+		prog = append(prog, p.rules[i].program()...)
+	}
+	return append(prog, answer(p.allow)...)
+}
+
+// program is one rule. A device it is not about goes on behind it.
+func (r rule) program() []instruction {
+	verdict := r.verdict()
+	var tests []instruction
+	test := func(reg uint8, value int64) {
+		tests = append(tests, instruction{jumpIfNot, reg, 0, 0, int32(uint32(value))})
+	}
+	if r.kind == 'b' {
+		test(rKind, blockDevice)
+	} else {
+		test(rKind, charDevice)
+	}
+	if r.major != wildcard {
+		test(rMajor, r.major)
+	}
+	if r.minor != wildcard {
+		test(rMinor, r.minor)
+	}
+	for i := range tests {
+		tests[i].offset = int16(len(tests) - i - 1 + len(verdict))
+	}
+	return append(tests, verdict...)
+}
+
+// verdict is what a rule says about a device that it matches.
+func (r rule) verdict() []instruction {
+	end := answer(r.allow)
+	if r.allow {
+		return append([]instruction{
+			{andImm32, rAccess, 0, 0, int32(allAccess &^ r.access)},
+			{jumpIfNot, rAccess, 0, int16(len(end)), 0},
+		}, end...)
+	}
+	return append([]instruction{
+		{jumpIfAny, rAccess, 0, 1, int32(r.access)},
+		{jump, 0, 0, int16(len(end)), 0},
+	}, end...)
+}
+
+func answer(allow bool) []instruction {
+	var v int32
+	if allow {
+		v = 1
+	}
+	return []instruction{{moveImm, rAnswer, 0, 0, v}, {exit, 0, 0, 0, 0}}
+}
+
+// encode is the program as the kernel takes it.
+func encode(prog []instruction) []byte {
+	order := binary.NativeEndian
+	big := order.Uint16([]byte{0, 1}) == 1
+	code := make([]byte, 0, len(prog)*8)
+	for _, i := range prog {
+		regs := i.src<<4 | i.dst
+		if big {
+			regs = i.dst<<4 | i.src
+		}
+		code = append(code, i.opcode, regs)
+		code = order.AppendUint16(code, uint16(i.offset))
+		code = order.AppendUint32(code, uint32(i.imm))
+	}
+	return code
+}
+
+// programName tells our program from those of others (systemd's, for one) on
+// the same cgroup. At most 15 bytes.
+const programName = "onggi_devices"
+
+// attachDevices makes p the device policy of a cgroup2 cgroup: instead of our
+// program from before in one step, or beside the programs of others, all of which
+// must allow an access. The program lives as long as the cgroup.
+func attachDevices(g group, p policy) error {
+	fail := func(op string, err error) error {
+		return &FileError{Field: resources + "/devices", Op: op, Path: g.path, Err: err}
+	}
+	prog, err := loadProgram(p.program())
+	if err != nil {
+		return fail("bpf(BPF_PROG_LOAD) of the device rules for", err)
+	}
+	defer unix.Close(prog)
+
+	// bpf(2) does not take O_PATH descriptors.
+	dir, err := openat(g.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return fail("open", err)
+	}
+	defer unix.Close(dir)
+	old, err := attachedProgram(dir)
+	if err != nil {
+		return fail("bpf(BPF_PROG_QUERY) on", err)
+	}
+	attr := attachAttr{target: uint32(dir), prog: uint32(prog), kind: unix.BPF_CGROUP_DEVICE, flags: unix.BPF_F_ALLOW_MULTI}
+	if old >= 0 {
+		defer unix.Close(old)
+		attr.flags |= unix.BPF_F_REPLACE
+		attr.replace = uint32(old)
+	}
+	if _, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+		return fail("bpf(BPF_PROG_ATTACH) to", err)
+	}
+	return nil
+}
+
+// loadAttr is the head of union bpf_attr for BPF_PROG_LOAD.
+type loadAttr struct {
+	kind        uint32
+	count       uint32
+	code        uint64
+	license     uint64
+	logLevel    uint32
+	logSize     uint32
+	log         uint64
+	kernVersion uint32
+	flags       uint32
+	name        [16]byte
+}
+
+func loadProgram(prog []instruction) (int, error) {
+	code := encode(prog)
+	license := []byte("Apache-2.0\x00")
+	attr := loadAttr{
+		kind:    unix.BPF_PROG_TYPE_CGROUP_DEVICE,
+		count:   uint32(len(prog)),
+		code:    uint64(uintptr(unsafe.Pointer(&code[0]))),
+		license: uint64(uintptr(unsafe.Pointer(&license[0]))),
+	}
+	copy(attr.name[:], programName)
+	fd, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	runtime.KeepAlive(code)
+	runtime.KeepAlive(license)
+	return fd, err
+}
+
+// attachAttr is union bpf_attr for BPF_PROG_ATTACH.
+type attachAttr struct {
+	target  uint32
+	prog    uint32
+	kind    uint32
+	flags   uint32
+	replace uint32
+	_       uint32
+}
+
+// maxPrograms is how many programs the kernel lets one cgroup have
+// (BPF_CGROUP_MAX_PROGS).
+const maxPrograms = 64
+
+// attachedProgram is a descriptor of our program on the cgroup, -1 if there is none.
+func attachedProgram(dir int) (int, error) {
+	ids, err := queryPrograms(dir)
+	if err != nil {
+		return -1, err
+	}
+	for _, id := range ids {
+		fd, err := openProgram(id)
+		if err == unix.ENOENT {
+			continue // gone since
+		}
+		if err != nil {
+			return -1, err
+		}
+		if name, err := nameOf(fd); err == nil && name == programName {
+			return fd, nil
+		}
+		unix.Close(fd)
+	}
+	return -1, nil
+}
+
+// queryPrograms lists the ids of the device programs of the cgroup itself.
+func queryPrograms(dir int) ([]uint32, error) {
+	var ids [maxPrograms]uint32
+	attr := struct {
+		target, kind, queryFlags, attachFlags uint32
+		ids                                   uint64
+		count                                 uint32
+		_                                     uint32
+	}{target: uint32(dir), kind: unix.BPF_CGROUP_DEVICE, ids: uint64(uintptr(unsafe.Pointer(&ids))), count: maxPrograms}
+	_, err := bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	runtime.KeepAlive(&ids)
+	if err != nil {
+		return nil, err
+	}
+	return ids[:min(attr.count, maxPrograms)], nil
+}
+
+func openProgram(id uint32) (int, error) {
+	attr := struct{ id, next, flags uint32 }{id: id}
+	return bpf(unix.BPF_PROG_GET_FD_BY_ID, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+}
+
+// nameOf is the name of a program.
+func nameOf(fd int) (string, error) {
+	// struct bpf_prog_info up to the name, which begins at byte 64.
+	var info [80]byte
+	attr := struct {
+		fd, length uint32
+		info       uint64
+	}{uint32(fd), uint32(len(info)), uint64(uintptr(unsafe.Pointer(&info)))}
+	_, err := bpf(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	runtime.KeepAlive(&info)
+	if err != nil {
+		return "", err
+	}
+	return unix.ByteSliceToString(info[64:]), nil
+}
+
+// bpf is bpf(2). Loading gives EAGAIN when a signal comes in during verification.
+func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
+	for range bpfTries {
+		r, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)
+		switch errno {
+		case 0:
+			return int(r), nil
+		case unix.EAGAIN, unix.EINTR:
+		default:
+			return -1, errno
+		}
+	}
+	return -1, fmt.Errorf("interrupted %d times: %w", bpfTries, unix.EAGAIN)
+}
+
+// bpfTries is enough for any rate of signals that lets the runtime work at all.
+const bpfTries = 32

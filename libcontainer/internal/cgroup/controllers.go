@@ -1,0 +1,136 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// need is a controller that must be had, and the field of config.json that says so.
+type need struct{ controller, field string }
+
+// enable turns on controllers for the cgroup rel: in cgroup.subtree_control
+// of every cgroup above it, from the top down. All that the root has are tried,
+// since engines read statistics of those without limits too; only those with
+// limits must succeed.
+func (c *creation) enable(root group, rel string) error {
+	available, err := root.read("cgroup.controllers")
+	if err != nil {
+		return err
+	}
+	want := strings.Fields(available)
+	if err := c.checkNeeds(root.path, want); err != nil {
+		return err
+	}
+	if len(want) == 0 || enabledIn(root, path.Dir(rel), want) {
+		return nil
+	}
+	for _, dir := range above(rel) {
+		if want, err = c.enableIn(root, dir, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enabledIn reports whether dir already gives its children all of want.
+func enabledIn(root group, dir string, want []string) bool {
+	text, err := root.read(path.Join(dir, "cgroup.subtree_control"))
+	return err == nil && len(without(want, strings.Fields(text))) == 0
+}
+
+// enableIn turns on want in dir, and returns those that are on then.
+func (c *creation) enableIn(root group, dir string, want []string) ([]string, error) {
+	file := path.Join(dir, "cgroup.subtree_control")
+	text, err := root.read(file)
+	if err != nil {
+		return nil, err
+	}
+	missing := without(want, strings.Fields(text))
+	if len(missing) == 0 {
+		return want, nil
+	}
+	if root.write(file, "+"+strings.Join(missing, " +")) == nil {
+		return want, nil
+	}
+	// One that is refused takes the others with it: once more, one by one.
+	for _, name := range missing {
+		err := root.write(file, "+"+name)
+		if err == nil {
+			continue
+		}
+		if err := c.needed(name, err); err != nil {
+			return nil, err
+		}
+		want = without(want, []string{name})
+	}
+	return want, nil
+}
+
+// needed is the error for a controller that could not be turned on, nil if it
+// may be missing.
+func (c *creation) needed(controller string, err error) error {
+	for _, n := range c.needs {
+		if n.controller != controller {
+			continue
+		}
+		var fe *FileError
+		if errors.As(err, &fe) {
+			fe.Field, fe.Hint = n.field, enableHint(fe)
+		}
+		return err
+	}
+	return nil
+}
+
+func enableHint(e *FileError) string {
+	switch {
+	case errors.Is(e.Err, unix.EBUSY):
+		return "this cgroup has processes of its own, so that its children cannot have controllers"
+	case errors.Is(e.Err, unix.ENOENT):
+		return "the controller is not delegated to this cgroup"
+	case errors.Is(e.Err, unix.EOPNOTSUPP):
+		return "this cgroup is in a threaded subtree"
+	}
+	return ""
+}
+
+// checkNeeds is the error for a controller that the root does not have.
+func (c *creation) checkNeeds(root string, available []string) error {
+	for _, n := range c.needs {
+		if !contains(available, n.controller) {
+			return noController(n, root, available)
+		}
+	}
+	return nil
+}
+
+func noController(n need, dir string, available []string) error {
+	return fmt.Errorf("%s: the %s controller is not available in %s/cgroup.controllers (%s)",
+		n.field, n.controller, dir, strings.Join(available, " "))
+}
+
+// above lists the cgroups above rel from the root ("."), top down.
+func above(rel string) []string {
+	dirs := []string{"."}
+	for i, r := range rel {
+		if r == '/' {
+			dirs = append(dirs, rel[:i])
+		}
+	}
+	return dirs
+}
+
+// without is list less what is in drop.
+func without(list, drop []string) []string {
+	var rest []string
+	for _, s := range list {
+		if !contains(drop, s) {
+			rest = append(rest, s)
+		}
+	}
+	return rest
+}

@@ -1,0 +1,454 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// DefaultDevices are the rules that every container has after its own: making
+// any node, and using the ones that every container has (config-linux.md,
+// "Default Devices"), pseudo-terminals, and tun.
+func DefaultDevices() []specs.LinuxDeviceCgroup {
+	const any = -1
+	allow := func(typ string, major, minor int64, access string) specs.LinuxDeviceCgroup {
+		r := specs.LinuxDeviceCgroup{Allow: true, Type: typ, Access: access}
+		if major != any {
+			r.Major = &major
+		}
+		if minor != any {
+			r.Minor = &minor
+		}
+		return r
+	}
+	return []specs.LinuxDeviceCgroup{
+		allow("c", any, any, "m"),
+		allow("b", any, any, "m"),
+		allow("c", 1, 3, "rwm"),     // null
+		allow("c", 1, 5, "rwm"),     // zero
+		allow("c", 1, 7, "rwm"),     // full
+		allow("c", 1, 8, "rwm"),     // random
+		allow("c", 1, 9, "rwm"),     // urandom
+		allow("c", 5, 0, "rwm"),     // tty
+		allow("c", 136, any, "rwm"), // pts/*
+		allow("c", 5, 2, "rwm"),     // ptmx
+		allow("c", 10, 200, "rwm"),  // net/tun
+	}
+}
+
+// access is a set of what can be done to a device node, in the bits of the
+// kernel's BPF_DEVCG_ACC_*.
+type access uint8
+
+const (
+	mknod access = 1 << iota
+	readable
+	writable
+
+	allAccess = mknod | readable | writable
+)
+
+func (a access) String() string {
+	s := ""
+	if a&readable != 0 {
+		s += "r"
+	}
+	if a&writable != 0 {
+		s += "w"
+	}
+	if a&mknod != 0 {
+		s += "m"
+	}
+	return s
+}
+
+// wildcard stands for every major or minor.
+const wildcard = -1
+
+// nodes is a set of device nodes.
+type nodes struct {
+	kind         byte // 'b' or 'c'
+	major, minor int64
+}
+
+// covers reports whether all of o is in n.
+func (n nodes) covers(o nodes) bool {
+	return n.kind == o.kind &&
+		(n.major == wildcard || n.major == o.major) &&
+		(n.minor == wildcard || n.minor == o.minor)
+}
+
+// meets reports whether n and o have a node in common.
+func (n nodes) meets(o nodes) bool {
+	return n.kind == o.kind &&
+		(n.major == wildcard || o.major == wildcard || n.major == o.major) &&
+		(n.minor == wildcard || o.minor == wildcard || n.minor == o.minor)
+}
+
+// rule is one exception of a policy, as v1 files spell it: "c 1:3 rwm".
+type rule struct {
+	nodes
+	allow  bool
+	access access
+}
+
+func (r rule) String() string {
+	number := func(n int64) string {
+		if n == wildcard {
+			return "*"
+		}
+		return strconv.FormatInt(n, 10)
+	}
+	return fmt.Sprintf("%c %s:%s %v", r.kind, number(r.major), number(r.minor), r.access)
+}
+
+// policy is device rules without what later rules hide. For each access, the
+// last rule that matches decides, else allow does.
+type policy struct {
+	allow bool
+	rules []rule
+}
+
+// newPolicy is what rules, applied in order to a cgroup without devices, come to.
+func newPolicy(rules []specs.LinuxDeviceCgroup) (policy, error) {
+	var (
+		p    policy
+		errs []error
+	)
+	for i, d := range rules {
+		rs, err := parseRule(d)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s/devices/%d%w", resources, i, err))
+			continue
+		}
+		if rs == nil {
+			p = policy{allow: d.Allow}
+		}
+		for _, r := range rs {
+			p.add(r)
+		}
+	}
+	return p, oneLine(errs)
+}
+
+// parseRule is the rule in our form; two for type "a" with a restriction; none
+// if it is about everything, and so replaces all before it.
+func parseRule(d specs.LinuxDeviceCgroup) ([]rule, error) {
+	acc, err := parseAccess(d.Access)
+	if err != nil {
+		return nil, err
+	}
+	n := nodes{major: number(d.Major), minor: number(d.Minor)}
+	if max(n.major, n.minor) > math.MaxUint32 || min(n.major, n.minor) < wildcard {
+		return nil, fmt.Errorf(": no such device number")
+	}
+	switch d.Type {
+	case "b", "c":
+		n.kind = d.Type[0]
+		return []rule{{n, d.Allow, acc}}, nil
+	case "a", "":
+		if n.major == wildcard && n.minor == wildcard && acc == allAccess {
+			return nil, nil
+		}
+		b, c := n, n
+		b.kind, c.kind = 'b', 'c'
+		return []rule{{b, d.Allow, acc}, {c, d.Allow, acc}}, nil
+	}
+	return nil, fmt.Errorf("/type: %q is not a, b or c", d.Type)
+}
+
+func number(n *int64) int64 {
+	if n == nil {
+		return wildcard
+	}
+	return *n
+}
+
+// parseAccess parses "rwm"; empty is everything.
+func parseAccess(s string) (access, error) {
+	if s == "" {
+		return allAccess, nil
+	}
+	var a access
+	for _, c := range s {
+		switch c {
+		case 'r':
+			a |= readable
+		case 'w':
+			a |= writable
+		case 'm':
+			a |= mknod
+		default:
+			return 0, fmt.Errorf("/access: %q has a letter other than r, w and m", s)
+		}
+	}
+	return a, nil
+}
+
+// add applies r after the rules so far. Of a rule that says the same nothing is
+// taken away in part: v1 wants all of an access in one rule.
+func (p *policy) add(r rule) {
+	kept := p.rules[:0:0]
+	for _, e := range p.rules {
+		if rest := e.access &^ r.access; r.covers(e.nodes) && (e.allow != r.allow || rest == 0) {
+			e.access = rest
+		}
+		if e.access != 0 {
+			kept = append(kept, e)
+		}
+	}
+	p.rules = kept
+	if r.allow == p.allow && !p.contradicts(r) {
+		return
+	}
+	if i := p.mergeable(r); i >= 0 {
+		p.rules[i].access |= r.access
+		return
+	}
+	p.rules = append(p.rules, r)
+}
+
+// contradicts reports whether a rule so far says otherwise about some of r.
+func (p *policy) contradicts(r rule) bool {
+	for _, e := range p.rules {
+		if e.allow != r.allow && e.access&r.access != 0 && e.meets(r.nodes) {
+			return true
+		}
+	}
+	return false
+}
+
+// mergeable is the index of a rule for the very same nodes that r can join, -1
+// if there is none: nothing after it may say otherwise about them.
+func (p *policy) mergeable(r rule) int {
+	for i := len(p.rules) - 1; i >= 0; i-- {
+		e := p.rules[i]
+		if e.nodes == r.nodes && e.allow == r.allow {
+			return i
+		}
+		if e.allow != r.allow && e.meets(r.nodes) {
+			return -1
+		}
+	}
+	return -1
+}
+
+// allows is what the policy comes to for one access to one node.
+func (p policy) allows(n nodes, a access) bool {
+	for i := len(p.rules) - 1; i >= 0; i-- {
+		r := p.rules[i]
+		if !r.covers(n) {
+			continue
+		}
+		if r.allow {
+			if a &^= r.access; a == 0 {
+				return true
+			}
+		} else if a&r.access != 0 {
+			return false
+		}
+	}
+	return p.allow
+}
+
+// checkV1 says what the v1 controller cannot express: it has a default, and
+// exceptions of one kind only.
+func (p policy) checkV1() error {
+	for _, r := range p.rules {
+		if r.allow == p.allow {
+			return fmt.Errorf("%s/devices: cgroup v1 cannot express an exception (%v) to a broader rule", resources, r)
+		}
+	}
+	return nil
+}
+
+// setDevices applies the device rules to a new cgroup.
+func (a *applier) setDevices(r *specs.LinuxResources, o SetOptions) error {
+	rules := o.Devices
+	if r != nil {
+		rules = append(r.Devices[:len(r.Devices):len(r.Devices)], o.Devices...)
+	}
+	d, ok := a.paths.find("devices")
+	if len(rules) == 0 || !ok && len(a.paths.dirs()) == 0 {
+		return nil
+	}
+	if !ok {
+		return fmt.Errorf("%s/devices: the devices controller is not mounted on this host", resources)
+	}
+	p, err := newPolicy(rules)
+	if err != nil {
+		return err
+	}
+	g, err := a.group(d.Abs())
+	if err != nil {
+		return err
+	}
+	if d.Controllers == nil {
+		err = attachDevices(g, p)
+	} else {
+		err = setDevicesV1(g, p)
+	}
+	if o.Rootless && errors.Is(err, unix.EPERM) {
+		a.warn("device rules are left out, for want of privilege: " + err.Error())
+		return nil
+	}
+	return err
+}
+
+// updateDevices applies new device rules to a cgroup in use.
+func (a *applier) updateDevices(r *specs.LinuxResources, o SetOptions) error {
+	d, ok := a.paths.find("devices")
+	if !ok || d.Controllers == nil {
+		return a.setDevices(r, o) // one program takes the place of the other, or does not
+	}
+	p, err := newPolicy(append(r.Devices[:len(r.Devices):len(r.Devices)], o.Devices...))
+	if err != nil {
+		return err
+	}
+	g, err := a.group(d.Abs())
+	if err != nil {
+		return err
+	}
+	return updateDevicesV1(g, p)
+}
+
+// setDevicesV1 starts from everything or nothing, and writes the exceptions.
+func setDevicesV1(g group, p policy) error {
+	if err := p.checkV1(); err != nil {
+		return err
+	}
+	whole, exceptions := "devices.deny", "devices.allow"
+	if p.allow {
+		whole, exceptions = exceptions, whole
+	}
+	if err := writeRules(g, whole, "a"); err != nil {
+		return err
+	}
+	return writeRules(g, exceptions, ruleTexts(p.rules)...)
+}
+
+// updateDevicesV1 writes the difference only, so that a process in the cgroup
+// loses nothing that both the old and the new rules allow. After an error the
+// old rules hold again.
+func updateDevicesV1(g group, p policy) error {
+	if err := p.checkV1(); err != nil {
+		return err
+	}
+	text, err := g.read("devices.list")
+	if err != nil {
+		return err
+	}
+	old, err := parseList(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", g.join("devices.list"), err)
+	}
+	if old.allow || p.allow {
+		err = setDevicesV1(g, p)
+	} else {
+		err = changeRules(g, old, p)
+	}
+	if err == nil {
+		return nil
+	}
+	if failed := setDevicesV1(g, old); failed != nil {
+		return fmt.Errorf("old device rules are not restored (%v): %w", failed, err)
+	}
+	return err
+}
+
+// changeRules goes from one set of allowed devices to another: first what is
+// new, so that nothing is missing in between.
+func changeRules(g group, from, to policy) error {
+	if err := writeRules(g, "devices.allow", ruleTexts(beyond(to, from))...); err != nil {
+		return err
+	}
+	return writeRules(g, "devices.deny", ruleTexts(beyond(from, to))...)
+}
+
+// beyond is what the rules of p have that those of q have not, by exact nodes:
+// the v1 controller knows no other relation between rules.
+func beyond(p, q policy) []rule {
+	var rs []rule
+	for _, r := range p.rules {
+		for _, e := range q.rules {
+			if e.nodes == r.nodes {
+				r.access &^= e.access
+			}
+		}
+		if r.access != 0 {
+			rs = append(rs, r)
+		}
+	}
+	return rs
+}
+
+// parseList parses devices.list. A cgroup that allows everything does not tell
+// its exceptions.
+func parseList(text string) (policy, error) {
+	var p policy
+	for line := range strings.Lines(text) {
+		f := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == ':' || r == '\n' })
+		if len(f) != 4 {
+			return policy{}, fmt.Errorf("unknown line %q", line)
+		}
+		if f[0] == "a" {
+			return policy{allow: true}, nil
+		}
+		acc, err := parseAccess(f[3])
+		if err != nil {
+			return policy{}, err
+		}
+		p.rules = append(p.rules, rule{nodes{f[0][0], listNumber(f[1]), listNumber(f[2])}, true, acc})
+	}
+	return p, nil
+}
+
+// listNumber parses a number of devices.list, written by the kernel.
+func listNumber(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return wildcard // "*"
+	}
+	return n
+}
+
+func ruleTexts(rs []rule) []string {
+	texts := make([]string, len(rs))
+	for i, r := range rs {
+		texts[i] = r.String()
+	}
+	return texts
+}
+
+// writeRules writes rules to devices.allow or devices.deny, one write(2) each.
+func writeRules(g group, file string, rules ...string) error {
+	if len(rules) == 0 {
+		return nil
+	}
+	fail := func(value string, err error) error {
+		e := &FileError{Field: resources + "/devices", Op: "write", Path: g.join(file), Value: value, Err: err}
+		switch err {
+		case unix.EPERM:
+			e.Hint = "the cgroup above does not allow it, or the runtime has no privilege"
+		case unix.EINVAL:
+			e.Hint = "cgroups below it stand in the way, or no such rule"
+		}
+		return e
+	}
+	fd, err := openat(g.fd, file, unix.O_WRONLY)
+	if err != nil {
+		return fail(rules[0], err)
+	}
+	defer unix.Close(fd)
+	for _, r := range rules {
+		if err := writeAll(fd, r); err != nil {
+			return fail(r, err)
+		}
+	}
+	return nil
+}

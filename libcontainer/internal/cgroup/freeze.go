@@ -1,0 +1,148 @@
+package cgroup
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// The v1 freezer announces nothing: freezer.state becomes FROZEN only while it is
+// read. So it is read again, after a pause that doubles between these two.
+const (
+	firstPause = 50 * time.Microsecond
+	longPause  = 10 * time.Millisecond
+)
+
+// freezer is where the container is frozen: the v1 freezer where there is one,
+// since others (CRIU, engines) look there.
+func (p Paths) freezer() (g group, v2, ok bool, err error) {
+	d, ok := p.find("freezer")
+	if !ok {
+		return g, false, false, nil
+	}
+	g, err = openGroup(d.Abs())
+	return g, d.Controllers == nil, err == nil, err
+}
+
+// Freeze stops all processes, and returns when they have stopped. When ctx ends
+// first they run again, and the error names those that did not stop.
+func (p Paths) Freeze(ctx context.Context) error {
+	g, v2, ok, err := p.freezer()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("the container has no cgroup that can be frozen")
+	}
+	defer g.close()
+	return g.freeze(ctx, v2)
+}
+
+func (g group) freeze(ctx context.Context, v2 bool) error {
+	var err error
+	if v2 {
+		err = g.freezeV2(ctx)
+	} else {
+		err = g.freezeV1(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	left := running(g)
+	if thaw := g.thaw(context.WithoutCancel(ctx), v2); thaw != nil {
+		return fmt.Errorf("freeze %s: %s does not stop, and the others are not running again (%v): %w", g.path, left, thaw, err)
+	}
+	return fmt.Errorf("freeze %s: %s does not stop: %w", g.path, left, err)
+}
+
+func (g group) freezeV2(ctx context.Context) error {
+	if err := g.write("cgroup.freeze", "1"); err != nil {
+		return err
+	}
+	return g.await(ctx, "cgroup.events", "frozen", 1)
+}
+
+// freezeV1 writes FROZEN again each time: that reaches processes that were born
+// meanwhile.
+func (g group) freezeV1(ctx context.Context) error {
+	for d := firstPause; ; d = min(2*d, longPause) {
+		if err := g.write("freezer.state", "FROZEN"); err != nil {
+			return err
+		}
+		state, err := g.read("freezer.state")
+		if err != nil || state == "FROZEN" {
+			return err
+		}
+		if err := pause(ctx, d); err != nil {
+			return err
+		}
+	}
+}
+
+// running names the processes of g that have not stopped.
+func running(g group) string {
+	pids, err := allProcs(g.path)
+	if err != nil {
+		return "a process"
+	}
+	var left []int
+	for _, pid := range pids {
+		switch waitChannel(pid) {
+		case "__refrigerator", "do_freezer_trap": // where v1 and v2 stop them
+		default:
+			left = append(left, pid)
+		}
+	}
+	if left == nil {
+		return "a process"
+	}
+	return describe(left)
+}
+
+// Thaw lets all processes run again.
+func (p Paths) Thaw(ctx context.Context) error {
+	g, v2, ok, err := p.freezer()
+	if err != nil || !ok {
+		return unlessGone(err)
+	}
+	defer g.close()
+	return unlessGone(g.thaw(ctx, v2))
+}
+
+func (g group) thaw(ctx context.Context, v2 bool) error {
+	if !v2 {
+		return g.write("freezer.state", "THAWED")
+	}
+	if err := g.write("cgroup.freeze", "0"); err != nil {
+		return err
+	}
+	if above, err := g.read("../cgroup.events"); err == nil && flatKeyed(above)["frozen"] == 1 {
+		return nil // frozen from above: that is not ours to wait for
+	}
+	return g.await(ctx, "cgroup.events", "frozen", 0)
+}
+
+// Frozen reports whether the cgroup is frozen or being frozen, by itself or from
+// above. A cgroup that is gone is not.
+func (p Paths) Frozen() (bool, error) {
+	g, v2, ok, err := p.freezer()
+	if err != nil || !ok {
+		return false, unlessGone(err)
+	}
+	defer g.close()
+	frozen, err := g.frozen(v2)
+	return frozen, unlessGone(err)
+}
+
+func (g group) frozen(v2 bool) (bool, error) {
+	if !v2 {
+		state, err := g.read("freezer.state")
+		return err == nil && state != "THAWED", err
+	}
+	text, err := g.read("cgroup.events")
+	if err != nil || flatKeyed(text)["frozen"] == 1 {
+		return err == nil, err
+	}
+	self, err := g.read("cgroup.freeze")
+	return self == "1", err
+}

@@ -1,0 +1,72 @@
+package cgroup
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// hint says what the kernel means by refusing w, "" where its errno says enough.
+func (w write) hint(err error, g group) string {
+	if errors.Is(err, unix.ENOENT) {
+		return "this kernel or cgroup has no such limit"
+	}
+	switch w.file {
+	case "memory.limit_in_bytes", "memory.memsw.limit_in_bytes":
+		return memoryHint(w, err, g)
+	case "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.max", "cpu.max.burst":
+		if errors.Is(err, unix.EINVAL) {
+			return "quota and period must be 1 ms to 1 s, the burst at most the quota, and no cgroup above may have less"
+		}
+	case "cpu.rt_runtime_us", "cpu.rt_period_us":
+		if errors.Is(err, unix.EINVAL) {
+			return "the cgroup above has no such real-time budget (cpu.rt_runtime_us)"
+		}
+	case "cpu.shares", "cpu.weight":
+		if errors.Is(err, unix.EINVAL) && text(g, "cpu.idle") == "1" {
+			return "the cgroup is idle (cpu.idle), which excludes a weight"
+		}
+	case "cpuset.cpus", "cpuset.mems":
+		return cpusetHint(err)
+	}
+	if strings.HasPrefix(w.file, "blkio.") || strings.HasPrefix(w.file, "io.") {
+		if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
+			return "no such block device (partitions cannot be limited)"
+		}
+	}
+	return ""
+}
+
+func memoryHint(w write, err error, g group) string {
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return "more than that is in use (" + text(g, "memory.usage_in_bytes") + " bytes) and cannot be reclaimed"
+	case errors.Is(err, unix.EINVAL) && w.file == "memory.limit_in_bytes":
+		return "above the memory+swap limit (" + text(g, "memory.memsw.limit_in_bytes") + ")"
+	case errors.Is(err, unix.EINVAL):
+		return "below the memory limit (" + text(g, "memory.limit_in_bytes") + ")"
+	}
+	return ""
+}
+
+func cpusetHint(err error) string {
+	switch {
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE), errors.Is(err, unix.EACCES):
+		return "not a list of what the host and the cgroup above have"
+	case errors.Is(err, unix.EBUSY):
+		return "a cgroup below uses more than that, or shares are exclusive"
+	case errors.Is(err, unix.ENOSPC):
+		return "processes would be left with nothing to run on"
+	}
+	return ""
+}
+
+// text is the text of a file for a message.
+func text(g group, file string) string {
+	s, err := g.read(file)
+	if err != nil {
+		return "unknown"
+	}
+	return s
+}

@@ -1,0 +1,211 @@
+package cgroup
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// memoryField is the first field of m in use.
+func memoryField(m *specs.LinuxMemory) string {
+	switch {
+	case set(m.Limit):
+		return "/memory/limit"
+	case set(m.Swap):
+		return "/memory/swap"
+	case set(m.Reservation):
+		return "/memory/reservation"
+	case m.Swappiness != nil:
+		return "/memory/swappiness"
+	case m.DisableOOMKiller != nil && *m.DisableOOMKiller:
+		return "/memory/disableOOMKiller"
+	case set(m.Kernel), set(m.KernelTCP), m.UseHierarchy != nil, m.DisableOOMKiller != nil:
+		return "/memory"
+	}
+	return ""
+}
+
+// set reports whether a number is there: engines send 0 for "not set".
+func set(n *int64) bool { return n != nil && *n != 0 }
+
+// memory plans linux.resources.memory.
+func (l *limits) memory(m *specs.LinuxMemory, v view) {
+	l.memoryIgnored(m)
+	if m.CheckBeforeUpdate != nil && *m.CheckBeforeUpdate && set(m.Limit) && *m.Limit > 0 {
+		l.checkUsage(*m.Limit, v)
+	}
+	if v.v2 {
+		l.memoryV2(m, v)
+	} else {
+		l.memoryV1(m, v)
+	}
+}
+
+// memoryIgnored warns of deprecated fields, as config-linux.md allows.
+func (l *limits) memoryIgnored(m *specs.LinuxMemory) {
+	const gone = "kernel memory limits are deprecated, and ignored"
+	if set(m.Kernel) {
+		l.warn("/memory/kernel", gone)
+	}
+	if set(m.KernelTCP) {
+		l.warn("/memory/kernelTCP", gone)
+	}
+	if m.UseHierarchy != nil && !*m.UseHierarchy {
+		l.warn("/memory/useHierarchy", "accounting is always hierarchical since Linux 5.11: ignored")
+	}
+}
+
+// checkUsage refuses a limit below what is in use: cgroup2 would kill for it.
+func (l *limits) checkUsage(limit int64, v view) {
+	file := "memory.usage_in_bytes"
+	if v.v2 {
+		file = "memory.current"
+	}
+	text, err := v.read(file)
+	if err != nil {
+		return // a cgroup without the file has no usage to respect
+	}
+	if used, err := strconv.ParseInt(text, 10, 64); err == nil && used > limit {
+		l.refuse("/memory/limit", "%d bytes are in use, more than the new limit of %d (checkBeforeUpdate)", used, limit)
+	}
+}
+
+func (l *limits) memoryV1(m *specs.LinuxMemory, v view) {
+	var b batch
+	if set(m.Limit) {
+		b = append(b, write{field: resources + "/memory/limit", file: "memory.limit_in_bytes", value: decimal(*m.Limit)})
+	}
+	if swap := swapV1(m); swap != 0 {
+		// Without swap accounting there is nothing to unlimit.
+		b = append(b, write{field: resources + "/memory/swap", file: "memory.memsw.limit_in_bytes", value: decimal(swap), optional: swap < 0})
+	}
+	l.add(b...)
+	if set(m.Reservation) {
+		l.add(write{field: resources + "/memory/reservation", file: "memory.soft_limit_in_bytes", value: decimal(*m.Reservation)})
+	}
+	if s := m.Swappiness; s != nil {
+		if *s > 100 {
+			l.refuse("/memory/swappiness", "%d is not between 0 and 100", *s)
+		}
+		l.add(write{field: resources + "/memory/swappiness", file: "memory.swappiness", value: strconv.FormatUint(*s, 10)})
+	}
+	if d := m.DisableOOMKiller; d != nil {
+		l.oomControl(*d, v)
+	}
+}
+
+// swapV1 is the memory+swap limit to write, 0 for none. No memory limit means
+// no swap limit either, unless one is asked for.
+func swapV1(m *specs.LinuxMemory) int64 {
+	switch {
+	case set(m.Swap):
+		return *m.Swap
+	case m.Limit != nil && *m.Limit < 0:
+		return -1
+	}
+	return 0
+}
+
+// oomControl writes only a change: the kernel logs each write as deprecated.
+func (l *limits) oomControl(disable bool, v view) {
+	const file = "memory.oom_control"
+	want := "0"
+	if disable {
+		want = "1"
+	}
+	if text, err := v.read(file); err == nil && oomDisabled(text) == want {
+		return
+	}
+	l.add(write{field: resources + "/memory/disableOOMKiller", file: file, value: want, optional: !disable, undo: oomDisabled})
+}
+
+// oomDisabled is the value of oom_kill_disable in the text of memory.oom_control.
+func oomDisabled(text string) string {
+	return strconv.FormatUint(flatKeyed(text)["oom_kill_disable"], 10)
+}
+
+func (l *limits) memoryV2(m *specs.LinuxMemory, v view) {
+	if swap, err := swapV2(m, v); err != nil {
+		l.refuse("/memory/swap", "%v", err)
+	} else if swap != "" {
+		// Without swap there is no file; then there is nothing to limit either.
+		l.add(write{field: resources + "/memory/swap", file: "memory.swap.max", value: swap, optional: swap == "max" || swap == "0"})
+	}
+	if set(m.Limit) {
+		l.add(write{field: resources + "/memory/limit", file: "memory.max", value: orMax(*m.Limit)})
+	}
+	if set(m.Reservation) {
+		l.add(write{field: resources + "/memory/reservation", file: "memory.low", value: orMax(*m.Reservation)})
+	}
+	if m.Swappiness != nil {
+		l.refuse("/memory/swappiness", "cgroup v2 has no swappiness of a cgroup")
+	}
+	if m.DisableOOMKiller != nil && *m.DisableOOMKiller {
+		l.refuse("/memory/disableOOMKiller", "cgroup v2 cannot disable the OOM killer")
+	}
+}
+
+// swapV2 is memory.swap.max for the memory+swap limit of m: cgroup2 limits the
+// swap alone. "" for none.
+func swapV2(m *specs.LinuxMemory, v view) (string, error) {
+	swap := swapV1(m)
+	if swap <= 0 {
+		if swap == 0 {
+			return "", nil
+		}
+		return "max", nil
+	}
+	limit, err := memoryLimit(m, v)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case limit < 0:
+		return "", fmt.Errorf("a memory+swap limit of %d needs a memory limit", swap)
+	case swap < limit:
+		return "", fmt.Errorf("the memory+swap limit %d is below the memory limit %d", swap, limit)
+	}
+	return decimal(swap - limit), nil
+}
+
+// memoryLimit is the memory limit that will hold: the new one, else the current one.
+func memoryLimit(m *specs.LinuxMemory, v view) (int64, error) {
+	if set(m.Limit) {
+		return *m.Limit, nil
+	}
+	text, err := v.read("memory.max")
+	if err != nil {
+		return 0, err
+	}
+	if text == "max" {
+		return -1, nil
+	}
+	return strconv.ParseInt(text, 10, 64)
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+
+// orMax is n as cgroup2 files want it: all negative numbers are "max".
+func orMax(n int64) string {
+	if n < 0 {
+		return "max"
+	}
+	return decimal(n)
+}
+
+// flatKeyed parses "key number" lines: memory.stat, cgroup.events, ...
+func flatKeyed(text string) map[string]uint64 {
+	m := make(map[string]uint64)
+	for line := range strings.SplitSeq(text, "\n") {
+		key, value, ok := strings.Cut(line, " ")
+		if !ok {
+			continue
+		}
+		if n, err := strconv.ParseUint(value, 10, 64); err == nil {
+			m[key] = n
+		}
+	}
+	return m
+}

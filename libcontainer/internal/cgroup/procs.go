@@ -1,0 +1,188 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Procs are the processes in the cgroup itself, as pids of the runtime's pid
+// namespace. A cgroup that is gone has none.
+func (p Paths) Procs() ([]int, error) {
+	d, ok := p.primary()
+	if !ok {
+		return nil, nil
+	}
+	pids, err := procsIn(d.Abs())
+	return pids, unlessGone(err)
+}
+
+// AllProcs are the processes in the cgroup and below.
+func (p Paths) AllProcs() ([]int, error) {
+	d, ok := p.primary()
+	if !ok {
+		return nil, nil
+	}
+	return allProcs(d.Abs())
+}
+
+func procsIn(dir string) ([]int, error) {
+	g, err := openGroup(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer g.close()
+	return g.procs()
+}
+
+// procs are the processes in g. A threaded cgroup has none of its own: they are
+// listed in the cgroup above it that is not.
+func (g group) procs() ([]int, error) {
+	text, err := g.read("cgroup.procs")
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parsePids(text), nil
+}
+
+// parsePids parses cgroup.procs. A process of a pid namespace that is not below
+// ours shows as 0.
+func parsePids(text string) []int {
+	var pids []int
+	for line := range strings.SplitSeq(text, "\n") {
+		if pid, err := strconv.Atoi(line); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func allProcs(dir string) ([]int, error) {
+	g, err := openGroup(dir)
+	if err != nil {
+		return nil, unlessGone(err)
+	}
+	var pids []int
+	err = g.walk(func(g group) error {
+		ps, err := g.procs()
+		pids = append(pids, ps...)
+		return err
+	})
+	// A process may move while the walk goes on, and be seen twice.
+	slices.Sort(pids)
+	return slices.Compact(pids), err
+}
+
+// walk calls f for g and all cgroups below it, and closes them.
+func (g group) walk(f func(group) error) error {
+	defer g.close()
+	if err := unlessGone(f(g)); err != nil {
+		return err
+	}
+	names, err := g.children()
+	if err != nil {
+		return unlessGone(err)
+	}
+	for _, name := range names {
+		child, err := g.open(name)
+		if err == nil {
+			err = child.walk(f)
+		}
+		if unlessGone(err) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// children are the names of the cgroups right below g.
+func (g group) children() ([]string, error) {
+	fd, err := openat(g.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, &FileError{Op: "open", Path: g.path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), g.path)
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// unlessGone is err, nil if it says that the cgroup has been removed: ENOENT by
+// name, ENODEV by descriptor.
+func unlessGone(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return err
+}
+
+// describe names processes for a message: what they are, and what they wait for.
+func describe(pids []int) string {
+	const most = 8 // on one line
+	var names []string
+	for i, pid := range pids {
+		if i == most {
+			names = append(names, fmt.Sprintf("%d more", len(pids)-most))
+			break
+		}
+		names = append(names, describeOne(pid))
+	}
+	return strings.Join(names, ", ")
+}
+
+// describeOne is "1234 (sleep, S, hrtimer_nanosleep)". The name is the
+// container's choice, so it is quoted where it is strange.
+func describeOne(pid int) string {
+	dir := "/proc/" + strconv.Itoa(pid)
+	stat, err := readPath(path.Join(dir, "stat"))
+	if err != nil {
+		return strconv.Itoa(pid) + " (gone)"
+	}
+	comm, state := parseStat(stat)
+	if quoted := strconv.Quote(comm); quoted != `"`+comm+`"` {
+		comm = quoted
+	}
+	s := fmt.Sprintf("%d (%s, %s", pid, comm, state)
+	if w := waitChannel(pid); w != "" {
+		s += ", " + w
+	}
+	return s + ")"
+}
+
+// waitChannel is the kernel function that a process waits in; "" if it runs, or
+// if we may not know.
+func waitChannel(pid int) string {
+	w, err := readPath(fmt.Sprintf("/proc/%d/wchan", pid))
+	if err != nil || w == "0" {
+		return ""
+	}
+	return w
+}
+
+// parseStat takes the name and the state from /proc/PID/stat. The name may have
+// parentheses itself.
+func parseStat(stat string) (comm, state string) {
+	open, end := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
+	if open < 0 || end < open || len(stat) < end+3 {
+		return "?", "?"
+	}
+	return stat[open+1 : end], stat[end+2 : end+3]
+}

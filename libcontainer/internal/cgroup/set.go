@@ -1,0 +1,371 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// SetOptions is what Set and Update need to know beyond the limits.
+type SetOptions struct {
+	Devices  []specs.LinuxDeviceCgroup // rules after those of the resources: DefaultDevices for a container
+	Rootless bool                      // device rules that the kernel refuses to an unprivileged runtime are left out
+	Warn     func(msg string)          // may be nil
+}
+
+// Set writes the limits and the device rules of a new cgroup.
+func (p Paths) Set(r *specs.LinuxResources, o SetOptions) error {
+	a := applier{paths: p, warn: warner(o.Warn)}
+	defer a.close()
+	ws, err := a.plan(r)
+	if err != nil {
+		return err
+	}
+	if err := a.apply(ws); err != nil {
+		return err
+	}
+	return a.setDevices(r, o)
+}
+
+// Update changes the limits of a cgroup in use, and its device rules if r has
+// some. If one is refused, all are as they were.
+func (p Paths) Update(r *specs.LinuxResources, o SetOptions) error {
+	a := applier{paths: p, warn: warner(o.Warn)}
+	defer a.close()
+	ws, err := a.plan(r)
+	if err != nil {
+		return err
+	}
+	old := a.snapshot(ws)
+	if err = a.apply(ws); err == nil && r != nil && r.Devices != nil {
+		err = a.updateDevices(r, o)
+	}
+	if err == nil {
+		return nil
+	}
+	if failed := a.apply(old); failed != nil {
+		return fmt.Errorf("old limits are not all restored (%v): %w", failed, err)
+	}
+	return err
+}
+
+// write is one value for one file of a cgroup.
+type write struct {
+	field    string // JSON pointer into config.json
+	dir      string // the cgroup, absolute; limits.add fills it in
+	file     string
+	value    string
+	optional bool                    // the kernel may be without this file
+	undo     func(old string) string // what to write to have the file's text old again; nil: old itself
+}
+
+// batch is writes that constrain each other (memory and memory+swap, quota and
+// burst): which one goes first depends on the old values.
+type batch []write
+
+// view is a controller's cgroup as far as planning needs it.
+type view struct {
+	v2   bool
+	has  func(file string) bool
+	read func(file string) (string, error)
+}
+
+// resources is where the fields of LinuxResources are in config.json.
+const resources = "/linux/resources"
+
+// limits is LinuxResources as writes.
+type limits struct {
+	dir      string // of the controller at hand
+	batches  []batch
+	problems []error
+	warnings []string
+}
+
+func (l *limits) add(ws ...write) {
+	for i := range ws {
+		ws[i].dir = l.dir
+	}
+	if len(ws) > 0 {
+		l.batches = append(l.batches, ws)
+	}
+}
+
+// refuse notes a field that cannot be had, and why.
+func (l *limits) refuse(field, format string, args ...any) {
+	l.problems = append(l.problems, fmt.Errorf("%s%s: %s", resources, field, fmt.Sprintf(format, args...)))
+}
+
+func (l *limits) warn(field, text string) {
+	l.warnings = append(l.warnings, resources+field+": "+text)
+}
+
+// kind is one controller's part in LinuxResources.
+type kind struct {
+	v1, v2 string // the controller's names; "" where there is none
+	field  string // the first one in use, "" if none is
+	plan   func(l *limits, v view)
+}
+
+// kinds lists the controllers that r is about, in the order in which they are written.
+func kinds(r *specs.LinuxResources) []kind {
+	var ks []kind
+	use := func(v1, v2, field string, plan func(l *limits, v view)) {
+		if field != "" {
+			ks = append(ks, kind{v1, v2, resources + field, plan})
+		}
+	}
+	if c := r.CPU; c != nil {
+		use("cpuset", "cpuset", cpusetField(c), func(l *limits, v view) { l.cpuset(c, v) })
+		use("cpu", "cpu", cpuField(c), func(l *limits, v view) { l.cpu(c, v) })
+	}
+	if m := r.Memory; m != nil {
+		use("memory", "memory", memoryField(m), func(l *limits, v view) { l.memory(m, v) })
+	}
+	if x := r.Pids; x != nil && x.Limit != nil {
+		use("pids", "pids", "/pids/limit", func(l *limits, v view) { l.pids(*x.Limit) })
+	}
+	if b := r.BlockIO; b != nil {
+		use("blkio", "io", blockIOField(b), func(l *limits, v view) { l.blockIO(b, v) })
+	}
+	if len(r.HugepageLimits) > 0 {
+		use("hugetlb", "hugetlb", "/hugepageLimits/0", func(l *limits, v view) { l.hugepages(r.HugepageLimits, v) })
+	}
+	if n := r.Network; n != nil {
+		use("net_cls", "", classIDField(n), func(l *limits, v view) { l.classID(*n.ClassID) })
+		use("net_prio", "", prioritiesField(n), func(l *limits, v view) { l.priorities(n.Priorities) })
+	}
+	if len(r.Rdma) > 0 {
+		use("rdma", "rdma", "/rdma", func(l *limits, v view) { l.rdma(r.Rdma) })
+	}
+	return ks
+}
+
+// needs lists the controllers that r needs of the cgroup2 hierarchy.
+func (p Paths) needs(r *specs.LinuxResources) []need {
+	if r == nil || p.Unified == nil {
+		return nil
+	}
+	var ns []need
+	for _, k := range kinds(r) {
+		if d, ok := p.find(k.v1); ok && d.Controllers == nil && k.v2 != "" {
+			ns = append(ns, need{k.v2, k.field})
+		}
+	}
+	return append(ns, unifiedNeeds(r.Unified)...)
+}
+
+// applier is one run of Set or Update: it owns the open cgroups.
+type applier struct {
+	paths       Paths
+	warn        func(string)
+	groups      map[string]group
+	controllers []string // of the cgroup2 cgroup; nil until asked for
+}
+
+func (a *applier) close() {
+	for _, g := range a.groups {
+		g.close()
+	}
+}
+
+// group is the open directory of an absolute path.
+func (a *applier) group(dir string) (group, error) {
+	if g, ok := a.groups[dir]; ok {
+		return g, nil
+	}
+	g, err := openGroup(dir)
+	if err != nil {
+		return g, err
+	}
+	if a.groups == nil {
+		a.groups = make(map[string]group)
+	}
+	a.groups[dir] = g
+	return g, nil
+}
+
+// plan turns r into writes for this host, or names all that cannot be had.
+func (a *applier) plan(r *specs.LinuxResources) ([]batch, error) {
+	if r == nil {
+		return nil, nil
+	}
+	var l limits
+	for _, k := range kinds(r) {
+		v, dir, err := a.view(k)
+		if err != nil {
+			l.problems = append(l.problems, err)
+			continue
+		}
+		l.dir = dir
+		k.plan(&l, v)
+	}
+	if len(r.Unified) > 0 {
+		a.planUnified(&l, r.Unified)
+	}
+	for _, w := range l.warnings {
+		a.warn(w)
+	}
+	return l.batches, oneLine(l.problems)
+}
+
+// view opens the cgroup that has controller k.
+func (a *applier) view(k kind) (view, string, error) {
+	d, ok := a.paths.find(k.v1)
+	if !ok {
+		return view{}, "", fmt.Errorf("%s: the %s controller is not mounted on this host", k.field, k.v1)
+	}
+	g, err := a.group(d.Abs())
+	if err != nil {
+		return view{}, "", err
+	}
+	v := view{v2: d.Controllers == nil, has: g.has, read: g.read}
+	if !v.v2 {
+		return v, g.path, nil
+	}
+	if k.v2 == "" {
+		return v, "", fmt.Errorf("%s: cgroup v2 has no %s controller, and no v1 hierarchy has it", k.field, k.v1)
+	}
+	return v, g.path, a.has(g, need{k.v2, k.field})
+}
+
+// has checks that the cgroup2 cgroup g has a controller.
+func (a *applier) has(g group, n need) error {
+	if a.controllers == nil {
+		text, err := g.read("cgroup.controllers")
+		if err != nil {
+			return err
+		}
+		a.controllers = append([]string{}, strings.Fields(text)...)
+	}
+	if !contains(a.controllers, n.controller) {
+		return noController(n, g.path, a.controllers)
+	}
+	return nil
+}
+
+// apply writes the batches in order.
+func (a *applier) apply(bs []batch) error {
+	for _, b := range bs {
+		if err := a.applyBatch(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyBatch writes a batch in the order that the kernel accepts: what it finds
+// invalid beside the other old values is tried again after the others.
+func (a *applier) applyBatch(b batch) error {
+	for {
+		var (
+			left  batch
+			first error
+		)
+		for _, w := range b {
+			err := a.write(w)
+			switch {
+			case err == nil:
+			case !errors.Is(err, unix.EINVAL):
+				return err
+			default:
+				left = append(left, w)
+				if first == nil {
+					first = err
+				}
+			}
+		}
+		if len(left) == 0 || len(left) == len(b) {
+			return first
+		}
+		b = left
+	}
+}
+
+// write writes one value; a refusal carries the field, and what it means.
+func (a *applier) write(w write) error {
+	g, err := a.group(w.dir)
+	if err != nil {
+		return err
+	}
+	err = g.write(w.file, w.value)
+	if err == nil || w.optional && errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	var fe *FileError
+	if errors.As(err, &fe) {
+		fe.Field, fe.Hint = w.field, w.hint(fe.Err, g)
+	}
+	return err
+}
+
+// snapshot is the writes that bring back what the files of bs have now. A file
+// that cannot be read has nothing to bring back.
+func (a *applier) snapshot(bs []batch) []batch {
+	old := make([]batch, 0, len(bs))
+	for _, b := range bs {
+		var undo batch
+		for _, w := range b {
+			g, err := a.group(w.dir)
+			if err != nil {
+				continue
+			}
+			text, err := g.read(w.file)
+			if err != nil {
+				continue
+			}
+			undo = append(undo, w.restoring(text))
+		}
+		if undo != nil {
+			old = append(old, undo)
+		}
+	}
+	return old
+}
+
+// restoring is the write that brings back the text old.
+func (w write) restoring(old string) write {
+	if w.undo != nil {
+		old = w.undo(old)
+	}
+	if old == "" {
+		old = "\n" // an empty write would not reach the file
+	}
+	w.value = old
+	return w
+}
+
+// undoLine restores one line of a file with a line for each key: as it was, or
+// gone by reset if there was none.
+func undoLine(key, reset string) func(string) string {
+	return func(old string) string {
+		for line := range strings.SplitSeq(old, "\n") {
+			if strings.HasPrefix(line, key+" ") {
+				return line
+			}
+		}
+		return reset
+	}
+}
+
+// oneLine joins errors on one line.
+func oneLine(errs []error) error {
+	if len(errs) < 2 {
+		return errors.Join(errs...)
+	}
+	return &joined{errs}
+}
+
+type joined struct{ errs []error }
+
+func (j *joined) Error() string {
+	texts := make([]string, len(j.errs))
+	for i, e := range j.errs {
+		texts[i] = e.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (j *joined) Unwrap() []error { return j.errs }

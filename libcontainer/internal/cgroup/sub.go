@@ -1,0 +1,131 @@
+package cgroup
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sub is the cgroup that `exec --cgroup` names: "[controller[,controller]:]path",
+// each path from p and existing. Hierarchies that are not named stay at p.
+func (p Paths) Sub(names []string) (Paths, error) {
+	s := p.clone()
+	for _, name := range names {
+		controllers, sub, ok := strings.Cut(name, ":")
+		if !ok {
+			controllers, sub = "", name
+		}
+		if hasDotDot(sub) {
+			return Paths{}, fmt.Errorf("cgroup %q leaves the container's: it has a \"..\"", name)
+		}
+		dirs, err := s.named(controllers)
+		if err != nil {
+			return Paths{}, fmt.Errorf("cgroup %q: %w", name, err)
+		}
+		for _, d := range dirs {
+			d.Path = path.Join(d.Path, sub)
+			if err := unix.Faccessat(unix.AT_FDCWD, d.Abs(), unix.F_OK, 0); err != nil {
+				return Paths{}, &FileError{Op: "open", Path: d.Abs(), Err: err}
+			}
+		}
+	}
+	return s, nil
+}
+
+// named are the directories of a list of controllers; all for an empty list.
+func (p *Paths) named(controllers string) ([]*Dir, error) {
+	var dirs []*Dir
+	for i := range p.V1 {
+		dirs = append(dirs, &p.V1[i])
+	}
+	if controllers == "" {
+		if p.Unified != nil {
+			dirs = append(dirs, p.Unified)
+		}
+		return dirs, nil
+	}
+	var some []*Dir
+	for c := range strings.SplitSeq(controllers, ",") {
+		d := withController(dirs, c)
+		if d == nil {
+			return nil, fmt.Errorf("no v1 hierarchy has the controller %q", c)
+		}
+		if !containsDir(some, d) {
+			some = append(some, d)
+		}
+	}
+	return some, nil
+}
+
+func withController(dirs []*Dir, c string) *Dir {
+	for _, d := range dirs {
+		if contains(d.Controllers, c) || contains(d.Controllers, "name="+c) {
+			return d
+		}
+	}
+	return nil
+}
+
+func containsDir(dirs []*Dir, d *Dir) bool {
+	for _, x := range dirs {
+		if x == d {
+			return true
+		}
+	}
+	return false
+}
+
+// clone is a copy that shares nothing that Sub and Of change.
+func (p Paths) clone() Paths {
+	p.V1 = append([]Dir(nil), p.V1...)
+	if p.Unified != nil {
+		u := *p.Unified
+		p.Unified = &u
+	}
+	return p
+}
+
+// Of is where process pid is now. A container may have moved its init below
+// its cgroup; what /proc says is believed only if it is p or below it, since the
+// container can have had a hand in it.
+func (p Paths) Of(pid int) (Paths, error) {
+	file := fmt.Sprintf("/proc/%d/cgroup", pid)
+	text, err := readPath(file)
+	if err != nil {
+		return Paths{}, err
+	}
+	return p.of(memberships(text), file)
+}
+
+func (p Paths) of(ms []membership, file string) (Paths, error) {
+	s := p.clone()
+	dirs, _ := s.named("")
+	for _, d := range dirs {
+		m, ok := d.membership(ms)
+		if !ok {
+			return Paths{}, fmt.Errorf("%s has no line for the %s hierarchy", file, d.Name())
+		}
+		root := d.Root
+		if root == "" {
+			root = "/"
+		}
+		at := below(root, m.path)
+		if hasDotDot(m.path) || at != d.Path && !strings.HasPrefix(at, strings.TrimSuffix(d.Path, "/")+"/") {
+			return Paths{}, fmt.Errorf("%s: the process is in %q, outside of the container's cgroup %q", file, m.path, d.Path)
+		}
+		d.Path = at
+	}
+	return s, nil
+}
+
+// membership is the line of /proc/PID/cgroup for this hierarchy.
+func (d Dir) membership(ms []membership) (membership, bool) {
+	for _, m := range ms {
+		if strings.Join(m.controllers, ",") == strings.Join(d.Controllers, ",") {
+			return m, true
+		}
+	}
+	return membership{}, false
+}

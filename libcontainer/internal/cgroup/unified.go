@@ -1,0 +1,76 @@
+package cgroup
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// unifiedNeeds lists the controllers that linux.resources.unified is about. The
+// files of the core ("cgroup.freeze") need none.
+func unifiedNeeds(u map[string]string) []need {
+	var ns []need
+	for _, file := range slices.Sorted(maps.Keys(u)) {
+		if c, _, ok := strings.Cut(file, "."); ok && c != "cgroup" {
+			ns = append(ns, need{c, unifiedField(file)})
+		}
+	}
+	return ns
+}
+
+func unifiedField(file string) string { return resources + "/unified/" + pointerToken(file) }
+
+// planUnified plans linux.resources.unified: files of the cgroup2 cgroup, as they
+// are. They come last, and win over the other fields.
+func (a *applier) planUnified(l *limits, u map[string]string) {
+	d := a.paths.Unified
+	if d == nil {
+		l.refuse("/unified", "this host has cgroup v1 only")
+		return
+	}
+	g, err := a.group(d.Abs())
+	if err != nil {
+		l.problems = append(l.problems, err)
+		return
+	}
+	for _, n := range unifiedNeeds(u) {
+		if err := a.has(g, n); err != nil {
+			l.problems = append(l.problems, err)
+		}
+	}
+	l.dir = g.path
+	for _, file := range slices.Sorted(maps.Keys(u)) {
+		l.unified(file, u[file])
+	}
+}
+
+// unified plans one file. Its lines are written one by one: that is how the
+// kernel takes limits of several devices.
+func (l *limits) unified(file, value string) {
+	if strings.Contains(file, "/") || !strings.Contains(strings.Trim(file, "."), ".") {
+		l.refuse("/unified/"+pointerToken(file), "not the name of a cgroup file (CONTROLLER.PARAMETER)")
+		return
+	}
+	for line := range strings.SplitSeq(strings.TrimSuffix(value, "\n"), "\n") {
+		if line == "" {
+			line = "\n" // clears: an empty write would not reach the file
+		}
+		l.add(write{field: unifiedField(file), file: file, value: line, undo: undoUnified(file, line)})
+	}
+}
+
+// undoUnified restores a file of unknown format: the line with the key of line
+// if it has one; for a device without a line, no limit; else the whole text.
+func undoUnified(file, line string) func(string) string {
+	key, _, _ := strings.Cut(line, " ")
+	return func(old string) string {
+		reset := old
+		if strings.Contains(key, ":") {
+			reset = key + " default"
+			if file == "io.max" {
+				reset = ioMaxReset(key)
+			}
+		}
+		return undoLine(key, reset)(old)
+	}
+}

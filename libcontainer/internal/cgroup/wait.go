@@ -1,0 +1,112 @@
+package cgroup
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poll waits until one of fds is ready, or ctx ends. It is poll(2) because
+// cgroupfs announces changes as POLLPRI, which Go's own poller does not ask for.
+func poll(ctx context.Context, fds ...unix.PollFd) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if ctx.Done() == nil {
+		return pollFor(fds, -1)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return &FileError{Op: "eventfd", Path: "for a wait", Err: err}
+	}
+	// The end of ctx is written into a descriptor that is polled with the others.
+	// The descriptor is closed after the write, or after it is sure not to come.
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		close(stopped)
+	})
+	err = pollFor(append(fds, unix.PollFd{Fd: int32(wake), Events: unix.POLLIN}), -1)
+	if !stop() {
+		<-stopped
+	}
+	unix.Close(wake)
+	if err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// pollFor is poll(2) with a timeout in milliseconds, -1 for none.
+func pollFor(fds []unix.PollFd, ms int) error {
+	for {
+		_, err := unix.Poll(fds, ms)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// pause waits for d or the end of ctx, for what the kernel does not announce.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// notify is a cgroupfs file that announces its changes (cgroup.events, memory.events).
+type notify struct {
+	fd   int
+	path string
+}
+
+func (g group) notify(file string) (notify, error) {
+	fd, err := openat(g.fd, file, unix.O_RDONLY)
+	if err != nil {
+		return notify{}, &FileError{Op: "open", Path: g.join(file), Err: err}
+	}
+	return notify{fd, g.join(file)}, nil
+}
+
+func (n notify) close() { unix.Close(n.fd) }
+
+func (n notify) pollFd() unix.PollFd { return unix.PollFd{Fd: int32(n.fd), Events: unix.POLLPRI} }
+
+// read is the file's text now. A change after this read ends the next poll.
+func (n notify) read() (string, error) {
+	if _, err := unix.Seek(n.fd, 0, 0); err != nil {
+		return "", &FileError{Op: "seek", Path: n.path, Err: err}
+	}
+	s, err := readAll(n.fd)
+	if err != nil {
+		return "", &FileError{Op: "read", Path: n.path, Err: err}
+	}
+	return s, nil
+}
+
+// await polls file of g until key has the value want.
+func (g group) await(ctx context.Context, file, key string, want uint64) error {
+	n, err := g.notify(file)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	for {
+		text, err := n.read()
+		if err != nil {
+			return err
+		}
+		if flatKeyed(text)[key] == want {
+			return nil
+		}
+		if err := poll(ctx, n.pollFd()); err != nil {
+			return err
+		}
+	}
+}
