@@ -63,7 +63,7 @@ func openBeneath(dirfd int, path string) (int, error) {
 	}
 	for {
 		fd, err := unix.Openat2(dirfd, path, &how)
-		if err != unix.EINTR && err != unix.EAGAIN {
+		if err != unix.EINTR {
 			return fd, err
 		}
 	}
