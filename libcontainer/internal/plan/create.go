@@ -1,0 +1,337 @@
+package plan
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// Host is what a plan has to know about the machine and the caller.
+type Host struct {
+	// Rootless: no privilege outside of the user namespace to be made.
+	Rootless bool
+	// InUserns: this process is in a user namespace, where mknod is refused.
+	InUserns bool
+	// Capabilities are those the runtime has to give away.
+	Capabilities uint64
+	// Unified: there is a cgroup2 hierarchy to be born in.
+	Unified bool
+	// Cgroups are the mounts that a container's mount of type cgroup shows.
+	Cgroups []CgroupMount
+	// CgroupTasks are the tasks files of the container's v1 cgroups.
+	CgroupTasks []string
+}
+
+// CgroupMount is one hierarchy in a container's mount of type cgroup.
+type CgroupMount struct {
+	Name    string   // directory in the mount, "" for all of it
+	Links   []string // symlinks to Name beside it
+	V2      bool
+	Options string // of the superblock
+	Path    string // the container's cgroup, as a source to bind
+}
+
+// Request is what is asked for.
+type Request struct {
+	Spec         *specs.Spec
+	ID           string
+	Rootfs       string // absolute
+	Bundle       string // absolute
+	NoPivot      bool
+	NoNewKeyring bool
+	// Preserve is how many descriptors from 3 on the program gets.
+	Preserve int
+	Host     Host
+}
+
+// builder collects steps under the field that asks for them.
+type builder struct {
+	*Request
+	linux specs.Linux
+	items []Item
+	err   error
+
+	further bool            // exec: a further process, not the first
+	late    []Item          // read-only, once everything is in place
+	fresh   map[string]bool // destinations of mounts that hold only what the plan put there
+	kept    map[string]bool // destinations of mounts whose descriptor is kept
+}
+
+func (b *builder) add(field string, s Step) { b.items = append(b.items, Item{field, s}) }
+
+func (b *builder) fail(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+// Create plans the set-up of a container, up to the gate and the program
+// behind it. The configuration has passed specconv.Validate.
+//
+// The order is that of security.md in the documentation; each line says why it
+// stands where it does.
+func Create(r Request) (*Plan, error) {
+	b := &builder{Request: &r, fresh: map[string]bool{}, kept: map[string]bool{}}
+	if r.Spec.Linux != nil {
+		b.linux = *r.Spec.Linux
+	}
+	ns := b.namespaces()
+
+	b.spawn(ns)                                             // outside the container: its memory is never the container's (mm->user_ns)
+	b.add("", Harden{})                                     // first, before there is anything to see
+	b.cgroups()                                             // before namespaces: what they cost is charged to the container
+	b.add("/root/path", EnterRootfs{Path: r.Rootfs})        // with the runtime's credentials, through directories closed to others
+	b.enterNamespaces(ns)                                   // user first and alone, so that the others belong to its root
+	b.keyring()                                             // after the user namespace, whose quota it is charged to
+	b.network(ns)                                           //
+	b.rootfs(ns)                                            // before the mounts in it
+	b.mounts(ns)                                            // in config.json's order, which is the law
+	b.devices(ns)                                           // after the mount of /dev
+	b.sysctls()                                             // before /proc/sys becomes read-only
+	b.hooks("prestart", "createRuntime", "createContainer") // the old root is still there; masks are not yet
+	b.terminal(ns)                                          // needs devpts; before a read-only root
+	b.readonlyPaths()                                       // before masks: a mask inside a read-only tree stays a mask
+	b.maskedPaths()                                         //
+	b.pivot(ns)                                             // nothing of the host is reachable from here on
+	b.rootAttrs(ns)                                         // mountpoints are made by now
+	b.hostname()                                            //
+	b.process(ns)                                           // credentials go last, program and gate behind them
+	return &Plan{b.items}, b.err
+}
+
+// namespaces is config.json's list as flags.
+type namespaces struct {
+	new    uint64 // to be made
+	joined []specs.LinuxNamespace
+	join   uint64
+	index  map[uint64]int // place in /linux/namespaces
+}
+
+func (n *namespaces) has(flag uint64) bool { return (n.new|n.join)&flag != 0 }
+
+func (b *builder) namespaces() *namespaces {
+	ns := &namespaces{index: map[uint64]int{}}
+	for i, n := range b.linux.Namespaces {
+		flag, _ := specconv.NamespaceFlag(n.Type)
+		ns.index[flag] = i
+		if n.Path == "" {
+			ns.new |= flag
+			continue
+		}
+		ns.join |= flag
+		ns.joined = append(ns.joined, n)
+	}
+	return ns
+}
+
+func (n *namespaces) field(flag uint64) string {
+	return "/linux/namespaces/" + strconv.Itoa(n.index[flag])
+}
+
+// forks tells whether the first process is a child of the stub: a pid
+// namespace below a user namespace has to be made after that, by unshare, and
+// holds only children.
+func (n *namespaces) forks() bool {
+	return n.new&unix.CLONE_NEWPID != 0 && n.has(unix.CLONE_NEWUSER)
+}
+
+func (b *builder) spawn(ns *namespaces) {
+	s := Spawn{Cgroup: b.Host.Unified}
+	field := ""
+	if ns.new&unix.CLONE_NEWPID != 0 && !ns.forks() {
+		s.Namespaces = unix.CLONE_NEWPID
+		field = ns.field(unix.CLONE_NEWPID)
+	}
+	b.add(field, s)
+}
+
+func (b *builder) cgroups() {
+	if p := b.Spec.Process; p != nil && p.OOMScoreAdj != nil {
+		b.add("/process/oomScoreAdj", OOMScoreAdj{Value: *p.OOMScoreAdj})
+	}
+	if len(b.Host.CgroupTasks) > 0 {
+		b.add("/linux/cgroupsPath", JoinCgroups{Files: b.Host.CgroupTasks})
+	}
+}
+
+func (b *builder) enterNamespaces(ns *namespaces) {
+	// Joined ones that belong to the host's user namespace can only be entered
+	// from there; those that belong to a joined user namespace only after it.
+	// The engine retries the refused ones behind the user namespace.
+	for _, n := range ns.joined {
+		if n.Type != specs.UserNamespace {
+			b.join(ns, n)
+		}
+	}
+	for _, n := range ns.joined {
+		if n.Type == specs.UserNamespace {
+			b.join(ns, n)
+			b.add("", BecomeRoot{})
+		}
+	}
+	rest := ns.new
+	if rest&unix.CLONE_NEWUSER != 0 {
+		b.add(ns.field(unix.CLONE_NEWUSER), Unshare{Flags: unix.CLONE_NEWUSER})
+		b.add("/linux/uidMappings", IDMaps{UIDs: b.linux.UIDMappings, GIDs: b.linux.GIDMappings})
+		b.add("", BecomeRoot{})
+		rest &^= unix.CLONE_NEWUSER
+	}
+	if !ns.forks() {
+		rest &^= unix.CLONE_NEWPID // made at birth
+	}
+	if rest != 0 {
+		b.add("/linux/namespaces", Unshare{Flags: rest})
+	}
+	if len(b.linux.TimeOffsets) > 0 {
+		b.add("/linux/timeOffsets", TimeOffsets{Offsets: b.linux.TimeOffsets})
+	}
+	if ns.forks() {
+		b.add(ns.field(unix.CLONE_NEWPID), Fork{})
+	}
+}
+
+func (b *builder) join(ns *namespaces, n specs.LinuxNamespace) {
+	flag, _ := specconv.NamespaceFlag(n.Type)
+	b.add(ns.field(flag)+"/path", Join{Type: string(n.Type), Path: n.Path, Flag: flag})
+}
+
+func (b *builder) keyring() {
+	if b.NoNewKeyring {
+		return
+	}
+	k := SessionKeyring{Name: "_ses." + b.ID}
+	if p := b.Spec.Process; p != nil {
+		k.Label = p.SelinuxLabel
+	}
+	b.add("", k)
+}
+
+// enterRootfs stands before the namespaces, but for a mount namespace that is
+// joined: entering that one resets the working directory.
+func (b *builder) enterRootfs(ns *namespaces, before bool) {
+	if joins := ns.join&unix.CLONE_NEWNS != 0; before != joins {
+		b.add("/root/path", EnterRootfs{Path: b.Rootfs})
+	}
+}
+
+func (b *builder) network(ns *namespaces) {
+	if ns.new&unix.CLONE_NEWNET != 0 {
+		b.add(ns.field(unix.CLONE_NEWNET), LoopbackUp{})
+	}
+}
+
+func (b *builder) rootfs(ns *namespaces) {
+	if !ns.has(unix.CLONE_NEWNS) {
+		return
+	}
+	// Nothing mounted here may travel to the host, whatever is asked for
+	// inside: the container's own propagation is set on its own tree later.
+	b.add("/linux/rootfsPropagation", Propagation{Flags: unix.MS_SLAVE | unix.MS_REC})
+	b.add("/root/path", AttachRootfs{
+		Path: b.Rootfs, MaskSources: len(b.linux.MaskedPaths) > 0, Label: b.linux.MountLabel,
+		HostNull: ns.has(unix.CLONE_NEWUSER) || b.Host.InUserns,
+	})
+}
+
+func (b *builder) sysctls() {
+	for _, key := range sortedKeys(b.linux.Sysctl) {
+		p, err := specconv.SysctlPath(key)
+		if err != nil {
+			b.fail(err)
+			continue
+		}
+		b.add("/linux/sysctl/"+escape(key), Sysctl{Path: p, Value: b.linux.Sysctl[key]})
+	}
+}
+
+func (b *builder) hooks(kinds ...string) {
+	h := b.Spec.Hooks
+	if h == nil {
+		return
+	}
+	lists := map[string][]specs.Hook{
+		"prestart": h.Prestart, "createRuntime": h.CreateRuntime, "createContainer": h.CreateContainer, //nolint:staticcheck // prestart is still used
+	}
+	for _, k := range kinds {
+		if len(lists[k]) > 0 {
+			b.add("/hooks/"+k, Hooks{Kind: k})
+		}
+	}
+}
+
+func (b *builder) terminal(*namespaces) {
+	p := b.Spec.Process
+	if p == nil || !p.Terminal {
+		return
+	}
+	var t Terminal
+	if b.creating() {
+		t.Console = b.place("/dev/console")
+	}
+	if p.ConsoleSize != nil {
+		t.Width, t.Height = p.ConsoleSize.Width, p.ConsoleSize.Height
+	}
+	b.add("/process/terminal", t)
+}
+
+func (b *builder) readonlyPaths() {
+	if len(b.linux.ReadonlyPaths) > 0 {
+		b.add("/linux/readonlyPaths", Readonly{Paths: b.linux.ReadonlyPaths})
+	}
+}
+
+func (b *builder) maskedPaths() {
+	if len(b.linux.MaskedPaths) > 0 {
+		b.add("/linux/maskedPaths", Masks{Paths: b.linux.MaskedPaths})
+	}
+}
+
+func (b *builder) lateReadonly() { b.items = append(b.items, b.late...) }
+
+func (b *builder) pivot(ns *namespaces) {
+	if ns.has(unix.CLONE_NEWNS) {
+		b.add("/root/path", Pivot{Move: b.NoPivot})
+		return
+	}
+	b.add("/root/path", ChangeRoot{})
+}
+
+func (b *builder) rootAttrs(ns *namespaces) {
+	if !ns.has(unix.CLONE_NEWNS) {
+		return
+	}
+	if b.linux.RootfsPropagation != "" {
+		flags, _ := specconv.PropagationFlags(b.linux.RootfsPropagation)
+		b.add("/linux/rootfsPropagation", RootAttrs{Attrs: Attrs{Propagation: flags &^ unix.MS_REC, PropagationRec: flags&unix.MS_REC != 0}})
+	}
+	if b.Spec.Root != nil && b.Spec.Root.Readonly {
+		b.add("/root/readonly", RootAttrs{Attrs: Attrs{Set: unix.MOUNT_ATTR_RDONLY}})
+	}
+}
+
+func (b *builder) hostname() {
+	if b.Spec.Hostname != "" || b.Spec.Domainname != "" {
+		b.add("/hostname", Hostname{Name: b.Spec.Hostname, Domain: b.Spec.Domainname})
+	}
+}
+
+// place says where path is: in a mount that is known to be empty, or to be
+// resolved in the root file system.
+func (b *builder) place(p string) Place {
+	p = path.Clean("/" + p)
+	dir, name := path.Split(p)
+	if dir = path.Clean(dir); b.fresh[dir] {
+		return Place{Path: p, In: dir, Name: name}
+	}
+	return Place{Path: p}
+}
+
+// escape is for a key in a JSON pointer (RFC 6901).
+func escape(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "~", "~0"), "/", "~1")
+}

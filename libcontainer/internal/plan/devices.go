@@ -1,0 +1,86 @@
+package plan
+
+import (
+	"path"
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// defaultDevices is config-linux.md, "Default Devices", but for console (the
+// terminal's) and ptmx (a link).
+var defaultDevices = []struct {
+	path         string
+	major, minor int64
+}{
+	{"/dev/null", 1, 3}, {"/dev/zero", 1, 5}, {"/dev/full", 1, 7}, {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},
+}
+
+// defaultLinks is runtime-linux.md, "Dev symbolic links", and /dev/core, which
+// runc and crun make too.
+var defaultLinks = [][2]string{
+	{"/dev/fd", "/proc/self/fd"}, {"/dev/stdin", "/proc/self/fd/0"}, {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"}, {"/dev/core", "/proc/kcore"},
+}
+
+func (b *builder) devices(ns *namespaces) {
+	if !ns.has(unix.CLONE_NEWNS) || b.hostDev() {
+		return
+	}
+	bind := ns.has(unix.CLONE_NEWUSER) || b.Host.InUserns
+	own := map[string]bool{}
+	for _, d := range b.linux.Devices {
+		own[path.Clean(d.Path)] = true
+	}
+	for _, d := range defaultDevices {
+		if !own[d.path] {
+			b.device("", bind, Device{At: b.place(d.path), Type: "c", Major: d.major, Minor: d.minor, Mode: 0o666}, d.path)
+		}
+	}
+	for i, d := range b.linux.Devices {
+		b.device("/linux/devices/"+strconv.Itoa(i), bind, configured(b, d), d.Path)
+	}
+	for _, l := range defaultLinks {
+		b.add("", Symlink{Target: l[1], At: b.place(l[0])})
+	}
+	b.add("", Symlink{Target: "pts/ptmx", At: b.place("/dev/ptmx"), Force: true})
+}
+
+func (b *builder) device(field string, bind bool, d Device, host string) {
+	if bind && d.Type != "p" {
+		d.FromHost = host
+	}
+	b.add(field, d)
+}
+
+func configured(b *builder, d specs.LinuxDevice) Device {
+	s := Device{At: b.place(d.Path), Type: d.Type, Major: d.Major, Minor: d.Minor, Mode: 0o666}
+	if d.Type == "u" {
+		s.Type = "c" // unbuffered: the same to Linux
+	}
+	if d.FileMode != nil {
+		s.Mode = uint32(*d.FileMode) & 0o7777
+	}
+	if d.UID != nil {
+		s.UID = *d.UID
+	}
+	if d.GID != nil {
+		s.GID = *d.GID
+	}
+	return s
+}
+
+// hostDev tells whether /dev is the caller's own: then nothing is put there.
+func (b *builder) hostDev() bool {
+	for _, m := range b.Spec.Mounts {
+		if path.Clean(m.Destination) != "/dev" {
+			continue
+		}
+		if o, err := specconv.ParseMountOptions(m.Type, m.Options); err == nil && (o.Bind || m.Type == "bind") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,68 @@
+package plan
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// Enter joins all of a container's namespaces at once, those of the process
+// that a pidfd of the engine stands for (setns(2)).
+type Enter struct {
+	containerStep
+	Flags uint64
+}
+
+// ExecRequest is what is asked for by exec.
+type ExecRequest struct {
+	Spec    *specs.Spec    // the container's
+	Process *specs.Process // the new process, complete
+	ID      string
+	// NoKeyring: the container was made without a keyring of its own.
+	NoKeyring bool
+	Preserve  int
+	Host      Host
+}
+
+// Exec plans a further process of a container that runs.
+func Exec(r ExecRequest) (*Plan, error) {
+	spec := *r.Spec
+	spec.Process = r.Process
+	b := &builder{Request: &Request{Spec: &spec, ID: r.ID, Preserve: r.Preserve, NoNewKeyring: r.NoKeyring, Host: r.Host}, further: true}
+	if spec.Linux != nil {
+		b.linux = *spec.Linux
+	}
+	ns := containerNamespaces(b.linux.Namespaces)
+
+	b.add("", Spawn{})                                // in our own cgroup: one that is frozen would freeze us too
+	b.add("", Harden{})                               // before it is anywhere near the container
+	b.affinity(r.Process)                             // initial: while the host's cpuset still holds
+	b.cgroups()                                       // before it can be seen
+	b.add("/linux/namespaces", Enter{Flags: ns.join}) // the pid namespace is entered by children only
+	if ns.join&unix.CLONE_NEWUSER != 0 {
+		b.add("", BecomeRoot{})
+	}
+	b.keyring()
+	b.terminal(ns)
+	b.process(ns)
+	return &Plan{b.items}, b.err
+}
+
+// containerNamespaces is every namespace that the container does not share
+// with the host, made or joined.
+func containerNamespaces(list []specs.LinuxNamespace) *namespaces {
+	ns := &namespaces{index: map[uint64]int{}}
+	for i, n := range list {
+		flag, _ := specconv.NamespaceFlag(n.Type)
+		ns.join |= flag
+		ns.index[flag] = i
+	}
+	return ns
+}
+
+func (b *builder) affinity(p *specs.Process) {
+	if a := p.ExecCPUAffinity; a != nil && a.Initial != "" {
+		b.add("/process/execCPUAffinity/initial", Affinity{CPUs: a.Initial})
+	}
+}

@@ -1,0 +1,204 @@
+package plan
+
+import (
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+func (b *builder) mounts(ns *namespaces) {
+	for i := range b.Spec.Mounts {
+		m := &b.Spec.Mounts[i]
+		field := "/mounts/" + strconv.Itoa(i)
+		o, err := specconv.ParseMountOptions(m.Type, m.Options)
+		if err != nil {
+			b.fail(err)
+			continue
+		}
+		b.mount(field, m, &o, ns)
+	}
+}
+
+func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, ns *namespaces) {
+	at := b.place(m.Destination)
+	b.covers(at.Path)
+	switch {
+	case o.Remount:
+		b.add(field, Remount{At: at, Attrs: attrs(o), Params: params(o.Data), Kept: b.kept[at.Path]})
+	case m.Type == "cgroup" || m.Type == "cgroup2":
+		b.cgroupMount(field, m, o, at, ns)
+	case o.Bind || m.Type == "bind":
+		b.add(field, b.bind(m, o, at))
+	default:
+		b.add(field, b.newMount(field, m, o, at, ns))
+	}
+}
+
+// covers forgets what is hidden by a mount at p.
+func (b *builder) covers(p string) {
+	for dir := range b.fresh {
+		if dir == p || strings.HasPrefix(dir, p+"/") {
+			delete(b.fresh, dir)
+			delete(b.kept, dir)
+		}
+	}
+}
+
+func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOptions, at Place, ns *namespaces) Mount {
+	s := Mount{
+		Type: m.Type, Source: m.Source, Attrs: attrs(o), At: at, DestNofollow: o.DestNofollow,
+		Params: append(flags(o.SuperSet), params(o.Data)...),
+		Idmap:  idmap(m, o),
+	}
+	switch m.Type {
+	case "proc":
+		s.JoinedPID = ns.join&unix.CLONE_NEWPID != 0
+		s.Ordinary, s.Keep = at.Path == "/proc", at.Path == "/proc"
+	case "sysfs":
+		s.Ordinary = at.Path == "/sys"
+	case "devpts":
+		s.Keep = at.Path == "/dev/pts"
+	case "tmpfs":
+		s.CopyUp = o.TmpCopyUp
+		s.Keep = true
+		b.fresh[at.Path] = !o.TmpCopyUp
+		// As runc does: what a tmpfs covers lends it its mode.
+		s.ModeFromTarget = !hasParam(s.Params, "mode")
+		if s.Attrs.Set&unix.MOUNT_ATTR_RDONLY != 0 {
+			b.fillFirst(field, &s)
+		}
+	}
+	b.kept[at.Path] = s.Keep
+	return s
+}
+
+// fillFirst has a read-only tmpfs be writable until its mountpoints are made.
+func (b *builder) fillFirst(field string, s *Mount) {
+	s.Attrs.Set &^= unix.MOUNT_ATTR_RDONLY
+	s.Params = slices.DeleteFunc(s.Params, func(p Param) bool { return p.Key == "ro" })
+	b.late = append(b.late, Item{field, Remount{At: s.At, Attrs: Attrs{Set: unix.MOUNT_ATTR_RDONLY}, Kept: true}})
+}
+
+func (b *builder) bind(m *specs.Mount, o *specconv.MountOptions, at Place) Bind {
+	src := m.Source
+	if !filepath.IsAbs(src) {
+		src = filepath.Join(b.Bundle, src)
+	}
+	src = filepath.Clean(src)
+	s := Bind{
+		Source: src, Recursive: o.Rbind, Attrs: attrs(o), At: at, Inside: b.inside(src),
+		SrcNofollow: o.SrcNofollow, DestNofollow: o.DestNofollow, CopySymlink: o.CopySymlink,
+		Idmap: idmap(m, o),
+	}
+	if s.Attrs.Propagation == 0 {
+		s.Attrs.Propagation, s.Attrs.PropagationRec = b.inherited()
+	}
+	return s
+}
+
+// inside tells whether a source lies in the root file system. Those are opened
+// in mount order by the stub, so that they show what was mounted before; all
+// others by the runtime, where no mount of the container can mislead.
+func (b *builder) inside(src string) bool {
+	return src == b.Rootfs || strings.HasPrefix(src, b.Rootfs+"/")
+}
+
+// inherited is the propagation of a bind mount that asks for none: that of
+// the mounts it would have been copied from, had it been made inside.
+func (b *builder) inherited() (uint64, bool) {
+	flags, ok := specconv.PropagationFlags(b.linux.RootfsPropagation)
+	switch {
+	case !ok || flags&unix.MS_SLAVE != 0 || flags&unix.MS_UNBINDABLE != 0:
+		return unix.MS_SLAVE, true
+	case flags&unix.MS_SHARED != 0:
+		return 0, false // it stays a peer of its source
+	}
+	return unix.MS_PRIVATE, true
+}
+
+// cgroupMount is the container's own cgroups: one cgroup2 file system, or a
+// directory with one mount a v1 hierarchy.
+func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOptions, at Place, ns *namespaces) {
+	fresh := ns.has(unix.CLONE_NEWCGROUP)
+	cgroups := b.Host.Cgroups
+	if len(cgroups) == 0 {
+		b.add(field, Mount{Type: "tmpfs", Source: "tmpfs", Attrs: Attrs{Set: attrs(o).Set | unix.MOUNT_ATTR_RDONLY}, Params: []Param{{"mode", "555"}}, At: at})
+		return
+	}
+	if len(cgroups) == 1 && cgroups[0].Name == "" {
+		b.cgroupHierarchy(field, m, o, at, cgroups[0], fresh)
+		return
+	}
+	set := attrs(o)
+	dir := set
+	dir.Set &^= unix.MOUNT_ATTR_RDONLY // until the directories are made
+	b.add(field, Mount{Type: "tmpfs", Source: "tmpfs", Params: []Param{{"mode", "755"}}, Attrs: dir, At: at, Keep: true})
+	for _, c := range cgroups {
+		sub := Place{Path: path.Join(at.Path, c.Name), In: at.Path, Name: c.Name}
+		b.cgroupHierarchy(field, m, o, sub, c, fresh)
+		for _, l := range c.Links {
+			b.add(field, Symlink{Target: c.Name, At: Place{Path: path.Join(at.Path, l), In: at.Path, Name: l}})
+		}
+	}
+	b.kept[at.Path] = true
+	if set.Set&unix.MOUNT_ATTR_RDONLY != 0 {
+		b.add(field, Remount{At: at, Attrs: Attrs{Set: unix.MOUNT_ATTR_RDONLY}, Kept: true})
+	}
+}
+
+func (b *builder) cgroupHierarchy(field string, m *specs.Mount, o *specconv.MountOptions, at Place, c CgroupMount, fresh bool) {
+	a := attrs(o)
+	if !fresh {
+		// Without a cgroup namespace a new mount would show all of the host's.
+		a.Propagation, a.PropagationRec = unix.MS_PRIVATE, true
+		b.add(field, Bind{Source: c.Path, At: at, Attrs: a})
+		return
+	}
+	s := Mount{Type: "cgroup", Source: "cgroup", At: at, Attrs: a, OrBind: c.Path}
+	if c.V2 {
+		s.Type = "cgroup2"
+	}
+	if c.Options != "" {
+		s.Params = params(strings.Split(c.Options, ","))
+	}
+	b.add(field, s)
+}
+
+func attrs(o *specconv.MountOptions) Attrs {
+	return Attrs{Set: o.Set, Clear: o.Clear, RecSet: o.RecSet, RecClear: o.RecClear, Propagation: o.Propagation, PropagationRec: o.PropagationRec}
+}
+
+func flags(keys []string) []Param {
+	var out []Param
+	for _, k := range keys {
+		out = append(out, Param{Key: k})
+	}
+	return out
+}
+
+func params(data []string) []Param {
+	var out []Param
+	for _, d := range data {
+		k, v, _ := strings.Cut(d, "=")
+		out = append(out, Param{k, v})
+	}
+	return out
+}
+
+func hasParam(ps []Param, key string) bool {
+	return slices.ContainsFunc(ps, func(p Param) bool { return p.Key == key })
+}
+
+func idmap(m *specs.Mount, o *specconv.MountOptions) *Idmap {
+	if !o.Idmap && !o.Ridmap && len(m.UIDMappings) == 0 {
+		return nil
+	}
+	return &Idmap{Recursive: o.Ridmap, UIDs: m.UIDMappings, GIDs: m.GIDMappings}
+}

@@ -1,0 +1,305 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// String is the plan for people: one line a step, with the side that takes it
+// and the field that asks for it.
+func (p *Plan) String() string {
+	var b strings.Builder
+	for i, it := range p.Items {
+		line := fmt.Sprintf("%3d  %-9s  %s", i+1, it.Step.Side(), it.Step)
+		if it.Field != "" {
+			line = fmt.Sprintf("%-110s  %s", line, it.Field)
+		}
+		b.WriteString(strings.TrimRight(line, " "))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+type jsonItem struct {
+	Step  string `json:"step"`
+	Side  Side   `json:"side"`
+	Field string `json:"field,omitempty"`
+	Text  string `json:"text"`
+	Args  Step   `json:"args"`
+}
+
+// MarshalJSON is the plan for programs: an array of steps, each with its name,
+// side, field, text and arguments.
+func (p *Plan) MarshalJSON() ([]byte, error) {
+	out := make([]jsonItem, len(p.Items))
+	for i, it := range p.Items {
+		out[i] = jsonItem{Name(it.Step), it.Step.Side(), it.Field, it.Step.String(), it.Step}
+	}
+	return json.Marshal(out)
+}
+
+// Name is the step's name, e.g. "Mount".
+func Name(s Step) string { return reflect.TypeOf(s).Name() }
+
+func (s Spawn) String() string {
+	out := "start the stub"
+	if s.Namespaces != 0 {
+		out += " as process 1 of a new " + NamespaceNames(s.Namespaces) + " namespace"
+	}
+	if s.Cgroup {
+		out += ", born in the cgroup"
+	}
+	return out
+}
+func (Harden) String() string {
+	return "undumpable, in a new session, with umask 0"
+}
+func (s OOMScoreAdj) String() string {
+	return "set the OOM score adjustment to " + strconv.Itoa(s.Value)
+}
+func (s JoinCgroups) String() string {
+	return fmt.Sprintf("join %d cgroup v1 hierarchies", len(s.Files))
+}
+func (s EnterRootfs) String() string { return "enter " + s.Path }
+func (s Join) String() string        { return "join the " + s.Type + " namespace " + s.Path }
+func (s Unshare) String() string     { return "new namespaces: " + NamespaceNames(s.Flags) }
+func (s Enter) String() string {
+	return "join the container's namespaces: " + NamespaceNames(s.Flags)
+}
+
+func (s IDMaps) String() string {
+	return "map uids " + idMap(s.UIDs) + " and gids " + idMap(s.GIDs)
+}
+
+func idMap(list []specs.LinuxIDMapping) string {
+	var out []string
+	for _, m := range list {
+		out = append(out, fmt.Sprintf("%d:%d:%d", m.ContainerID, m.HostID, m.Size))
+	}
+	return strings.Join(out, ",")
+}
+
+func (BecomeRoot) String() string { return "become root of the user namespace" }
+
+func (s TimeOffsets) String() string {
+	var out []string
+	for _, k := range sortedKeys(s.Offsets) {
+		o := s.Offsets[k]
+		out = append(out, fmt.Sprintf("%s %+d.%09d s", k, o.Secs, o.Nanosecs))
+	}
+	return "set clock offsets: " + strings.Join(out, ", ")
+}
+
+func (Fork) String() string             { return "fork: the child is process 1" }
+func (s SessionKeyring) String() string { return "new session keyring " + s.Name }
+func (LoopbackUp) String() string       { return "bring lo up" }
+func (s Propagation) String() string    { return "make every mount " + propagation(s.Flags) }
+func (s AttachRootfs) String() string   { return "attach a clone of the tree at " + s.Path }
+func (s Hooks) String() string          { return "run the " + s.Kind + " hooks" }
+func (s Pivot) String() string {
+	if s.Move {
+		return "move the root file system over /, and change root"
+	}
+	return "pivot into the root file system, let go of the old root"
+}
+func (ChangeRoot) String() string      { return "change root" }
+func (NoNewPrivs) String() string      { return "no new privileges" }
+func (CloneInto) String() string       { return "clone into the pid namespace, credentials final" }
+func (Gate) String() string            { return "wait for start" }
+func (s Execute) String() string       { return "execute " + quoteAll(s.Args) }
+func (s Umask) String() string         { return fmt.Sprintf("umask %04o", s.Mask) }
+func (s SecurityLabel) String() string { return s.LSM + " label " + s.Label + " at execve" }
+func (s Personality) String() string   { return fmt.Sprintf("personality %#x", s.Domain) }
+func (s BoundingSet) String() string   { return fmt.Sprintf("bounding set %016x", s.Keep) }
+func (s FindProgram) String() string   { return "find " + strconv.Quote(s.Name) + " in " + s.Path }
+func (s Home) String() string          { return fmt.Sprintf("HOME of uid %d from /etc/passwd", s.UID) }
+func (s CloseFiles) String() string {
+	return fmt.Sprintf("descriptors from %d on close at execve", s.First)
+}
+func (s RootAttrs) String() string { return "make / " + s.Attrs.String() }
+
+func (s Place) String() string { return s.Path }
+
+func (s Mount) String() string {
+	out := "mount " + s.Type
+	if s.Source != "" && s.Source != s.Type {
+		out += " " + s.Source
+	}
+	out += " on " + s.At.Path
+	var opts []string
+	if a := s.Attrs.String(); a != "" {
+		opts = append(opts, a)
+	}
+	for _, p := range s.Params {
+		opts = append(opts, p.String())
+	}
+	if s.CopyUp {
+		opts = append(opts, "tmpcopyup")
+	}
+	if s.Idmap != nil {
+		opts = append(opts, "idmap")
+	}
+	if len(opts) > 0 {
+		out += " (" + strings.Join(opts, ",") + ")"
+	}
+	return out
+}
+
+func (s Bind) String() string {
+	out := "bind "
+	if s.Recursive {
+		out = "rbind "
+	}
+	out += s.Source + " on " + s.At.Path
+	if a := s.Attrs.String(); a != "" {
+		out += " (" + a + ")"
+	}
+	return out
+}
+
+func (s Remount) String() string { return "make " + s.At.Path + " " + s.Attrs.String() }
+
+func (s Device) String() string {
+	if s.FromHost != "" {
+		return "bind the host's " + s.FromHost + " on " + s.At.Path
+	}
+	return fmt.Sprintf("device %s %s %d:%d mode %04o owner %d:%d", s.At.Path, s.Type, s.Major, s.Minor, s.Mode, s.UID, s.GID)
+}
+
+func (s Symlink) String() string { return "symlink " + s.At.Path + " -> " + s.Target }
+func (s Sysctl) String() string {
+	return "sysctl " + strings.Join(s.Path, ".") + " = " + strconv.Quote(s.Value)
+}
+func (s Masks) String() string    { return "mask " + strings.Join(s.Paths, " ") }
+func (s Readonly) String() string { return "read-only " + strings.Join(s.Paths, " ") }
+
+func (s Terminal) String() string {
+	out := "open a pseudo-terminal"
+	if s.Width|s.Height != 0 {
+		out += fmt.Sprintf(" of %d columns, %d rows", s.Width, s.Height)
+	}
+	if s.Console.Path != "" {
+		out += " and bind it on " + s.Console.Path
+	}
+	return out
+}
+
+func (s Hostname) String() string {
+	out := "hostname " + s.Name
+	if s.Domain != "" {
+		out += ", domain name " + s.Domain
+	}
+	return out
+}
+
+func (s Scheduling) String() string {
+	switch {
+	case s.Scheduler != nil:
+		return fmt.Sprintf("scheduler %s, nice %d, priority %d", s.Scheduler.Policy, s.Scheduler.Nice, s.Scheduler.Priority)
+	case s.IOPriority != nil:
+		return fmt.Sprintf("I/O priority %s %d", s.IOPriority.Class, s.IOPriority.Priority)
+	}
+	return fmt.Sprintf("memory policy %s nodes %s", s.MemoryPolicy.Mode, s.MemoryPolicy.Nodes)
+}
+
+func (s Affinity) String() string { return "run on CPUs " + s.CPUs }
+
+func (s Rlimits) String() string {
+	var out []string
+	for _, l := range s.Limits {
+		out = append(out, fmt.Sprintf("%s %s:%s", l.Name, limit(l.Soft), limit(l.Hard)))
+	}
+	return "limits " + strings.Join(out, ", ")
+}
+
+func limit(v uint64) string {
+	if v == unix.RLIM_INFINITY {
+		return "unlimited"
+	}
+	return strconv.FormatUint(v, 10)
+}
+
+func (s Seccomp) String() string {
+	if s.Listener {
+		return "load the seccomp filter, with a listener"
+	}
+	return "load the seccomp filter"
+}
+
+func (s Cwd) String() string { return "working directory " + s.Path }
+
+func (s Identity) String() string {
+	out := fmt.Sprintf("user %d, group %d", s.UID, s.GID)
+	if len(s.Groups) > 0 {
+		out += fmt.Sprintf(", also groups %v", s.Groups)
+	}
+	return out
+}
+
+func (s Capabilities) String() string {
+	return fmt.Sprintf("capabilities effective %016x, permitted %016x, inheritable %016x, ambient %016x", s.Effective, s.Permitted, s.Inheritable, s.Ambient)
+}
+
+func quoteAll(list []string) string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = strconv.Quote(s)
+	}
+	return strings.Join(out, " ")
+}
+
+var attrNames = []struct {
+	bit       uint64
+	set, gone string
+}{
+	{unix.MOUNT_ATTR_RDONLY, "ro", "rw"}, {unix.MOUNT_ATTR_NOSUID, "nosuid", "suid"}, {unix.MOUNT_ATTR_NODEV, "nodev", "dev"}, {unix.MOUNT_ATTR_NOEXEC, "noexec", "exec"},
+	{unix.MOUNT_ATTR_NOATIME, "noatime", ""}, {unix.MOUNT_ATTR_STRICTATIME, "strictatime", ""}, {unix.MOUNT_ATTR_NODIRATIME, "nodiratime", "diratime"}, {unix.MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow", "symfollow"},
+}
+
+func (a Attrs) String() string {
+	var out []string
+	add := func(prefix string, set, clear uint64) {
+		for _, n := range attrNames {
+			switch {
+			case set&n.bit != 0:
+				out = append(out, prefix+n.set)
+			case clear&n.bit != 0 && n.gone != "":
+				out = append(out, prefix+n.gone)
+			}
+		}
+	}
+	add("", a.Set, a.Clear)
+	add("r", a.RecSet, a.RecClear)
+	if a.Propagation != 0 {
+		flags := a.Propagation
+		if a.PropagationRec {
+			flags |= unix.MS_REC
+		}
+		out = append(out, propagation(flags))
+	}
+	return strings.Join(out, ",")
+}
+
+func propagation(flags uint64) string {
+	name := ""
+	switch {
+	case flags&unix.MS_SHARED != 0:
+		name = "shared"
+	case flags&unix.MS_SLAVE != 0:
+		name = "slave"
+	case flags&unix.MS_PRIVATE != 0:
+		name = "private"
+	case flags&unix.MS_UNBINDABLE != 0:
+		name = "unbindable"
+	}
+	if flags&unix.MS_REC != 0 {
+		name = "r" + name
+	}
+	return name
+}

@@ -1,0 +1,182 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// process is the last stretch, the same for create and exec: from the
+// privileges that set-up needs to those of the program.
+func (b *builder) process(ns *namespaces) {
+	p := b.Spec.Process
+	if p == nil {
+		return
+	}
+	caps := b.capabilities(p)
+
+	b.umask(p)                                                    //
+	b.labels(p, "apparmor")                                       // before no_new_privs, which may forbid the transition
+	b.add("/process/cwd", Cwd{Path: p.Cwd, Create: b.creating()}) // as root, who may enter what the user may not; checked again below
+	if p.NoNewPrivileges {
+		b.add("/process/noNewPrivileges", NoNewPrivs{}) // before a filter can be loaded without privilege
+	}
+	b.scheduling(p)        // raising priorities takes capabilities
+	b.rlimits(p)           // by the host, before the program; RLIMIT_NPROC has not counted the stub against the user yet
+	b.labels(p, "selinux") // as late as possible: it applies to the next execve of all
+	if b.linux.Seccomp != nil && !p.NoNewPrivileges {
+		b.seccomp() // takes CAP_SYS_ADMIN, so before it goes
+	}
+	if caps != nil {
+		b.add("/process/capabilities/bounding", BoundingSet{Keep: caps.bounding}) // takes CAP_SETPCAP
+	}
+	b.identity(p, caps) // groups, then gid, then uid: each takes the privilege the next one drops
+	if caps != nil {
+		b.add("/process/capabilities", caps.step()) // setresuid has cleared what it could
+	}
+	b.add("/process/args/0", FindProgram{Name: p.Args[0], Path: lookupEnv(p.Env, "PATH")}) // with the final credentials
+	b.add("", CloseFiles{First: 3 + b.Preserve})                                           // before the filter, which may forbid it (CVE-2024-21626)
+	b.rlimits(p)                                                                           // by the host, whose privilege raising takes; a limit on processes or files must not hit the set-up
+	if listener := b.linux.Seccomp != nil && b.linux.Seccomp.ListenerPath != ""; listener && p.NoNewPrivileges {
+		b.seccomp() // the listener is handed over by create, which does not wait for start
+	}
+	if ns.join&unix.CLONE_NEWPID != 0 {
+		b.add("", CloneInto{}) // drop before visible
+	}
+	if b.creating() {
+		b.add("", Gate{})
+	}
+	if b.linux.Seccomp != nil && p.NoNewPrivileges && b.linux.Seccomp.ListenerPath == "" {
+		b.seccomp() // last, so that the profile need allow read, execve, write and exit_group only
+	}
+	b.add("/process/args", Execute{Args: p.Args, Env: p.Env})
+}
+
+// creating tells create from exec.
+func (b *builder) creating() bool { return !b.further }
+
+func (b *builder) umask(p *specs.Process) {
+	mask := uint32(0o022) // config.md leaves it open; this is what runc and crun do
+	if p.User.Umask != nil {
+		mask = *p.User.Umask
+	}
+	b.add("/process/user/umask", Umask{Mask: mask})
+}
+
+func (b *builder) labels(p *specs.Process, lsm string) {
+	switch {
+	case lsm == "apparmor" && p.ApparmorProfile != "":
+		b.add("/process/apparmorProfile", SecurityLabel{LSM: lsm, Label: p.ApparmorProfile})
+	case lsm == "selinux" && p.SelinuxLabel != "":
+		b.add("/process/selinuxLabel", SecurityLabel{LSM: lsm, Label: p.SelinuxLabel})
+	}
+}
+
+func (b *builder) scheduling(p *specs.Process) {
+	if p.Scheduler != nil {
+		b.add("/process/scheduler", Scheduling{Scheduler: p.Scheduler})
+	}
+	if p.IOPriority != nil {
+		b.add("/process/ioPriority", Scheduling{IOPriority: p.IOPriority})
+	}
+	if b.linux.MemoryPolicy != nil && b.creating() {
+		b.add("/linux/memoryPolicy", Scheduling{MemoryPolicy: b.linux.MemoryPolicy})
+	}
+	if b.linux.Personality != nil {
+		domain, _ := specconv.PersonalityDomain(b.linux.Personality.Domain)
+		b.add("/linux/personality", Personality{Domain: uint64(domain)})
+	}
+	if a := p.ExecCPUAffinity; a != nil && b.further && a.Final != "" {
+		b.add("/process/execCPUAffinity/final", Affinity{CPUs: a.Final})
+	}
+}
+
+func (b *builder) rlimits(p *specs.Process) {
+	var limits []Rlimit
+	for _, r := range p.Rlimits {
+		n, _ := specconv.RlimitResource(r.Type)
+		limits = append(limits, Rlimit{Name: r.Type, Resource: n, Soft: r.Soft, Hard: r.Hard})
+	}
+	b.add("/process/rlimits", Rlimits{Limits: limits})
+}
+
+func (b *builder) seccomp() {
+	b.add("/linux/seccomp", Seccomp{Listener: b.linux.Seccomp.ListenerPath != ""})
+}
+
+// capSets are the five sets that can be had.
+type capSets struct{ bounding, effective, permitted, inheritable, ambient uint64 }
+
+// capabilities computes the sets. Those that cannot be granted are left out
+// (a warning is given elsewhere, config.md "capabilities"); without the
+// object the program keeps what the runtime has, as with runc.
+func (b *builder) capabilities(p *specs.Process) *capSets {
+	c := p.Capabilities
+	if c == nil {
+		return nil
+	}
+	have := b.Host.Capabilities
+	set := func(names []string) uint64 {
+		m, _ := specconv.CapabilityMask(names)
+		return m & have
+	}
+	s := &capSets{bounding: set(c.Bounding), effective: set(c.Effective), permitted: set(c.Permitted), inheritable: set(c.Inheritable), ambient: set(c.Ambient)}
+	s.effective &= s.permitted               // capset(2) refuses others
+	s.ambient &= s.permitted & s.inheritable // capabilities(7)
+	return s
+}
+
+func (s *capSets) step() Capabilities {
+	return Capabilities{Effective: s.effective, Permitted: s.permitted, Inheritable: s.inheritable, Ambient: s.ambient}
+}
+
+// Ungranted names the capabilities that are asked for and cannot be had.
+func Ungranted(p *specs.Process, have uint64) []string {
+	if p == nil || p.Capabilities == nil {
+		return nil
+	}
+	c := p.Capabilities
+	var out []string
+	for _, list := range [][]string{c.Bounding, c.Effective, c.Permitted, c.Inheritable, c.Ambient} {
+		for _, name := range list {
+			bit, ok := specconv.CapabilityBit(name)
+			if (!ok || have&(1<<bit) == 0) && !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
+func (b *builder) identity(p *specs.Process, caps *capSets) {
+	b.add("/process/user", Identity{
+		UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids,
+		SetGroups:  !b.Host.Rootless && b.Spec.Annotations["run.oci.keep_original_groups"] != "1",
+		ChownStdio: !p.Terminal,
+		KeepCaps:   caps != nil,
+	})
+}
+
+func (b *builder) home(p *specs.Process) {
+	if lookupEnv(p.Env, "HOME") == "" {
+		b.add("/process/user/uid", Home{UID: p.User.UID})
+	}
+}
+
+// lookupEnv gives the last value of a variable: duplicates are resolved so.
+func lookupEnv(env []string, key string) string {
+	v := ""
+	for _, kv := range env {
+		if k, val, ok := strings.Cut(kv, "="); ok && k == key {
+			v = val
+		}
+	}
+	return v
+}
