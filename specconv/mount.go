@@ -59,81 +59,104 @@ type MountOptions struct {
 type optionKind uint8
 
 const (
-	attrSet optionKind = iota
-	attrClear
-	attrAtime   // value: the mode asked for
-	attrNoAtime // value: the mode that is not wanted
-	superSet
-	superClear
-	propagation
-	special // handled by name
-	ignored
+	ignored     optionKind = iota
+	attrSet                // value: the attribute
+	attrClear              // value: the attribute
+	atime                  // value: the access time mode asked for
+	noAtime                // value: the access time mode not wanted
+	superSet               // opposite: the key that turns the flag off
+	superClear             // opposite: the key that turns the flag on
+	propagation            // value: the MS_* flag
+	special                // handled by name
+	specialRec             // the same, with a recursive form
 )
+
+// recursive tells the kinds with a second option that has "r" before the name
+// and means the whole tree.
+func (k optionKind) recursive() bool {
+	switch k {
+	case attrSet, attrClear, atime, noAtime, propagation, specialRec:
+		return true
+	}
+	return false
+}
 
 // option is one row of the table of options.
 type option struct {
-	kind  optionKind
-	value uint64
-	super string // the opposite key, for superSet and superClear
-	rec   bool
+	name     string
+	kind     optionKind
+	value    uint64
+	opposite string // for the superblock
 }
 
 // mountOptions is config.md, "Linux mount options", and three options of crun.
-// A name that is not here belongs to the file system.
-var mountOptions = map[string]option{
-	"defaults": {kind: ignored},
-	"silent":   {kind: ignored}, "loud": {kind: ignored},
-	"iversion": {kind: ignored}, "noiversion": {kind: ignored},
+// The recursive forms are not listed. A name that is not here belongs to the
+// file system.
+var mountOptions = [...]option{
+	{"defaults", ignored, 0, ""},
+	{"silent", ignored, 0, ""}, {"loud", ignored, 0, ""},
+	{"iversion", ignored, 0, ""}, {"noiversion", ignored, 0, ""},
 
-	"ro":     {kind: attrSet, value: unix.MOUNT_ATTR_RDONLY, super: "rw"},
-	"rw":     {kind: attrClear, value: unix.MOUNT_ATTR_RDONLY, super: "ro"},
-	"nosuid": {kind: attrSet, value: unix.MOUNT_ATTR_NOSUID}, "suid": {kind: attrClear, value: unix.MOUNT_ATTR_NOSUID},
-	"nodev": {kind: attrSet, value: unix.MOUNT_ATTR_NODEV}, "dev": {kind: attrClear, value: unix.MOUNT_ATTR_NODEV},
-	"noexec": {kind: attrSet, value: unix.MOUNT_ATTR_NOEXEC}, "exec": {kind: attrClear, value: unix.MOUNT_ATTR_NOEXEC},
-	"nodiratime": {kind: attrSet, value: unix.MOUNT_ATTR_NODIRATIME}, "diratime": {kind: attrClear, value: unix.MOUNT_ATTR_NODIRATIME},
-	"nosymfollow": {kind: attrSet, value: unix.MOUNT_ATTR_NOSYMFOLLOW}, "symfollow": {kind: attrClear, value: unix.MOUNT_ATTR_NOSYMFOLLOW},
-	"noatime": {kind: attrAtime, value: unix.MOUNT_ATTR_NOATIME}, "atime": {kind: attrNoAtime, value: unix.MOUNT_ATTR_NOATIME},
-	"relatime": {kind: attrAtime, value: unix.MOUNT_ATTR_RELATIME}, "norelatime": {kind: attrNoAtime, value: unix.MOUNT_ATTR_RELATIME},
-	"strictatime": {kind: attrAtime, value: unix.MOUNT_ATTR_STRICTATIME}, "nostrictatime": {kind: attrNoAtime, value: unix.MOUNT_ATTR_STRICTATIME},
+	{"ro", attrSet, unix.MOUNT_ATTR_RDONLY, "rw"}, {"rw", attrClear, unix.MOUNT_ATTR_RDONLY, "ro"},
+	{"nosuid", attrSet, unix.MOUNT_ATTR_NOSUID, ""}, {"suid", attrClear, unix.MOUNT_ATTR_NOSUID, ""},
+	{"nodev", attrSet, unix.MOUNT_ATTR_NODEV, ""}, {"dev", attrClear, unix.MOUNT_ATTR_NODEV, ""},
+	{"noexec", attrSet, unix.MOUNT_ATTR_NOEXEC, ""}, {"exec", attrClear, unix.MOUNT_ATTR_NOEXEC, ""},
+	{"nodiratime", attrSet, unix.MOUNT_ATTR_NODIRATIME, ""}, {"diratime", attrClear, unix.MOUNT_ATTR_NODIRATIME, ""},
+	{"nosymfollow", attrSet, unix.MOUNT_ATTR_NOSYMFOLLOW, ""}, {"symfollow", attrClear, unix.MOUNT_ATTR_NOSYMFOLLOW, ""},
 
-	"rro": {kind: attrSet, value: unix.MOUNT_ATTR_RDONLY, rec: true}, "rrw": {kind: attrClear, value: unix.MOUNT_ATTR_RDONLY, rec: true},
-	"rnosuid": {kind: attrSet, value: unix.MOUNT_ATTR_NOSUID, rec: true}, "rsuid": {kind: attrClear, value: unix.MOUNT_ATTR_NOSUID, rec: true},
-	"rnodev": {kind: attrSet, value: unix.MOUNT_ATTR_NODEV, rec: true}, "rdev": {kind: attrClear, value: unix.MOUNT_ATTR_NODEV, rec: true},
-	"rnoexec": {kind: attrSet, value: unix.MOUNT_ATTR_NOEXEC, rec: true}, "rexec": {kind: attrClear, value: unix.MOUNT_ATTR_NOEXEC, rec: true},
-	"rnodiratime": {kind: attrSet, value: unix.MOUNT_ATTR_NODIRATIME, rec: true}, "rdiratime": {kind: attrClear, value: unix.MOUNT_ATTR_NODIRATIME, rec: true},
-	"rnosymfollow": {kind: attrSet, value: unix.MOUNT_ATTR_NOSYMFOLLOW, rec: true}, "rsymfollow": {kind: attrClear, value: unix.MOUNT_ATTR_NOSYMFOLLOW, rec: true},
-	"rnoatime": {kind: attrAtime, value: unix.MOUNT_ATTR_NOATIME, rec: true}, "ratime": {kind: attrNoAtime, value: unix.MOUNT_ATTR_NOATIME, rec: true},
-	"rrelatime": {kind: attrAtime, value: unix.MOUNT_ATTR_RELATIME, rec: true}, "rnorelatime": {kind: attrNoAtime, value: unix.MOUNT_ATTR_RELATIME, rec: true},
-	"rstrictatime": {kind: attrAtime, value: unix.MOUNT_ATTR_STRICTATIME, rec: true}, "rnostrictatime": {kind: attrNoAtime, value: unix.MOUNT_ATTR_STRICTATIME, rec: true},
+	{"noatime", atime, unix.MOUNT_ATTR_NOATIME, ""}, {"atime", noAtime, unix.MOUNT_ATTR_NOATIME, ""},
+	{"relatime", atime, unix.MOUNT_ATTR_RELATIME, ""}, {"norelatime", noAtime, unix.MOUNT_ATTR_RELATIME, ""},
+	{"strictatime", atime, unix.MOUNT_ATTR_STRICTATIME, ""}, {"nostrictatime", noAtime, unix.MOUNT_ATTR_STRICTATIME, ""},
 
-	"sync": {kind: superSet, super: "async"}, "async": {kind: superClear, super: "sync"},
-	"lazytime": {kind: superSet, super: "nolazytime"}, "nolazytime": {kind: superClear, super: "lazytime"},
-	"mand": {kind: superSet, super: "nomand"}, "nomand": {kind: superClear, super: "mand"},
-	"dirsync": {kind: superSet}, // mount(8) has no opposite
+	{"sync", superSet, 0, "async"}, {"async", superClear, 0, "sync"},
+	{"lazytime", superSet, 0, "nolazytime"}, {"nolazytime", superClear, 0, "lazytime"},
+	{"mand", superSet, 0, "nomand"}, {"nomand", superClear, 0, "mand"},
+	{"dirsync", superSet, 0, ""}, // mount(8) has no opposite
 
-	"shared": {kind: propagation, value: unix.MS_SHARED}, "rshared": {kind: propagation, value: unix.MS_SHARED, rec: true},
-	"slave": {kind: propagation, value: unix.MS_SLAVE}, "rslave": {kind: propagation, value: unix.MS_SLAVE, rec: true},
-	"private": {kind: propagation, value: unix.MS_PRIVATE}, "rprivate": {kind: propagation, value: unix.MS_PRIVATE, rec: true},
-	"unbindable": {kind: propagation, value: unix.MS_UNBINDABLE}, "runbindable": {kind: propagation, value: unix.MS_UNBINDABLE, rec: true},
+	{"shared", propagation, unix.MS_SHARED, ""}, {"slave", propagation, unix.MS_SLAVE, ""},
+	{"private", propagation, unix.MS_PRIVATE, ""}, {"unbindable", propagation, unix.MS_UNBINDABLE, ""},
 
-	"bind": {kind: special}, "rbind": {kind: special}, "remount": {kind: special},
-	"tmpcopyup": {kind: special}, "idmap": {kind: special}, "ridmap": {kind: special},
-	"src-nofollow": {kind: special}, "dest-nofollow": {kind: special}, "copy-symlink": {kind: special},
+	{"bind", specialRec, 0, ""}, {"idmap", specialRec, 0, ""},
+	{"remount", special, 0, ""}, {"tmpcopyup", special, 0, ""},
+	{"src-nofollow", special, 0, ""}, {"dest-nofollow", special, 0, ""}, {"copy-symlink", special, 0, ""},
 }
 
-// fstabOnly are words of mount(8) that are about /etc/fstab and never reach a
-// file system.
-var fstabOnly = map[string]bool{
-	"auto": true, "noauto": true, "nofail": true, "_netdev": true,
-	"user": true, "nouser": true, "users": true, "owner": true, "group": true,
+// findOption looks an option up; rec tells that it is the recursive form.
+func findOption(name string) (o option, rec, known bool) {
+	for _, o := range mountOptions {
+		if o.name == name {
+			return o, false, true
+		}
+	}
+	if base, ok := strings.CutPrefix(name, "r"); ok {
+		for _, o := range mountOptions {
+			if o.name == base && o.kind.recursive() {
+				return o, true, true
+			}
+		}
+	}
+	return option{}, false, false
+}
+
+// fstabOnly tells the words of mount(8) that are about /etc/fstab and never
+// reach a file system.
+func fstabOnly(name string) bool {
+	switch name {
+	case "auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner", "group":
+		return true
+	}
+	return strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "X-")
 }
 
 // KnownMountOptions lists the options that are not handed to the file system,
 // sorted, for the features document.
 func KnownMountOptions() []string {
-	names := make([]string, 0, len(mountOptions))
-	for name := range mountOptions {
-		names = append(names, name)
+	names := make([]string, 0, 2*len(mountOptions))
+	for _, o := range mountOptions {
+		names = append(names, o.name)
+		if o.kind.recursive() {
+			names = append(names, "r"+o.name)
+		}
 	}
 	sort.Strings(names)
 	return names
@@ -149,11 +172,11 @@ func ParseMountOptions(typ string, opts []string) (MountOptions, error) {
 		if strings.IndexByte(name, 0) >= 0 {
 			return m, fmt.Errorf("option %q has a NUL character", name)
 		}
-		o, known := mountOptions[name]
+		o, rec, known := findOption(name)
 		switch {
 		case known:
-			m.apply(name, o)
-		case fstabOnly[name] || strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "X-"):
+			m.apply(o, rec)
+		case fstabOnly(name):
 		default:
 			m.Data = append(m.Data, splitData(name)...)
 		}
@@ -161,70 +184,67 @@ func ParseMountOptions(typ string, opts []string) (MountOptions, error) {
 	return m, m.check(typ, opts)
 }
 
-func (m *MountOptions) apply(name string, o option) {
+func (m *MountOptions) apply(o option, rec bool) {
 	set, clear := &m.Set, &m.Clear
-	if o.rec {
+	if rec {
 		set, clear = &m.RecSet, &m.RecClear
 	}
 	switch o.kind {
 	case attrSet:
 		*set, *clear = *set|o.value, *clear&^o.value
-		if o.super != "" {
-			m.super(&m.SuperSet, name, &m.SuperClear, o.super)
-		}
 	case attrClear:
 		*set, *clear = *set&^o.value, *clear|o.value
-		if o.super != "" {
-			m.super(&m.SuperClear, name, &m.SuperSet, o.super)
-		}
-	case attrAtime:
+	case atime:
 		*set, *clear = *set&^unix.MOUNT_ATTR__ATIME|o.value, *clear|unix.MOUNT_ATTR__ATIME
-	case attrNoAtime:
-		m.dropAtime(set, clear, o.value)
-	case superSet:
-		m.super(&m.SuperSet, name, &m.SuperClear, o.super)
-	case superClear:
-		m.super(&m.SuperClear, name, &m.SuperSet, o.super)
+	case noAtime:
+		dropAtime(set, clear, o.value)
 	case propagation:
-		m.PropagationRec = o.rec || m.PropagationRec && m.Propagation == o.value
+		m.PropagationRec = rec || m.PropagationRec && m.Propagation == o.value
 		m.Propagation = o.value
-	case special:
-		m.special(name)
+	case special, specialRec:
+		m.special(o.name, rec)
+	}
+	if !rec {
+		m.super(o)
 	}
 }
 
 // dropAtime makes the mode one that is not mode. The kernel has no "none of
 // them": what remains is its default, relatime, unless an earlier option chose
 // a third mode.
-func (m *MountOptions) dropAtime(set, clear *uint64, mode uint64) {
+func dropAtime(set, clear *uint64, mode uint64) {
 	chosen := *clear&unix.MOUNT_ATTR__ATIME != 0
 	if !chosen || *set&unix.MOUNT_ATTR__ATIME == mode {
 		*set, *clear = *set&^unix.MOUNT_ATTR__ATIME|unix.MOUNT_ATTR_RELATIME, *clear|unix.MOUNT_ATTR__ATIME
 	}
 }
 
-// super puts key on a list and takes its opposite off the other.
-func (m *MountOptions) super(on *[]string, key string, off *[]string, opposite string) {
-	if !slices.Contains(*on, key) {
-		*on = append(*on, key)
+// super records what the option means for the superblock: ro and rw are
+// attributes of the mount and flags of the superblock, as in mount(2).
+func (m *MountOptions) super(o option) {
+	on, off := &m.SuperSet, &m.SuperClear
+	switch {
+	case o.kind != superSet && o.kind != superClear && o.opposite == "":
+		return
+	case o.kind == superClear || o.kind == attrClear:
+		on, off = off, on
 	}
-	*off = slices.DeleteFunc(*off, func(s string) bool { return s == opposite })
+	if !slices.Contains(*on, o.name) {
+		*on = append(*on, o.name)
+	}
+	*off = slices.DeleteFunc(*off, func(key string) bool { return key == o.opposite })
 }
 
-func (m *MountOptions) special(name string) {
+func (m *MountOptions) special(name string, rec bool) {
 	switch name {
 	case "bind":
-		m.Bind = true
-	case "rbind":
-		m.Bind, m.Rbind = true, true
+		m.Bind, m.Rbind = true, m.Rbind || rec
+	case "idmap":
+		m.Idmap, m.Ridmap = m.Idmap || !rec, m.Ridmap || rec
 	case "remount":
 		m.Remount = true
 	case "tmpcopyup":
 		m.TmpCopyUp = true
-	case "idmap":
-		m.Idmap = true
-	case "ridmap":
-		m.Ridmap = true
 	case "src-nofollow":
 		m.SrcNofollow = true
 	case "dest-nofollow":

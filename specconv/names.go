@@ -52,129 +52,135 @@ func CapabilityMask(names []string) (mask uint64, unknown []string) {
 	return mask, unknown
 }
 
+// table pairs names with numbers.
+type table[K ~string, V any] []struct {
+	name  K
+	value V
+}
+
+func (t table[K, V]) find(name K) (value V, ok bool) {
+	for i := range t {
+		if t[i].name == name {
+			return t[i].value, true
+		}
+	}
+	return value, false
+}
+
 // The tables below translate the words of the specification. Numbers that
 // differ between architectures come from x/sys/unix.
+//
+// They are lists and not maps because the linker lays out a list, while every
+// start of the program would pay for filling a map.
 var (
-	rlimits = map[string]int{
-		"RLIMIT_AS":         unix.RLIMIT_AS,
-		"RLIMIT_CORE":       unix.RLIMIT_CORE,
-		"RLIMIT_CPU":        unix.RLIMIT_CPU,
-		"RLIMIT_DATA":       unix.RLIMIT_DATA,
-		"RLIMIT_FSIZE":      unix.RLIMIT_FSIZE,
-		"RLIMIT_LOCKS":      unix.RLIMIT_LOCKS,
-		"RLIMIT_MEMLOCK":    unix.RLIMIT_MEMLOCK,
-		"RLIMIT_MSGQUEUE":   unix.RLIMIT_MSGQUEUE,
-		"RLIMIT_NICE":       unix.RLIMIT_NICE,
-		"RLIMIT_NOFILE":     unix.RLIMIT_NOFILE,
-		"RLIMIT_NPROC":      unix.RLIMIT_NPROC,
-		"RLIMIT_RSS":        unix.RLIMIT_RSS,
-		"RLIMIT_RTPRIO":     unix.RLIMIT_RTPRIO,
-		"RLIMIT_RTTIME":     unix.RLIMIT_RTTIME,
-		"RLIMIT_SIGPENDING": unix.RLIMIT_SIGPENDING,
-		"RLIMIT_STACK":      unix.RLIMIT_STACK,
+	rlimits = table[string, int]{
+		{"RLIMIT_AS", unix.RLIMIT_AS},
+		{"RLIMIT_CORE", unix.RLIMIT_CORE},
+		{"RLIMIT_CPU", unix.RLIMIT_CPU},
+		{"RLIMIT_DATA", unix.RLIMIT_DATA},
+		{"RLIMIT_FSIZE", unix.RLIMIT_FSIZE},
+		{"RLIMIT_LOCKS", unix.RLIMIT_LOCKS},
+		{"RLIMIT_MEMLOCK", unix.RLIMIT_MEMLOCK},
+		{"RLIMIT_MSGQUEUE", unix.RLIMIT_MSGQUEUE},
+		{"RLIMIT_NICE", unix.RLIMIT_NICE},
+		{"RLIMIT_NOFILE", unix.RLIMIT_NOFILE},
+		{"RLIMIT_NPROC", unix.RLIMIT_NPROC},
+		{"RLIMIT_RSS", unix.RLIMIT_RSS},
+		{"RLIMIT_RTPRIO", unix.RLIMIT_RTPRIO},
+		{"RLIMIT_RTTIME", unix.RLIMIT_RTTIME},
+		{"RLIMIT_SIGPENDING", unix.RLIMIT_SIGPENDING},
+		{"RLIMIT_STACK", unix.RLIMIT_STACK},
 	}
-	namespaces = map[specs.LinuxNamespaceType]uint64{
-		specs.CgroupNamespace:  unix.CLONE_NEWCGROUP,
-		specs.IPCNamespace:     unix.CLONE_NEWIPC,
-		specs.MountNamespace:   unix.CLONE_NEWNS,
-		specs.NetworkNamespace: unix.CLONE_NEWNET,
-		specs.PIDNamespace:     unix.CLONE_NEWPID,
-		specs.TimeNamespace:    unix.CLONE_NEWTIME,
-		specs.UserNamespace:    unix.CLONE_NEWUSER,
-		specs.UTSNamespace:     unix.CLONE_NEWUTS,
+	namespaces = table[specs.LinuxNamespaceType, uint64]{
+		{specs.CgroupNamespace, unix.CLONE_NEWCGROUP},
+		{specs.IPCNamespace, unix.CLONE_NEWIPC},
+		{specs.MountNamespace, unix.CLONE_NEWNS},
+		{specs.NetworkNamespace, unix.CLONE_NEWNET},
+		{specs.PIDNamespace, unix.CLONE_NEWPID},
+		{specs.TimeNamespace, unix.CLONE_NEWTIME},
+		{specs.UserNamespace, unix.CLONE_NEWUSER},
+		{specs.UTSNamespace, unix.CLONE_NEWUTS},
 	}
-	schedPolicies = map[specs.LinuxSchedulerPolicy]uint32{
-		specs.SchedOther:    unix.SCHED_NORMAL,
-		specs.SchedFIFO:     unix.SCHED_FIFO,
-		specs.SchedRR:       unix.SCHED_RR,
-		specs.SchedBatch:    unix.SCHED_BATCH,
-		specs.SchedISO:      4, // reserved in <linux/sched.h>; every kernel answers EINVAL
-		specs.SchedIdle:     unix.SCHED_IDLE,
-		specs.SchedDeadline: unix.SCHED_DEADLINE,
+	schedPolicies = table[specs.LinuxSchedulerPolicy, uint32]{
+		{specs.SchedOther, unix.SCHED_NORMAL},
+		{specs.SchedFIFO, unix.SCHED_FIFO},
+		{specs.SchedRR, unix.SCHED_RR},
+		{specs.SchedBatch, unix.SCHED_BATCH},
+		{specs.SchedISO, 4}, // reserved in <linux/sched.h>; every kernel answers EINVAL
+		{specs.SchedIdle, unix.SCHED_IDLE},
+		{specs.SchedDeadline, unix.SCHED_DEADLINE},
 	}
-	schedFlags = map[specs.LinuxSchedulerFlag]uint64{
-		specs.SchedFlagResetOnFork:  unix.SCHED_FLAG_RESET_ON_FORK,
-		specs.SchedFlagReclaim:      unix.SCHED_FLAG_RECLAIM,
-		specs.SchedFlagDLOverrun:    unix.SCHED_FLAG_DL_OVERRUN,
-		specs.SchedFlagKeepPolicy:   unix.SCHED_FLAG_KEEP_POLICY,
-		specs.SchedFlagKeepParams:   unix.SCHED_FLAG_KEEP_PARAMS,
-		specs.SchedFlagUtilClampMin: unix.SCHED_FLAG_UTIL_CLAMP_MIN,
-		specs.SchedFlagUtilClampMax: unix.SCHED_FLAG_UTIL_CLAMP_MAX,
+	schedFlags = table[specs.LinuxSchedulerFlag, uint64]{
+		{specs.SchedFlagResetOnFork, unix.SCHED_FLAG_RESET_ON_FORK},
+		{specs.SchedFlagReclaim, unix.SCHED_FLAG_RECLAIM},
+		{specs.SchedFlagDLOverrun, unix.SCHED_FLAG_DL_OVERRUN},
+		{specs.SchedFlagKeepPolicy, unix.SCHED_FLAG_KEEP_POLICY},
+		{specs.SchedFlagKeepParams, unix.SCHED_FLAG_KEEP_PARAMS},
+		{specs.SchedFlagUtilClampMin, unix.SCHED_FLAG_UTIL_CLAMP_MIN},
+		{specs.SchedFlagUtilClampMax, unix.SCHED_FLAG_UTIL_CLAMP_MAX},
 	}
 	// <linux/ioprio.h>
-	ioClasses = map[specs.IOPriorityClass]int{
-		specs.IOPRIO_CLASS_RT:   1,
-		specs.IOPRIO_CLASS_BE:   2,
-		specs.IOPRIO_CLASS_IDLE: 3,
+	ioClasses = table[specs.IOPriorityClass, int]{
+		{specs.IOPRIO_CLASS_RT, 1},
+		{specs.IOPRIO_CLASS_BE, 2},
+		{specs.IOPRIO_CLASS_IDLE, 3},
 	}
 	// <linux/personality.h>
-	personalities = map[specs.LinuxPersonalityDomain]uint32{
-		specs.PerLinux:   0x0000,
-		specs.PerLinux32: 0x0008,
+	personalities = table[specs.LinuxPersonalityDomain, uint32]{
+		{specs.PerLinux, 0x0000},
+		{specs.PerLinux32, 0x0008},
 	}
 	// The recursive forms are not in the specification, but engines write them.
-	propagations = map[string]uint64{
-		"private": unix.MS_PRIVATE, "rprivate": unix.MS_PRIVATE | unix.MS_REC,
-		"shared": unix.MS_SHARED, "rshared": unix.MS_SHARED | unix.MS_REC,
-		"slave": unix.MS_SLAVE, "rslave": unix.MS_SLAVE | unix.MS_REC,
-		"unbindable": unix.MS_UNBINDABLE, "runbindable": unix.MS_UNBINDABLE | unix.MS_REC,
+	propagations = table[string, uint64]{
+		{"private", unix.MS_PRIVATE}, {"rprivate", unix.MS_PRIVATE | unix.MS_REC},
+		{"shared", unix.MS_SHARED}, {"rshared", unix.MS_SHARED | unix.MS_REC},
+		{"slave", unix.MS_SLAVE}, {"rslave", unix.MS_SLAVE | unix.MS_REC},
+		{"unbindable", unix.MS_UNBINDABLE}, {"runbindable", unix.MS_UNBINDABLE | unix.MS_REC},
 	}
 	// <linux/mempolicy.h>
-	memoryModes = map[specs.MemoryPolicyModeType]int{
-		specs.MpolDefault:            0,
-		specs.MpolPreferred:          1,
-		specs.MpolBind:               2,
-		specs.MpolInterleave:         3,
-		specs.MpolLocal:              4,
-		specs.MpolPreferredMany:      5,
-		specs.MpolWeightedInterleave: 6,
+	memoryModes = table[specs.MemoryPolicyModeType, int]{
+		{specs.MpolDefault, 0},
+		{specs.MpolPreferred, 1},
+		{specs.MpolBind, 2},
+		{specs.MpolInterleave, 3},
+		{specs.MpolLocal, 4},
+		{specs.MpolPreferredMany, 5},
+		{specs.MpolWeightedInterleave, 6},
 	}
-	memoryFlags = map[specs.MemoryPolicyFlagType]int{
-		specs.MpolFStaticNodes:   1 << 15,
-		specs.MpolFRelativeNodes: 1 << 14,
-		specs.MpolFNumaBalancing: 1 << 13,
+	memoryFlags = table[specs.MemoryPolicyFlagType, int]{
+		{specs.MpolFStaticNodes, 1 << 15},
+		{specs.MpolFRelativeNodes, 1 << 14},
+		{specs.MpolFNumaBalancing, 1 << 13},
 	}
 )
 
 // RlimitResource gives the resource number of prlimit(2).
-func RlimitResource(name string) (int, bool) { n, ok := rlimits[name]; return n, ok }
+func RlimitResource(name string) (int, bool) { return rlimits.find(name) }
 
 // NamespaceFlag gives the CLONE_NEW* flag of a namespace type.
-func NamespaceFlag(t specs.LinuxNamespaceType) (uint64, bool) { f, ok := namespaces[t]; return f, ok }
+func NamespaceFlag(t specs.LinuxNamespaceType) (uint64, bool) { return namespaces.find(t) }
 
 // SchedPolicy gives the policy number of sched_setattr(2).
-func SchedPolicy(p specs.LinuxSchedulerPolicy) (uint32, bool) {
-	n, ok := schedPolicies[p]
-	return n, ok
-}
+func SchedPolicy(p specs.LinuxSchedulerPolicy) (uint32, bool) { return schedPolicies.find(p) }
 
 // SchedFlag gives the SCHED_FLAG_* bit of sched_setattr(2).
-func SchedFlag(f specs.LinuxSchedulerFlag) (uint64, bool) { n, ok := schedFlags[f]; return n, ok }
+func SchedFlag(f specs.LinuxSchedulerFlag) (uint64, bool) { return schedFlags.find(f) }
 
 // IOPriorityClass gives the class of ioprio_set(2), not yet shifted.
-func IOPriorityClass(c specs.IOPriorityClass) (int, bool) { n, ok := ioClasses[c]; return n, ok }
+func IOPriorityClass(c specs.IOPriorityClass) (int, bool) { return ioClasses.find(c) }
 
 // PersonalityDomain gives the argument of personality(2).
-func PersonalityDomain(d specs.LinuxPersonalityDomain) (uint32, bool) {
-	n, ok := personalities[d]
-	return n, ok
-}
+func PersonalityDomain(d specs.LinuxPersonalityDomain) (uint32, bool) { return personalities.find(d) }
 
 // PropagationFlags gives the MS_* flags, MS_REC among them, of a value of
 // linux.rootfsPropagation.
-func PropagationFlags(name string) (uint64, bool) { f, ok := propagations[name]; return f, ok }
+func PropagationFlags(name string) (uint64, bool) { return propagations.find(name) }
 
 // MemoryPolicyMode gives the mode of set_mempolicy(2).
-func MemoryPolicyMode(m specs.MemoryPolicyModeType) (int, bool) {
-	n, ok := memoryModes[m]
-	return n, ok
-}
+func MemoryPolicyMode(m specs.MemoryPolicyModeType) (int, bool) { return memoryModes.find(m) }
 
 // MemoryPolicyFlag gives the mode flag of set_mempolicy(2).
-func MemoryPolicyFlag(f specs.MemoryPolicyFlagType) (int, bool) {
-	n, ok := memoryFlags[f]
-	return n, ok
-}
+func MemoryPolicyFlag(f specs.MemoryPolicyFlagType) (int, bool) { return memoryFlags.find(f) }
 
 // Range is one part of a list of CPUs or memory nodes, both ends included.
 type Range struct{ First, Last uint }

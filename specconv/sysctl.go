@@ -39,11 +39,14 @@ func swapSeparators(r rune) rune {
 	return r
 }
 
-// ipcSysctls are the files of /proc/sys/kernel that belong to an IPC namespace
+// ipcSysctl tells the files of /proc/sys/kernel that belong to an IPC namespace
 // (ipc/ipc_sysctl.c).
-var ipcSysctls = map[string]bool{
-	"msgmax": true, "msgmnb": true, "msgmni": true, "sem": true,
-	"shmall": true, "shmmax": true, "shmmni": true, "shm_rmid_forced": true,
+func ipcSysctl(name string) bool {
+	switch name {
+	case "msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced":
+		return true
+	}
+	return false
 }
 
 // sysctlNamespace gives the type of namespace a sysctl belongs to, or why the
@@ -51,7 +54,7 @@ var ipcSysctls = map[string]bool{
 func sysctlNamespace(path []string) (specs.LinuxNamespaceType, error) {
 	dir, rest := path[0], path[1:]
 	switch {
-	case dir == "kernel" && len(rest) == 1 && ipcSysctls[rest[0]]:
+	case dir == "kernel" && len(rest) == 1 && ipcSysctl(rest[0]):
 		return specs.IPCNamespace, nil
 	case dir == "fs" && len(rest) == 2 && rest[0] == "mqueue":
 		return specs.IPCNamespace, nil
