@@ -14,7 +14,7 @@ import (
 //
 // libseccomp has no rule for "all numbers above". Its program is changed
 // instead, at the one place where it matters: each `ret default` becomes a jump
-// to a tail that looks at the number once more. Syscalls that match a rule, and
+// to a tail, in the same eight bytes, that looks at the number once more. Syscalls that match a rule, and
 // so all that are allowed, take exactly the path that libseccomp laid out.
 //
 //	ld  arch
@@ -135,9 +135,9 @@ const (
 	// (arch/arm/include/uapi/asm/unistd.h).
 	armPrivate = 0x0f0000
 
-	// The largest number there can be; -1 too, which a tracer puts in place of
-	// a syscall that it has answered, and the kernel answers with ENOSYS.
-	maxNumber = 0xffffffff
+	// All other numbers are below -1, which is no syscall: a tracer puts it in
+	// place of one that it has answered itself.
+	noNumber = 0xffffffff
 )
 
 // beyond returns the ranges of an architecture's numbers that are newer than
@@ -151,11 +151,11 @@ func beyond(arch string, numbers []uint32) []span {
 		if len(ranges) == 0 {
 			return nil
 		}
-		return append(ranges, span{x32OldHigh + 1, maxNumber - 1})
+		return append(ranges, span{x32OldHigh + 1, noNumber - 1})
 	case "SCMP_ARCH_ARM":
 		return above(numbers, armPrivate)
 	}
-	return above(numbers, maxNumber)
+	return above(numbers, noNumber)
 }
 
 // above returns what lies between the largest number below a limit, and the limit.

@@ -11,16 +11,17 @@ import (
 
 // A cached filter is one file:
 //
-//	0          8       12       16         20         24    56
-//	| magic    | flags | code n | names n  | reserved | sum | code | names |
+//	0       8       12       16        20    52
+//	| magic | flags | code n | names n | sum | code | names |
 //
 // Integers have native byte order, as the program has. Names are separated by
-// NUL. The sum is SHA-256 of the key, the 24 bytes before the sum and all bytes
+// NUL. The sum is SHA-256 of the key, the bytes before the sum and those
 // after it: an entry that was truncated, damaged or put in another's place does
 // not pass.
 const (
 	entryMagic  = "onggibpf"
-	entryHeader = 24 + sha256.Size
+	sumAt       = 20
+	entryHeader = sumAt + sha256.Size
 
 	maxCode  = unix.BPF_MAXINSNS * unix.SizeofSockFilter
 	maxNames = 64 << 10 // some 4000 unknown syscalls
@@ -40,7 +41,6 @@ func (f Filter) marshal(k key) []byte {
 	b = binary.NativeEndian.AppendUint32(b, f.Flags)
 	b = binary.NativeEndian.AppendUint32(b, uint32(len(f.Program)))
 	b = binary.NativeEndian.AppendUint32(b, uint32(len(names)))
-	b = binary.NativeEndian.AppendUint32(b, 0)
 	body := append(append([]byte(nil), f.Program...), names...)
 	sum := entrySum(k, b, body)
 	return append(append(b, sum[:]...), body...)
@@ -61,7 +61,7 @@ func unmarshal(k key, b []byte) (Filter, bool) {
 	if len(b) < entryHeader || len(b) > maxEntry || string(b[:8]) != entryMagic {
 		return Filter{}, false
 	}
-	header, sum, body := b[:24], b[24:entryHeader], b[entryHeader:]
+	header, sum, body := b[:sumAt], b[sumAt:entryHeader], b[entryHeader:]
 	flags := binary.NativeEndian.Uint32(header[8:])
 	code := binary.NativeEndian.Uint32(header[12:])
 	names := binary.NativeEndian.Uint32(header[16:])

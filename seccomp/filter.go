@@ -6,6 +6,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/seccomp/internal/ruleset"
 )
 
 // A Filter is a compiled profile, ready for
@@ -62,6 +64,16 @@ func Compile(ctx context.Context, profile *specs.LinuxSeccomp) (Filter, error) {
 		Listener: listener,
 		Unknown:  made.Unknown,
 	}, nil
+}
+
+// LibraryVersion returns the version of libseccomp, "2.5.4". It costs a
+// compilation where libseccomp runs in a helper process.
+func LibraryVersion(ctx context.Context) (string, error) {
+	made, err := build(ctx, &ruleset.Set{Default: unix.SECCOMP_RET_ALLOW})
+	if err != nil {
+		return "", err
+	}
+	return made.Library, nil
 }
 
 // notifies reports whether a program can return SECCOMP_RET_USER_NOTIF. The

@@ -3,6 +3,7 @@
 package libseccomp
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -50,6 +51,9 @@ func newFilter(set *ruleset.Set) (*seccomp.ScmpFilter, error) {
 	for i, name := range set.Archs {
 		if err := filter.AddArch(archOf(name)); err != nil {
 			filter.Release()
+			if errors.Is(err, unix.EDOM) {
+				err = errors.New("its byte order is not this machine's")
+			}
 			return nil, fmt.Errorf("/linux/seccomp/architectures/%d: %s: libseccomp %s: %w", i, name, Version(), err)
 		}
 	}

@@ -68,7 +68,7 @@ func (p *Program) Check() error {
 // request.
 const (
 	maxRequest = 16 << 20
-	maxReply   = 32 << 20
+	MaxReply   = 32 << 20
 )
 
 type reply struct {
@@ -93,19 +93,20 @@ func WriteReply(w io.Writer, p *Program, err error) error {
 	return json.NewEncoder(w).Encode(reply{Program: p})
 }
 
-// ReadReply receives what WriteReply sent.
-func ReadReply(r io.Reader) (*Program, error) {
+// ReadReply receives what WriteReply sent: a program, or the error there was
+// instead (refusal). err is about the reply itself.
+func ReadReply(r io.Reader) (p *Program, refusal, err error) {
 	var got reply
-	if err := read(r, maxReply, &got); err != nil {
-		return nil, err
+	if err := read(r, MaxReply, &got); err != nil {
+		return nil, nil, err
 	}
 	if got.Error != "" {
-		return nil, errors.New(got.Error)
+		return nil, errors.New(got.Error), nil
 	}
 	if got.Program == nil {
-		return nil, errors.New("a reply without a program")
+		return nil, nil, errors.New("no program")
 	}
-	return got.Program, got.Program.Check()
+	return got.Program, got.Program.Check(), nil
 }
 
 func read(r io.Reader, limit int64, v any) error {

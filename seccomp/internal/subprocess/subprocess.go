@@ -51,10 +51,11 @@ func build(ctx context.Context, image string, set *ruleset.Set) (*ruleset.Progra
 	if err := run(ctx, executable, streams); err != nil {
 		return nil, fmt.Errorf("seccomp helper: %w", err)
 	}
-	if _, err := streams.reply.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("seccomp helper: %w", err)
+	program, refusal, err := ruleset.ReadReply(io.NewSectionReader(streams.reply, 0, ruleset.MaxReply))
+	if err != nil {
+		return nil, fmt.Errorf("seccomp helper: reply: %w", err)
 	}
-	return ruleset.ReadReply(streams.reply)
+	return program, refusal
 }
 
 // unpack makes an executable memory file that nobody can change any more.
@@ -74,10 +75,9 @@ func unpack(image string) (*os.File, error) {
 		f.Close()
 		return nil, fmt.Errorf("embedded executable: %w", err)
 	}
-	const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
-	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+	if err := seal(f, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("fcntl F_ADD_SEALS: %w", err)
+		return nil, err
 	}
 	return f, nil
 }
@@ -90,29 +90,61 @@ func memfd(flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "memfd:onggi-seccomp"), nil
 }
 
-// streams are the helper's standard input, output and error.
+// streams are the helper's standard input, output and error. It can make none
+// of them larger than they are from the start, zeros until written.
 type streams struct {
 	request, reply, complaint *os.File
 }
 
+const maxComplaint = 64 << 10
+
 func open(set *ruleset.Set) (s streams, err error) {
-	for _, f := range []**os.File{&s.request, &s.reply, &s.complaint} {
-		if *f, err = memfd(unix.MFD_NOEXEC_SEAL); errors.Is(err, unix.EINVAL) {
-			*f, err = memfd(0)
-		}
+	defer func() {
 		if err != nil {
 			s.close()
-			return streams{}, err
 		}
+	}()
+	var request bytes.Buffer
+	if err := ruleset.WriteSet(&request, set); err != nil {
+		return s, fmt.Errorf("request: %w", err)
 	}
-	if err = ruleset.WriteSet(s.request, set); err == nil {
-		_, err = s.request.Seek(0, io.SeekStart)
+	if s.request, err = fixed(int64(request.Len())); err != nil {
+		return s, err
+	}
+	if _, err := s.request.WriteAt(request.Bytes(), 0); err != nil {
+		return s, fmt.Errorf("request: %w", err)
+	}
+	if s.reply, err = fixed(ruleset.MaxReply); err != nil {
+		return s, err
+	}
+	s.complaint, err = fixed(maxComplaint)
+	return s, err
+}
+
+// fixed makes a memory file whose size stays as it is.
+func fixed(size int64) (*os.File, error) {
+	f, err := memfd(unix.MFD_NOEXEC_SEAL)
+	if errors.Is(err, unix.EINVAL) { // as above
+		f, err = memfd(unix.MFD_ALLOW_SEALING)
 	}
 	if err != nil {
-		s.close()
-		return streams{}, fmt.Errorf("request: %w", err)
+		return nil, err
 	}
-	return s, nil
+	if err = f.Truncate(size); err == nil {
+		err = seal(f, unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func seal(f *os.File, seals int) error {
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		return fmt.Errorf("fcntl F_ADD_SEALS: %w", err)
+	}
+	return nil
 }
 
 func (s streams) close() {
@@ -149,7 +181,7 @@ func (s streams) why() string {
 	const enough = 256
 	b := make([]byte, enough)
 	n, _ := s.complaint.ReadAt(b, 0)
-	line, _, _ := bytes.Cut(b[:n], []byte("\n"))
+	line, _, _ := bytes.Cut(bytes.TrimRight(b[:n], "\x00"), []byte("\n"))
 	if len(line) == 0 {
 		return ""
 	}

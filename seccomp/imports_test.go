@@ -1,0 +1,24 @@
+package seccomp
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// What this package links, every start of the runtime pays for.
+func TestImports(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dear := map[string]bool{"net": true, "net/http": true, "os/exec": true, "os/user": true, "regexp": true, "text/template": true, "runtime/cgo": true, "flag": true}
+	for dep := range strings.FieldsSeq(string(out)) {
+		if dear[dep] || strings.Contains(dep, "libseccomp") || strings.HasPrefix(dep, "github.com/onggi-dev/onggi/libcontainer") {
+			t.Errorf("this package imports %s", dep)
+		}
+	}
+}
