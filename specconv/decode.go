@@ -507,7 +507,8 @@ func describe(t reflect.Type) string {
 	return fmt.Sprintf("an integer from %d to %d", math.MinInt64>>(64-bits), math.MaxInt64>>(64-bits))
 }
 
-// at builds the JSON pointer (RFC 6901) of names and indices.
+// at builds the JSON pointer (RFC 6901) of names and indices. Characters that
+// do not print are escaped as in Go: a key is no reason for a second line.
 func at(tokens ...any) string {
 	var b strings.Builder
 	for _, t := range tokens {
@@ -516,6 +517,10 @@ func at(tokens ...any) string {
 		case int:
 			b.WriteString(strconv.Itoa(t))
 		case string:
+			if strings.ContainsFunc(t, func(r rune) bool { return !strconv.IsPrint(r) }) {
+				quoted := strconv.Quote(t)
+				t = quoted[1 : len(quoted)-1]
+			}
 			b.WriteString(strings.ReplaceAll(strings.ReplaceAll(t, "~", "~0"), "/", "~1"))
 		}
 	}

@@ -86,7 +86,7 @@ func (c *checker) sysctl(l *specs.Linux) {
 		case err != nil:
 			c.add(at("linux", "sysctl", key), "%v", err)
 		case !c.has(ns):
-			c.add(at("linux", "sysctl", key), "not allowed without a %s namespace: it would be the host's", ns)
+			c.add(at("linux", "sysctl", key), "needs a namespace of type %s: it would be the host's", ns)
 		case ns == specs.UTSNamespace && c.spec.Domainname != "" && c.spec.Domainname != value:
 			c.add(at("linux", "sysctl", key), "differs from the property domainname")
 		case hasNUL(value):
