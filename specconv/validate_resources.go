@@ -145,14 +145,11 @@ func (c *checker) priorities(ps []specs.LinuxInterfacePriority, property pointer
 	}
 }
 
-// resourceWarnings: what the kernel has not had since 5.4 and runc ignores.
+// resourceWarnings: the specification discourages the kernel memory limit, and
+// since Linux 5.16 ("memcg, kmem: further deprecate kmem.limit_in_bytes") there
+// is none.
 func (c *checker) resourceWarnings(r *specs.LinuxResources) {
-	if m := r.Memory; m != nil {
-		if m.Kernel != nil { //nolint:staticcheck // deprecated, so somebody has to say it
-			c.add(at("linux", "resources", "memory", "kernel"), "ignored: kernels no longer have this limit")
-		}
-		if m.KernelTCP != nil {
-			c.add(at("linux", "resources", "memory", "kernelTCP"), "ignored: kernels no longer have this limit")
-		}
+	if r.Memory != nil && r.Memory.Kernel != nil { //nolint:staticcheck // deprecated, so somebody has to say it
+		c.add(at("linux", "resources", "memory", "kernel"), "ignored: kernels no longer have this limit")
 	}
 }
