@@ -67,6 +67,26 @@ func commands() []command {
 	}
 }
 
+// listed is every command that help lists.
+func listed() []command {
+	var all []command
+	for _, cmd := range commands() {
+		if !cmd.hidden {
+			all = append(all, cmd)
+		}
+	}
+	return all
+}
+
+// names are the names of the listed commands.
+func names() []string {
+	var all []string
+	for _, cmd := range listed() {
+		all = append(all, cmd.name)
+	}
+	return all
+}
+
 // lookup finds a command by name; nil if there is none.
 func lookup(name string) *command {
 	if name == "h" {
@@ -137,17 +157,34 @@ func (cmd *command) usage() string {
 
 // unknownCommand says which command may have been meant.
 func unknownCommand(name string) error {
-	var names []string
-	for _, cmd := range commands() {
-		if !cmd.hidden {
-			names = append(names, cmd.name)
-		}
-	}
 	msg := fmt.Sprintf("unknown command %q", name)
-	if near := nearest(name, names); near != "" {
+	near := elsewhere(name)
+	if near == "" {
+		near = nearest(name, names())
+	}
+	if near != "" {
 		msg += fmt.Sprintf(": did you mean %q?", near)
 	}
 	return &usageError{msg: msg}
+}
+
+// elsewhere is our name of what container engines call otherwise.
+func elsewhere(name string) string {
+	switch name {
+	case "ls":
+		return "list"
+	case "rm", "remove":
+		return "delete"
+	case "stop":
+		return "kill"
+	case "inspect":
+		return "state"
+	case "unpause":
+		return "resume"
+	case "info":
+		return "features"
+	}
+	return ""
 }
 
 // runtime opens the state root with the global flags.

@@ -8,7 +8,7 @@ import (
 
 func completionCommand() command {
 	return command{
-		name: "completion", args: "bash|zsh|fish", min: 1, max: 1,
+		name: "completion", args: "<bash|zsh|fish>", min: 1, max: 1,
 		summary: "print a completion script for a shell",
 		detail: `The script goes where the shell looks for it, for example:
 
@@ -27,17 +27,6 @@ func printCompletion(c *call) error {
 	}
 	_, err := io.WriteString(c.std.out, script())
 	return err
-}
-
-// listed is every command that help lists.
-func listed() []command {
-	var all []command
-	for _, cmd := range commands() {
-		if !cmd.hidden {
-			all = append(all, cmd)
-		}
-	}
-	return all
 }
 
 // flags are the command's declared flags, --help among them.

@@ -84,12 +84,3 @@ func valued(options []option, but string) []string {
 	}
 	return words
 }
-
-// names are the names of the listed commands.
-func names() []string {
-	var all []string
-	for _, cmd := range listed() {
-		all = append(all, cmd.name)
-	}
-	return all
-}

@@ -7,8 +7,8 @@ import (
 )
 
 // idText explains the argument that nearly every command takes.
-const idText = `<container-id> is a name of your choice, unique on this host: letters, digits and
-the characters _ + - . are allowed.`
+const idText = `<container-id> is a name of your choice, unique on this host: letters, digits
+and the characters _ + - . are allowed.`
 
 func createCommand() command {
 	return command{

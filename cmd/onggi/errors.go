@@ -14,9 +14,9 @@ func (e *usageError) Error() string { return e.msg }
 // hint is the line below the message.
 func (e *usageError) hint() string {
 	if e.cmd == nil {
-		return "usage: onggi [global flags] <command> ...\nonggi help lists the commands and flags"
+		return "usage: onggi [global flags] <command> ...; see onggi --help"
 	}
-	return "usage: " + e.cmd.usage() + "\nonggi " + e.cmd.name + " --help explains the flags"
+	return "usage: " + e.cmd.usage() + "; see onggi " + e.cmd.name + " --help"
 }
 
 // exitStatus ends onggi with the status of a container's process, which is

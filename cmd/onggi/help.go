@@ -55,10 +55,8 @@ func overview() string {
 	var b strings.Builder
 	b.WriteString("onggi - OCI container runtime\n\n")
 	b.WriteString("usage: onggi [global flags] <command> [flags] [arguments]\n\n" + about + "\n\nCommands:\n")
-	for _, cmd := range commands() {
-		if !cmd.hidden {
-			fmt.Fprintf(&b, "  %-12s %s\n", cmd.name, cmd.summary)
-		}
+	for _, cmd := range listed() {
+		fmt.Fprintf(&b, "  %-12s %s\n", cmd.name, cmd.summary)
 	}
 	b.WriteString("\nGlobal flags:\n")
 	writeFlags(&b, globalFlags(&globals{}))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,14 +59,15 @@ func dispatch(args []string, std stdio, log *logger) error {
 	g := globals{Runtime: runtimeOptions(log)}
 	f := globalFlags(&g)
 	args, err := f.parse(args, false)
-	if err != nil {
-		return &usageError{msg: err.Error()}
+	if err == nil {
+		err = g.settle()
 	}
-	if err := g.settle(); err != nil {
-		return &usageError{msg: err.Error()}
-	}
+	// Whatever is wrong with the flags, an engine looks for it in its log.
 	if err := log.open(g.log, g.logFormat, g.level); err != nil {
 		return err
+	}
+	if err != nil {
+		return &usageError{msg: err.Error()}
 	}
 	c := &call{ctx: context.Background(), std: std, log: log, globals: g}
 	switch {
@@ -79,5 +81,9 @@ func dispatch(args []string, std stdio, log *logger) error {
 		return unknownCommand(args[0])
 	}
 	c.args = args[1:]
-	return cmd.execute(c)
+	began := time.Now()
+	log.debug("onggi " + versionName() + ": " + cmd.name)
+	err = cmd.execute(c)
+	log.debug(cmd.name + " took " + time.Since(began).String())
+	return err
 }

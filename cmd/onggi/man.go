@@ -21,10 +21,7 @@ func writeManPages(c *call) error {
 	if err := os.WriteFile(filepath.Join(dir, "onggi.8"), []byte(overviewPage()), 0o644); err != nil {
 		return err
 	}
-	for _, cmd := range commands() {
-		if cmd.hidden {
-			continue
-		}
+	for _, cmd := range listed() {
 		if err := os.WriteFile(filepath.Join(dir, "onggi-"+cmd.name+".8"), []byte(cmd.page()), 0o644); err != nil {
 			return err
 		}
@@ -42,10 +39,8 @@ func overviewPage() string {
 	p.section("DESCRIPTION")
 	p.paragraphs(about)
 	p.section("COMMANDS")
-	for _, cmd := range commands() {
-		if !cmd.hidden {
-			p.item(fmt.Sprintf(".BR onggi-%s (8)", cmd.name), cmd.summary)
-		}
+	for _, cmd := range listed() {
+		p.item(fmt.Sprintf(".BR onggi-%s (8)", cmd.name), cmd.summary)
 	}
 	p.section("GLOBAL FLAGS")
 	p.options(globalFlags(&globals{}))

@@ -11,7 +11,8 @@ func planCommand() command {
 		name: "plan", args: "[container-id]", max: 1,
 		summary: "print the steps that create would take",
 		detail: `Reads the bundle and prints, in their order, the steps from nothing to the
-container's program. Nothing is done, and no privileges are needed.`,
+container's program. Nothing is done, and no privileges are needed. The flags
+are those of create, so that any such command line can be looked at first.`,
 		define: definePlan,
 	}
 }

@@ -21,8 +21,9 @@ func runCommand() command {
 		name: "run", args: "<container-id>", min: 1, max: 1,
 		summary: "create and start a container, and wait for it",
 		detail: `Runs the program that process.args in config.json names. In the foreground,
-onggi stays until the program ends, passes signals on to it, connects its
-terminal with the caller's, ends with its exit status, and deletes the container.
+onggi stays until the program ends, passes signals on to it and connects its
+terminal with the caller's; then it deletes the container and ends with the
+program's exit status.
 
 ` + idText,
 		define: defineRun,

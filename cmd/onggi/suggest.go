@@ -3,10 +3,8 @@ package main
 // nearest is the word that a mistyped one most likely meant: the one that
 // the fewest single-letter edits turn it into, if they are few for its length.
 func nearest(typed string, words []string) string {
-	best, least := "", len(typed)/2+1
-	if least > 3 {
-		least = 3 // four wrong letters are another word
-	}
+	// More than half of the letters are right, and at most two are wrong.
+	best, least := "", min((len(typed)+1)/2, 3)
 	for _, w := range words {
 		if d := distance(typed, w); d < least {
 			best, least = w, d

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+func states() []libcontainer.State {
+	return []libcontainer.State{
+		{
+			OCIVersion: "1.3.0", ID: "web", InitProcessPid: 4711, Status: "running", Bundle: "/srv/web", Rootfs: "/srv/web/rootfs",
+			Created: time.Date(2026, 11, 22, 1, 2, 3, 456789000, time.UTC), Owner: "root",
+			Annotations: map[string]string{"a": "<b>"},
+		},
+		{ID: "a-much-longer-id", Status: "stopped", Bundle: "/b", Created: time.Date(2026, 11, 22, 1, 2, 3, 0, time.UTC), Owner: "nobody"},
+	}
+}
+
+// The spacing is runc's: columns of at least 12, three spaces between them.
+func TestPrintTable(t *testing.T) {
+	for _, tt := range []struct {
+		states []libcontainer.State
+		want   string
+	}{
+		{nil, "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"},
+		{states(), `ID                 PID         STATUS      BUNDLE      CREATED                       OWNER
+web                4711        running     /srv/web    2026-11-22T01:02:03.456789Z   root
+a-much-longer-id   0           stopped     /b          2026-11-22T01:02:03Z          nobody
+`},
+	} {
+		var b strings.Builder
+		if err := printTable(&b, tt.states); err != nil || b.String() != tt.want {
+			t.Errorf("printTable wrote, and returned %v:\n%s; want:\n%s", err, b.String(), tt.want)
+		}
+	}
+}
+
+func TestPrintStates(t *testing.T) {
+	for _, tt := range []struct {
+		states []libcontainer.State
+		want   string
+	}{
+		{nil, "[]\n"},
+		{states(), `[{"ociVersion":"1.3.0","id":"web","pid":4711,"status":"running","bundle":"/srv/web","rootfs":"/srv/web/rootfs",` +
+			`"created":"2026-11-22T01:02:03.456789Z","annotations":{"a":"\u003cb\u003e"},"owner":"root"},` +
+			`{"ociVersion":"","id":"a-much-longer-id","pid":0,"status":"stopped","bundle":"/b","rootfs":"",` +
+			`"created":"2026-11-22T01:02:03Z","owner":"nobody"}]` + "\n"},
+	} {
+		var b strings.Builder
+		if err := printStates(&b, tt.states); err != nil || b.String() != tt.want {
+			t.Errorf("printStates wrote, and returned %v:\n%s; want:\n%s", err, b.String(), tt.want)
+		}
+	}
+}
+
+func TestPrintIDs(t *testing.T) {
+	var b strings.Builder
+	if err := printIDs(&b, states()); err != nil || b.String() != "web\na-much-longer-id\n" {
+		t.Errorf("printIDs wrote %q, %v; want two lines", b.String(), err)
+	}
+}
+
+func TestStateIsIndented(t *testing.T) {
+	const want = `{
+  "ociVersion": "1.3.0",
+  "id": "web",
+  "pid": 4711,
+  "status": "running",
+  "bundle": "/srv/web",
+  "rootfs": "/srv/web/rootfs",
+  "created": "2026-11-22T01:02:03.456789Z",
+  "annotations": {
+    "a": "\u003cb\u003e"
+  },
+  "owner": "root"
+}
+`
+	var b strings.Builder
+	if err := printJSON(&b, states()[0], "  "); err != nil || b.String() != want {
+		t.Errorf("printJSON wrote %s, %v; want %s", b.String(), err, want)
+	}
+}

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Engines look for "<name> version X" and take the word for the start of the
+// one line that has it.
+func TestVersion(t *testing.T) {
+	want := regexp.MustCompile(`^onggi version [0-9]\S*\ncommit: \S+\nspec: 1\.3\.0\ngo: go1\.\S+\n(libseccomp: [0-9.]+\n)?$`)
+	for _, line := range []string{"--version", "-v", "version"} {
+		std := files(t)
+		status := run([]string{line}, std)
+		got := contents(t, std.out)
+		if status != 0 || !want.MatchString(got) || strings.Count(got, "version") != 1 {
+			t.Errorf("onggi %s = %d and printed\n%s", line, status, got)
+		}
+	}
+}
