@@ -155,17 +155,11 @@ func attachDevices(g group, p policy) error {
 	}
 	defer unix.Close(prog)
 
-	// bpf(2) does not take O_PATH descriptors.
-	dir, err := openat(g.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return fail("open", err)
-	}
-	defer unix.Close(dir)
-	old, err := attachedProgram(dir)
+	old, err := attachedProgram(g.fd)
 	if err != nil {
 		return fail("bpf(BPF_PROG_QUERY) on", err)
 	}
-	attr := attachAttr{target: uint32(dir), prog: uint32(prog), kind: unix.BPF_CGROUP_DEVICE, flags: unix.BPF_F_ALLOW_MULTI}
+	attr := attachAttr{target: uint32(g.fd), prog: uint32(prog), kind: unix.BPF_CGROUP_DEVICE, flags: unix.BPF_F_ALLOW_MULTI}
 	if old >= 0 {
 		defer unix.Close(old)
 		attr.flags |= unix.BPF_F_REPLACE

@@ -12,11 +12,16 @@ import (
 // need is a controller that must be had, and the field of config.json that says so.
 type need struct{ controller, field string }
 
-// enable turns on controllers for the cgroup rel: in cgroup.subtree_control
-// of every cgroup above it, from the top down. All that the root has are tried,
+// enable turns on controllers for the cgroup d: in cgroup.subtree_control of every cgroup above it, from the top down. All that the root has are tried,
 // since engines read statistics of those without limits too; only those with
 // limits must succeed.
-func (c *creation) enable(root group, rel string) error {
+func (c *creation) enable(d Dir) error {
+	root, err := openGroup(d.Mountpoint)
+	if err != nil {
+		return err
+	}
+	defer root.close()
+	rel := strings.TrimPrefix(d.Path, "/")
 	available, err := root.read("cgroup.controllers")
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"path"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -18,9 +19,14 @@ func (l *limits) cpuset(c *specs.LinuxCPU, _ view) {
 
 // seedCpuset copies cpus and mems from above where they are empty: on v1 no
 // process can enter a cgroup before both are set. A fresh leaf is empty.
-func seedCpuset(root group, rel string, fresh bool) error {
+func seedCpuset(d Dir, fresh bool) error {
+	root, err := openGroup(d.Mountpoint)
+	if err != nil {
+		return err
+	}
+	defer root.close()
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-		if _, err := seed(root, rel, file, fresh); err != nil {
+		if _, err := seed(root, strings.TrimPrefix(d.Path, "/"), file, fresh); err != nil {
 			return err
 		}
 	}

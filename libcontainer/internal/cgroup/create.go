@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -38,7 +37,8 @@ func (d Dir) missing() []string {
 	var dirs []string
 	for rel := d.Path; rel != "/"; rel = path.Dir(rel) {
 		abs := path.Join(d.Mountpoint, rel)
-		if unix.Faccessat(unix.AT_FDCWD, abs, unix.F_OK, 0) != unix.ENOENT {
+		var st unix.Stat_t
+		if unix.Lstat(abs, &st) != unix.ENOENT {
 			break
 		}
 		dirs = append([]string{abs}, dirs...)
@@ -97,62 +97,44 @@ type creation struct {
 // create makes d. hasV1 says whether there are v1 hierarchies: the cgroup2 one
 // is then the lesser one, and processes that are there already only a warning.
 func (c *creation) create(d Dir, hasV1 bool) (err error) {
-	root, err := openGroup(d.Mountpoint)
-	if err != nil {
-		return err
-	}
-	defer root.close()
-
 	before := len(c.made)
 	defer func() {
 		if err != nil {
 			c.undo(before)
 		}
 	}()
-	rel := strings.TrimPrefix(d.Path, "/")
-	if err := c.mkdirs(root, rel); err != nil {
+	if err := c.mkdirs(d.Mountpoint, d.Abs()); err != nil {
 		return err
 	}
-	fresh := len(c.made) > before
 	if d.Controllers == nil {
-		if err := c.enable(root, rel); err != nil {
-			return err
-		}
+		return c.prepareUnified(d, hasV1)
 	}
-	leaf, err := root.open(rel)
-	if err != nil {
-		return err
-	}
-	defer leaf.close()
-	if d.Controllers == nil {
-		return c.checkUnified(leaf, hasV1)
-	}
-	return c.checkV1(d, root, leaf, fresh)
+	return c.prepareV1(d, len(c.made) > before)
 }
 
 // mkdirTries bounds mkdirs where another runtime removes the parents, empty as
 // they are, between our making them and our using them.
 const mkdirTries = 16
 
-// mkdirs makes rel, and what is missing above it, below root. The directory
+// mkdirs makes dir, and what is missing above it, up to root. The directory
 // itself is tried first: its parent is nearly always there.
-func (c *creation) mkdirs(root group, rel string) error {
+func (c *creation) mkdirs(root, dir string) error {
 	var err error
 	for range mkdirTries {
-		switch err = unix.Mkdirat(root.fd, rel, 0o755); {
+		switch err = unix.Mkdir(dir, 0o755); {
 		case err == nil:
-			c.made = append(c.made, root.join(rel))
+			c.made = append(c.made, dir)
 			return nil
 		case err == unix.EEXIST:
 			return nil
-		case err != unix.ENOENT || path.Dir(rel) == ".":
-			return &FileError{Op: "mkdir", Path: root.join(rel), Hint: mkdirHint(err), Err: err}
+		case err != unix.ENOENT || path.Dir(dir) == root:
+			return &FileError{Op: "mkdir", Path: dir, Hint: mkdirHint(err), Err: err}
 		}
-		if err := c.mkdirs(root, path.Dir(rel)); err != nil {
+		if err := c.mkdirs(root, path.Dir(dir)); err != nil {
 			return err
 		}
 	}
-	return &FileError{Op: "mkdir", Path: root.join(rel), Hint: "its parents keep being removed", Err: err}
+	return &FileError{Op: "mkdir", Path: dir, Hint: "its parents keep being removed", Err: err}
 }
 
 func mkdirHint(err error) string {
@@ -176,10 +158,11 @@ func (c *creation) undo(n int) {
 	}
 }
 
-// checkV1 makes a v1 cgroup fit for processes, or says why it is not.
-func (c *creation) checkV1(d Dir, root, leaf group, fresh bool) error {
+// prepareV1 makes a v1 cgroup fit for processes, or says why it is not.
+func (c *creation) prepareV1(d Dir, fresh bool) error {
+	leaf := named(d.Abs())
 	if contains(d.Controllers, "cpuset") {
-		if err := seedCpuset(root, strings.TrimPrefix(d.Path, "/"), fresh); err != nil {
+		if err := seedCpuset(d, fresh); err != nil {
 			return err
 		}
 	}
@@ -202,8 +185,13 @@ func (c *creation) checkV1(d Dir, root, leaf group, fresh bool) error {
 	return nil
 }
 
-// checkUnified says why a cgroup2 cgroup is not fit for a container, if so.
-func (c *creation) checkUnified(leaf group, hasV1 bool) error {
+// prepareUnified turns on controllers, and says why the cgroup is not fit for a
+// container, if so.
+func (c *creation) prepareUnified(d Dir, hasV1 bool) error {
+	if err := c.enable(d); err != nil {
+		return err
+	}
+	leaf := named(d.Abs())
 	if err := c.checkType(leaf); err != nil {
 		return err
 	}

@@ -38,24 +38,27 @@ func (e *FileError) Error() string {
 
 func (e *FileError) Unwrap() error { return e.Err }
 
-// group is an open cgroup directory. Its owner closes it.
+// group is a cgroup directory: open, and closed by its owner; or named only,
+// for one or two files that are not worth an open directory.
 type group struct {
 	fd   int
+	dir  string // prefix of file names: "" if the directory is open
 	path string // for errors
 }
 
+// named is the directory of an absolute path, not opened.
+func named(path string) group { return group{fd: unix.AT_FDCWD, dir: path + "/", path: path} }
+
 // openGroup opens a cgroup directory by its absolute path.
-func openGroup(path string) (group, error) {
-	return group{fd: unix.AT_FDCWD, path: ""}.open(path)
-}
+func openGroup(path string) (group, error) { return group{fd: unix.AT_FDCWD}.open(path) }
 
 // open opens the directory name, which may have several components, below g.
 func (g group) open(name string) (group, error) {
-	fd, err := openat(g.fd, name, unix.O_PATH|unix.O_DIRECTORY)
+	fd, err := openat(g.fd, g.dir+name, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return group{}, &FileError{Op: "open", Path: g.join(name), Err: err}
 	}
-	return group{fd, g.join(name)}, nil
+	return group{fd: fd, path: g.join(name)}, nil
 }
 
 func (g group) close() { unix.Close(g.fd) }
@@ -69,7 +72,7 @@ func (g group) join(name string) string {
 
 // write writes value to file in one write(2), as cgroupfs wants it.
 func (g group) write(file, value string) error {
-	fd, err := openat(g.fd, file, unix.O_WRONLY)
+	fd, err := openat(g.fd, g.dir+file, unix.O_WRONLY)
 	if err == nil {
 		err = writeAll(fd, value)
 		unix.Close(fd)
@@ -82,7 +85,7 @@ func (g group) write(file, value string) error {
 
 // read is the text of file without its last newline.
 func (g group) read(file string) (string, error) {
-	fd, err := openat(g.fd, file, unix.O_RDONLY)
+	fd, err := openat(g.fd, g.dir+file, unix.O_RDONLY)
 	if err != nil {
 		return "", &FileError{Op: "open", Path: g.join(file), Err: err}
 	}
@@ -96,7 +99,7 @@ func (g group) read(file string) (string, error) {
 
 // has reports whether the group has such a file.
 func (g group) has(file string) bool {
-	return unix.Faccessat(g.fd, file, unix.F_OK, 0) == nil
+	return unix.Faccessat(g.fd, g.dir+file, unix.F_OK, 0) == nil
 }
 
 // readPath is the text of a file outside of any group.
