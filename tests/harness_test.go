@@ -74,6 +74,13 @@ func newContainer(t testing.TB, edits ...edit) *container {
 	return c
 }
 
+// in is the container seen from a subtest.
+func (c *container) in(t testing.TB) *container {
+	sub := *c
+	sub.t = t
+	return &sub
+}
+
 // edit changes the spec and writes it into the bundle again.
 func (c *container) edit(edits ...edit) {
 	c.t.Helper()
