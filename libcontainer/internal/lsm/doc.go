@@ -8,6 +8,9 @@
 // runtime's procfs once the process runs its stub, gives a descriptor, and the
 // plan has the process write Attr.Value to it.
 //
+// The package opencontainers/selinux does its part of this by path and in its
+// own process; linking it costs 0.06 ms of every start and 0.3 MB.
+//
 // Enabled and Check are asked only for a configuration that wants a label:
 // what cannot be had is an error, never left out.
 package lsm

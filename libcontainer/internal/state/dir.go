@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -96,11 +95,7 @@ func (d *Dir) Save(ctx context.Context, r *Record) error {
 	if err := r.check(); err != nil {
 		return fmt.Errorf("state of %q: %w", r.ID, err)
 	}
-	data, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("state of %q: %w", r.ID, err)
-	}
-	return d.locked(ctx, func() error { return d.replace(append(data, '\n')) })
+	return d.locked(ctx, func() error { return d.replace(r.encode()) })
 }
 
 func (d *Dir) replace(data []byte) error {

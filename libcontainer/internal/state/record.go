@@ -1,17 +1,17 @@
 package state
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// Record is state.json.
+// Record is state.json: encode and parseRecord write and read it, the tags are
+// for other tools and for the tests.
 type Record struct {
 	OCIVersion  string            `json:"ociVersion"`
 	ID          string            `json:"id"`
@@ -54,42 +54,6 @@ const (
 type Intent struct {
 	Kind Kind   `json:"kind"`
 	Name string `json:"name"` // absolute path; the unit's name for Scope
-}
-
-// parseRecord is for bytes that anyone may have written over. The container's
-// id, known from the directory, has to be the one inside.
-func parseRecord(id string, data []byte) (*Record, error) {
-	if hasNull(data) {
-		return nil, errors.New("null is no value of any field")
-	}
-	var r Record
-	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, err
-	}
-	if r.ID != id {
-		return nil, fmt.Errorf("/id: it is for container %q", r.ID)
-	}
-	if err := r.check(); err != nil {
-		return nil, err
-	}
-	return &r, nil
-}
-
-// hasNull finds the null that encoding/json would silently take for any field.
-// An "n" outside of strings is in no other JSON token.
-func hasNull(data []byte) bool {
-	inString := false
-	for i := 0; i < len(data); i++ {
-		switch {
-		case inString && data[i] == '\\':
-			i++
-		case data[i] == '"':
-			inString = !inString
-		case !inString && data[i] == 'n':
-			return true
-		}
-	}
-	return false
 }
 
 func (r *Record) check() error {
@@ -147,5 +111,5 @@ func (r *Record) checkIntents() error {
 }
 
 func clean(path string) bool {
-	return filepath.IsAbs(path) && filepath.Clean(path) == path && !bytes.ContainsRune([]byte(path), 0)
+	return filepath.IsAbs(path) && filepath.Clean(path) == path && !strings.Contains(path, "\x00")
 }

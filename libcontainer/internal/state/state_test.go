@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -490,27 +491,75 @@ func TestStartedOnce(t *testing.T) {
 	}
 }
 
-// What is taken for a record passes its own checks and survives being saved.
+// The record as encoding/json sees it is the record as we do, both ways.
+func TestEncode(t *testing.T) {
+	full := record("c")
+	full.Rootless, full.PidFile, full.Cgroup.Scope = true, "/run/pid", "x.scope"
+	full.Init.StartTime = 1<<64 - 1
+	full.Annotations = map[string]string{"": "", "b": "<&> \u2028 \t \x00 \\ \"", "a": "\u00e9\U0001f600"}
+	bare := &Record{OCIVersion: "1", ID: "c", Bundle: "/", Rootfs: "/", Created: full.Created}
+	for _, want := range []*Record{full, bare} {
+		data := want.encode()
+		var got Record
+		if err := json.Unmarshal(data, &got); err != nil || !reflect.DeepEqual(&got, want) {
+			t.Errorf("encode() = %s, which is %+v, %v; want %+v", data, got, err, want)
+		}
+		for _, layout := range [][]byte{data, marshal(t, want), indent(t, data)} {
+			if got, err := parseRecord("c", layout); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("parseRecord(%s) = %+v, %v; want %+v", layout, got, err, want)
+			}
+		}
+	}
+}
+
+func marshal(t *testing.T, r *Record) []byte {
+	t.Helper()
+	data, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func indent(t *testing.T, data []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Indent(&b, data, "\t", "\t"); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestUnknownFields(t *testing.T) {
+	data := strings.Replace(string(record("c").encode()), "{", `{"later": {"x": [1.5e3, null, "}"]} , "n":null,`, 1)
+	if got, err := parseRecord("c", []byte(data)); err != nil || !reflect.DeepEqual(got, record("c")) {
+		t.Errorf("parseRecord(%s) = %+v, %v; want the fields that are known", data, got, err)
+	}
+}
+
+// What is taken for a record is JSON, passes its own checks, and is the same
+// to encoding/json when it is written again.
 func FuzzParseRecord(f *testing.F) {
-	good, _ := json.Marshal(record("c"))
-	f.Add(good)
+	f.Add(record("c").encode())
 	f.Add([]byte("null"))
 	f.Add([]byte(`{"id":"c","init":null}`))
-	f.Add([]byte(`{"id":"c","cgroup":{"v1":["/../x"]}}`))
+	f.Add([]byte(`{"id":"c","cgroup":{"v1":["/../x",]}}`))
+	f.Add([]byte(`{"id":"\u0063","rootless":true,"x":{}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := parseRecord("c", data)
 		if err != nil {
 			return
 		}
-		if r.ID != "c" || r.check() != nil {
+		if !json.Valid(data) || r.ID != "c" || r.check() != nil {
 			t.Fatalf("parseRecord(%q) = %+v", data, r)
 		}
-		again, err := json.Marshal(r)
-		if err != nil {
-			t.Fatalf("Marshal(%+v): %v", r, err)
+		var again Record
+		if err := json.Unmarshal(r.encode(), &again); err != nil {
+			t.Fatalf("encode() = %s: %v", r.encode(), err)
 		}
-		if _, err := parseRecord("c", again); err != nil {
-			t.Errorf("parseRecord(%q): %v", again, err)
+		ours, err := parseRecord("c", r.encode())
+		if err != nil || !bytes.Equal(ours.encode(), again.encode()) {
+			t.Errorf("%s is %+v, %v; want %+v", r.encode(), ours, err, again)
 		}
 	})
 }

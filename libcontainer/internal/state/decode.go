@@ -1,0 +1,268 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+)
+
+// parseRecord is for bytes that anyone may have written over. A value of the
+// wrong type is an error, and null is one of every type. Fields that are not
+// known are passed over: a later version may have written them.
+func parseRecord(id string, data []byte) (*Record, error) {
+	var rec Record
+	r := reader{data: data}
+	r.record(&rec)
+	r.end()
+	if r.err != nil {
+		return nil, r.err
+	}
+	if rec.ID != id {
+		return nil, fmt.Errorf("/id: it is for container %q", rec.ID)
+	}
+	if err := rec.check(); err != nil {
+		return nil, err
+	}
+	return &rec, nil
+}
+
+func (r *reader) record(rec *Record) {
+	r.object(func(key string) {
+		switch key {
+		case "ociVersion":
+			rec.OCIVersion = r.str()
+		case "id":
+			rec.ID = r.str()
+		case "bundle":
+			rec.Bundle = r.str()
+		case "rootfs":
+			rec.Rootfs = r.str()
+		case "created":
+			rec.Created = r.time()
+		case "annotations":
+			rec.Annotations = r.dict()
+		case "init":
+			rec.Init = r.identity()
+		case "rootless":
+			rec.Rootless = r.bool()
+		case "pidFile":
+			rec.PidFile = r.str()
+		case "namespaces":
+			rec.Namespaces = r.dict()
+		case "cgroup":
+			rec.Cgroup = r.cgroup()
+		case "intents":
+			rec.Intents = r.intents()
+		default:
+			r.skip()
+		}
+	})
+}
+
+func (r *reader) identity() (id proc.Identity) {
+	r.object(func(key string) {
+		switch key {
+		case "pid":
+			id.Pid = int(r.uint(31))
+		case "pidfdInode":
+			id.PidfdInode = r.uint(64)
+		case "startTime":
+			id.StartTime = r.uint(64)
+		case "bootId":
+			id.BootID = r.str()
+		default:
+			r.skip()
+		}
+	})
+	return id
+}
+
+func (r *reader) cgroup() (c Cgroup) {
+	r.object(func(key string) {
+		switch key {
+		case "manager":
+			c.Manager = r.str()
+		case "v1":
+			c.V1 = nil
+			r.array(func() { c.V1 = append(c.V1, r.str()) })
+		case "unified":
+			c.Unified = r.str()
+		case "scope":
+			c.Scope = r.str()
+		default:
+			r.skip()
+		}
+	})
+	return c
+}
+
+func (r *reader) intents() (list []Intent) {
+	r.array(func() {
+		var i Intent
+		r.object(func(key string) {
+			switch key {
+			case "kind":
+				i.Kind = Kind(r.str())
+			case "name":
+				i.Name = r.str()
+			default:
+				r.skip()
+			}
+		})
+		list = append(list, i)
+	})
+	return list
+}
+
+// reader reads JSON. After the first error it gives zero values, and every
+// loop ends.
+type reader struct {
+	data []byte
+	pos  int
+	err  error
+}
+
+func (r *reader) fail(want string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("byte %d: want %s", r.pos, want)
+	}
+}
+
+// peek gives the next byte that is no blank, 0 at the end and after an error.
+func (r *reader) peek() byte {
+	for r.err == nil && r.pos < len(r.data) {
+		switch c := r.data[r.pos]; c {
+		case ' ', '\t', '\n', '\r':
+			r.pos++
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+func (r *reader) take(c byte) bool {
+	if r.peek() != c {
+		return false
+	}
+	r.pos++
+	return true
+}
+
+func (r *reader) want(c byte) {
+	if !r.take(c) {
+		r.fail(strconv.QuoteRune(rune(c)))
+	}
+}
+
+func (r *reader) end() {
+	if r.peek() != 0 || r.pos < len(r.data) {
+		r.fail("the end")
+	}
+}
+
+// list reads what is between two brackets, separated by commas.
+func (r *reader) list(left, right byte, element func()) {
+	r.want(left)
+	if r.take(right) {
+		return
+	}
+	for r.err == nil {
+		element()
+		if r.take(right) {
+			return
+		}
+		r.want(',')
+	}
+}
+
+func (r *reader) object(field func(key string)) {
+	r.list('{', '}', func() {
+		key := r.str()
+		r.want(':')
+		field(key)
+	})
+}
+
+func (r *reader) array(element func()) { r.list('[', ']', element) }
+
+func (r *reader) dict() map[string]string {
+	m := map[string]string{}
+	r.object(func(key string) { m[key] = r.str() })
+	return m
+}
+
+func (r *reader) str() string {
+	if r.peek() != '"' {
+		r.fail("a string")
+		return ""
+	}
+	rest := r.data[r.pos+1:]
+	end := bytes.IndexByte(rest, '"')
+	if end < 0 || !isPlain(rest[:end]) {
+		return r.escaped()
+	}
+	r.pos += end + 2
+	return string(rest[:end])
+}
+
+func (r *reader) escaped() (s string) {
+	r.decode(&s, "a string")
+	return s
+}
+
+// skip passes over a value of whatever kind.
+func (r *reader) skip() {
+	var raw json.RawMessage
+	r.decode(&raw, "a value")
+}
+
+func (r *reader) decode(value any, want string) {
+	d := json.NewDecoder(bytes.NewReader(r.data[r.pos:]))
+	if r.err != nil || d.Decode(value) != nil {
+		r.fail(want)
+		return
+	}
+	r.pos += int(d.InputOffset())
+}
+
+func (r *reader) uint(bits int) uint64 {
+	r.peek()
+	rest := r.data[r.pos:]
+	n := 0
+	for n < len(rest) && rest[n] >= '0' && rest[n] <= '9' {
+		n++
+	}
+	value, err := strconv.ParseUint(string(rest[:n]), 10, bits)
+	if err != nil || n > 1 && rest[0] == '0' {
+		r.fail(fmt.Sprintf("a number of %d bits", bits))
+		return 0
+	}
+	r.pos += n
+	return value
+}
+
+func (r *reader) bool() bool {
+	for _, value := range []string{"true", "false"} {
+		if r.peek(); bytes.HasPrefix(r.data[r.pos:], []byte(value)) {
+			r.pos += len(value)
+			return value == "true"
+		}
+	}
+	r.fail("true or false")
+	return false
+}
+
+func (r *reader) time() time.Time {
+	at := r.pos
+	t, err := time.Parse(time.RFC3339Nano, r.str())
+	if err != nil {
+		r.pos = at
+		r.fail("a time of RFC 3339")
+	}
+	return t
+}
