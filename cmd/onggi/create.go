@@ -36,7 +36,7 @@ func defineCreate(f *flags) action {
 		ctx, stop := interruptible(c.ctx)
 		defer stop()
 		_, err = r.Create(ctx, c.args[0], o)
-		return err
+		return because(ctx, err)
 	}
 }
 

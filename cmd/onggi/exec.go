@@ -97,7 +97,7 @@ func execProcess(c *call, o execOptions) (int, error) {
 	}
 	p, err := container.Exec(ctx, o.ExecOptions)
 	if err != nil {
-		return 0, err
+		return 0, because(ctx, err)
 	}
 	return fg.wait(c.ctx, p)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"sync"
@@ -16,7 +17,7 @@ import (
 // wait for: signals and the terminal.
 type foreground struct {
 	std    stdio
-	cancel context.CancelFunc // of what is being done before the process runs
+	cancel context.CancelCauseFunc // of what is being done before the process runs
 
 	master *os.File       // the process's terminal, until it is relayed
 	relay  *console.Relay // nil without a terminal
@@ -36,7 +37,7 @@ type process interface {
 // cancelled by those that ask a program to end, as long as there is no process
 // yet that they can be passed on to.
 func newForeground(parent context.Context, std stdio) (context.Context, *foreground) {
-	ctx, cancel := context.WithCancel(parent)
+	ctx, cancel := context.WithCancelCause(parent)
 	f := &foreground{std: std, cancel: cancel}
 	// Go needs about a millisecond to take over all signals. The kernel does
 	// its part of the container meanwhile.
@@ -53,7 +54,7 @@ func (f *foreground) signal(sig unix.Signal) {
 	if f.target == nil {
 		f.early = append(f.early, sig)
 		if endsProgram(sig) {
-			f.cancel()
+			f.cancel(interrupted(sig))
 		}
 		return
 	}
@@ -124,7 +125,7 @@ func (f *foreground) wait(ctx context.Context, p process) (int, error) {
 // close gives the caller's terminal back. Signals stay caught: from here on
 // they could only keep a container from being deleted.
 func (f *foreground) close() error {
-	f.cancel()
+	f.cancel(nil)
 	if f.master != nil {
 		return f.master.Close()
 	}
@@ -135,18 +136,36 @@ func (f *foreground) close() error {
 }
 
 // interruptible is a context that ends with the signals that ask a program to
-// end, so that what was begun is undone.
+// end, so that what was begun is undone. One that was ignored when we were
+// started, as scripts do for what runs in the background, stays ignored.
 func interruptible(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(parent)
+	ctx, cancel := context.WithCancelCause(parent)
 	go func() {
 		asked := make(chan os.Signal, 1)
-		signal.Notify(asked, unix.SIGINT, unix.SIGTERM)
+		for _, sig := range []os.Signal{unix.SIGINT, unix.SIGTERM} {
+			if !signal.Ignored(sig) {
+				signal.Notify(asked, sig)
+			}
+		}
 		select {
-		case <-asked:
-			cancel()
+		case sig := <-asked:
+			cancel(interrupted(sig.(unix.Signal)))
 		case <-ctx.Done():
-			signal.Stop(asked)
 		}
 	}()
-	return ctx, cancel
+	return ctx, func() { cancel(nil) }
+}
+
+// interrupted is why a process was not created after all.
+func interrupted(sig unix.Signal) error {
+	return fmt.Errorf("interrupted by %s", unix.SignalName(sig))
+}
+
+// because puts the reason why ctx ended in front of what that led to.
+func because(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if err == nil || cause == nil || errors.Is(err, cause) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", cause, err)
 }

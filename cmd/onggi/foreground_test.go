@@ -10,26 +10,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+var errGone = errors.New("gone")
+
 // recorder is a process that keeps the signals it gets.
 type recorder struct{ got []unix.Signal }
 
 func (r *recorder) Signal(sig unix.Signal) error {
 	r.got = append(r.got, sig)
-	return errors.New("gone")
+	return errGone
 }
 
 func (r *recorder) Wait(context.Context) (int, error) { return 7, nil }
 
 func TestSignalsWaitForTheProcess(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	f, p := &foreground{cancel: cancel}, &recorder{}
 	f.signal(unix.SIGUSR1)
 	if ctx.Err() != nil {
 		t.Error("SIGUSR1 ended the creation of the process")
 	}
 	f.signal(unix.SIGTERM)
-	if ctx.Err() == nil {
-		t.Error("SIGTERM did not end the creation of the process")
+	if err := context.Cause(ctx); err == nil || err.Error() != "interrupted by SIGTERM" {
+		t.Errorf("SIGTERM ended the creation of the process with %v", err)
 	}
 	if status, err := f.wait(context.Background(), p); status != 7 || err != nil {
 		t.Errorf("wait = %d, %v; want 7, nil", status, err)
@@ -37,6 +39,28 @@ func TestSignalsWaitForTheProcess(t *testing.T) {
 	f.signal(unix.SIGINT)
 	if want := []unix.Signal{unix.SIGUSR1, unix.SIGTERM, unix.SIGINT}; !slices.Equal(p.got, want) {
 		t.Errorf("the process got %v; want %v", p.got, want)
+	}
+}
+
+func TestBecause(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	if got := because(ctx, errGone); got != errGone {
+		t.Errorf("because = %v; want %v", got, errGone)
+	}
+	cancel(interrupted(unix.SIGTERM))
+	if got := because(ctx, nil); got != nil {
+		t.Errorf("because = %v; want nil", got)
+	}
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{context.Canceled, "interrupted by SIGTERM: context canceled"},
+		{context.Cause(ctx), "interrupted by SIGTERM"},
+	} {
+		if got := because(ctx, tt.err); got.Error() != tt.want {
+			t.Errorf("because(%v) = %v; want %s", tt.err, got, tt.want)
+		}
 	}
 }
 

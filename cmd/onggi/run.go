@@ -57,7 +57,7 @@ func runDetached(c *call, r *libcontainer.Runtime, o runOptions) error {
 	defer stop()
 	container, err := r.Create(ctx, c.args[0], o.CreateOptions)
 	if err != nil {
-		return err
+		return because(ctx, err)
 	}
 	return startOrDelete(ctx, c, container)
 }
@@ -76,7 +76,7 @@ func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
 	}
 	container, err := r.Create(ctx, c.args[0], o.CreateOptions)
 	if err != nil {
-		return err
+		return because(ctx, err)
 	}
 	if err := fg.relayKept(); err != nil {
 		remove(c, container)
@@ -103,7 +103,7 @@ func startOrDelete(ctx context.Context, c *call, container *libcontainer.Contain
 	if err != nil {
 		remove(c, container)
 	}
-	return err
+	return because(ctx, err)
 }
 
 // remove deletes a container whose run is over. The run's own outcome is what

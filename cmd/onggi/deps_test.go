@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/onggi-dev/onggi/"
+
+// Every package linked in is initialised at each start, and a start is most of
+// what state or kill cost. The figures were measured when a package was left out.
+func TestLinksNothingSlow(t *testing.T) {
+	slow := map[string]string{
+		"runtime/cgo":                          "1.1 ms: libseccomp is in a helper of its own",
+		"github.com/urfave/cli/v3":             "0.9 ms: commands are declared as data",
+		"github.com/opencontainers/cgroups":    "0.7 ms",
+		"google.golang.org/protobuf/proto":     "0.3 ms",
+		"text/template":                        "reflection keeps the linker from dropping methods",
+		"net/http":                             "nothing here talks HTTP",
+		"os/user":                              "names are looked up in the container, if at all",
+		"github.com/seccomp/libseccomp-golang": "it needs cgo",
+	}
+	for _, dep := range goList(t, "-deps") {
+		if why, ok := slow[dep]; ok {
+			t.Errorf("onggi links %s: %s", dep, why)
+		}
+	}
+}
+
+// The command uses the library as any other program can.
+func TestUsesTheLibraryOnly(t *testing.T) {
+	allowed := []string{"libcontainer", "libcontainer/console", "specconv"}
+	for _, dep := range strings.Fields(strings.Trim(strings.Join(goList(t, "-f={{.Imports}}"), " "), "[]")) {
+		if path, ours := strings.CutPrefix(dep, module); ours && !slices.Contains(allowed, path) {
+			t.Errorf("cmd/onggi imports %s", path)
+		}
+	}
+}
+
+// goList runs go list on this package as it is built for a release.
+func goList(t *testing.T, flag string) []string {
+	t.Helper()
+	list := exec.Command("go", "list", flag, ".")
+	list.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", flag, err)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
