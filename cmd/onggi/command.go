@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -134,8 +135,8 @@ func (cmd *command) countArgs(args []string) error {
 
 // misplaced explains an unknown flag that is a global one.
 func misplaced(err error) error {
-	unknown, ok := err.(*unknownFlag)
-	if !ok || globalFlags(&globals{}).find(unknown.name) == nil {
+	var unknown *unknownFlag
+	if !errors.As(err, &unknown) || globalFlags(&globals{}).find(unknown.name) == nil {
 		return err
 	}
 	return fmt.Errorf("flag %s is a global one: it goes before the command", dashed(unknown.name))

@@ -107,32 +107,47 @@ func (f *foreground) resize() {
 }
 
 // wait stays with the process until it has ended and all that it printed is
-// out, and returns its exit status.
+// out, gives the caller's terminal back, and returns the exit status.
 func (f *foreground) wait(ctx context.Context, p process) (int, error) {
-	f.mu.Lock()
-	f.target = p
-	for _, sig := range f.early {
-		_ = p.Signal(sig)
-	}
-	f.mu.Unlock()
+	f.runs(p)
 	status, err := p.Wait(ctx)
 	if f.relay != nil {
 		err = errors.Join(err, f.relay.Drain(ctx))
 	}
-	return status, err
+	return status, errors.Join(err, f.disconnect())
 }
 
-// close gives the caller's terminal back. Signals stay caught: from here on
-// they could only keep a container from being deleted.
-func (f *foreground) close() error {
+// runs says that signals can be passed on, and does so with the early ones.
+func (f *foreground) runs(p process) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.target = p
+	for _, sig := range f.early {
+		_ = p.Signal(sig)
+	}
+}
+
+// disconnect gives the caller's terminal back.
+func (f *foreground) disconnect() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	relay := f.relay
+	f.relay = nil
+	if relay == nil {
+		return nil
+	}
+	return relay.Close()
+}
+
+// close undoes what a process that did not come to run has left. Signals stay
+// caught: from here on they could only keep a container from being deleted.
+func (f *foreground) close() {
 	f.cancel(nil)
 	if f.master != nil {
-		return f.master.Close()
+		f.master.Close()
 	}
-	if f.relay != nil {
-		return f.relay.Close()
-	}
-	return nil
+	// What kept the process from running is what the caller is told.
+	_ = f.disconnect()
 }
 
 // interruptible is a context that ends with the signals that ask a program to

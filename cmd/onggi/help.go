@@ -40,10 +40,8 @@ func showHelp(c *call) error {
 
 // printHelp explains a command, or onggi itself.
 func printHelp(w io.Writer, cmd *command) error {
-	text := ""
-	if cmd == nil {
-		text = overview()
-	} else {
+	text := overview()
+	if cmd != nil {
 		text = cmd.help()
 	}
 	_, err := io.WriteString(w, text)

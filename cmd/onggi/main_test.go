@@ -13,10 +13,10 @@ var update = flag.Bool("update", false, "write the golden files")
 // What a person reads after a typical mistake.
 func TestMistakes(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
-		{"strat web", `unknown command "strat": did you mean "start"?`},
+		{"strt web", `unknown command "strt": did you mean "start"?`},
 		{"frobnicate", `unknown command "frobnicate"`},
 		{"rm web", `unknown command "rm": did you mean "delete"?`},
-		{"help strat", `unknown command "strat": did you mean "start"?`},
+		{"help strt", `unknown command "strt": did you mean "start"?`},
 		{"--rot /x list", "unknown flag --rot: did you mean --root?"},
 		{"--log-format xml list", `flag --log-format: "xml" is none of text, json`},
 		{"--rootless maybe list", `flag --rootless: "maybe" is none of true, false, auto`},

@@ -5,7 +5,7 @@ import "testing"
 func TestNearest(t *testing.T) {
 	words := []string{"create", "start", "state", "run", "ps", "delete", "list"}
 	for typed, want := range map[string]string{
-		"craete": "create", "strat": "start", "stat": "start", "remove": "", "rnu": "run", "rn": "", "ls": "", "del": "", "delet": "delete",
+		"craete": "create", "strt": "start", "stat": "start", "remove": "", "rnu": "run", "rn": "", "ls": "", "del": "", "delet": "delete",
 		"": "", "x": "", "checkpoint": "", "sp": "",
 	} {
 		if got := nearest(typed, words); got != want {
