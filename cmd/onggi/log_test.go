@@ -117,8 +117,11 @@ func TestLevels(t *testing.T) {
 		level string
 		want  string
 	}{
-		{false, "", "warning error"}, {true, "", "error"},
-		{false, "error", "error"}, {true, "warning", "warning error"}, {true, "debug", "debug warning error"},
+		{false, "", "warning error"},
+		{true, "", "error"},
+		{false, "error", "error"},
+		{true, "warning", "warning error"},
+		{true, "debug", "debug warning error"},
 	} {
 		out := tempFile(t)
 		log, path := newLogger(out), ""
