@@ -26,6 +26,8 @@ func Features() *features.Features {
 		MountOptions:  specconv.KnownMountOptions(),
 		Linux:         linuxFeatures(),
 		Annotations:   versions(),
+		// What a config.json may ask for by annotations.
+		PotentiallyUnsafeConfigAnnotations: []string{"run.oci.keep_original_groups"},
 	}
 }
 
@@ -48,6 +50,7 @@ func linuxFeatures() *features.Linux {
 		Apparmor:        &features.Apparmor{Enabled: known(true)},
 		Selinux:         &features.Selinux{Enabled: known(true)},
 		IntelRdt:        &features.IntelRdt{Enabled: known(false), Schemata: known(false), Monitoring: known(false)},
+		MemoryPolicy:    memoryPolicies(),
 		MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: known(true)}},
 		NetDevices:      &features.NetDevices{Enabled: known(false)},
 	}
@@ -61,6 +64,16 @@ func namespaceNames() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+func memoryPolicies() *features.MemoryPolicy {
+	return &features.MemoryPolicy{
+		Modes: []string{
+			string(specs.MpolDefault), string(specs.MpolPreferred), string(specs.MpolBind), string(specs.MpolInterleave),
+			string(specs.MpolLocal), string(specs.MpolPreferredMany), string(specs.MpolWeightedInterleave),
+		},
+		Flags: []string{string(specs.MpolFStaticNodes), string(specs.MpolFRelativeNodes), string(specs.MpolFNumaBalancing)},
+	}
 }
 
 // versions are the annotations, named as runc names them.

@@ -38,6 +38,16 @@ func TestFeaturesAreRecognised(t *testing.T) {
 			t.Errorf("capability %s is not recognised", name)
 		}
 	}
+	for _, name := range f.Linux.MemoryPolicy.Modes {
+		if _, ok := specconv.MemoryPolicyMode(specs.MemoryPolicyModeType(name)); !ok {
+			t.Errorf("memory policy %s is not recognised", name)
+		}
+	}
+	for _, name := range f.Linux.MemoryPolicy.Flags {
+		if _, ok := specconv.MemoryPolicyFlag(specs.MemoryPolicyFlagType(name)); !ok {
+			t.Errorf("memory policy flag %s is not recognised", name)
+		}
+	}
 	if f.OCIVersionMin > f.OCIVersionMax || f.OCIVersionMax != specs.Version {
 		t.Errorf("versions %s to %s; want up to %s", f.OCIVersionMin, f.OCIVersionMax, specs.Version)
 	}
@@ -76,7 +86,8 @@ func TestFeaturesAreComplete(t *testing.T) {
 		"cgroup":   {"v1", "v2", "systemd", "systemdUser", "rdma"},
 		"seccomp":  {"enabled", "actions", "operators", "archs", "knownFlags", "supportedFlags"},
 		"apparmor": {"enabled"}, "selinux": {"enabled"}, "netDevices": {"enabled"},
-		"intelRdt": {"enabled", "schemata", "monitoring"},
+		"memoryPolicy": {"modes", "flags"},
+		"intelRdt":     {"enabled", "schemata", "monitoring"},
 	} {
 		for _, field := range fields {
 			if o, _ := linux[object].(map[string]any); o[field] == nil {
