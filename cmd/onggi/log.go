@@ -34,7 +34,7 @@ func newLogger(stderr *os.File) *logger {
 
 // open applies the global flags: where records go, their form and their level.
 func (l *logger) open(path, format, level string) error {
-	if path != "" {
+	if path != "" && path != "/dev/stderr" { // runc's default
 		f, err := openLog(path)
 		if err != nil {
 			return err
