@@ -119,8 +119,10 @@ func TestExecDetached(t *testing.T) {
 	c := newContainer(t)
 	c.up()
 	pid := c.execDetached(nil, "sleep", "1234")
-	cmdline, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	want(t, "command", string(cmdline), "sleep\x001234\x00")
+	eventually(t, "the command is executed", func() bool {
+		cmdline, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+		return string(cmdline) == "sleep\x001234\x00"
+	})
 	if pids := c.pids(); len(pids) != 2 {
 		t.Errorf("ps = %v; want two processes", pids)
 	}

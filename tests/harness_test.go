@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -44,6 +45,8 @@ type container struct {
 	env    []string
 	extra  []*os.File
 	stdin  *os.File
+
+	wrapper []string // a command that executes the runtime
 }
 
 // newContainer writes a bundle with a busybox rootfs and the default spec after the edits. When the test ends, the
@@ -175,9 +178,9 @@ type invocation struct {
 // begin starts the runtime with the container's global options in front.
 func (c *container) begin(args ...string) *invocation {
 	c.t.Helper()
-	all := append([]string{"--root", c.root}, append(append([]string{}, c.global...), args...)...)
+	all := slices.Concat(c.wrapper, []string{env.runtime, "--root", c.root}, c.global, args)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	i := &invocation{t: c.t, args: args, cancel: cancel, began: time.Now(), Cmd: exec.CommandContext(ctx, env.runtime, all...)}
+	i := &invocation{t: c.t, args: args, cancel: cancel, began: time.Now(), Cmd: exec.CommandContext(ctx, all[0], all[1:]...)}
 	i.Dir = c.bundle
 	i.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=/root"}, c.env...)
 	i.Stdin, i.ExtraFiles = nil, c.extra

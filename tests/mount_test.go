@@ -357,6 +357,9 @@ func TestCgroupMountShowsTheContainersOwn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newContainer(t)
 			if name == "without" {
+				if env.layout == "v2" {
+					t.Skip("a cgroup2 mount without a cgroup namespace shows all, by design")
+				}
 				c.edit(without(specs.CgroupNamespace))
 			}
 			c.edit(sh(`dir=/sys/fs/cgroup; test -d $dir/pids && dir=$dir/pids
@@ -432,6 +435,7 @@ func TestAllMaskedDirectoriesAreOne(t *testing.T) {
 }
 
 func TestNoMountInTheHostsNamespace(t *testing.T) {
+	peerFails(t, "runc", "mounts its own binary there")
 	// Not os.Open: Go's own poller would take the events.
 	fd, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

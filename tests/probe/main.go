@@ -4,13 +4,28 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
-	if len(os.Args) < 2 {
+	commands := map[string]func([]string) error{
+		"keyring": keyring,
+	}
+	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "usage: probe COMMAND [ARGUMENT...]")
 		os.Exit(2)
 	}
-	fmt.Fprintf(os.Stderr, "probe: unknown command %s\n", os.Args[1])
-	os.Exit(2)
+	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, "probe:", err)
+		os.Exit(1)
+	}
+}
+
+// keyring prints the name of the session keyring.
+func keyring([]string) error {
+	text, err := unix.KeyctlString(unix.KEYCTL_DESCRIBE, unix.KEY_SPEC_SESSION_KEYRING)
+	fmt.Println(text[strings.LastIndexByte(text, ';')+1:])
+	return err
 }
