@@ -13,6 +13,7 @@ func featuresCommand() command {
 
 func printFeatures(c *call) error {
 	features := libcontainer.Features()
+	features.Annotations["dev.onggi.version"] = versionName()
 	features.Annotations["dev.onggi.commit"] = commitID()
 	return printJSON(c.std.out, features, "    ")
 }
