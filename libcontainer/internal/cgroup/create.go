@@ -92,6 +92,8 @@ type creation struct {
 	warn  func(string)
 	needs []need
 	made  []string // absolute, parents first within a hierarchy
+
+	populated bool // the warning that it is has been given
 }
 
 // create makes d. hasV1 says whether there are v1 hierarchies: the cgroup2 one
@@ -180,9 +182,17 @@ func (c *creation) prepareV1(d Dir, fresh bool) error {
 	}
 	procs, err := leaf.read("cgroup.procs")
 	if err == nil && procs != "" {
-		c.warn(fmt.Sprintf("%s: %v", leaf.path, ErrPopulated))
+		c.warnPopulated(leaf)
 	}
 	return nil
+}
+
+// warnPopulated warns once, not for each hierarchy.
+func (c *creation) warnPopulated(leaf group) {
+	if !c.populated {
+		c.warn(fmt.Sprintf("%s: %v", leaf.path, ErrPopulated))
+	}
+	c.populated = true
 }
 
 // prepareUnified turns on controllers, and says why the cgroup is not fit for a
@@ -209,7 +219,7 @@ func (c *creation) prepareUnified(d Dir, hasV1 bool) error {
 	if !hasV1 {
 		return fmt.Errorf("%s: %w", leaf.path, ErrPopulated)
 	}
-	c.warn(fmt.Sprintf("%s: %v", leaf.path, ErrPopulated))
+	c.warnPopulated(leaf)
 	return nil
 }
 

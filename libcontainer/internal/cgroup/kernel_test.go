@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -78,13 +80,18 @@ func testContext(t testing.TB) context.Context {
 // start runs a command in p and reaps it in the end.
 func start(t testing.TB, p Paths, argv ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(argv[0], argv[1:]...)
+	// It waits for its input's end, so that all it forks is in the v1 cgroups too.
+	cmd := exec.Command("sh", append([]string{"-c", `read x; exec "$@"`, "sh"}, argv...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if f, err := p.OpenUnified(); err != nil {
 		t.Fatal(err)
 	} else if f != nil {
 		defer f.Close()
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(f.Fd())
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -93,10 +100,11 @@ func start(t testing.TB, p Paths, argv ...string) *exec.Cmd {
 	if err := p.Join(cmd.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
+	in.Close()
 	return cmd
 }
 
-func TestCreateRemove(t *testing.T) {
+func TestKernelCreateRemove(t *testing.T) {
 	p := newPaths(t, "a/b")
 	missing := p.Missing()
 	used, made, err := p.Create(CreateOptions{})
@@ -144,4 +152,617 @@ func newPathsParent(p Paths) Paths {
 		d.Path = path.Dir(d.Path)
 	}
 	return p
+}
+
+// TestPureV2 runs the kernel tests once more where cgroup2 is all there is: in a
+// mount namespace of its own.
+func TestPureV2(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	if h, err := Detect(); err != nil || h.Mode == V2 {
+		t.Skipf("this is the pure v2 run, or the host has no other (%v)", err)
+	}
+	script := `umount -l -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && exec "$0" -test.v -test.run '^TestKernel'`
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", script, exe)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+	out, err := cmd.CombinedOutput()
+	t.Logf("in pure v2:\n%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// readBack is a file of p's cgroup for a controller, "-" where it is not there.
+func readBack(t testing.TB, p Paths, controller, file string) string {
+	t.Helper()
+	d, ok := p.find(controller)
+	if !ok {
+		return "-"
+	}
+	text, err := named(d.Abs()).read(file)
+	if err != nil {
+		return "-"
+	}
+	return text
+}
+
+// controllersOf lists what the host has for the container: by v1 names, and
+// "v2:name" for those of the cgroup2 hierarchy.
+func controllersOf(t testing.TB, p Paths) map[string]bool {
+	t.Helper()
+	have := make(map[string]bool)
+	for _, d := range p.V1 {
+		for _, c := range d.Controllers {
+			have[c] = true
+		}
+	}
+	if p.Unified != nil {
+		text, err := named(p.Unified.Abs()).read("cgroup.controllers")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range strings.Fields(text) {
+			have["v2:"+c] = true
+		}
+	}
+	return have
+}
+
+func TestKernelSet(t *testing.T) {
+	p, _ := create(t, newPaths(t, "set"), CreateOptions{})
+	have := controllersOf(t, p)
+	for _, test := range []struct {
+		needs      string // "" for v1, where the v2 name differs in kind
+		resources  string
+		controller string
+		file, want string
+	}{
+		{"memory", `{"memory":{"limit":33554432,"swap":67108864}}`, "memory", "memory.limit_in_bytes", "33554432"},
+		{"memory", `{"memory":{"limit":134217728,"swap":134217728}}`, "memory", "memory.memsw.limit_in_bytes", "134217728"},
+		{"memory", `{"memory":{"limit":16777216,"swap":16777216}}`, "memory", "memory.memsw.limit_in_bytes", "16777216"},
+		{"memory", `{"memory":{"limit":-1}}`, "memory", "memory.limit_in_bytes", "9223372036854771712"},
+		{"memory", `{"memory":{"reservation":8388608,"swappiness":10}}`, "memory", "memory.soft_limit_in_bytes", "8388608"},
+		{"memory", `{"memory":{"disableOOMKiller":true}}`, "memory", "memory.oom_control", "oom_kill_disable 1\nunder_oom 0\noom_kill 0"},
+		{"memory", `{"memory":{"disableOOMKiller":false}}`, "memory", "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0"},
+		{"cpu", `{"cpu":{"shares":512}}`, "cpu", "cpu.shares", "512"},
+		{"cpu", `{"cpu":{"quota":50000,"period":100000,"burst":20000}}`, "cpu", "cpu.cfs_quota_us", "50000"},
+		{"cpu", `{"cpu":{"quota":10000,"period":20000,"burst":0}}`, "cpu", "cpu.cfs_period_us", "20000"},
+		{"cpu", `{"cpu":{"quota":-1}}`, "cpu", "cpu.cfs_quota_us", "-1"},
+		{"cpu", `{"cpu":{"idle":1}}`, "cpu", "cpu.idle", "1"},
+		{"cpu", `{"cpu":{"idle":0,"shares":2048}}`, "cpu", "cpu.shares", "2048"},
+		{"cpuset", `{"cpu":{"cpus":"0","mems":"0"}}`, "cpuset", "cpuset.cpus", "0"},
+		{"pids", `{"pids":{"limit":77}}`, "pids", "pids.max", "77"},
+		{"pids", `{"pids":{"limit":0}}`, "pids", "pids.max", "0"},
+		{"pids", `{"pids":{"limit":-1}}`, "pids", "pids.max", "max"},
+		{"blkio", `{"blockIO":{"weight":500}}`, "blkio", "blkio.bfq.weight", "500"},
+		{"v2:hugetlb", `{"hugepageLimits":[{"pageSize":"2MB","limit":4194304}]}`, "hugetlb", "hugetlb.2MB.max", "4194304"},
+		{"v2:hugetlb", `{"unified":{"hugetlb.2MB.max":"2097152"}}`, "hugetlb", "hugetlb.2MB.max", "2097152"},
+		{"v2:memory", `{"memory":{"limit":33554432,"swap":67108864,"reservation":4096}}`, "memory", "memory.max", "33554432"},
+		{"v2:memory", `{"memory":{"limit":33554432,"swap":50331648}}`, "memory", "memory.swap.max", "16777216"},
+		{"v2:memory", `{"unified":{"memory.high":"8388608"}}`, "memory", "memory.high", "8388608"},
+		{"v2:cpu", `{"cpu":{"shares":1024,"quota":50000,"period":100000}}`, "cpu", "cpu.max", "50000 100000"},
+		{"v2:cpu", `{"cpu":{"period":50000}}`, "cpu", "cpu.max", "50000 50000"},
+		{"v2:cpu", `{"cpu":{"shares":2048}}`, "cpu", "cpu.weight", "174"},
+		{"v2:cpu", `{"cpu":{"idle":1}}`, "cpu", "cpu.idle", "1"},
+		{"v2:cpuset", `{"cpu":{"cpus":"0","mems":"0"}}`, "cpuset", "cpuset.cpus", "0"},
+		{"v2:pids", `{"pids":{"limit":77}}`, "pids", "pids.max", "77"},
+		{"v2:io", `{"blockIO":{"weight":500}}`, "blkio", "io.bfq.weight", "default 500"},
+	} {
+		if !have[test.needs] {
+			continue
+		}
+		if err := p.Set(parseResources(t, test.resources), SetOptions{}); err != nil {
+			t.Errorf("Set(%s): %v", test.resources, err)
+			continue
+		}
+		if got := readBack(t, p, test.controller, test.file); got != test.want {
+			t.Errorf("after Set(%s) %s = %q; want %q", test.resources, test.file, got, test.want)
+		}
+		t.Logf("%s: %s", test.needs, test.resources)
+	}
+}
+
+// TestKernelSetRefuses sets what no host of the tests has.
+func TestKernelSetRefuses(t *testing.T) {
+	p, _ := create(t, newPaths(t, "refuse"), CreateOptions{})
+	have := controllersOf(t, p)
+	for _, test := range []struct{ unless, resources, want string }{
+		{"v2:rdma", `{"rdma":{"mlx":{"hcaHandles":1}}}`, "/linux/resources/rdma: the rdma controller is not available in"},
+		{"net_cls", `{"network":{"classID":1}}`, "/linux/resources/network/classID: "},
+		{"", `{"unified":{"nosuch.max":"1"}}`, "/linux/resources/unified/nosuch.max: the nosuch controller is not available in"},
+		{"", `{"hugepageLimits":[{"pageSize":"3MB","limit":1}]}`, "/linux/resources/hugepageLimits/0"},
+	} {
+		if have[test.unless] {
+			continue
+		}
+		err := p.Set(parseResources(t, test.resources), SetOptions{})
+		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("Set(%s): %v; want %s...", test.resources, err, test.want)
+		}
+	}
+}
+
+// TestKernelCreateRefuses asks for a controller that the cgroup2 hierarchy lacks.
+func TestKernelCreateRefuses(t *testing.T) {
+	p := newPaths(t, "x/lacks")
+	if p.Unified == nil {
+		t.Skip("no cgroup2 hierarchy")
+	}
+	r := parseResources(t, `{"unified":{"nosuch.max":"1"}}`)
+	_, made, err := p.Create(CreateOptions{Resources: r})
+	if err == nil || !strings.Contains(err.Error(), "the nosuch controller is not available") || made != nil {
+		t.Errorf("Create() = %v, %v; want an error about the controller, and nothing made", made, err)
+	}
+}
+
+func TestKernelUpdateRestores(t *testing.T) {
+	p, _ := create(t, newPaths(t, "update"), CreateOptions{})
+	have := controllersOf(t, p)
+	var first, second, controller, file, want string
+	switch {
+	case have["pids"] || have["v2:pids"]:
+		first, second = `{"pids":{"limit":50}}`, `{"pids":{"limit":60},"hugepageLimits":[{"pageSize":"2MB","limit":18446744073709551615}],"cpu":{"cpus":"4096"}}`
+		controller, file, want = "pids", "pids.max", "50"
+	case have["v2:hugetlb"]:
+		first, second = `{"unified":{"hugetlb.2MB.max":"4194304"}}`, `{"unified":{"hugetlb.2MB.max":"8388608","hugetlb.2MB.rsvd.max":"nonsense"}}`
+		controller, file, want = "hugetlb", "hugetlb.2MB.max", "4194304"
+	default:
+		t.Skip("no controller to try")
+	}
+	if err := p.Set(parseResources(t, first), SetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	err := p.Update(parseResources(t, second), SetOptions{})
+	if err == nil {
+		t.Fatalf("Update(%s) is accepted", second)
+	}
+	t.Log(err)
+	if got := readBack(t, p, controller, file); got != want {
+		t.Errorf("after the failed update %s = %q; want %q", file, got, want)
+	}
+}
+
+func TestKernelMemoryUpdateOrder(t *testing.T) {
+	p, _ := create(t, newPaths(t, "order"), CreateOptions{})
+	have := controllersOf(t, p)
+	if !have["memory"] && !have["v2:memory"] {
+		t.Skip("no memory controller")
+	}
+	for _, mb := range []int64{64, 128, 32, 256, 16} {
+		r := parseResources(t, fmt.Sprintf(`{"memory":{"limit":%d,"swap":%d}}`, mb<<20, mb<<20))
+		if err := p.Update(r, SetOptions{}); err != nil {
+			t.Errorf("Update to %d MB: %v", mb, err)
+		}
+	}
+}
+
+// canOpen reports whether a process in p may open a device.
+func canOpen(t testing.TB, p Paths, device string) bool {
+	t.Helper()
+	return start(t, p, "sh", "-c", ": <"+device).Wait() == nil
+}
+
+func TestKernelDevices(t *testing.T) {
+	p, _ := create(t, newPaths(t, "devices"), CreateOptions{})
+	opens := func(when string, null, zero, kmsg bool) {
+		t.Helper()
+		for device, want := range map[string]bool{"/dev/null": null, "/dev/zero": zero, "/dev/kmsg": kmsg} {
+			if got := canOpen(t, p, device); got != want {
+				t.Errorf("%s: open %s: %v; want %v", when, device, got, want)
+			}
+		}
+	}
+	opens("before", true, true, true)
+	defaults := SetOptions{Devices: DefaultDevices()}
+	deny := &specs.LinuxResources{Devices: deviceRules("-a")}
+	if err := p.Set(deny, defaults); err != nil {
+		t.Fatal(err)
+	}
+	opens("defaults", true, true, false)
+
+	// /dev/kmsg is 1:11.
+	if err := p.Update(&specs.LinuxResources{Devices: deviceRules("-a; +c 1:11 r")}, defaults); err != nil {
+		t.Fatal(err)
+	}
+	opens("with kmsg", true, true, true)
+
+	if err := p.Update(&specs.LinuxResources{Devices: deviceRules("-a; +c 1:3 rwm")}, SetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	opens("null alone", true, false, false)
+
+	if err := p.Update(&specs.LinuxResources{Devices: deviceRules("+a; -c 1:5 r")}, SetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	opens("all but zero", true, false, true)
+
+	if err := p.Update(&specs.LinuxResources{}, SetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	opens("an update without devices", true, false, true)
+	if d, _ := p.find("devices"); d.Controllers == nil {
+		g, err := openGroup(d.Abs())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.close()
+		if ids, err := queryPrograms(g.fd); err != nil || len(ids) != 1 {
+			t.Errorf("programs on the cgroup: %v, %v; want one", ids, err)
+		}
+	}
+}
+
+func TestKernelFreeze(t *testing.T) {
+	p, _ := create(t, newPaths(t, "freeze"), CreateOptions{})
+	cmd := start(t, p, "sh", "-c", "while :; do sleep 0.01; done")
+	frozen := func(want bool) {
+		t.Helper()
+		if got, err := p.Frozen(); err != nil || got != want {
+			t.Errorf("Frozen() = %v, %v; want %v", got, err, want)
+		}
+	}
+	ctx := testContext(t)
+	frozen(false)
+	if err := p.Freeze(ctx); err != nil {
+		t.Fatal(err)
+	}
+	frozen(true)
+	if _, _, err := p.Create(CreateOptions{}); err == nil || !strings.Contains(err.Error(), ErrFrozen.Error()) {
+		t.Errorf("Create of a frozen cgroup: %v; want %v", err, ErrFrozen)
+	}
+	if err := p.Thaw(ctx); err != nil {
+		t.Fatal(err)
+	}
+	frozen(false)
+	if err := p.Freeze(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// Kill reaches frozen processes.
+	if err := p.Kill(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("the process ended with %v; want killed", err)
+	}
+}
+
+func TestKernelPopulated(t *testing.T) {
+	p, _ := create(t, newPaths(t, "populated"), CreateOptions{})
+	cmd := start(t, p, "sleep", "100")
+	var warnings []string
+	_, made, err := p.Create(CreateOptions{Warn: func(s string) { warnings = append(warnings, s) }})
+	if len(made) > 0 {
+		t.Errorf("Create of an existing cgroup made %v", made)
+	}
+	if p.V1 == nil && err == nil {
+		t.Error("on v2, Create of a populated cgroup is accepted")
+	}
+	if p.V1 != nil && (err != nil || len(warnings) != 1) {
+		t.Errorf("Create of a populated cgroup: %v, warnings %q; want one warning", err, warnings)
+	}
+	if pids, err := p.Procs(); err != nil || len(pids) != 1 || pids[0] != cmd.Process.Pid {
+		t.Errorf("Procs() = %v, %v; want %d", pids, err, cmd.Process.Pid)
+	}
+	if of, err := p.Of(cmd.Process.Pid); err != nil || len(of.dirs()) != len(p.dirs()) {
+		t.Errorf("Of(process) = %+v, %v; want %+v", of, err, p)
+	}
+	if _, err := p.Of(os.Getpid()); err == nil {
+		t.Error("Of(the test) has no error")
+	}
+}
+
+// mkdirBelow makes a cgroup below p in all hierarchies.
+func mkdirBelow(t testing.TB, p Paths, names ...string) {
+	t.Helper()
+	for _, d := range p.dirs() {
+		for _, name := range names {
+			if err := os.Mkdir(path.Join(d.Abs(), name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestKernelRemoveSubgroups(t *testing.T) {
+	p := newPaths(t, "remove/x")
+	used, made, err := p.Create(CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mkdirBelow(t, used, "a", "b", "b/c", "b/c/d", "b/e")
+	sub, err := used.Sub([]string{"b/c/d"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// cpuset on v1 needs its values at each level.
+	for _, d := range sub.V1 {
+		if contains(d.Controllers, "cpuset") {
+			if err := seedCpuset(d, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cmd := start(t, sub, "sh", "-c", "sleep 100 & wait")
+	short, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	err = used.Remove(short, made)
+	if err == nil || !strings.Contains(err.Error(), "(sh, S") {
+		t.Errorf("Remove of a busy cgroup: %v; want the process named", err)
+	}
+	t.Log(err)
+	ctx := testContext(t)
+	if err := used.Kill(ctx); err != nil {
+		t.Fatal(err)
+	}
+	removed := make(chan error)
+	go func() { removed <- used.Remove(ctx, made) }()
+	cmd.Wait()
+	if err := <-removed; err != nil {
+		t.Error(err)
+	}
+	if err := used.Remove(ctx, made); err != nil {
+		t.Errorf("a second Remove: %v", err)
+	}
+	if err := used.Kill(ctx); err != nil {
+		t.Errorf("Kill after Remove: %v", err)
+	}
+	if frozen, err := used.Frozen(); frozen || err != nil {
+		t.Errorf("Frozen() after Remove = %v, %v", frozen, err)
+	}
+}
+
+// TestKernelRemoveDeep removes more levels than a process may have descriptors.
+func TestKernelRemoveDeep(t *testing.T) {
+	p := newPaths(t, "deep")
+	p.V1 = p.V1[:min(1, len(p.V1))]
+	used, made, err := p.Create(CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const levels = 300
+	for _, d := range used.dirs() {
+		dir := d.Abs()
+		for range levels {
+			dir += "/x"
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	low := limit
+	low.Cur = levels / 2
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	err = used.Remove(testContext(t), made)
+	if e := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); e != nil {
+		t.Fatal(e)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestKernelRemoveKeeps checks that what was there before stays.
+func TestKernelRemoveKeeps(t *testing.T) {
+	p := newPaths(t, "keeps/x")
+	parent := newPathsParent(p)
+	create(t, parent, CreateOptions{})
+	used, made, err := p.Create(CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A second container in the same cgroup made nothing, and removes nothing.
+	_, none, err := p.Create(CreateOptions{})
+	if err != nil || len(none) > 0 {
+		t.Fatalf("a second Create made %v, %v", none, err)
+	}
+	if err := used.Remove(testContext(t), none); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range used.dirs() {
+		if unix.Access(d.Abs(), unix.F_OK) != nil {
+			t.Errorf("%s has been removed by one who did not make it", d.Abs())
+		}
+	}
+	if err := used.Remove(testContext(t), made); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range parent.dirs() {
+		if unix.Access(d.Abs(), unix.F_OK) != nil {
+			t.Errorf("%s has been removed by one who did not make it", d.Abs())
+		}
+	}
+}
+
+// TestKernelKillForkBomb kills processes that fork as fast as they can. Each way
+// has a cgroup of its own: from Linux 6.14 on, a child that is born by
+// CLONE_INTO_CGROUP in a cgroup that has seen cgroup.kill is killed too.
+func TestKernelKillForkBomb(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		kill func(context.Context, Paths) error
+	}{
+		{"kill", func(ctx context.Context, p Paths) error { return p.Kill(ctx) }},
+		{"kill-v1", func(ctx context.Context, p Paths) error { return Paths{V1: p.V1}.Kill(ctx) }},
+		{"signal", func(ctx context.Context, p Paths) error { return p.Signal(ctx, unix.SIGTERM) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p, _ := create(t, newPaths(t, test.name), CreateOptions{})
+			if test.name == "kill-v1" && p.V1 == nil {
+				t.Skip("no v1 hierarchy")
+			}
+			if have := controllersOf(t, p); have["pids"] || have["v2:pids"] {
+				if err := p.Set(parseResources(t, `{"pids":{"limit":40}}`), SetOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx := testContext(t)
+			cmd := start(t, p, "sh", "-c", "for i in 1 2 3; do (while :; do /bin/true; done) & done; wait")
+			for pids, err := p.AllProcs(); len(pids) < 3; pids, err = p.AllProcs() {
+				if err != nil || ctx.Err() != nil {
+					t.Fatal("the processes have not started", err)
+				}
+			}
+			if err := test.kill(ctx, p); err != nil {
+				t.Error(err)
+			}
+			cmd.Wait()
+			if err := p.WaitEmpty(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestKernelWaitEmptyDeadline(t *testing.T) {
+	p, _ := create(t, newPaths(t, "wait"), CreateOptions{})
+	start(t, p, "sleep", "100")
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	err := p.WaitEmpty(ctx)
+	if err == nil || !strings.Contains(err.Error(), "(sleep, S") || time.Since(begin) > 5*time.Second {
+		t.Errorf("WaitEmpty() = %v after %v; want an error that names sleep at the deadline", err, time.Since(begin))
+	}
+}
+
+func TestKernelWatchOOM(t *testing.T) {
+	p, _ := create(t, newPaths(t, "oom"), CreateOptions{})
+	have := controllersOf(t, p)
+	if !have["memory"] && !have["v2:memory"] {
+		t.Skip("no memory controller")
+	}
+	if err := p.Set(parseResources(t, `{"memory":{"limit":8388608,"swap":8388608}}`), SetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	events, err := p.WatchOOM(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A shell that doubles a string goes over any limit.
+	start(t, p, "sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done")
+	begin := time.Now()
+	e, ok := <-events
+	if !ok || e.OOM == 0 && e.OOMKill == 0 {
+		t.Errorf("event %+v, %v; want an OOM", e, ok)
+	}
+	t.Logf("%+v after %v", e, time.Since(begin))
+	cancel()
+	for range events {
+	}
+}
+
+func TestKernelStats(t *testing.T) {
+	p, _ := create(t, newPaths(t, "stats"), CreateOptions{})
+	have := controllersOf(t, p)
+	start(t, p, "sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 100")
+	s, err := p.Stats()
+	for err == nil && s.CPU.Usage.Total == 0 {
+		s, err = p.Stats()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if (have["pids"] || have["v2:pids"]) && s.Pids.Current == 0 {
+		t.Error("no pids.current")
+	}
+	if (have["memory"] || have["v2:memory"]) && (s.Memory.Usage.Limit == 0 || len(s.Memory.Raw) == 0) {
+		t.Errorf("memory: %+v; want a limit and raw figures", s.Memory)
+	}
+	if have["cpuset"] && len(s.CPUSet.CPUs) == 0 {
+		t.Error("no cpus")
+	}
+	if have["v2:hugetlb"] {
+		if _, ok := s.Hugetlb["2MB"]; !ok {
+			t.Errorf("hugetlb: %+v; want 2MB", s.Hugetlb)
+		}
+	}
+	text, err := json.Marshal(s)
+	t.Logf("%s, %v", text, err)
+}
+
+func TestKernelSub(t *testing.T) {
+	p, _ := create(t, newPaths(t, "sub"), CreateOptions{})
+	mkdirBelow(t, p, "child")
+	s, err := p.Sub([]string{"child"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range s.dirs() {
+		if path.Base(d.Path) != "child" {
+			t.Errorf("Sub(child) has %s", d.Abs())
+		}
+	}
+	for _, bad := range []string{"nosuch", "../x", "nosuch:child"} {
+		if s, err := p.Sub([]string{bad}); err == nil {
+			t.Errorf("Sub(%q) = %+v; want an error", bad, s)
+		}
+	}
+}
+
+func TestKernelDelegate(t *testing.T) {
+	p, _ := create(t, newPaths(t, "delegate"), CreateOptions{})
+	if p.Unified == nil {
+		t.Skip("no cgroup2 hierarchy")
+	}
+	const uid = 12345
+	if err := p.Delegate(uid); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]uint32{"": uid, "cgroup.procs": uid, "cgroup.subtree_control": uid, "cgroup.events": 0, "cgroup.kill": 0} {
+		var st unix.Stat_t
+		if err := unix.Stat(path.Join(p.Unified.Abs(), file), &st); err != nil {
+			t.Fatal(err)
+		}
+		if st.Uid != want {
+			t.Errorf("owner of %q = %d; want %d", file, st.Uid, want)
+		}
+	}
+}
+
+// TestKernelSelfJoin joins the v1 cgroups as a container's first process does.
+func TestKernelSelfJoin(t *testing.T) {
+	p, _ := create(t, newPaths(t, "selfjoin"), CreateOptions{})
+	script := "read x; "
+	for _, f := range p.SelfJoinFiles() {
+		script += "echo 0 >" + f + "; "
+	}
+	cmd := exec.Command("sh", "-c", script+"cat /proc/self/cgroup")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if f, err := p.OpenUnified(); err != nil {
+		t.Fatal(err)
+	} else if f != nil {
+		defer f.Close()
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(f.Fd())
+	}
+	cmd.Stdin = strings.NewReader("go\n")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if of, err := p.of(memberships(string(out)), "the process"); err != nil || fmt.Sprint(of.V1) != fmt.Sprint(p.V1) {
+		t.Errorf("the process is in %s; want %+v", out, p)
+	}
+}
+
+// TestKernelNothingLeft runs last: the parent of all tests is gone in all hierarchies.
+func TestKernelNothingLeft(t *testing.T) {
+	p := newPaths(t, "x")
+	for _, d := range p.dirs() {
+		if abs := path.Join(d.Mountpoint, testParent()); unix.Access(abs, unix.F_OK) == nil {
+			t.Errorf("%s is left behind", abs)
+		}
+	}
 }

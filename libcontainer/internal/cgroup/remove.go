@@ -76,18 +76,25 @@ func leftover(dir string, err error) error {
 // Remove removes the cgroups that made lists (see Create): the container's with
 // all below them, waiting for processes that are about to end; and the parents
 // made for it, where nobody else uses them. What is gone already is no error.
-// All hierarchies are tried before an error is returned.
+// All hierarchies are tried before an error is returned; of those that are still
+// in use when ctx ends, it is about the first.
 func (p Paths) Remove(ctx context.Context, made []string) error {
-	var errs []error
+	var (
+		errs []error
+		late bool
+	)
 	for i := len(made) - 1; i >= 0; i-- {
 		d, ok := p.at(made[i])
 		if !ok {
 			unix.Rmdir(made[i]) // a parent: EBUSY means that others use it
 			continue
 		}
-		if err := remove(ctx, made[i], d.Controllers == nil); err != nil {
+		err := remove(ctx, made[i], d.Controllers == nil)
+		ended := err != nil && errors.Is(err, ctx.Err())
+		if err != nil && !(ended && late) {
 			errs = append(errs, err)
 		}
+		late = late || ended
 	}
 	return oneLine(errs)
 }
