@@ -124,7 +124,7 @@ var applets = strings.Fields(`ash cat chmod chown chrt cp cut date dd df echo en
 // makeRootfs makes the smallest root file system that a default container is happy in.
 func makeRootfs(t testing.TB, rootfs string) {
 	t.Helper()
-	for _, dir := range []string{"bin", "dev", "etc", "home/user", "proc", "root", "run", "sys", "tmp", "usr/bin", "var"} {
+	for _, dir := range []string{"bin", "dev", "etc", "home/user", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "var"} {
 		if err := os.MkdirAll(filepath.Join(rootfs, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}

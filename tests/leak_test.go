@@ -30,7 +30,7 @@ func (s stock) compare(t testing.TB, c *container) {
 		t.Errorf("leak: process %s", left)
 	}
 	if now := mountinfo(); now != s.mounts {
-		t.Errorf("leak: the host's mounts changed:\nbefore:\n%safter:\n%s", s.mounts, now)
+		t.Errorf("leak: the host's mounts changed:\n%s", diff(s.mounts, now))
 	}
 	for _, dir := range c.cgroupDirs() {
 		t.Errorf("leak: cgroup %s", dir)

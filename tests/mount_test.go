@@ -476,3 +476,8 @@ func TestNoMountInTheHostsNamespace(t *testing.T) {
 		}
 	}
 }
+
+// tmpfsAt adds a plain tmpfs.
+func tmpfsAt(destination string) edit {
+	return mount(specs.Mount{Destination: destination, Type: "tmpfs", Source: "tmpfs"})
+}

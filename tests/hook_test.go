@@ -1,0 +1,244 @@
+package tests
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// hook is a host-side hook that is a line of shell.
+func hook(line string) specs.Hook {
+	return specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", line}, Env: []string{"PATH=/usr/bin:/bin"}}
+}
+
+// hooks sets the hooks of one kind.
+func hooks(kind string, h ...specs.Hook) edit {
+	return func(s *specs.Spec) {
+		if s.Hooks == nil {
+			s.Hooks = &specs.Hooks{}
+		}
+		switch kind {
+		case "prestart":
+			s.Hooks.Prestart = h //nolint:staticcheck // deprecated, and still used by engines
+		case "createRuntime":
+			s.Hooks.CreateRuntime = h
+		case "createContainer":
+			s.Hooks.CreateContainer = h
+		case "startContainer":
+			s.Hooks.StartContainer = h
+		case "poststart":
+			s.Hooks.Poststart = h
+		case "poststop":
+			s.Hooks.Poststop = h
+		}
+	}
+}
+
+var hookKinds = []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}
+
+// withHooks gives every kind two hooks that write a line each into a file that host and container share.
+func withHooks(t *testing.T, line string) (*container, func() []string) {
+	c := newContainer(t, sh("echo process >> /log/log; exec sleep 1000"))
+	dir := filepath.Join(c.bundle, "log")
+	c.write("log/log", "")
+	c.edit(mount(specs.Mount{Destination: "/log", Type: "bind", Source: dir, Options: []string{"bind"}}))
+	for _, kind := range hookKinds {
+		path := dir + "/log"
+		if kind == "startContainer" {
+			path = "/log/log"
+		}
+		c.edit(hooks(kind, hook(fmt.Sprintf("echo %s-1 %s >> %s", kind, line, path)), hook(fmt.Sprintf("echo %s-2 >> %s", kind, path))))
+	}
+	return c, func() []string {
+		data, err := os.ReadFile(filepath.Join(dir, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(data))
+	}
+}
+
+func TestHooksRunInTheOrderOfTheSpec(t *testing.T) {
+	peerFails(t, "runc", "runs poststart at create")
+	c, log := withHooks(t, "")
+	c.create()
+	wanted := "prestart-1 prestart-2 createRuntime-1 createRuntime-2 createContainer-1 createContainer-2"
+	want(t, "after create", strings.Join(log(), " "), wanted)
+	c.start()
+	// poststart and the process run side by side, but poststart is over when start is.
+	eventually(t, "the process runs", func() bool { return strings.Contains(strings.Join(log(), " "), "process") })
+	var rest []string
+	for _, word := range log()[6:] {
+		if word != "process" {
+			rest = append(rest, word)
+		}
+	}
+	want(t, "after start", strings.Join(rest, " "), "startContainer-1 startContainer-2 poststart-1 poststart-2")
+	before := len(log())
+	c.must("kill", c.id, "KILL")
+	c.stopped()
+	if len(log()) != before {
+		t.Errorf("after kill: %v", log()[before:])
+	}
+	c.must("delete", c.id)
+	want(t, "after delete", strings.Join(log()[before:], " "), "poststop-1 poststop-2")
+}
+
+func TestHooksRunInTheirNamespaces(t *testing.T) {
+	c, log := withHooks(t, "$(readlink /proc/self/ns/mnt) $(readlink /proc/self/ns/pid)")
+	pid := c.up()
+	host, hostPid := nsOf(t, "self", specs.MountNamespace), nsOf(t, "self", specs.PIDNamespace)
+	inside := nsOf(t, pid, specs.MountNamespace)
+	c.must("delete", "--force", c.id)
+	words := log()
+	for i, word := range words {
+		kind, ok := strings.CutSuffix(word, "-1")
+		if !ok {
+			continue
+		}
+		wanted := host
+		if kind == "createContainer" || kind == "startContainer" {
+			wanted = inside
+		}
+		want(t, "mount namespace of "+kind, words[i+1], wanted)
+		if kind == "startContainer" && words[i+2] == hostPid {
+			t.Error("startContainer runs in the host's pid namespace")
+		}
+	}
+}
+
+func TestHooksGetTheStateAndNothingElse(t *testing.T) {
+	c := newContainer(t, func(s *specs.Spec) { s.Annotations = map[string]string{"a": "b"} })
+	for _, kind := range []string{"prestart", "createRuntime", "createContainer", "poststart", "poststop"} {
+		c.edit(hooks(kind, hook(fmt.Sprintf(
+			"cat > %[1]s/%[2]s.state; env > %[1]s/%[2]s.env; ls /proc/self/fd > %[1]s/%[2]s.fds; pwd > %[1]s/%[2]s.cwd", c.bundle, kind))))
+	}
+	pid := c.up()
+	c.must("delete", "--force", c.id)
+	for kind, status := range map[string]string{
+		"prestart": "creating", "createRuntime": "creating", "createContainer": "creating", "poststart": "running", "poststop": "stopped",
+	} {
+		t.Run(kind, func(t *testing.T) {
+			if kind == "createContainer" || kind == "poststart" {
+				peerFails(t, "runc", "says created")
+			}
+			text, err := os.ReadFile(filepath.Join(c.bundle, kind+".state"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got specs.State
+			decode(t, string(text), &got)
+			if got.ID != c.id || string(got.Status) != status || got.Bundle != c.bundle || got.Annotations["a"] != "b" || got.Version == "" {
+				t.Errorf("state = %s; want status %s", text, status)
+			}
+			// In createContainer the pid is that of the container's own pid namespace or the host's: runtimes differ.
+			if kind != "poststop" && kind != "createContainer" && got.Pid != pid {
+				t.Errorf("pid = %d; want %d", got.Pid, pid)
+			}
+			fds, _ := os.ReadFile(filepath.Join(c.bundle, kind+".fds"))
+			want(t, "descriptors, with one for the directory", strings.Join(strings.Fields(string(fds)), " "), "0 1 2 3")
+			variables, _ := os.ReadFile(filepath.Join(c.bundle, kind+".env"))
+			for line := range strings.Lines(string(variables)) {
+				if name, _, _ := strings.Cut(line, "="); name != "PATH" && name != "PWD" && name != "SHLVL" && name != "_" && name != "OLDPWD" {
+					t.Errorf("environment has %s", line)
+				}
+			}
+			cwd, _ := os.ReadFile(filepath.Join(c.bundle, kind+".cwd"))
+			want(t, "working directory", strings.TrimSpace(string(cwd)), c.bundle)
+		})
+	}
+}
+
+func TestAFailingHookEndsTheContainer(t *testing.T) {
+	for _, kind := range hookKinds[:5] {
+		t.Run(kind, func(t *testing.T) {
+			if kind == "poststart" || kind == "startContainer" {
+				peerFails(t, "runc", "runs poststart at create; start does not wait for startContainer")
+			}
+			c := newContainer(t, args("sleep", "1000"), hooks(kind, hook("echo because of this >&2; exit 3")))
+			r := c.verb(c.withFlags("create")...)
+			if kind == "startContainer" || kind == "poststart" {
+				if r.code != 0 {
+					t.Fatal(r)
+				}
+				r = c.verb("start", c.id)
+			}
+			refused(t, r, 1, "because of this")
+			if env.kind == "onggi" && !strings.Contains(r.err, kind) {
+				t.Errorf("the hook is not named: %v", r)
+			}
+			if kind == "startContainer" || kind == "poststart" {
+				c.stopped()
+				c.must("delete", c.id)
+			} else {
+				refused(t, c.verb("state", c.id), 1, "does not exist")
+			}
+		})
+	}
+}
+
+func TestPoststopHooksFollowAFailedCreate(t *testing.T) {
+	peerFails(t, "runc", "does not run them")
+	c := newContainer(t)
+	c.edit(hooks("createRuntime", hook("exit 1")), hooks("poststop", hook("touch "+c.bundle+"/poststop")))
+	refused(t, c.run(), 1, "")
+	if _, err := os.Stat(filepath.Join(c.bundle, "poststop")); err != nil {
+		t.Error("poststop did not run")
+	}
+}
+
+func TestAFailingPoststopHookIsAWarning(t *testing.T) {
+	peerFails(t, "runc", "stops at it")
+	c := newContainer(t)
+	c.edit(hooks("poststop", hook("exit 3"), hook("touch "+c.bundle+"/second")))
+	c.create()
+	r := c.must("delete", c.id)
+	if !strings.Contains(r.err, "poststop") {
+		t.Errorf("no warning: %v", r)
+	}
+	if _, err := os.Stat(filepath.Join(c.bundle, "second")); err != nil {
+		t.Error("the second hook did not run")
+	}
+}
+
+func TestHookTimeout(t *testing.T) {
+	h := hook("exec sleep 100")
+	h.Timeout = ptr(1)
+	c := newContainer(t, hooks("createRuntime", h))
+	began := time.Now()
+	refused(t, c.run(), 1, "")
+	if took := time.Since(began); took < 900*time.Millisecond || took > 10*time.Second {
+		t.Errorf("took %v; want a second", took)
+	}
+}
+
+func TestHooksThatCannotBe(t *testing.T) {
+	for name, h := range map[string]specs.Hook{
+		"relative path": {Path: "sh"}, "no path": {}, "missing": {Path: "/no/such/hook"}, "not executable": {Path: "/etc/passwd"},
+		"timeout 0": {Path: "/bin/true", Timeout: ptr(0)}, "negative timeout": {Path: "/bin/true", Timeout: ptr(-1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.Contains(name, "timeout") || name == "relative path" {
+				peerFails(t, "runc", "not checked")
+			}
+			refused(t, newContainer(t, hooks("createRuntime", h)).run(), 1, "")
+		})
+	}
+}
+
+func TestPrestartHookFindsTheContainersNamespaces(t *testing.T) {
+	// What an engine's network hook does: the pid of the state, its network namespace, before anything runs in it.
+	c := newContainer(t, args("ls", "/sys/class/net"))
+	c.edit(hooks("prestart", hook(fmt.Sprintf(
+		`pid=$(sed 's/.*"pid": *\([0-9]*\).*/\1/' | head -n 1); nsenter -t $pid -n ip link add dummy7 type dummy 2>%s/hook.err || nsenter -t $pid -n ls /sys > /dev/null`, c.bundle))))
+	out := c.output()
+	if data, _ := os.ReadFile(filepath.Join(c.bundle, "hook.err")); len(data) > 0 {
+		t.Skipf("the kernel has no dummy interfaces: %s", data)
+	}
+	want(t, "interfaces", out, "dummy7\nlo")
+}

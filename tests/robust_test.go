@@ -1,0 +1,217 @@
+package tests
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A SIGKILL at any moment of create leaves nothing that delete --force cannot remove.
+func TestKillOfCreateAtAnyMoment(t *testing.T) {
+	peerFails(t, "runc", "leaves cgroups")
+	tries := 60
+	if testing.Short() {
+		tries = 10
+	}
+	c := newContainer(t, args("sleep", "1000"))
+	c.create()
+	whole := c.must("delete", "--force", c.id).took
+	began := time.Now()
+	c.create()
+	whole = max(whole, time.Since(began))
+	c.must("delete", "--force", c.id)
+
+	interrupted := 0
+	for try := range tries {
+		// Spread over the whole of it, with some noise, so that every step is hit some time.
+		after := whole*time.Duration(try)/time.Duration(tries) + time.Duration(rand.Int64N(int64(time.Millisecond)))
+		i := c.begin(c.withFlags("create")...)
+		timer := time.AfterFunc(after, func() { i.Process.Signal(syscall.SIGKILL) })
+		if i.end().code == -1 {
+			interrupted++
+		}
+		timer.Stop()
+		c.must("delete", "--force", c.id)
+		if left := c.leftovers(); left != "" {
+			t.Fatalf("killed after %v: left %s", after, left)
+		}
+	}
+	// Positive control: most of the kills have to have met a create that was still running.
+	if interrupted < tries/4 {
+		t.Errorf("control: only %d of %d were interrupted", interrupted, tries)
+	}
+}
+
+// leftovers waits a moment for what is on its way out, and says what is there of a container that was deleted.
+func (c *container) leftovers() string {
+	left := ""
+	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		left = ""
+		for _, pid := range children() {
+			if state(pid) == 'Z' {
+				syscall.Wait4(pid, nil, 0, nil)
+				continue
+			}
+			left += "process " + describe(pid) + "; "
+		}
+		left += strings.Join(c.cgroupDirs(), "; ")
+		if entries, err := os.ReadDir(filepath.Join(c.root, c.id)); err == nil {
+			left += fmt.Sprintf("; state %v", entries)
+		}
+		if left == "" {
+			return ""
+		}
+	}
+	return left
+}
+
+func TestKillOfDeleteAtAnyMoment(t *testing.T) {
+	peerFails(t, "runc", "leaves cgroups")
+	c := newContainer(t, args("sleep", "1000"))
+	for try := range 20 {
+		c.create()
+		c.start()
+		i := c.begin("delete", "--force", c.id)
+		timer := time.AfterFunc(time.Duration(try)*500*time.Microsecond, func() { i.Process.Signal(syscall.SIGKILL) })
+		i.end()
+		timer.Stop()
+		c.must("delete", "--force", c.id)
+		if left := c.leftovers(); left != "" {
+			t.Fatalf("left %s", left)
+		}
+	}
+}
+
+func TestParallelCreatesOfOneID(t *testing.T) {
+	peerFails(t, "runc", "1.1 removes the winner's state")
+	c := newContainer(t, args("sleep", "1000"))
+	const n = 10
+	var running []*invocation
+	for range n {
+		running = append(running, c.begin(c.withFlags("create")...))
+	}
+	succeeded := 0
+	for _, i := range running {
+		switch r := i.end(); {
+		case r.code == 0:
+			succeeded++
+		case r.code != 1 || !strings.Contains(r.err, "exist"):
+			t.Error(r)
+		}
+	}
+	if succeeded != 1 {
+		t.Errorf("%d of %d creates succeeded; want 1", succeeded, n)
+	}
+	want(t, "status", c.status(), "created")
+}
+
+func TestParallelLives(t *testing.T) {
+	var all []*container
+	for range 8 {
+		all = append(all, newContainer(t, args("sleep", "1000")))
+	}
+	var wait sync.WaitGroup
+	for _, c := range all {
+		wait.Go(func() {
+			for _, line := range [][]string{c.withFlags("create"), {"start", c.id}, {"exec", c.id, "true"}, {"kill", c.id, "KILL"}, {"delete", "--force", c.id}} {
+				if r := c.begin(line...).end(); r.code != 0 {
+					t.Error(r)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func TestParallelExecs(t *testing.T) {
+	c := newContainer(t)
+	c.up()
+	var running []*invocation
+	for n := range 20 {
+		running = append(running, c.begin("exec", c.id, "sh", "-c", fmt.Sprintf("echo %d; exit %d", n, n)))
+	}
+	for n, i := range running {
+		if r := i.end(); r.code != n || r.out != fmt.Sprintln(n) {
+			t.Error(r)
+		}
+	}
+	if pids := c.pids(); len(pids) != 1 {
+		t.Errorf("processes after all: %v", pids)
+	}
+}
+
+func TestManyContainersAtOnce(t *testing.T) {
+	n := 40
+	if testing.Short() {
+		n = 5
+	}
+	if env.kind == "runc" {
+		n = 5
+	}
+	all := make([]*container, n)
+	for i := range all {
+		all[i] = newContainer(t, args("sleep", "1000"))
+		all[i].root = all[0].root
+		all[i].create()
+	}
+	if lines := strings.Fields(all[0].must("list", "--quiet").out); len(lines) != n {
+		t.Errorf("list shows %d containers; want %d", len(lines), n)
+	}
+	for _, c := range all {
+		c.start()
+	}
+	for _, c := range all {
+		c.must("delete", "--force", c.id)
+	}
+}
+
+// A container that stops what enters it must not hold up a verb for ever.
+func TestVerbsEndWhileTheContainerIsStopped(t *testing.T) {
+	peerFails(t, "runc", "exec hangs")
+	c := newContainer(t)
+	pid := c.up()
+	syscall.Kill(pid, syscall.SIGSTOP)
+	for _, line := range [][]string{{"state", c.id}, {"list"}, {"ps", c.id}, {"exec", c.id, "true"}, {"kill", c.id, "KILL"}, {"delete", "--force", c.id}} {
+		if r := c.verb(line...); r.code != 0 {
+			t.Error(r)
+		}
+	}
+}
+
+func TestDeleteDuringCreate(t *testing.T) {
+	c := newContainer(t, args("sleep", "1000"), hooks("createRuntime", hook("sleep 0.3")))
+	i := c.begin(c.withFlags("create")...)
+	eventually(t, "the state directory is there", func() bool { _, err := os.Stat(filepath.Join(c.root, c.id)); return err == nil })
+	c.verb("delete", "--force", c.id)
+	i.end()
+	c.verb("delete", "--force", c.id)
+}
+
+func TestAStubbornProcessIsKilledByForce(t *testing.T) {
+	c := newContainer(t, sh("trap '' TERM INT HUP; sleep 1000 & while :; do sleep 1; done"))
+	c.up()
+	c.must("kill", c.id, "TERM")
+	want(t, "status", c.status(), "running")
+	c.must("delete", "--force", c.id)
+}
+
+func TestTheCallersUmaskAndDirectoryDoNotMatter(t *testing.T) {
+	c := newContainer(t, sh("umask; stat -c %a /dev/null /dev/pts /made"), tmpfsAt("/made/below"))
+	c.wrapper = []string{"/bin/sh", "-c", `umask 0777; cd /; exec "$@"`, "sh"}
+	want(t, "umask and modes", c.output(), "0022\n666\n755\n755")
+}
+
+func TestTheCallersSignalsDoNotMatter(t *testing.T) {
+	c := newContainer(t, args("grep", "^Sig[BI]", "/proc/self/status"))
+	c.wrapper = []string{"/bin/sh", "-c", `trap '' TERM HUP INT USR1 CHLD; exec "$@"`, "sh"}
+	if env.kind == "runc" {
+		t.Skip("runc: passes ignored signals on")
+	}
+	want(t, "signals", c.output(), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000")
+}

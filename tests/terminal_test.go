@@ -1,0 +1,243 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+func terminal(s *specs.Spec) { s.Process.Terminal = true }
+
+// consoleSocket listens for the master of a pseudo-terminal; next returns it with the message it came with.
+func consoleSocket(t *testing.T) (path string, next func() (*os.File, string)) {
+	t.Helper()
+	path = filepath.Join(env.dir, fmt.Sprintf("console-%d.sock", number.Add(1)))
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	return path, func() (*os.File, string) {
+		t.Helper()
+		listener.SetDeadline(time.Now().Add(10 * time.Second))
+		conn, err := listener.AcceptUnix()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		text, files := receive(t, conn)
+		if len(files) != 1 {
+			t.Fatalf("%d descriptors on the console socket", len(files))
+		}
+		t.Cleanup(func() { files[0].Close() })
+		return files[0], text
+	}
+}
+
+// readAll reads the master until the terminal has no more users.
+func readAll(master *os.File) string {
+	var b bytes.Buffer
+	b.ReadFrom(master) // ends with EIO
+	return b.String()
+}
+
+func TestConsoleSocket(t *testing.T) {
+	path, next := consoleSocket(t)
+	c := newContainer(t, terminal, sh("tty; stty size; stat -c '%t:%T' /dev/console; echo at > /dev/tty; ls -l /dev/console | cut -c1; head -n 1 <&0"),
+		func(s *specs.Spec) { s.Process.ConsoleSize = &specs.Box{Width: 111, Height: 37} })
+	c.create("--console-socket", path)
+	master, name := next()
+	if !strings.HasPrefix(name, "/dev/pts/") && !strings.HasPrefix(name, "/dev/ptmx") {
+		t.Errorf("name of the terminal = %q", name)
+	}
+	c.start()
+	fmt.Fprint(master, "typed\n")
+	out := readAll(master)
+	for _, text := range []string{"/dev/pts/0\r\n", "37 111\r\n", "88:0\r\n", "at\r\n", "c\r\n", "typed\r\n"} {
+		if !strings.Contains(out, text) {
+			t.Errorf("no %q in %q", text, out)
+		}
+	}
+	c.stopped()
+}
+
+func TestConsoleOfAnotherUser(t *testing.T) {
+	path, next := consoleSocket(t)
+	c := newContainer(t, terminal, sh("stat -c %u /dev/pts/0; echo written > /dev/pts/0"), func(s *specs.Spec) { s.Process.User.UID = 1000 })
+	c.create("--console-socket", path)
+	master, _ := next()
+	c.start()
+	out := readAll(master)
+	want(t, "output", out, "1000\r\nwritten\r\n")
+}
+
+func TestExecWithATerminal(t *testing.T) {
+	path, next := consoleSocket(t)
+	c := newContainer(t)
+	c.up()
+	pid := c.execDetached([]string{"--tty", "--console-socket", path}, "sh", "-c", "tty; stty size; exec head -n 1")
+	master, _ := next()
+	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 10, Col: 20}); err != nil {
+		t.Fatal(err)
+	}
+	link, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", pid))
+	if err != nil || !strings.HasPrefix(link, "/dev/pts/") {
+		t.Errorf("standard input of the process = %q, %v", link, err)
+	}
+	fmt.Fprint(master, "typed\n")
+	if out := readAll(master); !strings.Contains(out, "/dev/pts/") || strings.Count(out, "typed") != 2 {
+		t.Errorf("output = %q; want the name and the line twice, echo and copy", out)
+	}
+}
+
+func TestConsoleSocketAndTerminalGoTogether(t *testing.T) {
+	path, _ := consoleSocket(t)
+	refused(t, newContainer(t).run("--console-socket", path, "--detach"), 1, "console")
+	refused(t, newContainer(t, terminal).run("--detach"), 1, "console")
+	c := newContainer(t, terminal)
+	refused(t, c.verb(c.withFlags("create")...), 1, "console")
+	refused(t, newContainer(t, terminal).run("--console-socket", "/no/such/socket", "--detach"), 1, "no such file")
+}
+
+// screen is a terminal in tmux.
+type screen struct {
+	t      *testing.T
+	socket string
+}
+
+// newScreen runs a command in a terminal of 80 columns and 24 rows.
+func newScreen(t *testing.T, command string) *screen {
+	t.Helper()
+	if _, err := exec.LookPath("tmux"); err != nil {
+		t.Skip("no tmux: apt-get install tmux")
+	}
+	s := &screen{t, filepath.Join(env.dir, fmt.Sprintf("tmux-%d", number.Add(1)))}
+	t.Cleanup(func() { s.tmux("kill-server") })
+	s.tmux("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", command+"; echo status $?; exec sleep 1000")
+	return s
+}
+
+func (s *screen) tmux(args ...string) string {
+	s.t.Helper()
+	out, err := exec.Command("tmux", append([]string{"-S", s.socket}, args...)...).CombinedOutput()
+	if err != nil {
+		s.t.Errorf("tmux %v: %v: %s", args, err, out)
+	}
+	return string(out)
+}
+
+func (s *screen) typed(text string, keys ...string) {
+	s.t.Helper()
+	if text != "" {
+		s.tmux("send-keys", "-l", text)
+	}
+	if len(keys) > 0 {
+		s.tmux(append([]string{"send-keys"}, keys...)...)
+	}
+}
+
+// shows waits until a line of the screen is the text.
+func (s *screen) shows(line string) {
+	s.t.Helper()
+	text := ""
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		text = s.tmux("capture-pane", "-p")
+		for got := range strings.Lines(text) {
+			if strings.TrimRight(got, " \n") == line {
+				return
+			}
+		}
+	}
+	s.t.Fatalf("no line %q on the screen:\n%s", line, strings.TrimRight(text, "\n"))
+}
+
+func TestShellInATerminal(t *testing.T) {
+	c := newContainer(t, terminal, args("sh"), func(s *specs.Spec) { s.Process.Env = append(s.Process.Env, "PS1=> ") })
+	s := newScreen(t, fmt.Sprintf("%s --root %s run --bundle %s %s", env.runtime, c.root, c.bundle, c.id))
+	s.shows(">")
+	s.typed("echo $((40+2))", "Enter")
+	s.shows("42")
+	s.typed("stty size", "Enter")
+	s.shows("24 80")
+
+	s.tmux("resize-window", "-x", "101", "-y", "31")
+	s.typed("clear; stty size", "Enter")
+	s.shows("31 101")
+
+	s.typed("sleep 1000", "Enter")
+	eventually(t, "sleep runs", func() bool { return len(c.pids()) == 2 })
+	s.typed("", "C-c")
+	s.typed("echo $((120+10))", "Enter")
+	s.shows("130")
+
+	s.typed("sleep 1000", "Enter")
+	eventually(t, "sleep runs", func() bool { return len(c.pids()) == 2 })
+	s.typed("", "C-z")
+	s.typed("jobs | grep -c sleep", "Enter")
+	s.shows("1")
+	s.typed("fg", "Enter")
+	s.typed("", "C-c")
+	s.typed("exit 9", "Enter")
+	s.shows("status 9")
+	// The terminal is usable again: what is typed is shown, and Enter ends a line.
+	if out := s.tmux("display-message", "-p", "#{pane_tty}"); out != "" {
+		modes, _ := exec.Command("stty", "-F", strings.TrimSpace(out), "-a").CombinedOutput()
+		for _, mode := range []string{"icanon", "echo", "isig", "opost"} {
+			if !slices.Contains(strings.Fields(string(modes)), mode) {
+				t.Errorf("the terminal was left without %s:\n%s", mode, modes)
+			}
+		}
+	}
+}
+
+func TestExecInATerminal(t *testing.T) {
+	c := newContainer(t)
+	c.up()
+	s := newScreen(t, fmt.Sprintf("%s --root %s exec --tty %s sh", env.runtime, c.root, c.id))
+	s.typed("stty size; tty", "Enter")
+	s.shows("24 80")
+	s.typed("exit 3", "Enter")
+	s.shows("status 3")
+}
+
+func TestSignalsAreForwarded(t *testing.T) {
+	for _, signal := range []string{"TERM", "INT", "HUP", "USR1", "USR2", "QUIT"} {
+		t.Run(signal, func(t *testing.T) {
+			c := newContainer(t, sh(`trap "echo got; exit 7" `+signal+`; echo ready; while :; do sleep 0.02; done`))
+			i := c.begin(c.withFlags("run")...)
+			eventually(t, "trap set", func() bool { return strings.Contains(contents(i.out), "ready") })
+			i.Process.Signal(unix.SignalNum("SIG" + signal))
+			if r := i.end(); r.code != 7 || r.out != "ready\ngot\n" {
+				t.Error(r)
+			}
+		})
+	}
+	t.Run("exec", func(t *testing.T) {
+		c := newContainer(t)
+		c.up()
+		i := c.begin("exec", c.id, "sh", "-c", `trap "exit 7" TERM; echo ready; while :; do sleep 0.02; done`)
+		eventually(t, "trap set", func() bool { return strings.Contains(contents(i.out), "ready") })
+		i.Process.Signal(unix.SIGTERM)
+		if r := i.end(); r.code != 7 {
+			t.Error(r)
+		}
+	})
+}
+
+func TestRunReapsWhatTheContainerLeaves(t *testing.T) {
+	// Without a pid namespace, the orphans of the container become children of run, which is their subreaper.
+	c := newContainer(t, without(specs.PIDNamespace), sh("sh -c 'sleep 0.2 & sleep 0.1 &'; sleep 0.5"))
+	if r := c.run(); r.code != 0 {
+		t.Error(r)
+	}
+}
