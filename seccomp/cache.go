@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -64,7 +63,7 @@ func keyOf(raw []byte) (k key, ok bool) {
 	}
 	release := unix.ByteSliceToString(host.Release[:])
 	h := sha256.New()
-	io.WriteString(h, strings.Join([]string{formatVersion, builder(), release, runtime.GOARCH, ""}, "\x00"))
+	h.Write([]byte(strings.Join([]string{formatVersion, builder(), release, runtime.GOARCH, ""}, "\x00")))
 	h.Write(raw)
 	h.Sum(k[:0])
 	return k, true
@@ -175,7 +174,7 @@ func writeEntry(dir int, name string, b []byte) error {
 		err = unix.Renameat(dir, temporary, dir, name)
 	}
 	if err != nil {
-		unix.Unlinkat(dir, temporary, 0)
+		_ = unix.Unlinkat(dir, temporary, 0)
 	}
 	return err
 }
@@ -219,7 +218,7 @@ func trim(dir int) {
 	}
 	slices.SortFunc(files, func(a, b file) int { return int(min(1, max(-1, a.mtime.Nano()-b.mtime.Nano()))) })
 	for _, f := range files[:max(0, len(files)-maxEntries)] {
-		unix.Unlinkat(dir, f.name, 0)
+		_ = unix.Unlinkat(dir, f.name, 0)
 	}
 }
 

@@ -97,9 +97,9 @@ func (b block) assemble(last unix.SockFilter) []byte {
 func newer(named []ruleset.Named) []block {
 	var blocks []block
 	for _, n := range named {
-		audit, _ := auditArch(n.Arch)
+		audit, ok := auditArch(n.Arch)
 		ranges := beyond(n.Arch, n.Numbers)
-		if len(ranges) == 0 {
+		if !ok || len(ranges) == 0 {
 			continue
 		}
 		if i := blockOf(blocks, audit); i >= 0 {

@@ -43,7 +43,7 @@ func Compile(ctx context.Context, profile *specs.LinuxSeccomp) (Filter, error) {
 	if err != nil {
 		return Filter{}, err
 	}
-	if err := checkKernel(set, profile.Flags, flags); err != nil {
+	if err := checkKernel(set, profile.Flags); err != nil {
 		return Filter{}, err
 	}
 	if err := ctx.Err(); err != nil {

@@ -1,6 +1,7 @@
 package seccomp
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -11,9 +12,9 @@ import (
 )
 
 // checkKernel asks the kernel for each flag and action that the profile uses.
-func checkKernel(set *ruleset.Set, names []specs.LinuxSeccompFlag, flags uint32) error {
-	if flags == 0 && !kernelHasFlag(0) {
-		return fmt.Errorf("/linux/seccomp: this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)")
+func checkKernel(set *ruleset.Set, names []specs.LinuxSeccompFlag) error {
+	if errno := askFlag(0); errno != unix.EFAULT {
+		return fmt.Errorf("/linux/seccomp: no filter can be loaded here: seccomp(SECCOMP_SET_MODE_FILTER): %w", errno)
 	}
 	for i, name := range names {
 		if bit, _ := flagBit(string(name)); !kernelHasFlag(bit) {
@@ -21,7 +22,7 @@ func checkKernel(set *ruleset.Set, names []specs.LinuxSeccompFlag, flags uint32)
 		}
 	}
 	if !kernelHasAction(set.Default) {
-		return fmt.Errorf("/linux/seccomp/defaultAction: this kernel does not have it")
+		return errors.New("/linux/seccomp/defaultAction: this kernel does not have it")
 	}
 	for i := range set.Rules {
 		if rule := &set.Rules[i]; !kernelHasAction(rule.Action) {
@@ -31,10 +32,12 @@ func checkKernel(set *ruleset.Set, names []specs.LinuxSeccompFlag, flags uint32)
 	return nil
 }
 
-// kernelHasFlag asks for a filter at address zero: with flags that the kernel
-// knows it gets as far as reading it. Nothing is loaded.
-func kernelHasFlag(flag uint32) bool {
-	return seccomp(unix.SECCOMP_SET_MODE_FILTER, filterFlags(flag, true), nil) == unix.EFAULT
+func kernelHasFlag(flag uint32) bool { return askFlag(flag) == unix.EFAULT }
+
+// askFlag asks for the filter at address zero: with flags that the kernel knows
+// it gets as far as reading there, EFAULT. Nothing is loaded.
+func askFlag(flag uint32) unix.Errno {
+	return seccomp(unix.SECCOMP_SET_MODE_FILTER, filterFlags(flag, true), nil)
 }
 
 func kernelHasAction(ret uint32) bool {

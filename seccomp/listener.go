@@ -3,6 +3,7 @@ package seccomp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -112,9 +113,9 @@ func retry(ctx context.Context, socket int, deadline time.Time, call func() erro
 		if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout); err != nil {
 			return fmt.Errorf("setsockopt SO_SNDTIMEO: %w", err)
 		}
-		switch err := call(); err {
-		case unix.EINTR:
-		case unix.EAGAIN:
+		switch err := call(); {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
 			return unix.ETIMEDOUT
 		default:
 			return err

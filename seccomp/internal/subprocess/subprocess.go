@@ -164,7 +164,7 @@ func run(ctx context.Context, executable *os.File, s streams) error {
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { p.Kill() })
+	stop := context.AfterFunc(ctx, func() { _ = p.Kill() })
 	defer stop()
 	state, err := p.Wait()
 	if err != nil {
