@@ -1,112 +1,128 @@
 package libcontainer
 
 import (
-	"context"
+	"errors"
+	"fmt"
 	"os"
-	"time"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+	"github.com/onggi-dev/onggi/seccomp"
 )
 
-// Options say where containers live and how their cgroups are managed.
-type Options struct {
-	Root          string           // state root; "" is DefaultRoot()
-	CgroupManager string           // "cgroupfs" (the default), "systemd" or "disabled"
-	Rootless      *bool            // nil: found out
-	Warn          func(msg string) // receives warnings; nil drops them
+// Runtime makes and finds containers under one state root.
+type Runtime struct {
+	options  Options
+	store    state.Store
+	rootless bool
 }
 
-// CreateOptions are what the caller of create decides beyond config.json.
-type CreateOptions struct {
-	Bundle        string                      // directory; "" is the working directory
-	ConfigFile    string                      // "" is config.json in Bundle
-	Spec          *specs.Spec                 // used in place of ConfigFile when set
-	Stdin         *os.File                    // nil is /dev/null; the three are ignored when process.terminal is set
-	Stdout        *os.File                    //
-	Stderr        *os.File                    //
-	ConsoleSocket string                      // unix socket that receives the pty master
-	Console       func(master *os.File) error // receives and owns the pty master; in place of ConsoleSocket
-	PidfdSocket   string                      // unix socket that receives a pidfd of the first process
-	PidFile       string                      //
-	NoPivot       bool                        // move the root over / and chroot, for a root on a ramdisk
-	NoNewKeyring  bool                        //
-	ExtraFiles    []*os.File                  // become 3, 4, … in the container
-	ListenFDs     int                         // how many of ExtraFiles, from the first, are socket-activation descriptors
-	NotifySocket  string                      // sd_notify socket of the caller
+// DefaultRoot is /run/onggi for root and $XDG_RUNTIME_DIR/onggi for others,
+// also for root of a user namespace that is somebody else outside.
+func DefaultRoot() string {
+	const system = "/run/onggi"
+	if os.Geteuid() == 0 && (!inUserns() || os.Getenv("USER") == "root") {
+		return system
+	}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		return filepath.Join(dir, "onggi")
+	}
+	return system
 }
 
-// ExecOptions describe one more process in a container. Process, where set,
-// is complete; otherwise the other fields are laid over the container's own
-// process.
-type ExecOptions struct {
-	Process        *specs.Process
-	Args           []string
-	Cwd            string
-	User           string // uid[:gid], digits only
-	Env            []string
-	AdditionalGids []uint32
-	Caps           []string
-	Tty            bool
-	NoNewPrivs     bool
-	ProcessLabel   string
-	Apparmor       string
-	Cgroup         []string // [controller[,controller]:]path, below the container's cgroup
-	IgnorePaused   bool
-	Stdin          *os.File
-	Stdout         *os.File
-	Stderr         *os.File
-	ConsoleSocket  string
-	Console        func(master *os.File) error
-	PidfdSocket    string
-	PidFile        string
-	ExtraFiles     []*os.File
-	Detach         bool
+// New checks the options. Nothing is made before there is a container.
+func New(o Options) (*Runtime, error) {
+	if o.Root == "" {
+		o.Root = DefaultRoot()
+	}
+	root, err := filepath.Abs(o.Root)
+	if err != nil {
+		return nil, err
+	}
+	if root == "/" {
+		return nil, errors.New("the state root must not be /")
+	}
+	o.Root = root
+	switch o.CgroupManager {
+	case "":
+		o.CgroupManager = cgroupfs
+	case cgroupfs, cgroupDisabled:
+	case cgroupSystemd:
+		return nil, errors.New("the systemd cgroup manager is not supported by this version: use cgroupfs")
+	default:
+		return nil, fmt.Errorf("unknown cgroup manager %q: want %s or %s", o.CgroupManager, cgroupfs, cgroupDisabled)
+	}
+	r := &Runtime{options: o, store: state.Store{Root: root}}
+	if o.Rootless != nil {
+		r.rootless = *o.Rootless
+	} else {
+		r.rootless = os.Geteuid() != 0 || inUserns()
+	}
+	return r, nil
 }
 
-// State is what `state` and `list` print (runtime.md, "State").
-type State struct {
-	OCIVersion     string            `json:"ociVersion"`
-	ID             string            `json:"id"`
-	InitProcessPid int               `json:"pid"`
-	Status         string            `json:"status"`
-	Bundle         string            `json:"bundle"`
-	Rootfs         string            `json:"rootfs"`
-	Created        time.Time         `json:"created"`
-	Annotations    map[string]string `json:"annotations,omitempty"`
-	Owner          string            `json:"owner"`
-}
-
-var (
-	_ = context.Background
-	_ unix.Signal
+const (
+	cgroupfs       = "cgroupfs"
+	cgroupSystemd  = "systemd"
+	cgroupDisabled = "disabled"
 )
 
-type Runtime struct{}
-type Container struct{}
-type Process struct{}
-type Plan struct{}
+func (r *Runtime) warn(msg string) {
+	if r.options.Warn != nil {
+		r.options.Warn(msg)
+	}
+}
 
-func DefaultRoot() string                                                            { return "" }
-func New(o Options) (*Runtime, error)                                                { return nil, nil }
-func (r *Runtime) Create(context.Context, string, CreateOptions) (*Container, error) { return nil, nil }
-func (r *Runtime) Load(id string) (*Container, error)                                { return nil, nil }
-func (r *Runtime) List() ([]State, error)                                            { return nil, nil }
-func (r *Runtime) Delete(ctx context.Context, id string, force bool) error           { return nil }
-func (r *Runtime) Plan(o CreateOptions, id string) (*Plan, error)                    { return nil, nil }
-func (p *Plan) String() string                                                       { return "" }
-func (p *Plan) MarshalJSON() ([]byte, error)                                         { return nil, nil }
-func (c *Container) ID() string                                                      { return "" }
-func (c *Container) State() (State, error)                                           { return State{}, nil }
-func (c *Container) Start(ctx context.Context) error                                 { return nil }
-func (c *Container) Wait(ctx context.Context) (int, error)                           { return 0, nil }
-func (c *Container) Kill(sig unix.Signal, all bool) error                            { return nil }
-func (c *Container) Pause(ctx context.Context) error                                 { return nil }
-func (c *Container) Resume(ctx context.Context) error                                { return nil }
-func (c *Container) Processes() ([]int, error)                                       { return nil, nil }
-func (c *Container) Spec() (*specs.Spec, error)                                      { return nil, nil }
-func (c *Container) Delete(ctx context.Context, force bool) error                    { return nil }
-func (c *Container) Exec(ctx context.Context, o ExecOptions) (*Process, error)       { return nil, nil }
-func (p *Process) Pid() int                                                          { return 0 }
-func (p *Process) Signal(unix.Signal) error                                          { return nil }
-func (p *Process) Wait(ctx context.Context) (int, error)                             { return 0, nil }
+func (r *Runtime) warnf(format string, args ...any) { r.warn(fmt.Sprintf(format, args...)) }
+
+// filters is the cache of compiled seccomp filters. No container can have a
+// name with "@".
+func (r *Runtime) filters() seccomp.Cache {
+	return seccomp.Cache{Dir: filepath.Join(r.options.Root, "@seccomp")}
+}
+
+// inUserns tells whether this process is in a user namespace of its own: the
+// first one maps all ids to themselves (user_namespaces(7)).
+func inUserns() bool {
+	var buf [64]byte
+	fd, err := unix.Open("/proc/self/uid_map", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	n, err := unix.Read(fd, buf[:])
+	if err != nil {
+		return false
+	}
+	f := strings.Fields(string(buf[:n]))
+	return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != strconv.FormatUint(1<<32-1, 10)
+}
+
+// capabilities is what this process may pass on: its permitted set, which for
+// root is the bounding set.
+func capabilities() uint64 {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&head, &data[0]) != nil {
+		return 0
+	}
+	return uint64(data[1].Permitted)<<32 | uint64(data[0].Permitted)
+}
+
+// grantable is what a process of the container may have: in a user namespace
+// of its own, everything (user_namespaces(7)).
+func grantable(spec *specs.Spec) uint64 {
+	if spec.Linux != nil {
+		for _, n := range spec.Linux.Namespaces {
+			if n.Type == specs.UserNamespace {
+				return 1<<(unix.CAP_LAST_CAP+1) - 1
+			}
+		}
+	}
+	return capabilities()
+}

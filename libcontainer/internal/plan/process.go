@@ -23,29 +23,27 @@ func (b *builder) process(ns *namespaces) {
 	caps := b.capabilities(p)
 
 	b.umask(p)                                                    //
+	b.home(p)                                                     // as root, who can read any passwd file
 	b.labels(p, "apparmor")                                       // before no_new_privs, which may forbid the transition
 	b.add("/process/cwd", Cwd{Path: p.Cwd, Create: b.creating()}) // as root, who may enter what the user may not; checked again below
 	if p.NoNewPrivileges {
-		b.add("/process/noNewPrivileges", NoNewPrivs{}) // before a filter can be loaded without privilege
+		b.add("/process/noNewPrivileges", NoNewPrivs{}) // lets a filter be loaded without privilege
 	}
 	b.scheduling(p)        // raising priorities takes capabilities
-	b.rlimits(p)           // by the host, before the program; RLIMIT_NPROC has not counted the stub against the user yet
 	b.labels(p, "selinux") // as late as possible: it applies to the next execve of all
-	if b.linux.Seccomp != nil && !p.NoNewPrivileges {
-		b.seccomp() // takes CAP_SYS_ADMIN, so before it goes
-	}
-	if caps != nil {
+	if caps != nil && caps.drops {
 		b.add("/process/capabilities/bounding", BoundingSet{Keep: caps.bounding}) // takes CAP_SETPCAP
 	}
 	b.identity(p, caps) // groups, then gid, then uid: each takes the privilege the next one drops
 	if caps != nil {
-		b.add("/process/capabilities", caps.step()) // setresuid has cleared what it could
+		b.add("/process/capabilities", caps.step(b.needsAdmin(p))) // setresuid has cleared what it could
 	}
 	b.add("/process/args/0", FindProgram{Name: p.Args[0], Path: lookupEnv(p.Env, "PATH")}) // with the final credentials
 	b.add("", CloseFiles{First: 3 + b.Preserve})                                           // before the filter, which may forbid it (CVE-2024-21626)
-	b.rlimits(p)                                                                           // by the host, whose privilege raising takes; a limit on processes or files must not hit the set-up
-	if listener := b.linux.Seccomp != nil && b.linux.Seccomp.ListenerPath != ""; listener && p.NoNewPrivileges {
-		b.seccomp() // the listener is handed over by create, which does not wait for start
+	b.rlimits(p)                                                                           // by the host, whose privilege raising takes; a limit on files must not hit the set-up
+	early := b.linux.Seccomp != nil && (!p.NoNewPrivileges || b.linux.Seccomp.ListenerPath != "")
+	if early {
+		b.seccomp(p, caps) // takes CAP_SYS_ADMIN, which goes with it; or has a listener, which create hands over
 	}
 	if ns.join&unix.CLONE_NEWPID != 0 {
 		b.add("", CloneInto{}) // drop before visible
@@ -53,10 +51,16 @@ func (b *builder) process(ns *namespaces) {
 	if b.creating() {
 		b.add("", Gate{})
 	}
-	if b.linux.Seccomp != nil && p.NoNewPrivileges && b.linux.Seccomp.ListenerPath == "" {
-		b.seccomp() // last, so that the profile need allow read, execve, write and exit_group only
+	if b.linux.Seccomp != nil && !early {
+		b.seccomp(p, caps) // last, so that the profile need allow execve, write and exit_group only
 	}
 	b.add("/process/args", Execute{Args: p.Args, Env: p.Env})
+}
+
+// needsAdmin: without no_new_privs, loading a filter takes CAP_SYS_ADMIN
+// (seccomp(2)).
+func (b *builder) needsAdmin(p *specs.Process) bool {
+	return b.linux.Seccomp != nil && !p.NoNewPrivileges
 }
 
 // creating tells create from exec.
@@ -107,34 +111,50 @@ func (b *builder) rlimits(p *specs.Process) {
 	b.add("/process/rlimits", Rlimits{Limits: limits})
 }
 
-func (b *builder) seccomp() {
-	b.add("/linux/seccomp", Seccomp{Listener: b.linux.Seccomp.ListenerPath != ""})
+func (b *builder) seccomp(p *specs.Process, caps *capSets) {
+	s := Seccomp{Listener: b.linux.Seccomp.ListenerPath != ""}
+	if caps != nil && b.needsAdmin(p) {
+		final := caps.step(false)
+		s.Then = &final
+	}
+	b.add("/linux/seccomp", s)
 }
 
 // capSets are the five sets that can be had.
-type capSets struct{ bounding, effective, permitted, inheritable, ambient uint64 }
+type capSets struct {
+	drops                                                bool // from the bounding set
+	bounding, effective, permitted, inheritable, ambient uint64
+}
 
 // capabilities computes the sets. Those that cannot be granted are left out
 // (a warning is given elsewhere, config.md "capabilities"); without the
 // object the program keeps what the runtime has, as with runc.
 func (b *builder) capabilities(p *specs.Process) *capSets {
 	c := p.Capabilities
-	if c == nil {
+	switch {
+	case c == nil && p.User.UID == 0:
 		return nil
+	case c == nil:
+		return &capSets{} // what setresuid leaves: nothing
 	}
 	have := b.Host.Capabilities
 	set := func(names []string) uint64 {
 		m, _ := specconv.CapabilityMask(names)
 		return m & have
 	}
-	s := &capSets{bounding: set(c.Bounding), effective: set(c.Effective), permitted: set(c.Permitted), inheritable: set(c.Inheritable), ambient: set(c.Ambient)}
+	s := &capSets{drops: true, bounding: set(c.Bounding), effective: set(c.Effective), permitted: set(c.Permitted), inheritable: set(c.Inheritable), ambient: set(c.Ambient)}
 	s.effective &= s.permitted               // capset(2) refuses others
 	s.ambient &= s.permitted & s.inheritable // capabilities(7)
 	return s
 }
 
-func (s *capSets) step() Capabilities {
-	return Capabilities{Effective: s.effective, Permitted: s.permitted, Inheritable: s.inheritable, Ambient: s.ambient}
+func (s *capSets) step(admin bool) Capabilities {
+	c := Capabilities{Effective: s.effective, Permitted: s.permitted, Inheritable: s.inheritable, Ambient: s.ambient}
+	if admin {
+		c.Effective |= 1 << unix.CAP_SYS_ADMIN
+		c.Permitted |= 1 << unix.CAP_SYS_ADMIN
+	}
+	return c
 }
 
 // Ungranted names the capabilities that are asked for and cannot be had.

@@ -345,6 +345,9 @@ type Rlimit struct {
 type Seccomp struct {
 	containerStep
 	Listener bool
+	// Then are the sets without the CAP_SYS_ADMIN that loading took, nil where
+	// it took none.
+	Then *Capabilities
 }
 
 // Cwd changes the working directory and checks that it is in the container.

@@ -36,6 +36,7 @@ const (
 	argData                  // address of bytes that travel with the batch
 	argReply                 // address of bytes that come back
 	argResult                // address of an earlier call's result
+	argLoad                  // an earlier call's result
 )
 
 // Arg is one argument of a call and how it is printed.
@@ -75,7 +76,7 @@ func (a *Arg) format() string {
 	switch a.kind {
 	case argFD:
 		return a.fd.format()
-	case argReply, argResult:
+	case argReply, argResult, argLoad:
 		return "&"
 	case argData:
 		if a.text == "" {
@@ -122,3 +123,11 @@ func formatFlags(v uint64, bits []uint64, names []string) string {
 	}
 	return strings.Join(out, "|")
 }
+
+// IsContext tells whether the descriptor is one of fsopen(2).
+func (f *FD) IsContext() bool { return strings.HasSuffix(f.name, contextSuffix) }
+
+const contextSuffix = " context"
+
+// SetName says what the descriptor is called in errors.
+func (f *FD) SetName(name string) { f.name = name }

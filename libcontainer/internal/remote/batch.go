@@ -119,6 +119,14 @@ func (r Result) OnZeroSkip() { r.b.calls[r.i].wire.OnZero = r.since() }
 // OnPositiveSkip ends the calls that are skipped after a positive result.
 func (r Result) OnPositiveSkip() { r.b.calls[r.i].wire.OnPos = r.since() }
 
+// OnPositiveSkipTo makes a positive result go on at call n.
+func (r Result) OnPositiveSkipTo(n int) {
+	if n-1-r.i > stub.MaxSkip {
+		panic("BUG: a skip over too many calls")
+	}
+	r.b.calls[r.i].wire.OnPos = uint8(n - 1 - r.i)
+}
+
 // Result gives the call that opens fd.
 func (b *Batch) Result(fd *FD) Result { return Result{b, fd.call} }
 
@@ -269,6 +277,9 @@ func (b *Batch) resolve(c *call, j, data, reply int) uint64 {
 		return uint64(stub.ArenaBase+data) + a.value
 	case argReply:
 		return uint64(stub.ArenaBase+reply+b.base) + a.value
+	case argLoad:
+		c.wire.Loads |= 1 << j
+		return uint64(stub.ArenaBase+reply) + 8*a.value
 	case argResult:
 		return uint64(stub.ArenaBase+reply) + 8*a.value
 	case argFD:
@@ -295,9 +306,9 @@ func (b *Batch) offset(off int) int {
 	return off
 }
 
-// gone is the number of a descriptor that was never opened or is closed
+// Gone is the number of a descriptor that was never opened or is closed
 // again; -1 means that it is not known yet.
-const gone = -2
+const Gone = -2
 
 // settle gives the batch's descriptors their numbers, and forgets those that
 // the batch closed again. It returns the ones that stay open.
@@ -306,13 +317,13 @@ func (b *Batch) settle() {
 		at := b.offset(fd.off)
 		v := int32(binary.LittleEndian.Uint32(b.back[at:]))
 		if v < 0 || !(Result{b, fd.call}).Ran() || (Result{b, fd.call}).Errno() != 0 {
-			v = gone
+			v = Gone
 		}
 		fd.n, fd.batch = int(v), nil
 	}
 	for i := range b.calls {
 		if c := &b.calls[i]; c.closes != nil && (Result{b, i}).Ran() {
-			c.closes.n = gone
+			c.closes.n = Gone
 		}
 	}
 }

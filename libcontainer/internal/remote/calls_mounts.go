@@ -21,7 +21,7 @@ var atFlags = &flagSet{
 
 // Fsopen makes a context for mounting a file system of type fs.
 func (b *Batch) Fsopen(fs string) *FD {
-	return b.opens(fs+" context", "fsopen", unix.SYS_FSOPEN, b.str(fs), Hex(unix.FSOPEN_CLOEXEC))
+	return b.opens(fs+contextSuffix, "fsopen", unix.SYS_FSOPEN, b.str(fs), Hex(unix.FSOPEN_CLOEXEC))
 }
 
 var fsconfigCommands = [...]string{"FSCONFIG_SET_FLAG", "FSCONFIG_SET_STRING", "FSCONFIG_SET_BINARY", "FSCONFIG_SET_PATH", "FSCONFIG_SET_PATH_EMPTY", "FSCONFIG_SET_FD", "FSCONFIG_CMD_CREATE", "FSCONFIG_CMD_RECONFIGURE"}

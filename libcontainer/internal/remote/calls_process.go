@@ -28,6 +28,17 @@ func (b *Batch) Clone(flags uint64) Result {
 	return b.call("clone", unix.SYS_CLONE, namespaceFlags.arg(flags|uint64(unix.SIGCHLD)), Int(0), Int(0), Int(0), Int(0))
 }
 
+// CloneShared forks a child that shares memory and descriptors with the stub,
+// which waits until it exits. Its calls store their results like the stub's.
+func (b *Batch) CloneShared() Result {
+	return b.call("clone", unix.SYS_CLONE, Hex(unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES|uint64(unix.SIGCHLD)), Int(0), Int(0), Int(0), Int(0))
+}
+
+// Reap waits for the child that an earlier call of the batch has made.
+func (b *Batch) Reap(child Result) Result {
+	return b.call("wait4", unix.SYS_WAIT4, Arg{kind: argLoad, value: uint64(child.i)}, Int(0), Int(0), Int(0))
+}
+
 // Prctl is prctl(2) with numbers.
 func (b *Batch) Prctl(name string, option int, v ...uint64) Result {
 	args := []Arg{named(name, uint64(option)), Int(0), Int(0), Int(0), Int(0)}
@@ -196,8 +207,8 @@ func (b *Batch) WriteResult(fd *FD, r Result) Result {
 	return b.call("write", unix.SYS_WRITE, fdArg(fd), Arg{kind: argResult, value: uint64(r.i)}, Int(4))
 }
 
-// ReadByte waits until fd has a byte.
-func (b *Batch) ReadByte(fd *FD) Result {
+// AwaitByte waits until fd has a byte.
+func (b *Batch) AwaitByte(fd *FD) Result {
 	r, _ := b.Read(fd, 1)
 	return r
 }

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"unsafe"
@@ -74,6 +75,32 @@ func (s *Stub) Receive(b *Batch) error {
 			return b.failure()
 		}
 	}
+}
+
+// Report waits for what a batch writes with WriteResult to the control socket
+// instead of a reply, or for the reply that says why it did not come to that.
+func (s *Stub) Report(b *Batch) (int, error) {
+	b.back = make([]byte, b.base+b.reply+1)
+	n, file, err := s.receive(b.back)
+	switch {
+	case file != nil:
+		file.Close()
+		return 0, errReply
+	case err == unix.EAGAIN:
+		return 0, ErrTimeout
+	case err != nil && err != unix.ECONNRESET:
+		return 0, os.NewSyscallError("recvmsg from the container side", err)
+	case n == 0:
+		return 0, s.death(b)
+	case n == 4:
+		return int(int32(binary.LittleEndian.Uint32(b.back))), nil
+	case n == len(b.back)-1:
+		b.settle()
+		if err := b.failure(); err != nil {
+			return 0, err
+		}
+	}
+	return 0, errReply
 }
 
 // errReply: the container side is trusted with nothing, not even with the

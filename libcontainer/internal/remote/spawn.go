@@ -26,11 +26,11 @@ type Stub struct {
 
 // Spawn says how a stub is started.
 type Spawn struct {
-	Files      []*os.File    // descriptors 0, 1, 2, … of the stub; nil is left closed
+	Files      []*os.File    // descriptors 0, 1, 2, … of the stub; nil is left closed, but for Control
 	Cloneflags uintptr       // CLONE_NEW…
 	Cgroup     *os.File      // the cgroup v2 directory to be born in, nil: ours
 	Timeout    time.Duration // how long one batch may take
-	Control    int           // number of the control socket in the stub; at least len(Files)
+	Control    int           // number of the control socket in the stub
 	Argv0      string
 }
 
@@ -75,7 +75,7 @@ func controlPair(timeout time.Duration) (int, *os.File, error) {
 // child's descriptors out from 0 on and uses numbers above the highest of ours
 // as scratch, so the image is moved above those.
 func (s *Spawn) fork(image, control *os.File) (pidfd, pid int, err error) {
-	files := make([]uintptr, s.Control+1)
+	files := make([]uintptr, max(len(s.Files), s.Control+1))
 	top := len(files)
 	for i := range files {
 		files[i] = ^uintptr(0)

@@ -88,9 +88,10 @@ func (r *reader) cgroup() (c Cgroup) {
 			c.Manager = r.str()
 		case "v1":
 			c.V1 = nil
-			r.array(func() { c.V1 = append(c.V1, r.str()) })
+			r.array(func() { c.V1 = append(c.V1, r.cgroupDir()) })
 		case "unified":
-			c.Unified = r.str()
+			d := r.cgroupDir()
+			c.Unified = &d
 		case "scope":
 			c.Scope = r.str()
 		default:
@@ -98,6 +99,25 @@ func (r *reader) cgroup() (c Cgroup) {
 		}
 	})
 	return c
+}
+
+func (r *reader) cgroupDir() (d CgroupPath) {
+	r.object(func(key string) {
+		switch key {
+		case "controllers":
+			d.Controllers = nil
+			r.array(func() { d.Controllers = append(d.Controllers, r.str()) })
+		case "mountpoint":
+			d.Mountpoint = r.str()
+		case "root":
+			d.Root = r.str()
+		case "path":
+			d.Path = r.str()
+		default:
+			r.skip()
+		}
+	})
+	return d
 }
 
 func (r *reader) intents() (list []Intent) {

@@ -55,10 +55,24 @@ func (w *writer) cgroup(c Cgroup) {
 		w.str("manager", c.Manager)
 		if len(c.V1) > 0 {
 			w.key("v1")
-			w.array(len(c.V1), func(i int) { w.quote(c.V1[i]) })
+			w.array(len(c.V1), func(i int) { w.cgroupDir("", c.V1[i]) })
 		}
-		w.str("unified", c.Unified)
+		if c.Unified != nil {
+			w.cgroupDir("unified", *c.Unified)
+		}
 		w.str("scope", c.Scope)
+	})
+}
+
+func (w *writer) cgroupDir(name string, d CgroupPath) {
+	w.object(name, func() {
+		if len(d.Controllers) > 0 {
+			w.key("controllers")
+			w.array(len(d.Controllers), func(i int) { w.quote(d.Controllers[i]) })
+		}
+		w.str("mountpoint", d.Mountpoint)
+		w.str("root", d.Root)
+		w.str("path", d.Path)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,10 +34,19 @@ type Record struct {
 
 // Cgroup is where the container's cgroups are.
 type Cgroup struct {
-	Manager string   `json:"manager,omitempty"` // "cgroupfs", "systemd", "disabled"
-	V1      []string `json:"v1,omitempty"`      // absolute directories, one a hierarchy
-	Unified string   `json:"unified,omitempty"` // absolute directory in cgroup2
-	Scope   string   `json:"scope,omitempty"`   // systemd's unit
+	Manager string       `json:"manager,omitempty"` // "cgroupfs", "systemd", "disabled"
+	V1      []CgroupPath `json:"v1,omitempty"`      // one a hierarchy
+	Unified *CgroupPath  `json:"unified,omitempty"` // in cgroup2
+	Scope   string       `json:"scope,omitempty"`   // systemd's unit
+}
+
+// CgroupPath is a directory of one hierarchy: what it takes to find it again
+// without looking the host's hierarchies up.
+type CgroupPath struct {
+	Controllers []string `json:"controllers,omitempty"` // none for cgroup2
+	Mountpoint  string   `json:"mountpoint"`
+	Root        string   `json:"root,omitempty"` // what of the hierarchy shows there
+	Path        string   `json:"path"`           // from the mountpoint
 }
 
 // Kind says what an Intent makes, and so how it is undone.
@@ -81,13 +91,23 @@ func (r *Record) checkInit() error {
 // check keeps what is later written to and removed from being anywhere but
 // where it says.
 func (c Cgroup) check() error {
-	for i, dir := range c.V1 {
-		if !clean(dir) {
-			return fmt.Errorf("/cgroup/v1/%d: %q is not a clean absolute path", i, dir)
+	for i := range c.V1 {
+		if err := c.V1[i].check("/cgroup/v1/" + strconv.Itoa(i)); err != nil {
+			return err
 		}
 	}
-	if c.Unified != "" && !clean(c.Unified) {
-		return fmt.Errorf("/cgroup/unified: %q is not a clean absolute path", c.Unified)
+	if c.Unified != nil {
+		return c.Unified.check("/cgroup/unified")
+	}
+	return nil
+}
+
+func (d *CgroupPath) check(pointer string) error {
+	if !clean(d.Mountpoint) {
+		return fmt.Errorf("%s/mountpoint: %q is not a clean absolute path", pointer, d.Mountpoint)
+	}
+	if !clean(d.Path) {
+		return fmt.Errorf("%s/path: %q is not a clean absolute path", pointer, d.Path)
 	}
 	return nil
 }

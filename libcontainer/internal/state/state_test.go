@@ -28,7 +28,7 @@ func record(id string) *Record {
 		Annotations: map[string]string{"a null": "a \"null\" \\"},
 		Init:        proc.Identity{Pid: 42, PidfdInode: 7, BootID: "boot"},
 		Namespaces:  map[string]string{"network": "/proc/1/ns/net"},
-		Cgroup:      Cgroup{Manager: "cgroupfs", V1: []string{"/sys/fs/cgroup/cpu/x"}, Unified: "/sys/fs/cgroup/unified/x"},
+		Cgroup:      Cgroup{Manager: "cgroupfs", V1: []CgroupPath{{Controllers: []string{"cpu"}, Mountpoint: "/sys/fs/cgroup/cpu", Path: "/x"}}, Unified: &CgroupPath{Mountpoint: "/sys/fs/cgroup/unified", Root: "/r", Path: "/x"}},
 		Intents:     []Intent{{CgroupDir, "/sys/fs/cgroup/cpu/x"}, {Scope, "onggi-x.scope"}},
 	}
 }
@@ -198,7 +198,7 @@ func TestCorrupt(t *testing.T) {
 		"another's":        with(`"id":"c"`, `"id":"d"`),
 		"relative bundle":  with(`"/b"`, `"b"`),
 		"climbing cgroup":  with(`"/sys/fs/cgroup/cpu/x"`, `"/sys/fs/cgroup/cpu/x/../../../../../etc"`),
-		"climbing unified": with(`/unified/x`, `/unified/../x`),
+		"climbing unified": with(`"root":"/r","path":"/x"`, `"root":"/r","path":"/../x"`),
 		"climbing intent":  with(`{"kind":"cgroup","name":"/sys`, `{"kind":"cgroup","name":"/../sys`),
 		"unknown intent":   with(`"kind":"scope"`, `"kind":"rm -rf"`),
 		"no date":          with(`"created":"2026-11-22T01:02:03.000000004Z",`, ``),

@@ -1,0 +1,203 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// Container is one container of a runtime. It is what the state directory
+// says; who holds one does not keep the container alive, nor from going away.
+type Container struct {
+	runtime *Runtime
+	dir     *state.Dir
+	record  state.Record
+	config  *specconv.Config // the snapshot, once it is needed
+	pidfd   *os.File         // of the first process, where this process has started it
+}
+
+// Status values of State (runtime.md, "State"; "paused" is an addition).
+const (
+	statusCreating = "creating"
+	statusCreated  = "created"
+	statusRunning  = "running"
+	statusPaused   = "paused"
+	statusStopped  = "stopped"
+)
+
+// Load finds a container by its id.
+func (r *Runtime) Load(id string) (*Container, error) {
+	dir, err := r.store.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	record, err := dir.Load()
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return &Container{runtime: r, dir: dir, record: *record}, nil
+}
+
+// List gives the state of every container that has a readable one, and an
+// error that joins what is wrong with the others.
+func (r *Runtime) List() ([]State, error) {
+	var out []State
+	var errs []error
+	err := r.store.Each(func(dir *state.Dir, record *state.Record) {
+		c := &Container{runtime: r, dir: dir, record: *record}
+		s, err := c.State()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("container %s: %w", record.ID, err))
+			return
+		}
+		s.Owner = owner(dir)
+		out = append(out, s)
+	})
+	return out, errors.Join(append(errs, err)...)
+}
+
+// owner names who has made the container.
+func owner(dir *state.Dir) string {
+	uid, err := dir.Owner()
+	if err != nil {
+		return ""
+	}
+	if uid == 0 {
+		return "root"
+	}
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return "#" + id
+}
+
+// ID is the container's name.
+func (c *Container) ID() string { return c.record.ID }
+
+// Pid is the host's number of the first process, dead or alive; 0 before
+// there is one.
+func (c *Container) Pid() int { return c.record.Init.Pid }
+
+// State says how the container is. Nothing of it is stored: it is asked for
+// anew each time.
+func (c *Container) State() (State, error) {
+	status, err := c.status()
+	if err != nil {
+		return State{}, err
+	}
+	s := State{
+		OCIVersion: c.record.OCIVersion, ID: c.record.ID, Status: status, Bundle: c.record.Bundle, Rootfs: c.record.Rootfs,
+		Created: c.record.Created, Annotations: c.record.Annotations,
+	}
+	if status != statusStopped {
+		s.InitProcessPid = c.record.Init.Pid
+	}
+	return s, nil
+}
+
+func (c *Container) status() (string, error) {
+	if c.record.Init.IsZero() {
+		return statusCreating, nil
+	}
+	alive, err := c.record.Init.Alive()
+	if err != nil {
+		return "", err
+	}
+	if !alive {
+		return statusStopped, nil
+	}
+	if gated, err := c.dir.Gated(); err != nil || gated {
+		return statusCreated, err
+	}
+	frozen, err := c.cgroups().Frozen()
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		// Its cgroup went away with the last process, a moment ago.
+	case err != nil:
+		return "", err
+	case frozen:
+		return statusPaused, nil
+	}
+	return statusRunning, nil
+}
+
+func (c *Container) cgroups() cgroup.Paths { return cgroupPaths(c.record.Cgroup) }
+
+// open gives a pidfd of the living first process; ErrNotRunning where there
+// is none. The caller closes it.
+func (c *Container) open() (*os.File, error) {
+	if c.record.Init.IsZero() {
+		return nil, ErrNotRunning
+	}
+	pidfd, err := c.record.Init.Open()
+	if errors.Is(err, proc.ErrGone) {
+		return nil, ErrNotRunning
+	}
+	if err != nil {
+		return nil, err
+	}
+	if ended, err := proc.Ended(pidfd); err != nil || ended {
+		pidfd.Close()
+		return nil, errors.Join(err, ErrNotRunning)
+	}
+	return pidfd, nil
+}
+
+// Spec is the configuration as it was when the container was created.
+func (c *Container) Spec() (*specs.Spec, error) {
+	config, err := c.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	return config.Spec, nil
+}
+
+func (c *Container) snapshot() (*specconv.Config, error) {
+	if c.config != nil {
+		return c.config, nil
+	}
+	raw, err := c.dir.Config()
+	if err != nil {
+		return nil, err
+	}
+	c.config, err = specconv.Parse("the container's config.json", raw)
+	return c.config, err
+}
+
+// Wait waits for the end of the first process, which must be a child of the
+// calling one, and gives its exit status, 128+n for signal n.
+func (c *Container) Wait(ctx context.Context) (int, error) {
+	pidfd := c.pidfd
+	if pidfd == nil {
+		var err error
+		if pidfd, err = c.record.Init.Open(); err != nil {
+			return 0, err
+		}
+		c.pidfd = pidfd
+	}
+	return proc.Reap(ctx, pidfd)
+}
+
+// Processes lists the processes in the container, by the host's numbers.
+func (c *Container) Processes() ([]int, error) { return c.cgroups().AllProcs() }
+
+func (c *Container) specState(status specs.ContainerState) specs.State {
+	s := specs.State{Version: specs.Version, ID: c.record.ID, Status: status, Bundle: c.record.Bundle, Annotations: c.record.Annotations}
+	if status != specs.StateStopped {
+		s.Pid = c.record.Init.Pid
+	}
+	return s
+}

@@ -1,0 +1,322 @@
+package libcontainer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// Create sets a container up, to where its first process waits for Start. The
+// configuration is read once, here. When it fails, or ctx ends, nothing is
+// left behind.
+func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (*Container, error) {
+	c, err := r.prepare(id, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.makeState(); err != nil {
+		return nil, err
+	}
+	err = c.makeCgroup(ctx)
+	if err == nil {
+		err = c.setUp(ctx)
+	}
+	if err == nil {
+		err = c.announce(ctx)
+	}
+	if err != nil {
+		c.rollBack()
+		return nil, err
+	}
+	return c.container, nil
+}
+
+// creation is a container being made.
+type creation struct {
+	*Runtime
+	id     string
+	o      CreateOptions
+	config *specconv.Config
+	bundle string
+	rootfs string
+	plan   *plan.Plan
+	paths  cgroup.Paths
+
+	dir       *state.Dir
+	record    state.Record
+	made      []string // cgroup directories
+	hooked    bool     // hooks have run: those of the end are due
+	container *Container
+}
+
+// prepare reads and checks everything there is to check, and touches nothing.
+func (r *Runtime) prepare(id string, o CreateOptions) (*creation, error) {
+	if err := state.ValidID(id); err != nil {
+		return nil, err
+	}
+	c := &creation{Runtime: r, id: id, o: o}
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	spec := c.config.Spec
+	if err := errors.Join(specconv.Validate(spec), specconv.RequireProcess(spec)); err != nil {
+		return nil, oneLine(err)
+	}
+	if err := c.checkTerminal(); err != nil {
+		return nil, err
+	}
+	if err := c.findRootfs(); err != nil {
+		return nil, err
+	}
+	for _, w := range specconv.Warnings(spec) {
+		r.warn(w)
+	}
+	return c, c.makePlan()
+}
+
+func (c *creation) load() (err error) {
+	bundle := c.o.Bundle
+	if bundle == "" {
+		bundle = "."
+	}
+	if c.bundle, err = filepath.Abs(bundle); err != nil {
+		return err
+	}
+	if c.o.Spec != nil {
+		raw, err := json.Marshal(c.o.Spec)
+		if err != nil {
+			return err
+		}
+		c.config, err = specconv.Parse("the given configuration", raw)
+		return err
+	}
+	file := c.o.ConfigFile
+	if file == "" {
+		file = filepath.Join(c.bundle, "config.json")
+	}
+	c.config, err = specconv.Load(file)
+	return err
+}
+
+func (c *creation) checkTerminal() error {
+	terminal := c.config.Spec.Process.Terminal
+	switch {
+	case terminal && c.o.ConsoleSocket == "" && c.o.Console == nil:
+		return &Failure{Field: "/process/terminal", Err: errors.New("cannot allocate tty if the container is detached without setting a console socket")}
+	case !terminal && c.o.ConsoleSocket != "":
+		return &Failure{Field: "/process/terminal", Err: errors.New("a console socket is given, but no terminal is asked for")}
+	}
+	return nil
+}
+
+func (c *creation) findRootfs() error {
+	root := c.config.Spec.Root
+	if root == nil {
+		return &Failure{Field: "/root", Err: errors.New("missing")}
+	}
+	path := root.Path
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(c.bundle, path)
+	}
+	// A link to the root file system is the caller's, not the container's.
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return &Failure{Field: "/root/path", Step: "find the root file system", Syscall: fmt.Sprintf("stat(%q)", path), Errno: errno(err)}
+	}
+	fi, err := os.Stat(real)
+	switch {
+	case err != nil:
+		return &Failure{Field: "/root/path", Step: "find the root file system", Syscall: fmt.Sprintf("stat(%q)", path), Errno: errno(err)}
+	case !fi.IsDir():
+		return &Failure{Field: "/root/path", Step: "find the root file system", Syscall: fmt.Sprintf("stat(%q)", path), Errno: unix.ENOTDIR}
+	case real == "/":
+		return &Failure{Field: "/root/path", Err: errors.New("the host's root cannot be a container's")}
+	}
+	c.rootfs = real
+	return nil
+}
+
+func errno(err error) unix.Errno {
+	var e unix.Errno
+	if errors.As(err, &e) {
+		return e
+	}
+	return unix.EIO
+}
+
+// makePlan finds the cgroup and plans the set-up around it.
+func (c *creation) makePlan() error {
+	spec := c.config.Spec
+	host := plan.Host{Rootless: c.rootless, InUserns: c.rootless && inUserns(), Capabilities: grantable(spec)}
+	if c.options.CgroupManager != cgroupDisabled {
+		h, err := cgroup.Detect()
+		if err != nil {
+			return err
+		}
+		var cgroupsPath string
+		if spec.Linux != nil {
+			cgroupsPath = spec.Linux.CgroupsPath
+		}
+		if c.paths, err = cgroup.Resolve(h, cgroupsPath, c.id, c.rootless); err != nil {
+			return &Failure{Field: "/linux/cgroupsPath", Err: err}
+		}
+	}
+	describeCgroups(&host, c.paths)
+	if names := plan.Ungranted(spec.Process, host.Capabilities); len(names) > 0 {
+		c.warnf("/process/capabilities: not granted, the runtime does not have them: %v", names)
+	}
+	p, err := plan.Create(plan.Request{
+		Spec: spec, ID: c.id, Rootfs: c.rootfs, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
+		Preserve: len(c.o.ExtraFiles), Host: host,
+	})
+	c.plan = p
+	return err
+}
+
+func describeCgroups(h *plan.Host, p cgroup.Paths) {
+	h.Unified = p.Unified != nil
+	h.CgroupTasks = p.SelfJoinFiles()
+	for _, m := range p.Mounts() {
+		h.Cgroups = append(h.Cgroups, plan.CgroupMount{Name: m.Name, Links: m.Links, V2: m.V2, Options: m.Options, Path: m.Path})
+	}
+}
+
+// makeState makes the container known, with what is about to be made.
+func (c *creation) makeState() (err error) {
+	spec := c.config.Spec
+	c.record = state.Record{
+		OCIVersion: spec.Version, ID: c.id, Bundle: c.bundle, Rootfs: c.rootfs, Created: time.Now().UTC(),
+		Annotations: spec.Annotations, Rootless: c.rootless, PidFile: c.o.PidFile, Cgroup: recordCgroup(c.options.CgroupManager, c.paths),
+	}
+	if c.dir, err = c.store.Create(c.id); err != nil {
+		return err
+	}
+	if err = c.dir.SaveConfig(c.config.Raw); err != nil {
+		c.rollBack()
+	}
+	return err
+}
+
+// makeCgroup makes the cgroup and sets its limits. Each directory is recorded
+// before it is made.
+func (c *creation) makeCgroup(ctx context.Context) error {
+	for _, dir := range c.paths.Missing() {
+		c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.CgroupDir, Name: dir})
+	}
+	if err := c.dir.Save(ctx, &c.record); err != nil {
+		return err
+	}
+	resources := c.resources()
+	paths, made, err := c.paths.Create(cgroup.CreateOptions{Resources: resources, Warn: c.options.Warn})
+	if err != nil {
+		return &Failure{Field: "/linux/cgroupsPath", Step: "make the cgroup", Err: err}
+	}
+	c.paths, c.made = paths, made
+	c.record.Cgroup = recordCgroup(c.options.CgroupManager, paths)
+	if resources == nil {
+		resources = &specs.LinuxResources{}
+	}
+	return c.paths.Set(resources, cgroup.SetOptions{Devices: cgroup.DefaultDevices(), Rootless: c.rootless, Warn: c.options.Warn})
+}
+
+func (c *creation) resources() *specs.LinuxResources {
+	if c.config.Spec.Linux == nil {
+		return nil
+	}
+	return c.config.Spec.Linux.Resources
+}
+
+// setUp starts the first process and walks the plan.
+func (c *creation) setUp(ctx context.Context) error {
+	gate, err := c.dir.MakeGate()
+	if err != nil {
+		return err
+	}
+	defer gate.Close()
+	unified, err := c.paths.OpenUnified()
+	if err != nil {
+		return err
+	}
+	if unified != nil {
+		defer unified.Close()
+	}
+	std, err := openStdio(c.o.Stdin, c.o.Stdout, c.o.Stderr)
+	if err != nil {
+		return err
+	}
+	defer std.close()
+	job := &engine.Job{
+		Stdio: std.files, Preserve: c.o.ExtraFiles, Cgroup: unified, Start: gate.Start, Status: gate.Status,
+		Hooks: c.runHooks, Filter: c.filter, IDMaps: writeIDMaps, Console: c.console(ctx), Listener: c.sendListener,
+		Env: c.environment, Warn: c.options.Warn, Name: "onggi:" + c.id,
+	}
+	p, err := engine.Run(ctx, c.plan, job)
+	if err != nil {
+		return c.explain(err)
+	}
+	identity, err := proc.IdentifyFd(p.Pid, p.Pidfd)
+	if err != nil {
+		p.Pidfd.Close()
+		return err
+	}
+	c.record.Init = identity
+	c.container = &Container{runtime: c.Runtime, dir: c.dir, record: c.record, config: c.config, pidfd: p.Pidfd}
+	return c.dir.Save(ctx, &c.record)
+}
+
+// announce tells others about the first process, once it is in the state.
+func (c *creation) announce(ctx context.Context) error {
+	if c.o.PidfdSocket != "" {
+		if err := sendPidfd(ctx, c.o.PidfdSocket, c.container.pidfd, "standard"); err != nil {
+			return err
+		}
+	}
+	return writePidFile(c.o.PidFile, c.record.Init.Pid)
+}
+
+// rollBack undoes a failed create. The process that failed is gone already,
+// unless the failure came behind its last batch.
+func (c *creation) rollBack() {
+	ctx, stop := context.WithTimeout(context.Background(), cleanUpTime)
+	defer stop()
+	if c.container != nil {
+		_ = proc.Signal(c.container.pidfd, unix.SIGKILL)
+		_, _ = proc.Reap(ctx, c.container.pidfd)
+		c.container.pidfd.Close()
+	}
+	if c.paths.Unified != nil || c.paths.V1 != nil {
+		_ = c.paths.Kill(ctx)
+		if err := c.paths.Remove(ctx, c.made); err != nil {
+			c.warnf("clean up after the failed create: %v", err)
+		}
+	}
+	if c.hooked {
+		c.runEndHooks(ctx)
+	}
+	if c.dir != nil {
+		_ = c.dir.Retire(ctx)
+		if err := c.dir.Remove(ctx); err != nil {
+			c.warnf("clean up after the failed create: %v", err)
+		}
+		c.dir.Close()
+	}
+}
+
+// cleanUpTime bounds what is done after a failure.
+const cleanUpTime = 10 * time.Second
+
+func discardConsole(*os.File) error { return errNoConsole }

@@ -1,0 +1,124 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+)
+
+// Delete removes a stopped or created container, or with force any; then it is
+// no error if there is none, and a state that cannot be read is removed as far
+// as it can be.
+func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
+	dir, err := r.store.Open(id)
+	if force && errors.Is(err, ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	record, err := dir.Load()
+	switch {
+	case err == nil:
+		return (&Container{runtime: r, dir: dir, record: *record}).Delete(ctx, force)
+	case force || errors.Is(err, ErrNotExist):
+		defer dir.Close()
+		if err := dir.Retire(ctx); err != nil {
+			return err
+		}
+		return dir.Remove(ctx)
+	}
+	dir.Close()
+	return err
+}
+
+// Delete removes what create has made: processes, cgroup, state, in this
+// order; the poststop hooks run before the state is gone.
+func (c *Container) Delete(ctx context.Context, force bool) error {
+	if err := c.checkDelete(force); err != nil {
+		return err
+	}
+	wait, stop := context.WithTimeout(ctx, waitTime)
+	defer stop()
+	// From here on no create saves another intent.
+	if err := c.dir.Retire(wait); err != nil {
+		return err
+	}
+	if record, err := c.dir.Load(); err == nil {
+		c.record = *record
+	}
+	if err := c.end(wait); err != nil {
+		return err
+	}
+	if err := c.undo(wait); err != nil {
+		return err
+	}
+	if err := c.hook(ctx, "poststop", nil); err != nil {
+		c.runtime.warn(err.Error())
+	}
+	if err := c.dir.Remove(wait); err != nil {
+		return err
+	}
+	if c.pidfd != nil {
+		c.pidfd.Close()
+	}
+	return c.dir.Close()
+}
+
+func (c *Container) checkDelete(force bool) error {
+	if force {
+		return nil
+	}
+	status, err := c.status()
+	if err != nil {
+		return err
+	}
+	if status == statusStopped || status == statusCreated {
+		return nil
+	}
+	return fmt.Errorf("cannot delete container %s that is not stopped: %s", c.record.ID, status)
+}
+
+// end kills what lives and waits until it is gone.
+func (c *Container) end(ctx context.Context) error {
+	pidfd, err := c.open()
+	if err == nil {
+		defer pidfd.Close()
+		if err := proc.Signal(pidfd, unix.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
+			return err
+		}
+		_ = c.thawDying(ctx)
+		if err := proc.Wait(ctx, pidfd); err != nil {
+			return fmt.Errorf("wait for the end of process %d: %w", c.record.Init.Pid, err)
+		}
+	} else if !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	if pids, err := c.Processes(); err == nil && len(pids) > 0 {
+		return c.cgroups().Kill(ctx)
+	}
+	return nil
+}
+
+// undo takes the intents back, the last first.
+func (c *Container) undo(ctx context.Context) error {
+	var dirs []string
+	for _, i := range c.record.Intents {
+		switch i.Kind {
+		case state.CgroupDir:
+			dirs = append(dirs, i.Name)
+		case state.PidFile:
+			_ = os.Remove(i.Name)
+		}
+	}
+	if c.record.Cgroup.Unified == nil && c.record.Cgroup.V1 == nil {
+		return nil
+	}
+	return c.cgroups().Remove(ctx, dirs)
+}

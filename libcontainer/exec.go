@@ -1,0 +1,242 @@
+package libcontainer
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/seccomp"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+var le = binary.LittleEndian
+
+// Process is a further process of a container, started by Exec.
+type Process struct {
+	pid   int
+	pidfd *os.File
+}
+
+// Exec runs one more process in a container that is created or running. It
+// returns once the program has been executed; a failing execve is its error.
+func (c *Container) Exec(ctx context.Context, o ExecOptions) (*Process, error) {
+	pidfd, err := c.open()
+	if errors.Is(err, ErrNotRunning) {
+		return nil, fmt.Errorf("cannot exec in a stopped container: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer pidfd.Close()
+	if err := c.checkExec(o); err != nil {
+		return nil, err
+	}
+	config, err := c.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	p, err := o.process(config.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkProcess(config.Spec, p, o); err != nil {
+		return nil, err
+	}
+	walk, err := c.planExec(p, len(o.ExtraFiles))
+	if err != nil {
+		return nil, err
+	}
+	return c.exec(ctx, walk, p, o, pidfd)
+}
+
+func (c *Container) checkExec(o ExecOptions) error {
+	if o.IgnorePaused {
+		return nil
+	}
+	frozen, err := c.cgroups().Frozen()
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if frozen {
+		return fmt.Errorf("cannot exec in a paused container: %w (use --ignore-paused to override)", ErrPaused)
+	}
+	return nil
+}
+
+func checkProcess(spec *specs.Spec, p *specs.Process, o ExecOptions) error {
+	if err := specconv.ValidateProcess(spec, p); err != nil {
+		return oneLine(err)
+	}
+	switch {
+	case p.Terminal && o.ConsoleSocket == "" && o.Console == nil:
+		return errors.New("cannot allocate tty if the process is detached without setting a console socket")
+	case !p.Terminal && o.ConsoleSocket != "":
+		return errors.New("a console socket is given, but no terminal is asked for")
+	}
+	return nil
+}
+
+func (c *Container) exec(ctx context.Context, walk *plan.Plan, p *specs.Process, o ExecOptions, pidfd *os.File) (*Process, error) {
+	status, report, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer status.Close()
+	defer report.Close()
+	std, err := openStdio(o.Stdin, o.Stdout, o.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer std.close()
+	job := &engine.Job{
+		Stdio: std.files, Preserve: o.ExtraFiles, Status: report, Enter: pidfd,
+		Filter:   func(ctx context.Context) (engine.Filter, error) { return filter(ctx, c.runtime.filters(), c.config) },
+		Console:  consoleFunc(ctx, o.ConsoleSocket, o.Console),
+		Listener: func(ctx context.Context, pid int, fd *os.File) error { return c.sendListener(ctx, pid, fd) },
+		Env:      func(env []string, home string) []string { return environment(env, home, 0) },
+		Warn:     c.runtime.options.Warn, Name: "onggi:" + c.record.ID,
+	}
+	child, err := engine.Run(ctx, walk, job)
+	if err != nil {
+		return nil, err
+	}
+	report.Close()
+	process := &Process{pid: child.Pid, pidfd: child.Pidfd}
+	e, err := readErrno(ctx, status)
+	if err == nil && e != 0 {
+		err = &Failure{Field: "/process/args/0", Step: fmt.Sprintf("exec %q", p.Args[0]), Errno: e, Hint: execHint(e)}
+	}
+	if err == nil {
+		err = process.announce(ctx, o)
+	}
+	if err != nil {
+		process.kill()
+		return nil, err
+	}
+	return process, nil
+}
+
+func (c *Container) sendListener(ctx context.Context, pid int, fd *os.File) error {
+	s := c.config.Spec.Linux.Seccomp
+	return seccomp.SendListener(ctx, s.ListenerPath, processState(s, c.specState(specs.StateRunning), pid), fd)
+}
+
+func (p *Process) announce(ctx context.Context, o ExecOptions) error {
+	if o.PidfdSocket != "" {
+		if err := sendPidfd(ctx, o.PidfdSocket, p.pidfd, "setns"); err != nil {
+			return err
+		}
+	}
+	return writePidFile(o.PidFile, p.pid)
+}
+
+func (p *Process) kill() {
+	_ = proc.Signal(p.pidfd, unix.SIGKILL)
+	ctx, stop := context.WithTimeout(context.Background(), waitTime)
+	defer stop()
+	_, _ = proc.Reap(ctx, p.pidfd)
+	p.pidfd.Close()
+}
+
+// Pid is the host's number of the process.
+func (p *Process) Pid() int { return p.pid }
+
+// Signal sends a signal.
+func (p *Process) Signal(sig unix.Signal) error { return proc.Signal(p.pidfd, sig) }
+
+// Wait waits for the end of the process and gives its exit status, 128+n for
+// signal n. The process is a child of the caller.
+func (p *Process) Wait(ctx context.Context) (int, error) { return proc.Reap(ctx, p.pidfd) }
+
+// process lays the options over the container's own process.
+func (o *ExecOptions) process(spec *specs.Spec) (*specs.Process, error) {
+	if o.Process != nil {
+		return o.Process, nil
+	}
+	if spec.Process == nil {
+		return nil, errors.New("the container's configuration has no process to take the rest from: give a complete one")
+	}
+	p := *spec.Process
+	p.Args, p.Terminal, p.ConsoleSize = o.Args, o.Tty, nil
+	p.Env = append(slices.Clone(p.Env), o.Env...)
+	if o.Cwd != "" {
+		p.Cwd = o.Cwd
+	}
+	if o.NoNewPrivs {
+		p.NoNewPrivileges = true
+	}
+	if o.Apparmor != "" {
+		p.ApparmorProfile = o.Apparmor
+	}
+	if o.ProcessLabel != "" {
+		p.SelinuxLabel = o.ProcessLabel
+	}
+	p.User.AdditionalGids = append(slices.Clone(p.User.AdditionalGids), o.AdditionalGids...)
+	if err := o.user(&p); err != nil {
+		return nil, err
+	}
+	return &p, o.capabilities(&p)
+}
+
+// user takes digits only: a name would have to be looked up in a file of the
+// container (CVE-2016-3697), and a number too large is not root
+// (CVE-2026-30892).
+func (o *ExecOptions) user(p *specs.Process) error {
+	if o.User == "" {
+		return nil
+	}
+	uid, gid, both := strings.Cut(o.User, ":")
+	var err error
+	if p.User.UID, err = parseID(uid); err != nil {
+		return fmt.Errorf("user %q: %w", o.User, err)
+	}
+	p.User.GID = 0
+	if both {
+		if p.User.GID, err = parseID(gid); err != nil {
+			return fmt.Errorf("user %q: %w", o.User, err)
+		}
+	}
+	return nil
+}
+
+func parseID(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	switch {
+	case err != nil || s[0] == '+':
+		return 0, errors.New("want uid[:gid], both numbers from 0 to 4294967294")
+	case n == 1<<32-1:
+		return 0, errors.New("4294967295 means \"no id\"")
+	}
+	return uint32(n), nil
+}
+
+// capabilities adds to three of the sets; the inheritable and the ambient one
+// stay as they are (CVE-2022-29162).
+func (o *ExecOptions) capabilities(p *specs.Process) error {
+	if len(o.Caps) == 0 {
+		return nil
+	}
+	if _, unknown := specconv.CapabilityMask(o.Caps); len(unknown) > 0 {
+		return fmt.Errorf("unknown capabilities: %s", strings.Join(unknown, ", "))
+	}
+	var c specs.LinuxCapabilities
+	if p.Capabilities != nil {
+		c = *p.Capabilities
+	}
+	for _, set := range []*[]string{&c.Bounding, &c.Effective, &c.Permitted} {
+		*set = append(slices.Clone(*set), o.Caps...)
+	}
+	p.Capabilities = &c
+	return nil
+}

@@ -1,0 +1,99 @@
+package libcontainer
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
+	"github.com/onggi-dev/onggi/libcontainer/internal/hooks"
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+)
+
+// Hooks run where and when runtime.md ("Lifecycle") says: createRuntime,
+// prestart, poststart and poststop on the host; createContainer in the
+// container's namespaces before its root is; startContainer in the container.
+
+func hookList(h *specs.Hooks, kind string) []specs.Hook {
+	if h == nil {
+		return nil
+	}
+	switch kind {
+	case "prestart":
+		return h.Prestart //nolint:staticcheck // still used by engines
+	case "createRuntime":
+		return h.CreateRuntime
+	case "createContainer":
+		return h.CreateContainer
+	case "startContainer":
+		return h.StartContainer
+	case "poststart":
+		return h.Poststart
+	}
+	return h.Poststop
+}
+
+// runHooks runs hooks of create; pid is the stub's.
+func (c *creation) runHooks(ctx context.Context, kind string, pid int) error {
+	c.hooked = true
+	o := hooks.Options{Dir: c.bundle}
+	if kind == "createContainer" {
+		pidfd, err := proc.OpenPid(pid)
+		if err != nil {
+			return err
+		}
+		defer pidfd.Close()
+		o.Start = func(cmd hooks.Command) (*hooks.Process, error) {
+			return c.startInside(ctx, pidfd, cmd, plan.Hook(c.config.Spec, cmd.Path, cmd.Args, cmd.Env, cmd.Dir))
+		}
+	}
+	return runHooks(ctx, c.config.Spec, kind, c.specState(specs.StateCreating, pid), o)
+}
+
+func runHooks(ctx context.Context, spec *specs.Spec, kind string, st specs.State, o hooks.Options) error {
+	list := hookList(spec.Hooks, kind)
+	if len(list) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(st)
+	if err != nil {
+		return err
+	}
+	return hooks.RunAll(ctx, kind, list, data, o)
+}
+
+// startInside starts a hook in the namespaces of the process behind pidfd, by
+// a stub of its own. A failing execve is an error here.
+func (r *Runtime) startInside(ctx context.Context, pidfd *os.File, cmd hooks.Command, p *plan.Plan) (*hooks.Process, error) {
+	status, report, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer status.Close()
+	job := &engine.Job{Stdio: [3]*os.File{cmd.Stdin, cmd.Stdout, cmd.Stderr}, Status: report, Enter: pidfd, Name: "onggi:hook"}
+	child, err := engine.Run(ctx, p, job)
+	report.Close()
+	if err != nil {
+		return nil, err
+	}
+	if e, err := readErrno(ctx, status); err != nil || e != 0 {
+		_, _ = proc.Reap(ctx, child.Pidfd)
+		child.Pidfd.Close()
+		if err == nil {
+			err = &os.PathError{Op: "execve", Path: cmd.Path, Err: e}
+		}
+		return nil, err
+	}
+	return &hooks.Process{Pid: child.Pid, Pidfd: child.Pidfd}, nil
+}
+
+// runEndHooks runs the poststop hooks: all of them, whatever they do.
+func (c *creation) runEndHooks(ctx context.Context) {
+	err := runHooks(ctx, c.config.Spec, "poststop", c.specState(specs.StateStopped, 0), hooks.Options{Dir: c.bundle, KeepGoing: true})
+	if err != nil {
+		c.warnf("%v", err)
+	}
+}

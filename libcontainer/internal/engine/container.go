@@ -1,0 +1,216 @@
+package engine
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/lsm"
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+func (w *walk) harden(s plan.Harden) error {
+	b := w.building
+	// The kernel lifts mm->user_ns to the one the stub was executed in, which
+	// is ours: container root cannot look into it (CVE-2016-9962).
+	if !s.MapsFirst {
+		b.undumpable()
+	}
+	b.CloseRange(w.layout.control, unix.CLOSE_RANGE_CLOEXEC)
+	b.Setsid()
+	b.Umask(0)
+	return nil
+}
+
+func (f flight) undumpable() { f.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 0) }
+
+// joinCgroups: a thread that moves itself takes no lock on all of the host's
+// forks and waits for no RCU grace period (cgroup_procs_write_start).
+func (w *walk) joinCgroups(s plan.JoinCgroups) error {
+	for _, f := range s.Files {
+		fd := w.building.Open(f, unix.O_WRONLY)
+		w.building.Write(fd, "0")
+		w.building.Close(fd)
+	}
+	return nil
+}
+
+// join enters a namespace. All paths are opened before the first is entered:
+// a joined mount namespace would hide the others.
+func (w *walk) join(s plan.Join) error {
+	if w.joined == nil {
+		w.openJoined()
+	}
+	fd := w.joined[w.at]
+	r := w.building.Setns(fd, s.Flag)
+	if s.Flag != unix.CLONE_NEWUSER && w.joinsUser() {
+		at := w.at
+		r.Tolerate(unix.EPERM)
+		w.later(func() error {
+			if r.Errno() == unix.EPERM {
+				w.refused = append(w.refused, at)
+			}
+			return nil
+		})
+	}
+	return nil
+}
+
+func (w *walk) openJoined() {
+	w.joined = map[int]*remote.FD{}
+	for i, it := range w.items {
+		if j, ok := it.Step.(plan.Join); ok {
+			w.joined[i] = w.building.Open(j.Path, unix.O_RDONLY)
+		}
+	}
+}
+
+func (w *walk) joinsUser() bool {
+	for _, it := range w.items {
+		if j, ok := it.Step.(plan.Join); ok && j.Flag == unix.CLONE_NEWUSER {
+			return true
+		}
+	}
+	return false
+}
+
+// becomeRoot takes the ids of root in the user namespace that was entered,
+// and then joins what only its root may.
+func (w *walk) becomeRoot() error {
+	b := w.building
+	b.Setresgid(0)
+	b.Setresuid(0)
+	b.undumpable() // setresuid has reset it (prctl(2))
+	if w.joined == nil {
+		return nil
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	for _, i := range w.refused {
+		w.building.Setns(w.joined[i], w.items[i].Step.(plan.Join).Flag)
+	}
+	w.refused = nil
+	return nil
+}
+
+// unshare is where a batch ends: new namespaces are the slow part of a start,
+// and the next batch is built meanwhile.
+func (w *walk) unshare(s plan.Unshare) error {
+	w.building.Unshare(s.Flags)
+	switch back, err := w.cut(); {
+	case err != nil:
+		return err
+	case back:
+		return errAgain
+	}
+	return w.meanwhile()
+}
+
+func unshareFailure(it plan.Item, s plan.Unshare, ce *remote.CallError) error {
+	switch {
+	case ce.Errno == unix.ENOSPC:
+		return hint(it, ce, "the host's limit is reached: see /proc/sys/user/max_*_namespaces")
+	case s.Flags&unix.CLONE_NEWUSER != 0 && ce.Errno == unix.EPERM:
+		return hint(it, ce, "user namespaces may be restricted here: see kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns")
+	}
+	return failed(it, ce)
+}
+
+func (w *walk) sessionKeyring(s plan.SessionKeyring) error {
+	b := w.building
+	if s.Label != "" && (lsm.Host{}).SELinuxEnabled() {
+		if err := w.writeAttr(lsm.SELinuxKeyCreate, s.Label); err != nil {
+			return err
+		}
+		b = w.building
+	}
+	r := b.JoinSessionKeyring(s.Name).Tolerate(unix.ENOSYS, unix.EPERM) // kernels without, and seccomp profiles of an outer container
+	// Possessor all but setattr, owner view, read, link and, for processes that
+	// lose the ids that made it, search.
+	b.SessionKeyringPerm(0x3f1b0000).TolerateAll()
+	r.OnFailSkip()
+	return nil
+}
+
+// loopbackUp sets the flags of lo, which a new network namespace has, down.
+func (w *walk) loopbackUp() error {
+	b := w.building
+	sock := b.Socket("socket", unix.AF_INET, unix.SOCK_DGRAM, 0)
+	var ifreq [40]byte // struct ifreq: name, flags
+	copy(ifreq[:], "lo")
+	ifreq[16] = unix.IFF_UP | unix.IFF_RUNNING
+	b.IoctlMem(sock, "SIOCSIFFLAGS", unix.SIOCSIFFLAGS, ifreq[:])
+	b.Close(sock)
+	return nil
+}
+
+func (w *walk) hostname(s plan.Hostname) error {
+	if s.Name != "" {
+		w.building.Sethostname(s.Name)
+	}
+	if s.Domain != "" {
+		w.building.Setdomainname(s.Domain)
+	}
+	return nil
+}
+
+func (w *walk) pivot(s plan.Pivot) error {
+	b := w.building
+	b.Fchdir(w.root)
+	if s.Move {
+		return w.moveRoot()
+	}
+	// The old root is stacked on the new one, where the same "." unmounts it
+	// (pivot_root(2), "pivot_root(".", ".")").
+	b.PivotRoot(".", ".")
+	b.Umount2(".", unix.MNT_DETACH)
+	b.Chdir("/")
+	return nil
+}
+
+func (w *walk) changeRoot() error {
+	w.building.Chroot(".")
+	w.building.Chdir("/")
+	return nil
+}
+
+// securityLabel writes what the next execve takes on. The file is opened on
+// the runtime side, in its own procfs: in the container's a label may be
+// written to a file that only looks the part (CVE-2019-16884).
+func (w *walk) securityLabel(s plan.SecurityLabel) error {
+	if s.LSM == "selinux" {
+		if err := (lsm.Host{}).CheckSELinux(s.Label); err != nil {
+			return err
+		}
+		return w.writeAttr(lsm.SELinuxExec, s.Label)
+	}
+	if err := (lsm.Host{}).CheckAppArmor(s.Label); err != nil {
+		return err
+	}
+	return w.writeAttr(lsm.AppArmorExec, s.Label)
+}
+
+func (w *walk) writeAttr(kind lsm.Kind, label string) error {
+	if err := w.settle(); err != nil { // after a fork it is another process, with other files
+		return err
+	}
+	procfs, err := os.Open("/proc")
+	if err != nil {
+		return err
+	}
+	defer procfs.Close()
+	f, err := lsm.OpenExecAttr(procfs, w.stub.Pid, kind)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fds, err := w.receive([]*os.File{f}, []string{f.Name()})
+	if err != nil {
+		return err
+	}
+	w.building.Write(fds[0], string(kind.Value(label)))
+	w.building.Close(fds[0])
+	return w.settle()
+}

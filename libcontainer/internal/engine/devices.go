@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+var deviceTypes = map[string]uint32{"c": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}
+
+func (w *walk) device(s plan.Device) error {
+	b := w.building
+	if t := w.trees[w.at]; t != nil {
+		to := w.target(s.At, true, 0, remote.InRoot)
+		b.MoveMount(t.fd, to)
+		b.Close(to)
+		b.Close(t.fd)
+		return nil
+	}
+	dir, opened := w.parent(s.At)
+	name := path.Base(s.At.Path)
+	b.Mknodat(dir, name, deviceTypes[s.Type]|s.Mode, unix.Mkdev(uint32(s.Major), uint32(s.Minor)))
+	if s.UID != 0 || s.GID != 0 {
+		b.Fchownat(dir, name, s.UID, s.GID)
+	}
+	if opened {
+		b.Close(dir)
+	}
+	return nil
+}
+
+// parent is the directory that a node goes to, and whether it was opened for
+// this.
+func (w *walk) parent(at plan.Place) (dir *remote.FD, opened bool) {
+	if dir := w.freshDir(at); dir != nil {
+		return dir, false
+	}
+	return w.building.Openat2(w.root, relative(path.Dir(at.Path)), unix.O_PATH|unix.O_DIRECTORY, 0, remote.InRoot), true
+}
+
+// slowDevice is for a directory that is missing, and for a node that is there
+// already: it has to be the very device (config-linux.md, "Devices").
+func (w *walk) slowDevice(it plan.Item, s plan.Device, ce *remote.CallError) (bool, error) {
+	switch {
+	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT && s.FromHost != "":
+		return true, w.makeMountpoint(it, s.At.Path, true)
+	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT:
+		return true, w.makeDirectory(it, path.Dir(s.At.Path))
+	case isCall(ce, "mknodat") && ce.Errno == unix.EEXIST:
+		return false, w.sameDevice(it, s)
+	case isCall(ce, "mknodat") && ce.Errno == unix.EPERM:
+		return false, hint(it, ce, "making device nodes takes CAP_MKNOD in the initial user namespace, and the device cgroup's leave")
+	}
+	return false, nil
+}
+
+// sameDevice checks a node that is there, sets its mode and owner, and lets
+// the walk go on behind the step.
+func (w *walk) sameDevice(it plan.Item, s plan.Device) error {
+	var q remote.Batch
+	dir, name := w.root, relative(s.At.Path)
+	fd := q.Openat2(dir, path.Dir(name), unix.O_PATH|unix.O_DIRECTORY, 0, remote.InRoot)
+	st := q.Statx(fd, path.Base(name), unix.AT_SYMLINK_NOFOLLOW)
+	if err := w.ask(&q); err != nil {
+		return failed(it, err)
+	}
+	have := st.Get()
+	if uint32(have.Mode)&unix.S_IFMT != deviceTypes[s.Type] || s.Type != "p" && (int64(have.Rdev_major) != s.Major || int64(have.Rdev_minor) != s.Minor) {
+		return &Failure{Field: it.Field, Step: it.Step.String(), Errno: unix.EEXIST, Hint: "another file is there already"}
+	}
+	var set remote.Batch
+	set.Fchmodat(fd, path.Base(name), s.Mode)
+	set.Fchownat(fd, path.Base(name), s.UID, s.GID)
+	set.Close(fd)
+	if err := w.ask(&set); err != nil {
+		return failed(it, err)
+	}
+	w.skipStep()
+	return nil
+}
+
+// skipStep replaces the step that is being taken again by nothing.
+func (w *walk) skipStep() { w.items[w.at].Step = done{w.items[w.at].Step} }
+
+// done is a step that its slow path has completed.
+type done struct{ plan.Step }
+
+// checkDevice holds a node of the host against what it is taken for.
+func checkDevice(f *os.File, s plan.Device) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
+	}
+	if st.Mode&unix.S_IFMT != deviceTypes[s.Type] || st.Rdev != unix.Mkdev(uint32(s.Major), uint32(s.Minor)) {
+		return fmt.Errorf("the host's %s is not device %s %d:%d: %w", f.Name(), s.Type, s.Major, s.Minor, unix.ENODEV)
+	}
+	return nil
+}
+
+func (w *walk) symlink(s plan.Symlink) error {
+	b := w.building
+	dir, opened := w.parent(s.At)
+	name := path.Base(s.At.Path)
+	r := b.Symlinkat(s.Target, dir, name)
+	if !s.Force {
+		r.Tolerate(unix.EEXIST)
+	}
+	if opened {
+		b.Close(dir)
+	}
+	return nil
+}
+
+// slowSymlink is for a directory that is missing, and for a link that takes
+// another's place.
+func (w *walk) slowSymlink(it plan.Item, s plan.Symlink, ce *remote.CallError) (bool, error) {
+	switch {
+	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT:
+		return true, w.makeDirectory(it, path.Dir(s.At.Path))
+	case isCall(ce, "symlinkat") && ce.Errno == unix.EEXIST && s.Force:
+		var q remote.Batch
+		dir := q.Openat2(w.root, relative(path.Dir(s.At.Path)), unix.O_PATH|unix.O_DIRECTORY, 0, remote.InRoot)
+		q.Unlinkat(dir, path.Base(s.At.Path), 0).Tolerate(unix.ENOENT)
+		q.Close(dir)
+		if err := w.ask(&q); err != nil {
+			return false, failed(it, err)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// copySymlink makes a copy of a symlink of the host.
+func (w *walk) copySymlink(s plan.Bind) error {
+	target, err := os.Readlink(s.Source)
+	if err != nil {
+		return err
+	}
+	return w.symlink(plan.Symlink{Target: target, At: s.At})
+}

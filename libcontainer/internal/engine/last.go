@@ -1,0 +1,198 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+// lastBatch is what the process that will be the program is left with: to load
+// the filter, to wait at the gate, to execute, and to say so if it could not.
+// It needs nothing from us any more.
+//
+// Behind a filter the calls are read, write, execve and exit_group, and capset
+// where loading it took a capability: what is reported goes through write, not
+// through the stub's own sendto.
+func (w *walk) lastBatch() (*Process, error) {
+	l := last{walk: w, control: w.stub.Control()}
+	for ; w.at < len(w.items); w.at++ {
+		w.building.Tag(w.at)
+		if err := l.step(w.items[w.at]); err != nil {
+			return nil, failed(w.items[w.at], err)
+		}
+	}
+	if l.forks {
+		l.clone.OnPositiveSkipTo(l.end)
+	}
+	if err := w.stub.Send(w.building.Batch); err != nil {
+		return nil, w.lost(err)
+	}
+	return l.finish()
+}
+
+// last is the last batch under construction.
+type last struct {
+	*walk
+	control  *remote.FD
+	filtered bool // behind the filter
+	forks    bool
+	clone    remote.Result
+	end      int
+	reports  []report
+}
+
+// report is what comes through the control socket before the gate, in order.
+type report struct {
+	item plan.Item
+	take func(value int) error
+}
+
+func (l *last) step(it plan.Item) error {
+	b := l.building
+	switch s := it.Step.(type) {
+	case plan.Seccomp:
+		return l.seccomp(it, s)
+	case plan.CloneInto:
+		l.clone, l.forks = b.Clone(unix.CLONE_PARENT), true
+		if !l.filtered {
+			b.Close(l.control) // the child reports through nothing but its exit
+		}
+	case plan.Gate:
+		if !l.filtered && !l.forks {
+			b.Close(l.control)
+		}
+		b.AwaitByte(remote.Inherited(l.layout.start, "start"))
+	case plan.Execute:
+		return l.execute(s)
+	default:
+		panic("BUG: a step behind the gate: " + plan.Name(it.Step))
+	}
+	return nil
+}
+
+// seccomp loads the filter: before the gate with a report, behind it without.
+func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
+	f, err := l.Filter(l.ctx)
+	if err != nil {
+		return err
+	}
+	b := l.building
+	early := l.waits()
+	var loaded remote.Result
+	switch {
+	case s.Listener:
+		loaded = b.Result(b.SeccompListener(f.Program, uint64(f.Flags)))
+	default:
+		loaded = b.Seccomp(f.Program, uint64(f.Flags))
+	}
+	l.filtered = true
+	if s.Then != nil {
+		b.Capset(s.Then.Effective, s.Then.Permitted, s.Then.Inheritable)
+	}
+	if early {
+		b.WriteResult(l.control, loaded)
+		l.reports = append(l.reports, report{it, func(v int) error { return l.loaded(s, v) }})
+		return nil
+	}
+	// Nobody reads replies any more: a failure goes the way of a failed execve.
+	loaded.TolerateAll()
+	b.WriteResult(remote.Inherited(l.layout.status, "status"), loaded).TolerateAll()
+	b.Exit(exitExec)
+	loaded.OnZeroSkip()
+	return nil
+}
+
+// waits tells whether the steps still to come have the gate, or the clone
+// whose result is waited for.
+func (l *last) waits() bool {
+	for _, it := range l.items[l.at:] {
+		switch it.Step.(type) {
+		case plan.Gate, plan.CloneInto:
+			return true
+		}
+	}
+	return false
+}
+
+// loaded takes the listener out of the stub by its number.
+func (l *last) loaded(s plan.Seccomp, number int) error {
+	if !s.Listener {
+		return nil
+	}
+	fd, err := unix.PidfdGetfd(l.stub.Pidfd(), number, 0)
+	if err != nil {
+		return fmt.Errorf("take the seccomp listener over: pidfd_getfd: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "seccomp listener")
+	defer f.Close()
+	return l.Listener(l.ctx, l.stub.Pid, f)
+}
+
+func (l *last) execute(s plan.Execute) error {
+	b := l.building
+	env := s.Env
+	if l.Env != nil {
+		env = l.Env(env, l.home)
+	}
+	r := b.Execve(l.program, s.Args, env).TolerateAll()
+	b.WriteResult(remote.Inherited(l.layout.status, "status"), r).TolerateAll()
+	b.Exit(exitExec)
+	if l.forks {
+		l.end = b.Len()
+		b.WriteResult(l.control, l.clone)
+		b.Exit(0)
+	}
+	return nil
+}
+
+// exitExec is the exit status of a stub whose execve failed.
+const exitExec = 255
+
+// finish waits for the reports, and for the clone's pid, the last of them.
+func (l *last) finish() (*Process, error) {
+	for _, r := range l.reports {
+		v, err := l.stub.Report(l.building.Batch)
+		if err == nil {
+			err = r.take(v)
+		}
+		if err != nil {
+			return nil, failed(r.item, err)
+		}
+	}
+	if !l.forks {
+		return l.process(l.stub.Pid, l.stub.TakePidfd())
+	}
+	pid, err := l.stub.Report(l.building.Batch)
+	if err != nil {
+		return nil, l.cloneFailure(err)
+	}
+	pidfd, err := proc.OpenPid(pid)
+	if err != nil {
+		return nil, err
+	}
+	l.stub.Dismiss()
+	return l.process(pid, pidfd)
+}
+
+func (l *last) cloneFailure(err error) error {
+	it := plan.Item{Step: plan.CloneInto{}}
+	var ce *remote.CallError
+	switch {
+	case errors.As(err, &ce) && ce.Errno == unix.EAGAIN:
+		return hint(it, err, "the limit on processes is reached: pids.max of the container's cgroup, or RLIMIT_NPROC")
+	case errors.As(err, &ce) && ce.Errno == unix.ENOMEM:
+		return hint(it, err, "the container's process 1 is gone, or its memory limit is reached")
+	}
+	return failed(it, err)
+}
+
+func (l *last) process(pid int, pidfd *os.File) (*Process, error) {
+	l.stub.Close()
+	return &Process{Pid: pid, Pidfd: pidfd}, nil
+}

@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+// What paths are masked with, in the tmpfs of mask sources.
+const (
+	maskFile = "null"
+	maskDir  = "empty"
+)
+
+// maskSources makes the tmpfs that masks are cloned from: one for all of the
+// container, and never one that the container could have prepared
+// (CVE-2025-31133). It is attached below the clone of the root file system,
+// because a mount that is attached nowhere cannot be cloned before Linux 6.15
+// (open_tree(2)).
+func (w *walk) maskSources(s plan.AttachRootfs) {
+	b := w.building
+	ctx := b.Fsopen("tmpfs")
+	b.FsconfigString(ctx, "mode", "755")
+	b.FsconfigString(ctx, "size", "4k") // nothing is ever written: two inodes without a page
+	if s.Label != "" {
+		b.FsconfigString(ctx, "context", s.Label)
+	}
+	b.FsconfigCreate(ctx)
+	w.toolbox = b.Fsmount(ctx, "mask sources", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
+	b.Close(ctx)
+	b.Mkdirat(w.toolbox, maskDir, 0o555)
+	if t := w.trees[w.at]; t != nil {
+		b.Mknodat(w.toolbox, maskFile, unix.S_IFREG, 0)
+		b.MoveMountAt(w.toolbox, ".")
+		node := b.Openat2(w.toolbox, maskFile, unix.O_PATH, 0, remote.Beneath)
+		b.MoveMount(t.fd, node)
+		b.Close(node)
+		b.Close(t.fd)
+	} else {
+		b.Mknodat(w.toolbox, maskFile, unix.S_IFCHR|0o666, unix.Mkdev(1, 3))
+		b.MoveMountAt(w.toolbox, ".")
+	}
+	b.MountSetattr(w.toolbox, "", false, remote.Attr{Set: unix.MOUNT_ATTR_RDONLY})
+}
+
+// masks covers each path with the null device or with the empty directory:
+// exactly one of them fits what is there, so nothing has to be asked. Paths
+// that are not there need no mask.
+func (w *walk) masks(s plan.Masks) error {
+	b := w.building
+	for _, p := range s.Paths {
+		at := b.Openat2(w.root, relative(p), unix.O_PATH, 0, remote.InRoot)
+		missing := b.Last().Tolerate(unix.ENOENT, unix.ENOTDIR)
+		file := b.OpenTree(w.toolbox, maskFile, false)
+		covered := b.MoveMount(file, at).Tolerate(unix.ENOTDIR, unix.EINVAL)
+		dir := b.OpenTree(w.toolbox, maskDir, false)
+		b.MoveMount(dir, at)
+		b.Close(dir)
+		covered.OnZeroSkip()
+		b.Close(file)
+		b.Close(at)
+		missing.OnFailSkip()
+		if w.full() {
+			if err := w.settle(); err != nil {
+				return err
+			}
+			b = w.building
+		}
+	}
+	return nil
+}
+
+// readonly covers each path with a read-only clone of itself.
+func (w *walk) readonly(s plan.Readonly) error {
+	b := w.building
+	for _, p := range s.Paths {
+		at := b.Openat2(w.root, relative(p), unix.O_PATH, 0, remote.InRoot)
+		missing := b.Last().Tolerate(unix.ENOENT, unix.ENOTDIR)
+		m := b.OpenTree(at, "", true)
+		b.MountSetattr(m, "", false, remote.Attr{Set: unix.MOUNT_ATTR_RDONLY})
+		b.MoveMount(m, at)
+		b.Close(m)
+		b.Close(at)
+		missing.OnFailSkip()
+	}
+	return nil
+}

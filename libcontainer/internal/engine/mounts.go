@@ -1,0 +1,432 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+// tree is a detached mount that the runtime side made for the container. It
+// cannot be walked upward, so nothing else of the host comes with it.
+type tree struct {
+	file *os.File
+	dir  bool
+	fd   *remote.FD // in the stub, once it is there
+}
+
+// meanwhile opens the sources of bind mounts while the stub makes namespaces.
+func (w *walk) meanwhile() error {
+	for i := w.at; i < len(w.items); i++ {
+		source, recursive, nofollow := hostSource(w.items[i].Step)
+		if source == "" || w.trees[i] != nil {
+			continue
+		}
+		t, err := openTree(source, recursive, nofollow)
+		if err != nil {
+			return failed(w.items[i], err)
+		}
+		w.trees[i] = t
+		if err := w.prepareTree(w.items[i], t); err != nil {
+			return failed(w.items[i], err)
+		}
+	}
+	return nil
+}
+
+// hostSource is what a step needs of the host's file systems.
+func hostSource(s plan.Step) (source string, recursive, nofollow bool) {
+	switch s := s.(type) {
+	case plan.Bind:
+		if !s.Inside && !s.CopySymlink {
+			return s.Source, s.Recursive, s.SrcNofollow
+		}
+	case plan.Device:
+		return s.FromHost, false, false
+	case plan.AttachRootfs:
+		if s.MaskSources && s.HostNull {
+			return "/dev/null", false, false
+		}
+	}
+	return "", false, false
+}
+
+func openTree(source string, recursive, nofollow bool) (*tree, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	names := "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC"
+	if recursive {
+		flags, names = flags|unix.AT_RECURSIVE, names+"|AT_RECURSIVE"
+	}
+	if nofollow {
+		flags, names = flags|unix.AT_SYMLINK_NOFOLLOW, names+"|AT_SYMLINK_NOFOLLOW"
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, source, flags)
+	if err != nil {
+		return nil, &Failure{Step: "open the source " + source, Syscall: fmt.Sprintf("open_tree(AT_FDCWD, %q, %s)", source, names), Errno: err.(unix.Errno)}
+	}
+	f := os.NewFile(uintptr(fd), source)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		f.Close()
+		return nil, &os.PathError{Op: "fstat", Path: source, Err: err}
+	}
+	return &tree{file: f, dir: st.Mode&unix.S_IFMT == unix.S_IFDIR}, nil
+}
+
+// prepareTree checks a device of the host, and maps ids, while the tree is
+// still nobody's.
+func (w *walk) prepareTree(it plan.Item, t *tree) error {
+	switch s := it.Step.(type) {
+	case plan.Device:
+		return checkDevice(t.file, s)
+	case plan.AttachRootfs:
+		return checkDevice(t.file, plan.Device{Type: "c", Major: 1, Minor: 3})
+	case plan.Bind:
+		if s.Idmap != nil {
+			return w.idmapTree(t, s.Idmap)
+		}
+	}
+	return nil
+}
+
+func (w *walk) closeTrees() {
+	for _, t := range w.trees {
+		t.file.Close()
+	}
+}
+
+// attachRootfs is the first step that uses trees: the stub gets all of them
+// here, in one message or a few.
+func (w *walk) attachRootfs(s plan.AttachRootfs) error {
+	if err := w.meanwhile(); err != nil {
+		return err
+	}
+	if err := w.receiveTrees(); err != nil {
+		return err
+	}
+	b := w.building
+	w.root = b.OpenTree(remote.Cwd(), ".", true)
+	w.root.SetName("rootfs")
+	if s.MaskSources {
+		w.maskSources(s)
+	}
+	b.MoveMountAt(w.root, ".")
+	b.Fchdir(w.root)
+	return nil
+}
+
+func (w *walk) receiveTrees() error {
+	var files []*os.File
+	var names []string
+	var list []*tree
+	for i := range w.items {
+		if t := w.trees[i]; t != nil && (t.fd == nil || t.fd.Number() < 0) {
+			files, names, list = append(files, t.file), append(names, t.file.Name()), append(list, t)
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	fds, err := w.receive(files, names)
+	if err != nil {
+		return err
+	}
+	for i, fd := range fds {
+		list[i].fd = fd
+	}
+	return nil
+}
+
+// target resolves where a mount goes, once, to the descriptor that is its only
+// handle from then on. file tells the kind of mountpoint to make where that is
+// free of risk: in a mount of the plan.
+func (w *walk) target(at plan.Place, file bool, flags, resolve uint64) *remote.FD {
+	b := w.building
+	if dir := w.freshDir(at); dir != nil {
+		if file {
+			b.Mknodat(dir, at.Name, unix.S_IFREG|0o644, 0).Tolerate(unix.EEXIST)
+		} else {
+			b.Mkdirat(dir, at.Name, 0o755).Tolerate(unix.EEXIST)
+		}
+		return b.Openat2(dir, at.Name, unix.O_PATH|flags, 0, remote.Beneath)
+	}
+	return b.Openat2(w.root, relative(at.Path), unix.O_PATH|flags, 0, resolve)
+}
+
+// freshDir is the mount that a place is in, where the plan made it.
+func (w *walk) freshDir(at plan.Place) *remote.FD {
+	if at.In == "" {
+		return nil
+	}
+	return w.kept[at.In]
+}
+
+// relative is a clean absolute path as seen from the root's descriptor.
+func relative(p string) string {
+	if p == "/" {
+		return "."
+	}
+	return strings.TrimPrefix(p, "/")
+}
+
+func (w *walk) mount(s plan.Mount) error {
+	if s.ModeFromTarget {
+		mode, err := w.targetMode(s.At)
+		if err != nil {
+			return err
+		}
+		if mode != "" {
+			s.Params = append([]plan.Param{{Key: "mode", Value: mode}}, s.Params...)
+		}
+	}
+	flags, resolve := mountFlags(s)
+	to := w.target(s.At, false, flags, resolve)
+	if s.Type == "proc" && s.JoinedPID {
+		return w.attach(w.joinedProc(s), to, s)
+	}
+	return w.attach(w.newMount(s), to, s)
+}
+
+func mountFlags(s plan.Mount) (flags, resolve uint64) {
+	flags, resolve = unix.O_DIRECTORY, remote.InRoot
+	if s.Ordinary {
+		flags, resolve = flags|unix.O_NOFOLLOW, resolve|unix.RESOLVE_NO_SYMLINKS
+	}
+	if s.DestNofollow {
+		flags |= unix.O_NOFOLLOW
+	}
+	return flags, resolve
+}
+
+// newMount makes a detached mount.
+func (w *walk) newMount(s plan.Mount) *remote.FD {
+	b := w.building
+	ctx := b.Fsopen(s.Type)
+	if s.Source != "" {
+		b.FsconfigString(ctx, "source", s.Source)
+	}
+	for _, p := range s.Params {
+		if p.Value == "" {
+			b.FsconfigFlag(ctx, p.Key)
+		} else {
+			b.FsconfigString(ctx, p.Key, p.Value)
+		}
+	}
+	b.FsconfigCreate(ctx)
+	m := b.Fsmount(ctx, s.At.Path, s.Attrs.Set)
+	b.Close(ctx)
+	return m
+}
+
+func (w *walk) attach(m, to *remote.FD, s plan.Mount) error {
+	b := w.building
+	rest := s.Attrs
+	rest.Set, rest.Clear = 0, 0
+	w.attributes(m, rest)
+	if s.Idmap != nil {
+		if err := w.idmapMount(m, s.Idmap); err != nil {
+			return err
+		}
+	}
+	if s.CopyUp {
+		if err := w.copyUp(s.At, m); err != nil {
+			return err
+		}
+		b = w.building
+	}
+	b.MoveMount(m, to)
+	b.Close(to)
+	if s.Keep {
+		w.kept[s.At.Path] = m
+	} else {
+		b.Close(m)
+	}
+	return nil
+}
+
+// attributes applies to the mount, then to all of the tree.
+func (w *walk) attributes(m *remote.FD, a plan.Attrs) {
+	one := remote.Attr{Set: a.Set, Clear: a.Clear}
+	all := remote.Attr{Set: a.RecSet, Clear: a.RecClear}
+	if a.PropagationRec {
+		all.Propagation = a.Propagation
+	} else {
+		one.Propagation = a.Propagation
+	}
+	if !one.IsZero() {
+		w.building.MountSetattr(m, "", false, one)
+	}
+	if !all.IsZero() {
+		w.building.MountSetattr(m, "", true, all)
+	}
+}
+
+// targetMode is the mode of the directory that a tmpfs will cover, "" where
+// there is none yet.
+func (w *walk) targetMode(at plan.Place) (string, error) {
+	if w.freshDir(at) != nil {
+		return "755", nil // that of the mountpoint that will be made
+	}
+	if err := w.settle(); err != nil {
+		return "", err
+	}
+	var q remote.Batch
+	fd := q.Openat2(w.root, relative(at.Path), unix.O_PATH, 0, remote.InRoot)
+	open := q.Last().TolerateAll()
+	st := q.Statx(fd, "", 0)
+	q.Close(fd)
+	open.OnFailSkip()
+	if err := w.ask(&q); err != nil {
+		return "", err
+	}
+	if open.Errno() != 0 {
+		return "", nil
+	}
+	return fmt.Sprintf("%o", st.Get().Mode&0o7777), nil
+}
+
+func (w *walk) bind(s plan.Bind) error {
+	b := w.building
+	if s.CopySymlink {
+		return w.copySymlink(s)
+	}
+	if t := w.trees[w.at]; t != nil {
+		to := w.target(s.At, !t.dir, destFlags(s), remote.InRoot)
+		w.attributes(t.fd, s.Attrs)
+		b.MoveMount(t.fd, to)
+		b.Close(to)
+		b.Close(t.fd)
+		return nil
+	}
+	from := b.Openat2(w.root, relative("/"+strings.TrimPrefix(strings.TrimPrefix(s.Source, w.rootfs()), "/")), unix.O_PATH, 0, remote.InRoot)
+	m := b.OpenTree(from, "", s.Recursive)
+	b.Close(from)
+	w.attributes(m, s.Attrs)
+	to := b.Openat2(w.root, relative(s.At.Path), unix.O_PATH|destFlags(s), 0, remote.InRoot)
+	b.MoveMount(m, to)
+	b.Close(to)
+	b.Close(m)
+	return nil
+}
+
+func destFlags(s plan.Bind) uint64 {
+	if s.DestNofollow {
+		return unix.O_NOFOLLOW
+	}
+	return 0
+}
+
+// rootfs is the path that sources inside of the root file system begin with.
+func (w *walk) rootfs() string {
+	for _, it := range w.items {
+		if s, ok := it.Step.(plan.AttachRootfs); ok {
+			return s.Path
+		}
+	}
+	return ""
+}
+
+func (w *walk) remount(s plan.Remount) error {
+	b := w.building
+	if m := w.kept[s.At.Path]; s.Kept && m != nil {
+		w.attributes(m, s.Attrs)
+		return nil
+	}
+	fd := b.Openat2(w.root, relative(s.At.Path), unix.O_PATH, 0, remote.InRoot)
+	w.attributes(fd, s.Attrs)
+	b.Close(fd)
+	return nil
+}
+
+// slowMount is for a mountpoint that is not there, and for file systems that
+// the kernel refuses here.
+func (w *walk) slowMount(it plan.Item, s plan.Mount, ce *remote.CallError) (bool, error) {
+	switch {
+	case s.JoinedPID && !w.noPidnsOption && isCall(ce, "fsconfig") && ce.Errno == unix.EINVAL:
+		w.noPidnsOption = true
+		return true, nil
+	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT:
+		return true, w.makeMountpoint(it, s.At.Path, false)
+	case isCall(ce, "openat2") && s.Ordinary && (ce.Errno == unix.ELOOP || ce.Errno == unix.ENOTDIR):
+		return false, hint(it, ce, s.At.Path+" must be an ordinary directory, not a symlink")
+	case s.OrBind != "" && (isCall(ce, "fsconfig") || isCall(ce, "fsmount") || isCall(ce, "fsopen")) && isErrno(ce, unix.EPERM, unix.EBUSY):
+		w.items[w.at].Step = plan.Bind{Source: s.OrBind, At: s.At, Attrs: s.Attrs}
+		return true, w.lateTree()
+	case s.Type == "proc" && ce.Errno == unix.EPERM:
+		return false, hint(it, ce, "the kernel lets nobody mount a new procfs where the one that is visible here is covered in part; the runtime is probably in a container itself")
+	case s.Type == "sysfs" && ce.Errno == unix.EPERM:
+		return false, hint(it, ce, "mounting sysfs takes a network namespace that belongs to the container's user namespace: bind /sys instead")
+	case isCall(ce, "fsopen") && ce.Errno == unix.ENODEV:
+		return false, hint(it, ce, "the kernel has no file system "+s.Type)
+	}
+	return false, nil
+}
+
+// lateTree opens the source of a bind mount that the plan did not foresee, and
+// hands it over.
+func (w *walk) lateTree() error {
+	if err := w.meanwhile(); err != nil {
+		return err
+	}
+	t := w.trees[w.at]
+	var q remote.Batch
+	fd := q.ReceiveFiles(w.stub.Control(), []string{t.file.Name()})[0]
+	if err := w.stub.Send(&q); err != nil {
+		return err
+	}
+	if err := w.stub.SendFiles(&q, []*os.File{t.file}); err != nil {
+		return err
+	}
+	t.fd = fd
+	return w.stub.Receive(&q)
+}
+
+func (w *walk) slowBind(it plan.Item, s plan.Bind, ce *remote.CallError) (bool, error) {
+	t := w.trees[w.at]
+	if isCall(ce, "openat2") && ce.Errno == unix.ENOENT {
+		file := t != nil && !t.dir
+		if t == nil {
+			var err error
+			if file, err = w.insideFile(it, s); err != nil {
+				return false, err
+			}
+		}
+		return true, w.makeMountpoint(it, s.At.Path, file)
+	}
+	if isCall(ce, "move_mount") && (ce.Errno == unix.ENOTDIR || ce.Errno == unix.EINVAL) && t != nil {
+		return false, w.kindMismatch(it, s, t, ce)
+	}
+	return false, nil
+}
+
+// kindMismatch says what engines look for when a file meets a directory.
+func (w *walk) kindMismatch(it plan.Item, s plan.Bind, t *tree, ce *remote.CallError) error {
+	kind := "a file"
+	if t.dir {
+		kind = "a directory"
+	}
+	f := &Failure{Field: it.Field, Step: it.Step.String(), Syscall: ce.Call, Errno: unix.ENOTDIR}
+	f.Hint = s.Source + " is " + kind + ", the destination is not: are you trying to mount a directory onto a file (or vice-versa)?"
+	return f
+}
+
+// insideFile tells whether a source in the root file system is a file.
+func (w *walk) insideFile(it plan.Item, s plan.Bind) (bool, error) {
+	var q remote.Batch
+	rel := relative("/" + strings.TrimPrefix(strings.TrimPrefix(s.Source, w.rootfs()), "/"))
+	fd := q.Openat2(w.root, rel, unix.O_PATH, 0, remote.InRoot)
+	st := q.Statx(fd, "", 0)
+	q.Close(fd)
+	if err := w.ask(&q); err != nil {
+		return false, failed(it, err)
+	}
+	return st.Get().Mode&unix.S_IFMT != unix.S_IFDIR, nil
+}
+
+func isCall(ce *remote.CallError, name string) bool {
+	return strings.HasPrefix(ce.Call, name+"(")
+}

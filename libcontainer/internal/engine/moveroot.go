@@ -1,0 +1,58 @@
+package engine
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// moveRoot is for a root file system that pivot_root cannot leave, a ramdisk.
+// The old root stays below, so whole procfs and sysfs mounts of the host go
+// first: their files would be there unmasked for whoever gets out of a chroot.
+func (w *walk) moveRoot() error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	info, err := os.ReadFile("/proc/" + strconv.Itoa(w.stub.Pid) + "/mountinfo")
+	if err != nil {
+		return err
+	}
+	b := w.building
+	for _, p := range wholeProcs(string(info), w.rootfs()) {
+		gone := b.Umount2(p, unix.MNT_DETACH).TolerateAll()
+		b.Mount("tmpfs", p, "tmpfs", unix.MS_RDONLY, "size=4k") // a locked mount cannot go, it is covered
+		gone.OnZeroSkip()
+	}
+	b.Mount(".", "/", "", unix.MS_MOVE, "")
+	b.Chroot(".")
+	b.Chdir("/")
+	return nil
+}
+
+// wholeProcs lists the mountpoints of procfs and sysfs outside of the root
+// file system, the deepest first (proc_pid_mountinfo(5)).
+func wholeProcs(mountinfo, rootfs string) []string {
+	var out []string
+	for line := range strings.Lines(mountinfo) {
+		left, right, ok := strings.Cut(line, " - ")
+		f := strings.Fields(left)
+		fs := strings.Fields(right)
+		if !ok || len(f) < 5 || len(fs) == 0 || f[3] != "/" || fs[0] != "proc" && fs[0] != "sysfs" {
+			continue
+		}
+		if p := unescape(f[4]); p != rootfs && !strings.HasPrefix(p, rootfs+"/") {
+			out = append([]string{p}, out...)
+		}
+	}
+	return out
+}
+
+// unescape undoes the octal escapes of mountinfo.
+func unescape(s string) string {
+	for _, e := range [][2]string{{`\040`, " "}, {`\011`, "\t"}, {`\012`, "\n"}, {`\134`, `\`}} {
+		s = strings.ReplaceAll(s, e[0], e[1])
+	}
+	return s
+}

@@ -1,0 +1,377 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// lookUpHome reads the container's passwd as the stub, which may wait for a
+// file system that does not answer where the runtime must not. O_NONBLOCK is
+// for a FIFO, which is empty then.
+func (w *walk) lookUpHome(s plan.Home) error {
+	b := w.building
+	root := w.root
+	path := "etc/passwd"
+	if root == nil {
+		root = b.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	}
+	fd := b.Openat2(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0, remote.InRoot)
+	open := b.Last().TolerateAll()
+	read, buf := b.Read(fd, passwdChunk)
+	read.TolerateAll()
+	b.Close(fd)
+	open.OnFailSkip()
+	w.home = "/"
+	w.later(func() error {
+		if open.Errno() == 0 && read.Value() > 0 {
+			text, err := w.restOfPasswd(root, buf.Bytes()[:read.Value()])
+			if err != nil {
+				return err
+			}
+			w.home = homeOf(text, s.UID)
+		}
+		return nil
+	})
+	return nil
+}
+
+const (
+	// passwdChunk is what nearly every image's passwd fits in.
+	passwdChunk = 4 << 10
+	// passwdMax is the most that is read of one: 10,000 users.
+	passwdMax = 1 << 20
+)
+
+// restOfPasswd reads on where the first chunk was not all.
+func (w *walk) restOfPasswd(root *remote.FD, text []byte) ([]byte, error) {
+	if len(text) < passwdChunk {
+		return text, nil
+	}
+	var open remote.Batch
+	fd := open.Openat2(root, "etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0, remote.InRoot)
+	if err := w.ask(&open); err != nil {
+		return text, nil //nolint:nilerr // it is gone: what was read is what there is
+	}
+	text = nil
+	for len(text) < passwdMax {
+		var q remote.Batch
+		r, buf := q.Read(fd, 64<<10)
+		if err := w.ask(&q); err != nil {
+			return nil, err
+		}
+		if r.Value() == 0 {
+			break
+		}
+		text = append(text, buf.Bytes()[:r.Value()]...)
+	}
+	return text, w.closeAll([]*remote.FD{fd})
+}
+
+// homeOf finds the home directory in a passwd(5), "/" where there is none.
+func homeOf(passwd []byte, uid uint32) string {
+	want := strconv.FormatUint(uint64(uid), 10)
+	for line := range bytes.Lines(passwd) {
+		f := strings.Split(strings.TrimSpace(string(line)), ":")
+		if len(f) >= 7 && f[2] == want && f[5] != "" {
+			return f[5]
+		}
+	}
+	return "/"
+}
+
+// enterCwd tries as root; what root may not enter (a volume of another
+// machine, say) the user may, later.
+func (w *walk) enterCwd(s plan.Cwd) error {
+	w.cwd = []remote.Result{w.tryCwd(s.Path)}
+	return nil
+}
+
+func (w *walk) tryCwd(path string) remote.Result {
+	b := w.building
+	root := w.root
+	if root == nil {
+		root = b.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	}
+	fd := b.Openat2(root, relative(path), unix.O_PATH|unix.O_DIRECTORY, 0, remote.InRoot)
+	r := b.Last().Tolerate(unix.EACCES)
+	b.Fchdir(fd).Tolerate(unix.EACCES)
+	enter := b.Last()
+	b.Close(fd)
+	r.OnFailSkip()
+	return enter
+}
+
+func (w *walk) slowCwd(it plan.Item, s plan.Cwd, ce *remote.CallError) (bool, error) {
+	if isCall(ce, "openat2") && ce.Errno == unix.ENOENT && s.Create {
+		return true, w.makeDirectory(it, s.Path)
+	}
+	return false, nil
+}
+
+// checkCwd asks where the stub is once the credentials are final: nothing
+// outside of the container has a path there (CVE-2024-21626).
+func (w *walk) checkCwd(path string) {
+	if len(w.cwd) == 0 {
+		return
+	}
+	first := w.cwd[0]
+	second := w.tryCwd(path)
+	cwd, buf := w.building.Getcwd()
+	at := w.at
+	w.later(func() error {
+		it := w.items[at]
+		it.Field, it.Step = "/process/cwd", plan.Cwd{Path: path}
+		entered := func(r remote.Result) bool { return r.Ran() && r.Errno() == 0 }
+		if !entered(first) && !entered(second) {
+			return &Failure{Field: it.Field, Step: it.Step.String(), Errno: unix.EACCES, Hint: "neither root nor the user may enter it"}
+		}
+		if n := cwd.Value(); n < 1 || buf.Bytes()[0] != '/' {
+			return &Failure{Field: it.Field, Step: it.Step.String(), Err: fmt.Errorf("the working directory is outside of the container's root file system: %w", unix.ENOENT)}
+		}
+		return nil
+	})
+}
+
+func (w *walk) scheduling(s plan.Scheduling) error {
+	switch {
+	case s.Scheduler != nil:
+		return w.scheduler(s.Scheduler)
+	case s.IOPriority != nil:
+		class, _ := specconv.IOPriorityClass(s.IOPriority.Class)
+		w.building.Ioprio(class, s.IOPriority.Priority)
+		return nil
+	}
+	return w.memoryPolicy(s.MemoryPolicy)
+}
+
+func (w *walk) scheduler(s *specs.Scheduler) error {
+	policy, _ := specconv.SchedPolicy(s.Policy)
+	a := unix.SchedAttr{Policy: policy, Nice: s.Nice, Priority: uint32(s.Priority), Runtime: s.Runtime, Deadline: s.Deadline, Period: s.Period}
+	for _, f := range s.Flags {
+		bit, _ := specconv.SchedFlag(f)
+		a.Flags |= bit
+	}
+	w.building.SchedSetattr(a)
+	return nil
+}
+
+func (w *walk) memoryPolicy(p *specs.LinuxMemoryPolicy) error {
+	mode, _ := specconv.MemoryPolicyMode(p.Mode)
+	for _, f := range p.Flags {
+		bit, _ := specconv.MemoryPolicyFlag(f)
+		mode |= bit
+	}
+	nodes, err := mask(p.Nodes)
+	if err != nil {
+		return err
+	}
+	w.building.SetMempolicy(mode, nodes)
+	return nil
+}
+
+func (w *walk) affinity(s plan.Affinity) error {
+	cpus, err := mask(s.CPUs)
+	if err != nil {
+		return err
+	}
+	w.building.SchedSetaffinity(cpus)
+	return nil
+}
+
+// mask is a list like "0-3,7" as a bit mask.
+func mask(list string) ([]uint64, error) {
+	ranges, err := specconv.ParseList(list)
+	if err != nil {
+		return nil, err
+	}
+	var out []uint64
+	for _, r := range ranges {
+		for n := r.First; n <= r.Last; n++ {
+			for uint(len(out)) <= n/64 {
+				out = append(out, 0)
+			}
+			out[n/64] |= 1 << (n % 64)
+		}
+	}
+	return out, nil
+}
+
+// lastCap is the highest capability this code knows; dropping one that the
+// kernel does not is EINVAL, and done.
+const lastCap = unix.CAP_LAST_CAP
+
+func (w *walk) boundingSet(s plan.BoundingSet) error {
+	for c := range lastCap + 1 {
+		if s.Keep&(1<<c) == 0 {
+			w.building.Prctl("PR_CAPBSET_DROP", unix.PR_CAPBSET_DROP, uint64(c)).Tolerate(unix.EINVAL)
+		}
+	}
+	return nil
+}
+
+func (w *walk) identity(s plan.Identity) error {
+	b := w.building
+	if s.KeepCaps {
+		b.Prctl("PR_SET_KEEPCAPS", unix.PR_SET_KEEPCAPS, 1)
+	}
+	w.chownStdio(s)
+	if s.SetGroups {
+		b.Setgroups(s.Groups)
+	}
+	b.Setresgid(s.GID)
+	b.Setresuid(s.UID)
+	b.undumpable()
+	if s.KeepCaps {
+		b.Prctl("PR_SET_KEEPCAPS", unix.PR_SET_KEEPCAPS, 0)
+	}
+	return nil
+}
+
+// chownStdio gives the standard streams to the user, so that it can open them
+// again through /dev/stderr and its like. What cannot be given stays.
+func (w *walk) chownStdio(s plan.Identity) {
+	for i, f := range w.Stdio {
+		if !s.ChownStdio {
+			w.building.Fchown(remote.Inherited(i, "terminal"), s.UID, ^uint32(0)).TolerateAll()
+			return // the three are one
+		}
+		if f == nil || !givable(f, s.UID) {
+			continue
+		}
+		w.building.Fchown(remote.Inherited(i, "stdio"), s.UID, ^uint32(0)).TolerateAll()
+	}
+}
+
+// givable leaves /dev/null alone, which is the host's.
+func givable(f *os.File, uid uint32) bool {
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil {
+		return false
+	}
+	null := st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+	return !null && (st.Uid != uid || uid != 0)
+}
+
+func (w *walk) capabilities(s plan.Capabilities) error {
+	b := w.building
+	b.Capset(s.Effective, s.Permitted, s.Inheritable)
+	b.Prctl("PR_CAP_AMBIENT", unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL).Tolerate(unix.EINVAL)
+	for c := range lastCap + 1 {
+		if s.Ambient&(1<<c) != 0 {
+			b.Prctl("PR_CAP_AMBIENT", unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uint64(c))
+		}
+	}
+	return nil
+}
+
+// findProgram looks args[0] up with the final credentials, and while it is at
+// it checks the working directory.
+func (w *walk) findProgram(s plan.FindProgram) error {
+	for _, it := range w.items {
+		if c, ok := it.Step.(plan.Cwd); ok {
+			w.checkCwd(c.Path)
+		}
+	}
+	list := candidates(s)
+	stats := make([]remote.Stat, len(list))
+	access := make([]remote.Result, len(list))
+	for i, p := range list {
+		stats[i] = w.building.Statx(remote.Cwd(), p, 0)
+		stats[i].TolerateAll()
+		access[i] = w.building.Faccess(remote.Cwd(), p, unix.X_OK).TolerateAll()
+	}
+	w.later(func() (err error) {
+		w.program, err = choose(s, list, stats, access)
+		return err
+	})
+	return nil
+}
+
+// defaultPath is for a process without PATH, as execvp(3) has it.
+const defaultPath = "/bin:/usr/bin"
+
+func candidates(s plan.FindProgram) []string {
+	if strings.Contains(s.Name, "/") {
+		return []string{s.Name}
+	}
+	dirs := s.Path
+	if dirs == "" {
+		dirs = defaultPath
+	}
+	var out []string
+	for _, dir := range strings.Split(dirs, ":") {
+		if dir == "" {
+			dir = "."
+		}
+		out = append(out, dir+"/"+s.Name)
+	}
+	return out
+}
+
+// The two texts that engines turn into exit codes 127 and 126.
+const (
+	notFound  = "executable file not found in $PATH"
+	forbidden = "permission denied"
+)
+
+// choose takes the first candidate that can be executed.
+func choose(s plan.FindProgram, list []string, stats []remote.Stat, access []remote.Result) (string, error) {
+	var denied string
+	for i, p := range list {
+		if stats[i].Errno() != 0 {
+			if stats[i].Errno() == unix.EACCES && denied == "" {
+				denied = p
+			}
+			continue
+		}
+		mode := stats[i].Get().Mode
+		switch {
+		case mode&unix.S_IFMT == unix.S_IFDIR:
+			if len(list) == 1 {
+				return "", programError(s, "stat("+strconv.Quote(p)+")", "is a directory", unix.EISDIR)
+			}
+		case access[i].Errno() != 0 || mode&0o111 == 0:
+			if denied == "" {
+				denied = p
+			}
+		default:
+			return p, nil
+		}
+	}
+	switch {
+	case denied != "":
+		return "", programError(s, fmt.Sprintf("faccessat2(AT_FDCWD, %q, X_OK)", denied), forbidden, unix.EACCES)
+	case len(list) == 1 && strings.Contains(s.Name, "/"):
+		e := stats[0].Errno()
+		return "", programError(s, fmt.Sprintf("stat %s", s.Name), e.Error(), e)
+	}
+	return "", programError(s, "", notFound, unix.ENOENT)
+}
+
+// programError words a program that cannot be executed as exec(2)'s callers
+// are used to, `exec: "NAME": …`, around the texts that engines look for.
+func programError(s plan.FindProgram, call, text string, e unix.Errno) error {
+	return &Failure{
+		Field: "/process/args/0", Step: "exec: " + strconv.Quote(s.Name), Syscall: call, Errno: e,
+		Err: &textError{text, e},
+	}
+}
+
+// textError is an errno under another text.
+type textError struct {
+	text  string
+	errno unix.Errno
+}
+
+func (e *textError) Error() string { return e.text }
+func (e *textError) Unwrap() error { return e.errno }

@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+// defaultTimeout is for one batch: far above what a busy host takes, and
+// bounded.
+const defaultTimeout = 30 * time.Second
+
+func (w *walk) spawn(s plan.Spawn) error {
+	files := make([]*os.File, w.layout.first)
+	copy(files, w.Stdio[:])
+	copy(files[w.layout.preserve:], w.Preserve)
+	files[w.layout.start], files[w.layout.status], files[w.layout.enter] = w.Start, w.Status, w.Enter
+	timeout := w.Timeout
+	if timeout == 0 {
+		timeout = defaultTimeout
+	}
+	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: uintptr(s.Namespaces), Timeout: timeout, Argv0: w.Name}
+	if s.Cgroup {
+		spawn.Cgroup = w.Cgroup
+	}
+	stub, err := remote.Start(spawn)
+	if err != nil {
+		return err
+	}
+	w.stub = stub
+	if w.Spawned != nil {
+		return w.Spawned(stub.Pid)
+	}
+	return nil
+}
+
+func (w *walk) oomScoreAdj(s plan.OOMScoreAdj) error {
+	v := strconv.Itoa(s.Value)
+	err := writeProc(w.stub.Pid, "oom_score_adj", v)
+	if errors.Is(err, unix.EACCES) {
+		// Lowering it takes CAP_SYS_RESOURCE. What it is already need not be set.
+		if have, readErr := os.ReadFile("/proc/self/oom_score_adj"); readErr == nil && string(have) == v+"\n" {
+			return nil
+		}
+	}
+	return err
+}
+
+// writeProc writes to a file of a process of ours in the host's procfs.
+func writeProc(pid int, name, value string) error {
+	path := "/proc/" + strconv.Itoa(pid) + "/" + name
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte(value)); err != nil {
+		return fmt.Errorf("write(%q, %q): %w", path, value, err)
+	}
+	return nil
+}
+
+func (w *walk) idMaps(s plan.IDMaps) error { return w.IDMaps(w.stub.Pid, s) }
+
+func (w *walk) timeOffsets(s plan.TimeOffsets) error {
+	text := ""
+	for clock, o := range s.Offsets {
+		text += fmt.Sprintf("%s %d %d\n", clock, o.Secs, o.Nanosecs)
+	}
+	return writeProc(w.stub.Pid, "timens_offsets", text)
+}
+
+func (w *walk) hooks(s plan.Hooks) error {
+	return w.Hooks(w.ctx, s.Kind, w.stub.Pid)
+}
+
+// rlimits applies to the stub what the program will inherit.
+func (w *walk) rlimits(s plan.Rlimits) error {
+	for _, l := range s.Limits {
+		lim := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
+		if err := unix.Prlimit(w.stub.Pid, l.Resource, &lim, nil); err != nil {
+			f := &Failure{Step: "set " + l.Name, Syscall: fmt.Sprintf("prlimit(%d, %s, {%d, %d})", w.stub.Pid, l.Name, l.Soft, l.Hard), Errno: err.(unix.Errno), Field: "/process/rlimits"}
+			if err == unix.EPERM {
+				f.Hint = "raising a hard limit takes CAP_SYS_RESOURCE, which the runtime does not have"
+			}
+			return f
+		}
+	}
+	return nil
+}
+
+// fork makes the stub's child the stub.
+func (w *walk) fork() error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	child, err := w.stub.Fork()
+	if err != nil {
+		return err
+	}
+	w.stub.Dismiss()
+	w.stub = child
+	if w.Spawned != nil {
+		return w.Spawned(child.Pid)
+	}
+	return nil
+}

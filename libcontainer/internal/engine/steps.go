@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+// step adds a step to the batch, or takes it where the runtime side does.
+func (w *walk) step(s plan.Step) error {
+	switch s := s.(type) {
+	case plan.Spawn:
+		return w.spawn(s)
+	case plan.Harden:
+		return w.harden(s)
+	case plan.OOMScoreAdj:
+		return w.oomScoreAdj(s)
+	case plan.JoinCgroups:
+		return w.joinCgroups(s)
+	case plan.EnterRootfs:
+		w.building.Chdir(s.Path)
+		return nil
+	case plan.Join:
+		return w.join(s)
+	case plan.Enter:
+		w.building.Setns(remote.Inherited(w.layout.enter, "the container's first process"), s.Flags)
+		return nil
+	case plan.Unshare:
+		return w.unshare(s)
+	case plan.IDMaps:
+		return w.idMaps(s)
+	case plan.BecomeRoot:
+		return w.becomeRoot()
+	case plan.TimeOffsets:
+		return w.timeOffsets(s)
+	case plan.Fork:
+		return w.fork()
+	case plan.SessionKeyring:
+		return w.sessionKeyring(s)
+	case plan.LoopbackUp:
+		return w.loopbackUp()
+	case plan.Propagation:
+		w.building.MountSetattr(remote.Cwd(), "/", s.Flags&unix.MS_REC != 0, remote.Attr{Propagation: s.Flags &^ unix.MS_REC})
+		return nil
+	case plan.AttachRootfs:
+		return w.attachRootfs(s)
+	case plan.Mount:
+		return w.mount(s)
+	case plan.Bind:
+		return w.bind(s)
+	case plan.Remount:
+		return w.remount(s)
+	case plan.Device:
+		return w.device(s)
+	case plan.Symlink:
+		return w.symlink(s)
+	case plan.Sysctl:
+		return w.sysctl(s)
+	case plan.Hooks:
+		return w.hooks(s)
+	case plan.Terminal:
+		return w.terminal(s)
+	case plan.Readonly:
+		return w.readonly(s)
+	case plan.Masks:
+		return w.masks(s)
+	case plan.Pivot:
+		return w.pivot(s)
+	case plan.ChangeRoot:
+		return w.changeRoot()
+	case plan.RootAttrs:
+		w.attributes(w.root, s.Attrs)
+		return nil
+	case plan.Hostname:
+		return w.hostname(s)
+	case plan.Umask:
+		w.building.Umask(s.Mask)
+		return nil
+	case plan.SecurityLabel:
+		return w.securityLabel(s)
+	case plan.NoNewPrivs:
+		w.building.Prctl("PR_SET_NO_NEW_PRIVS", unix.PR_SET_NO_NEW_PRIVS, 1)
+		return nil
+	case plan.Scheduling:
+		return w.scheduling(s)
+	case plan.Personality:
+		w.building.Personality(s.Domain)
+		return nil
+	case plan.Affinity:
+		return w.affinity(s)
+	case plan.Rlimits:
+		return w.rlimits(s)
+	case plan.Cwd:
+		return w.enterCwd(s)
+	case plan.BoundingSet:
+		return w.boundingSet(s)
+	case plan.Identity:
+		return w.identity(s)
+	case plan.Capabilities:
+		return w.capabilities(s)
+	case plan.FindProgram:
+		return w.findProgram(s)
+	case plan.Home:
+		return w.lookUpHome(s)
+	case plan.CloseFiles:
+		w.building.CloseRange(w.layout.first, 0)
+		w.building.CloseRange(s.First, unix.CLOSE_RANGE_CLOEXEC)
+		return nil
+	}
+	if _, ok := s.(done); ok {
+		return nil
+	}
+	panic("BUG: no meaning for step " + plan.Name(s))
+}
+
+// slow is the other way for a step whose call failed: again tells that
+// something was put in order and the step is worth another try.
+func (w *walk) slow(it plan.Item, b *remote.Batch, ce *remote.CallError) (again bool, err error) {
+	if ce.Errno == unix.EAGAIN && w.retry.count < maxRetries {
+		return true, nil // a rename somewhere, while openat2 resolved ".."
+	}
+	switch s := it.Step.(type) {
+	case plan.Mount:
+		return w.slowMount(it, s, ce)
+	case plan.Bind:
+		return w.slowBind(it, s, ce)
+	case plan.Device:
+		return w.slowDevice(it, s, ce)
+	case plan.Symlink:
+		return w.slowSymlink(it, s, ce)
+	case plan.Terminal:
+		return w.slowTerminal(it, s, ce)
+	case plan.Cwd:
+		return w.slowCwd(it, s, ce)
+	case plan.Sysctl:
+		return w.slowSysctl(it, s, ce)
+	case plan.Unshare:
+		return false, unshareFailure(it, s, ce)
+	}
+	return false, nil
+}
+
+// isLast tells whether the step belongs to the last batch.
+func isLast(s plan.Step) bool {
+	switch s.(type) {
+	case plan.Seccomp, plan.CloneInto, plan.Gate, plan.Execute:
+		return true
+	}
+	return false
+}

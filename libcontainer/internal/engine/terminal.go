@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+// terminal opens a pseudo-terminal of the container's devpts, sends the master
+// out, and makes the other end the standard streams. The other end is taken
+// from the master, not by its name, which the container could have covered
+// (CVE-2025-52565).
+func (w *walk) terminal(s plan.Terminal) error {
+	b := w.building
+	master := w.openMaster()
+	b.IoctlMem(master, "TIOCSPTLCK", unix.TIOCSPTLCK, make([]byte, 4))
+	if s.Width|s.Height != 0 {
+		b.IoctlMem(master, "TIOCSWINSZ", unix.TIOCSWINSZ, []byte{byte(s.Height), byte(s.Height >> 8), byte(s.Width), byte(s.Width >> 8), 0, 0, 0, 0})
+	}
+	st := b.Statx(master, "", 0)
+	peer := b.IoctlOpen(master, "terminal", "TIOCGPTPEER", unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	b.SendFile(w.stub.Control(), master)
+	b.Close(master)
+	if s.Console.Path != "" {
+		to := w.target(s.Console, true, unix.O_NOFOLLOW, remote.InRoot)
+		m := b.OpenTree(peer, "", false)
+		b.MoveMount(m, to)
+		b.Close(to)
+		b.Close(m)
+	}
+	for fd := range 3 {
+		b.Dup3(peer, fd, false)
+	}
+	b.IoctlInt(peer, "TIOCSCTTY", unix.TIOCSCTTY, 0)
+	b.Close(peer)
+	batch := b.Batch
+	w.later(func() error { return w.sendConsole(batch, st.Get()) })
+	return nil
+}
+
+// openMaster opens ptmx of the devpts that the plan has mounted, or of the one
+// that is there; sendConsole checks what it was.
+func (w *walk) openMaster() *remote.FD {
+	if pts := w.kept["/dev/pts"]; pts != nil {
+		return w.building.Openat2(pts, "ptmx", unix.O_RDWR|unix.O_NOCTTY, 0, remote.Beneath)
+	}
+	root := w.root
+	if root == nil {
+		// exec: the root of the mount namespace that was entered.
+		root = w.building.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+		return w.building.Openat2(root, "dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0, remote.InRoot|unix.RESOLVE_NO_SYMLINKS)
+	}
+	return w.building.Openat2(root, "dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0, remote.InRoot|unix.RESOLVE_NO_SYMLINKS)
+}
+
+func (w *walk) sendConsole(b *remote.Batch, st unix.Statx_t) error {
+	files := b.Files()
+	if len(files) != 1 {
+		return errors.New("no pseudo-terminal arrived from the container side")
+	}
+	master := files[0]
+	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev_major != 5 || st.Rdev_minor != 2 {
+		master.Close()
+		return errors.New("/dev/pts/ptmx in the container is not the pseudo-terminal multiplexer (5:2)")
+	}
+	// Not through the descriptor's file: os.File would make it non-blocking.
+	f := os.NewFile(master.Fd(), "/dev/ptmx")
+	return w.Console(f)
+}
+
+func (w *walk) slowTerminal(it plan.Item, s plan.Terminal, ce *remote.CallError) (bool, error) {
+	if isCall(ce, "openat2") && ce.Errno == unix.ENOENT {
+		if s.Console.Path != "" && w.hasMaster() {
+			return true, w.makeMountpoint(it, s.Console.Path, true)
+		}
+		return false, hint(it, ce, "a terminal takes a devpts mounted on /dev/pts in the container")
+	}
+	if isCall(ce, "openat2") && ce.Errno == unix.ELOOP && s.Console.Path != "" {
+		return false, hint(it, ce, path.Base(s.Console.Path)+" must not be a symlink")
+	}
+	return false, nil
+}
+
+func (w *walk) hasMaster() bool { return w.kept["/dev/pts"] != nil }

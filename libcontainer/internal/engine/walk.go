@@ -1,0 +1,340 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+// Filter is a compiled seccomp filter.
+type Filter struct {
+	Program []byte // struct sock_filter's
+	Flags   uint32
+}
+
+// Job is what a walk needs beyond the plan: descriptors, and the work of
+// others on the runtime side. The caller owns all files.
+type Job struct {
+	Stdio    [3]*os.File // nil for a stream that the terminal will be
+	Preserve []*os.File  // become 3, 4, …
+	Cgroup   *os.File    // cgroup2 directory to be born in, nil: ours
+	Start    *os.File    // the gate's two ends in the container; nil for exec
+	Status   *os.File    // takes the errno of a failed execve
+	Enter    *os.File    // pidfd of the container's first process, for exec
+
+	Hooks    func(ctx context.Context, kind string, pid int) error
+	Filter   func(ctx context.Context) (Filter, error)
+	IDMaps   func(pid int, s plan.IDMaps) error
+	Console  func(master *os.File) error // owns the pty master
+	Listener func(ctx context.Context, pid int, fd *os.File) error
+	Spawned  func(pid int) error // before the stub is told anything
+	Warn     func(msg string)
+	// Env gives the program's environment; home is "" unless it was looked up.
+	Env func(env []string, home string) []string
+
+	Timeout time.Duration // for one batch
+	Name    string        // argv[0] of the stub: what ps shows
+}
+
+// Process is what a walk leaves behind: a process that waits at the gate or
+// runs the program.
+type Process struct {
+	Pid   int
+	Pidfd *os.File
+}
+
+// walk is a plan on its way.
+type walk struct {
+	*Job
+	ctx   context.Context
+	items []plan.Item
+	at    int // the item being added or acted on
+
+	stub     *remote.Stub
+	building flight  // what steps add to
+	inflight *flight // with the stub, its results not back yet
+	retry    struct{ item, count int }
+	layout   layout
+
+	root     *remote.FD            // the root file system's tree
+	kept     map[string]*remote.FD // mounts of the plan by destination
+	toolbox  *remote.FD            // the tmpfs with the sources of masks
+	trees    map[int]*tree         // by item: what the runtime side opened for it
+	hostNull *tree
+	procfs   *remote.FD
+	// noPidnsOption: procfs does not know pidns= here, before Linux 6.18.
+	noPidnsOption bool
+	joined        map[int]*remote.FD // namespaces to join, by item
+	refused       []int              // joins to be tried again behind the user namespace
+	home          string
+	program       string
+	cwd           []remote.Result // the tries to enter process.cwd
+}
+
+// flight is a batch and what goes with it.
+type flight struct {
+	*remote.Batch
+	files   []*os.File // sent behind it
+	pending []pending
+}
+
+// pending is a look at results, once they are there.
+type pending struct {
+	item int
+	look func() error
+}
+
+// layout is the stub's descriptor table above stdio.
+type layout struct{ preserve, control, start, status, enter, first int }
+
+// Run walks the plan. On failure the stub and everything it has mounted are
+// gone when it returns.
+func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
+	w := &walk{Job: job, ctx: ctx, items: p.Items, building: flight{Batch: &remote.Batch{}}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}}
+	defer w.closeTrees()
+	w.lay()
+	proc, err := w.run()
+	if err != nil {
+		if w.stub != nil {
+			w.stub.Kill()
+		}
+		return nil, err
+	}
+	return proc, nil
+}
+
+func (w *walk) lay() {
+	n := 3
+	w.layout.preserve = n
+	n += len(w.Preserve)
+	w.layout.control = n
+	w.layout.start, w.layout.status, w.layout.enter = n+1, n+2, n+3
+	w.layout.first = n + 4
+}
+
+// run takes one step after the other until the last batch, which is the
+// program's.
+func (w *walk) run() (*Process, error) {
+	for w.at = 0; w.at < len(w.items); w.at++ {
+		if err := w.ctx.Err(); err != nil {
+			return nil, context.Cause(w.ctx)
+		}
+		it := w.items[w.at]
+		final := isLast(it.Step)
+		if final || it.Step.Side() == plan.Runtime || w.full() {
+			if back, err := w.flush(); err != nil {
+				return nil, err
+			} else if back {
+				continue
+			}
+		}
+		if final {
+			return w.lastBatch()
+		}
+		w.building.Tag(w.at)
+		if err := w.step(it.Step); err != nil {
+			if err == errAgain {
+				continue
+			}
+			return nil, failed(it, err)
+		}
+	}
+	return nil, errors.New("BUG: the plan has no program")
+}
+
+// errAgain: the step needed results, and getting them sent the walk back.
+var errAgain = errors.New("walk: again")
+
+// full leaves room for one step, the largest of which are some long paths.
+func (w *walk) full() bool { return w.building.Size() > 64<<10 }
+
+// later has look called when the results of the batch are there.
+func (w *walk) later(look func() error) {
+	w.building.pending = append(w.building.pending, pending{w.at, look})
+}
+
+// cut sends what has been built and goes on building while the stub works.
+func (w *walk) cut() (back bool, err error) {
+	back, err = w.collect()
+	if back || err != nil || w.building.Len() == 0 {
+		return back, err
+	}
+	f := w.building
+	w.building = flight{Batch: &remote.Batch{}}
+	w.building.Tag(w.at)
+	if err := w.stub.Send(f.Batch); err != nil {
+		return false, w.lost(err)
+	}
+	if err := w.stub.SendFiles(f.Batch, f.files); err != nil {
+		return false, w.lost(err)
+	}
+	w.inflight = &f
+	return false, nil
+}
+
+// flush has everything executed that has been built. back tells that a step
+// has to be taken again; the walk is at the item before that one then.
+func (w *walk) flush() (back bool, err error) {
+	if back, err = w.cut(); back || err != nil {
+		return back, err
+	}
+	return w.collect()
+}
+
+// settle is flush for use inside of a step.
+func (w *walk) settle() error {
+	switch back, err := w.flush(); {
+	case err != nil:
+		return err
+	case back:
+		return errAgain
+	}
+	return nil
+}
+
+// collect takes the results of the batch that is with the stub. Nothing built
+// on a batch that failed is ever sent.
+func (w *walk) collect() (back bool, err error) {
+	f := w.inflight
+	if f == nil {
+		return false, nil
+	}
+	w.inflight = nil
+	failure := w.stub.Receive(f.Batch)
+	done := len(w.items)
+	if ce := (*remote.CallError)(nil); errors.As(failure, &ce) {
+		done = ce.Tag
+	} else if failure != nil {
+		return false, w.lost(failure)
+	}
+	for _, p := range f.pending {
+		if p.item < done {
+			if err := p.look(); err != nil {
+				return false, failed(w.items[p.item], err)
+			}
+		}
+	}
+	if failure == nil {
+		return false, nil
+	}
+	w.building = flight{Batch: &remote.Batch{}}
+	return w.rescue(f.Batch, failure)
+}
+
+// receive has the stub take files over, in front of what is built next.
+func (w *walk) receive(files []*os.File, names []string) ([]*remote.FD, error) {
+	switch back, err := w.cut(); {
+	case err != nil:
+		return nil, err
+	case back:
+		return nil, errAgain
+	}
+	w.building.files = files
+	return w.building.ReceiveFiles(w.stub.Control(), names), nil
+}
+
+// rescue is for a batch that ended early. Steps before the failed one are
+// done, later ones are untouched: the failed one is taken again after its slow
+// path has found something to do about it.
+func (w *walk) rescue(b *remote.Batch, err error) (bool, error) {
+	var ce *remote.CallError
+	if !errors.As(err, &ce) {
+		return false, w.lost(err)
+	}
+	it := w.items[ce.Tag]
+	if w.retry.item != ce.Tag {
+		w.retry.item, w.retry.count = ce.Tag, 0
+	}
+	if w.retry.count++; w.retry.count > maxRetries {
+		return false, failed(it, err)
+	}
+	reason := w.kernelLog(b, ce)
+	w.at = ce.Tag
+	again, slowErr := w.slow(it, b, ce)
+	if slowErr != nil {
+		return false, slowErr
+	}
+	if !again {
+		if reason != "" {
+			return false, hint(it, err, reason)
+		}
+		return false, failed(it, err)
+	}
+	if err := w.closeAll(b.Opened(ce.Tag)); err != nil {
+		return false, err
+	}
+	w.at = ce.Tag - 1
+	return true, nil
+}
+
+// maxRetries bounds the walks back to one step: openat2(2) says EAGAIN for
+// every rename anywhere while it resolves "..", 128 tries leave 0.1 % failures
+// under a rename storm on 16 cores.
+const maxRetries = 128
+
+// lost explains what became of a stub that does not answer.
+func (w *walk) lost(err error) error {
+	it := w.items[min(w.at, len(w.items)-1)]
+	if errors.Is(err, remote.ErrTimeout) {
+		return &Failure{Step: "set the container up, before " + it.Step.String(), Err: err,
+			Hint: "it may be stopped or frozen, or wait for a file system that does not answer"}
+	}
+	return err
+}
+
+// closeAll closes descriptors of a step that will be taken again.
+func (w *walk) closeAll(fds []*remote.FD) error {
+	if len(fds) == 0 {
+		return nil
+	}
+	var b remote.Batch
+	for _, fd := range fds {
+		b.Close(fd).TolerateAll()
+	}
+	return w.stub.Do(&b)
+}
+
+// ask has the stub execute a batch of the slow path.
+func (w *walk) ask(b *remote.Batch) error { return w.stub.Do(b) }
+
+// kernelLog reads what a file system context has to say about a refused
+// parameter (fsopen(2), "retrieving diagnostic messages").
+func (w *walk) kernelLog(b *remote.Batch, ce *remote.CallError) string {
+	var ctx *remote.FD
+	for _, fd := range b.Opened(ce.Tag) {
+		if fd.IsContext() {
+			ctx = fd
+		}
+	}
+	if ctx == nil {
+		return ""
+	}
+	var q remote.Batch
+	r, buf := q.Read(ctx, 256)
+	r.TolerateAll()
+	if w.stub.Do(&q) != nil || r.Value() <= 2 {
+		return ""
+	}
+	return string(buf.Bytes()[2:r.Value()]) // "e message": the level, a space
+}
+
+func (w *walk) warn(msg string) {
+	if w.Warn != nil {
+		w.Warn(msg)
+	}
+}
+
+func isErrno(err error, list ...unix.Errno) bool {
+	for _, e := range list {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,105 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// Kill sends a signal to the first process, or to all processes with all. What
+// SIGKILL is sent to dies, paused or not. ErrNotRunning where nothing lives.
+func (c *Container) Kill(sig unix.Signal, all bool) error {
+	ctx, stop := context.WithTimeout(context.Background(), waitTime)
+	defer stop()
+	if all {
+		return c.killAll(ctx, sig)
+	}
+	pidfd, err := c.open()
+	if err != nil {
+		return err
+	}
+	defer pidfd.Close()
+	if sig == unix.SIGKILL && !c.ownPIDs() {
+		// Its children would outlive it: nobody ends them with it where it is
+		// not process 1 of a namespace.
+		return c.cgroups().Kill(ctx)
+	}
+	if err := proc.Signal(pidfd, sig); err != nil {
+		if errors.Is(err, proc.ErrGone) {
+			return ErrNotRunning
+		}
+		return err
+	}
+	if sig == unix.SIGKILL {
+		return c.thawDying(ctx)
+	}
+	return nil
+}
+
+func (c *Container) killAll(ctx context.Context, sig unix.Signal) error {
+	pids, err := c.Processes()
+	if err != nil {
+		return err
+	}
+	if len(pids) == 0 {
+		return ErrNotRunning
+	}
+	if sig == unix.SIGKILL {
+		return c.cgroups().Kill(ctx)
+	}
+	return c.cgroups().Signal(ctx, sig)
+}
+
+// thawDying lets a process that is frozen die: the v1 freezer keeps even one
+// that was killed.
+func (c *Container) thawDying(ctx context.Context) error {
+	frozen, err := c.cgroups().Frozen()
+	if err != nil || !frozen {
+		return nil //nolint:nilerr // the cgroup is gone with the process
+	}
+	return c.cgroups().Thaw(ctx)
+}
+
+// ownPIDs tells whether the first process is process 1 of a pid namespace that
+// was made for it.
+func (c *Container) ownPIDs() bool {
+	spec, err := c.Spec()
+	if err != nil || spec.Linux == nil {
+		return false
+	}
+	for _, n := range spec.Linux.Namespaces {
+		if flag, _ := specconv.NamespaceFlag(n.Type); flag == unix.CLONE_NEWPID {
+			return n.Path == ""
+		}
+	}
+	return false
+}
+
+// Pause freezes all processes of the container.
+func (c *Container) Pause(ctx context.Context) error {
+	status, err := c.status()
+	if err != nil {
+		return err
+	}
+	if status != statusRunning && status != statusCreated {
+		return fmt.Errorf("cannot pause a container that is %s: %w", status, ErrNotRunning)
+	}
+	return c.cgroups().Freeze(ctx)
+}
+
+// Resume lets them run again.
+func (c *Container) Resume(ctx context.Context) error {
+	frozen, err := c.cgroups().Frozen()
+	if err != nil {
+		return err
+	}
+	if !frozen {
+		return errors.New("cannot resume: container not paused")
+	}
+	return c.cgroups().Thaw(ctx)
+}

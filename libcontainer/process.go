@@ -1,0 +1,244 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/libcontainer/internal/console"
+	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
+	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+	"github.com/onggi-dev/onggi/seccomp"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// What create and exec share.
+
+// stdio is the three standard streams; /dev/null stands in for missing ones.
+type stdio struct {
+	files [3]*os.File
+	null  *os.File
+}
+
+func openStdio(files ...*os.File) (*stdio, error) {
+	s := &stdio{}
+	copy(s.files[:], files)
+	for i, f := range s.files {
+		if f != nil {
+			continue
+		}
+		if s.null == nil {
+			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+			if err != nil {
+				return nil, err
+			}
+			s.null = null
+		}
+		s.files[i] = s.null
+	}
+	return s, nil
+}
+
+func (s *stdio) close() {
+	if s.null != nil {
+		s.null.Close()
+	}
+}
+
+// environment gives the program its environment: the last of several values
+// of a variable wins, HOME is filled in, and socket activation's variables are
+// those of the descriptors that are really there.
+func environment(env []string, home string, listenFDs int) []string {
+	env = lastWins(env)
+	if home != "" {
+		env = setEnv(env, "HOME", home)
+	}
+	if listenFDs > 0 {
+		env = setEnv(env, "LISTEN_FDS", strconv.Itoa(listenFDs))
+		env = setEnv(env, "LISTEN_PID", "1")
+	}
+	return env
+}
+
+func lastWins(env []string) []string {
+	at := make(map[string]int, len(env))
+	out := make([]string, 0, len(env)+3)
+	for _, kv := range env {
+		k, _, _ := strings.Cut(kv, "=")
+		if i, ok := at[k]; ok {
+			out[i] = kv
+			continue
+		}
+		at[k] = len(out)
+		out = append(out, kv)
+	}
+	return out
+}
+
+func setEnv(env []string, key, value string) []string {
+	i := slices.IndexFunc(env, func(kv string) bool { return strings.HasPrefix(kv, key+"=") })
+	if i < 0 {
+		return append(env, key+"="+value)
+	}
+	env[i] = key + "=" + value
+	return env
+}
+
+func (c *creation) environment(env []string, home string) []string {
+	return environment(env, home, c.o.ListenFDs)
+}
+
+// writePidFile is atomic: who sees the file sees all of it.
+func writePidFile(path string, pid int) error {
+	if path == "" {
+		return nil
+	}
+	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+	fd, err := unix.Open(tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o644)
+	if err != nil {
+		return fmt.Errorf("write the pid file: open(%q): %w", tmp, err)
+	}
+	_, err = unix.Write(fd, []byte(strconv.Itoa(pid)))
+	unix.Close(fd)
+	if err == nil {
+		err = unix.Rename(tmp, path)
+	}
+	if err != nil {
+		_ = unix.Unlink(tmp)
+		return fmt.Errorf("write the pid file %s: %w", path, err)
+	}
+	return nil
+}
+
+func sendPidfd(ctx context.Context, socket string, pidfd *os.File, payload string) error {
+	return console.SendFD(ctx, socket, pidfd, payload)
+}
+
+// consoleFunc hands the pty master to whoever waits for it.
+func consoleFunc(ctx context.Context, socket string, take func(*os.File) error) func(*os.File) error {
+	if socket == "" {
+		return take
+	}
+	return func(master *os.File) error {
+		defer master.Close()
+		return console.SendMaster(ctx, socket, master, master.Name())
+	}
+}
+
+func (c *creation) console(ctx context.Context) func(*os.File) error {
+	return consoleFunc(ctx, c.o.ConsoleSocket, c.o.Console)
+}
+
+// filter gives the compiled filter of linux.seccomp.
+func filter(ctx context.Context, cache seccomp.Cache, config *specconv.Config) (engine.Filter, error) {
+	f, err := cache.Load(ctx, config.SeccompRaw, func() (*specs.LinuxSeccomp, error) { return config.Spec.Linux.Seccomp, nil })
+	if err != nil {
+		return engine.Filter{}, err
+	}
+	return engine.Filter{Program: f.Program, Flags: f.Flags}, nil
+}
+
+func (c *creation) filter(ctx context.Context) (engine.Filter, error) {
+	return filter(ctx, c.filters(), c.config)
+}
+
+func (c *creation) sendListener(ctx context.Context, pid int, fd *os.File) error {
+	s := c.config.Spec.Linux.Seccomp
+	return seccomp.SendListener(ctx, s.ListenerPath, processState(s, c.specState(specs.StateCreating, pid), pid), fd)
+}
+
+func processState(s *specs.LinuxSeccomp, st specs.State, pid int) specs.ContainerProcessState {
+	return specs.ContainerProcessState{Version: specs.Version, Fds: []string{specs.SeccompFdName}, Pid: pid, Metadata: s.ListenerMetadata, State: st}
+}
+
+func (c *creation) specState(status specs.ContainerState, pid int) specs.State {
+	return specs.State{Version: specs.Version, ID: c.id, Status: status, Pid: pid, Bundle: c.bundle, Annotations: c.config.Spec.Annotations}
+}
+
+// explain adds what only the host's side knows to a failure: that the stub
+// was killed because the memory limit is too low.
+func (c *creation) explain(err error) error {
+	if died, killed := engine.Killed(err); !died || !killed {
+		return err
+	}
+	if n, ok := oomKills(c.paths); ok && n > 0 {
+		return &Failure{Field: "/linux/resources/memory/limit", Step: "set the container up", Hint: "the kernel killed the first process: the container's memory limit is too low", Err: err}
+	}
+	return err
+}
+
+// oomKills counts the processes that the cgroup's memory limit has killed.
+func oomKills(p cgroup.Paths) (uint64, bool) {
+	file, key := "", "oom_kill"
+	for _, d := range p.V1 {
+		if slices.Contains(d.Controllers, "memory") {
+			file = filepath.Join(d.Abs(), "memory.oom_control")
+		}
+	}
+	if file == "" && p.Unified != nil {
+		file = filepath.Join(p.Unified.Abs(), "memory.events")
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == key {
+			n, err := strconv.ParseUint(f[1], 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+func recordCgroup(manager string, p cgroup.Paths) state.Cgroup {
+	c := state.Cgroup{Manager: manager}
+	for _, d := range p.V1 {
+		c.V1 = append(c.V1, state.CgroupPath(d))
+	}
+	if p.Unified != nil {
+		d := state.CgroupPath(*p.Unified)
+		c.Unified = &d
+	}
+	return c
+}
+
+func cgroupPaths(c state.Cgroup) cgroup.Paths {
+	var p cgroup.Paths
+	for _, d := range c.V1 {
+		p.V1 = append(p.V1, cgroup.Dir(d))
+	}
+	if c.Unified != nil {
+		d := cgroup.Dir(*c.Unified)
+		p.Unified = &d
+	}
+	return p
+}
+
+// oneLine joins errors that errors.Join has put on lines of their own.
+func oneLine(err error) error {
+	if err == nil || !strings.Contains(err.Error(), "\n") {
+		return err
+	}
+	return &lineError{err}
+}
+
+type lineError struct{ err error }
+
+func (e *lineError) Error() string { return strings.ReplaceAll(e.err.Error(), "\n", "; ") }
+func (e *lineError) Unwrap() error { return e.err }
+
+var errNoConsole = errors.New("no terminal was asked for")
+
+// waitTime bounds waits for a container that has been told to end.
+const waitTime = 10 * time.Second
