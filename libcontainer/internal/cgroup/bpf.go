@@ -42,6 +42,7 @@ const (
 	moveReg32 = unix.BPF_ALU | unix.BPF_MOV | unix.BPF_X
 	andImm32  = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
 	shrImm32  = unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K
+	jumpIf    = unix.BPF_JMP32 | unix.BPF_JEQ | unix.BPF_K
 	jumpIfNot = unix.BPF_JMP32 | unix.BPF_JNE | unix.BPF_K
 	jumpIfAny = unix.BPF_JMP32 | unix.BPF_JSET | unix.BPF_K
 	jump      = unix.BPF_JMP | unix.BPF_JA
@@ -54,63 +55,149 @@ const (
 	charDevice  = 2
 )
 
-// program compiles a policy: it looks at the rules from the last to the first.
-// An allowing rule takes its bits out of the request and grants it when none is
-// left; a denying rule refuses when a bit of the request is its own.
+// label is a place in the program that jumps go to.
+type label int
+
+const (
+	standard label = iota // the policy's own answer
+	opposite              // the other one
+	blocks                // the rules for block devices
+	labels
+)
+
+// assembler builds a program with forward jumps to labels.
+type assembler struct {
+	code  []instruction
+	jumps [labels][]int // where to put the distance to each label
+}
+
+func (a *assembler) emit(i ...instruction) { a.code = append(a.code, i...) }
+
+func (a *assembler) jump(opcode, reg uint8, imm int32, to label) {
+	a.jumps[to] = append(a.jumps[to], len(a.code))
+	a.emit(instruction{opcode, reg, 0, 0, imm})
+}
+
+// mark puts a label here.
+func (a *assembler) mark(l label) { a.land(a.jumps[l]) }
+
+// land makes the jumps at those places come out here.
+func (a *assembler) land(jumps []int) {
+	for _, at := range jumps {
+		a.code[at].offset = int16(len(a.code) - at - 1)
+	}
+}
+
+// maxInstructions keeps every jump within its 16 bits.
+const maxInstructions = 1 << 15
+
+// program compiles a policy:
+//
+//	load kind, access, major, minor
+//	character devices: rules from the last to the first, then the standard answer
+//	block devices: likewise
+//
+// It is as short as it can be made: the kernel takes about 2 microseconds an
+// instruction to check and translate it, which every start of a container waits
+// for. Code that is never reached it refuses.
 //
 //	struct bpf_cgroup_dev_ctx { u32 access_type /* access << 16 | kind */, major, minor; }
 func (p policy) program() []instruction {
-	prog := []instruction{
-		{loadWord, rKind, rContext, 0, 0},
-		{moveReg32, rAccess, rKind, 0, 0},
-		{andImm32, rKind, 0, 0, 0xffff},
-		{shrImm32, rAccess, 0, 0, 16},
-		{loadWord, rMajor, rContext, 4, 0},
-		{loadWord, rMinor, rContext, 8, 0},
+	var a assembler
+	char, block := p.byKind('c'), p.byKind('b')
+	if len(p.rules) > 0 {
+		a.emit(
+			instruction{loadWord, rKind, rContext, 0, 0},
+			instruction{moveReg32, rAccess, rKind, 0, 0},
+			instruction{andImm32, rKind, 0, 0, 0xffff},
+			instruction{shrImm32, rAccess, 0, 0, 16},
+			instruction{loadWord, rMajor, rContext, 4, 0},
+			instruction{loadWord, rMinor, rContext, 8, 0},
+		)
 	}
+	if len(char) > 0 {
+		a.jump(jumpIfNot, rKind, charDevice, blocks)
+		if goesOn := a.rules(char, p.allow); goesOn && len(block) > 0 {
+			a.jump(jump, 0, 0, standard)
+		}
+	}
+	a.mark(blocks)
+	goesOn := true
+	if len(block) > 0 {
+		// What is not a character device is a block device.
+		if len(char) == 0 {
+			a.jump(jumpIfNot, rKind, blockDevice, standard)
+		}
+		goesOn = a.rules(block, p.allow)
+	}
+	if goesOn || len(a.jumps[standard]) > 0 {
+		a.mark(standard)
+		a.emit(answer(p.allow)...)
+	}
+	if len(a.jumps[opposite]) > 0 {
+		a.mark(opposite)
+		a.emit(answer(!p.allow)...)
+	}
+	return a.code
+}
+
+// byKind are the rules for one kind of nodes, the last one first.
+func (p policy) byKind(kind byte) []rule {
+	var rs []rule
 	for i := len(p.rules) - 1; i >= 0; i-- {
-		prog = append(prog, p.rules[i].program()...)
+		if p.rules[i].kind == kind {
+			rs = append(rs, p.rules[i])
+		}
 	}
-	return append(prog, answer(p.allow)...)
+	return rs
 }
 
-// program is one rule. A device it is not about goes on behind it.
-func (r rule) program() []instruction {
-	verdict := r.verdict()
-	var tests []instruction
-	test := func(reg uint8, value int64) {
-		tests = append(tests, instruction{jumpIfNot, reg, 0, 0, int32(uint32(value))})
+// rules compiles rules of one kind. False if one decides in any case; those
+// before it do not count then.
+func (a *assembler) rules(rs []rule, standardAllow bool) bool {
+	for _, r := range rs {
+		verdict := standard
+		if r.allow != standardAllow {
+			verdict = opposite
+		}
+		if !a.rule(r, verdict) {
+			return false
+		}
 	}
-	if r.kind == 'b' {
-		test(rKind, blockDevice)
-	} else {
-		test(rKind, charDevice)
-	}
-	if r.major != wildcard {
-		test(rMajor, r.major)
-	}
-	if r.minor != wildcard {
-		test(rMinor, r.minor)
-	}
-	for i := range tests {
-		tests[i].offset = int16(len(tests) - i - 1 + len(verdict))
-	}
-	return append(tests, verdict...)
+	return true
 }
 
-// verdict is what a rule says about a device that it matches.
-func (r rule) verdict() []instruction {
-	end := answer(r.allow)
-	if r.allow {
-		return append([]instruction{
-			{andImm32, rAccess, 0, 0, int32(allAccess &^ r.access)},
-			{jumpIfNot, rAccess, 0, int16(len(end)), 0},
-		}, end...)
+// rule compiles one rule: an allowing one takes its bits out of the request, and
+// grants it when none is left; a denying one refuses when it has a bit of the
+// request. False if it does so for every device and access.
+func (a *assembler) rule(r rule, verdict label) bool {
+	var skips []int
+	unless := func(reg uint8, value int64) {
+		if value != wildcard {
+			skips = append(skips, len(a.code))
+			a.emit(instruction{jumpIfNot, reg, 0, 0, int32(uint32(value))})
+		}
 	}
-	return append([]instruction{
-		{jumpIfAny, rAccess, 0, 1, int32(r.access)},
-		{jump, 0, 0, int16(len(end)), 0},
-	}, end...)
+	unless(rMajor, r.major)
+	unless(rMinor, r.minor)
+	switch {
+	case r.access == allAccess && len(skips) > 0:
+		// The last comparison decides: turn it around.
+		last := &a.code[len(a.code)-1]
+		last.opcode = jumpIf
+		skips = skips[:len(skips)-1]
+		a.jumps[verdict] = append(a.jumps[verdict], len(a.code)-1)
+	case r.access == allAccess:
+		a.jump(jump, 0, 0, verdict)
+		return false
+	case r.allow:
+		a.emit(instruction{andImm32, rAccess, 0, 0, int32(allAccess &^ r.access)})
+		a.jump(jumpIf, rAccess, 0, verdict)
+	default:
+		a.jump(jumpIfAny, rAccess, int32(r.access), verdict)
+	}
+	a.land(skips)
+	return true
 }
 
 func answer(allow bool) []instruction {
@@ -149,7 +236,11 @@ func attachDevices(g group, p policy) error {
 	fail := func(op string, err error) error {
 		return &FileError{Field: resources + "/devices", Op: op, Path: g.path, Err: err}
 	}
-	prog, err := loadProgram(p.program())
+	code := p.program()
+	if len(code) > maxInstructions {
+		return fmt.Errorf("%s/devices: %d rules are more than a device program can have", resources, len(p.rules))
+	}
+	prog, err := loadProgram(code)
 	if err != nil {
 		return fail("bpf(BPF_PROG_LOAD) of the device rules for", err)
 	}

@@ -139,6 +139,8 @@ func run(t *testing.T, prog []instruction, n nodes, a access) bool {
 			reg[i.dst] &= uint32(i.imm)
 		case shrImm32:
 			reg[i.dst] >>= uint32(i.imm)
+		case jumpIf:
+			taken = reg[i.dst] == uint32(i.imm)
 		case jumpIfNot:
 			taken = reg[i.dst] != uint32(i.imm)
 		case jumpIfAny:
@@ -153,6 +155,30 @@ func run(t *testing.T, prog []instruction, n nodes, a access) bool {
 		if taken {
 			pc += int(i.offset)
 		}
+	}
+}
+
+// checkReachable does what the kernel's verifier begins with.
+func checkReachable(t *testing.T, prog []instruction) {
+	reached := make([]bool, len(prog)+1)
+	reached[0] = true
+	for pc, i := range prog {
+		if !reached[pc] {
+			t.Fatalf("instruction %d of %v is never reached", pc, prog)
+		}
+		switch i.opcode {
+		case exit:
+		case jump:
+			reached[pc+1+int(i.offset)] = true
+		case jumpIf, jumpIfNot, jumpIfAny:
+			reached[pc+1+int(i.offset)] = true
+			reached[pc+1] = true
+		default:
+			reached[pc+1] = true
+		}
+	}
+	if reached[len(prog)] {
+		t.Fatalf("%v runs off its end", prog)
 	}
 }
 
@@ -172,6 +198,7 @@ func TestProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 		prog := p.program()
+		checkReachable(t, prog)
 		for _, kind := range []byte{'b', 'c'} {
 			for i := range int64(3 * 3 * 7) {
 				n := nodes{kind, i%3 + 1, i / 3 % 3}
