@@ -615,8 +615,7 @@ func TestKernelRemoveKeeps(t *testing.T) {
 }
 
 // TestKernelKillForkBomb kills processes that fork as fast as they can. Each way
-// has a cgroup of its own: from Linux 6.14 on, a child that is born by
-// CLONE_INTO_CGROUP in a cgroup that has seen cgroup.kill is killed too.
+// has a cgroup of its own: see OpenUnified about cgroups that have seen cgroup.kill.
 func TestKernelKillForkBomb(t *testing.T) {
 	for _, test := range []struct {
 		name string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,16 +21,39 @@ const freezeForSignal = 500 * time.Millisecond
 // being forked too. It does not wait for their end (WaitEmpty does). A frozen
 // cgroup is thawed, since on v1 frozen processes do not die.
 func (p Paths) Kill(ctx context.Context) error {
+	s := signaller{paths: p, sig: unix.SIGKILL, done: make(map[int]bool)}
 	if p.Unified != nil {
-		done, err := killUnified(p.Unified.Abs())
+		killed, err := killUnified(p.Unified.Abs())
 		if err != nil {
 			return err
 		}
-		if done && p.V1 == nil {
+		if killed && p.V1 == nil {
 			return nil
 		}
+		s.unifiedDone = killed
 	}
-	return p.killV1(ctx)
+	if frozen, err := p.Frozen(); err == nil && frozen {
+		if err := p.Thaw(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		n, err := s.round(ctx)
+		if n == 0 || err != nil {
+			return err
+		}
+	}
+}
+
+// Signal sends sig to every process in the cgroup and below. Those that are
+// forked meanwhile get it too, unless something keeps the cgroup from freezing.
+func (p Paths) Signal(ctx context.Context, sig unix.Signal) error {
+	if sig == unix.SIGKILL {
+		return p.Kill(ctx)
+	}
+	s := signaller{paths: p, sig: sig, done: make(map[int]bool)}
+	_, err := s.round(ctx)
+	return err
 }
 
 // killUnified kills by cgroup.kill, atomically. False where the kernel has no
@@ -47,43 +71,24 @@ func killUnified(dir string) (bool, error) {
 	return true, unlessGone(err)
 }
 
-// killV1 kills what cgroup.kill did not reach: with a cgroup2 hierarchy,
-// processes that are in the v1 cgroups only; without, all.
-func (p Paths) killV1(ctx context.Context) error {
-	if frozen, err := p.Frozen(); err == nil && frozen {
-		if err := p.Thaw(ctx); err != nil {
-			return err
-		}
-	}
-	killed := make(map[int]bool)
-	for {
-		n, err := p.signalWhileFrozen(ctx, unix.SIGKILL, killed)
-		if n == 0 || err != nil {
-			return err
-		}
-	}
+// signaller sends one signal to all processes of a container, once to each.
+type signaller struct {
+	paths       Paths
+	sig         unix.Signal
+	done        map[int]bool
+	unifiedDone bool // all in the cgroup2 cgroup have had it
 }
 
-// Signal sends sig to every process in the cgroup and below. Those that are
-// forked meanwhile get it too, unless something keeps the cgroup from freezing.
-func (p Paths) Signal(ctx context.Context, sig unix.Signal) error {
-	if sig == unix.SIGKILL {
-		return p.Kill(ctx)
-	}
-	_, err := p.signalWhileFrozen(ctx, sig, make(map[int]bool))
-	return err
-}
-
-// signalWhileFrozen signals all processes that are not in done yet, adds them to
-// it, and says how many they were.
-func (p Paths) signalWhileFrozen(ctx context.Context, sig unix.Signal, done map[int]bool) (int, error) {
-	pids, err := p.toSignal(sig, done)
+// round signals those that have not had the signal yet, while all are frozen,
+// and says how many they were.
+func (s *signaller) round(ctx context.Context) (int, error) {
+	pids, err := s.todo()
 	if err != nil || len(pids) == 0 {
 		return 0, err
 	}
-	thaw := p.freezeBriefly(ctx)
-	n, err := p.signalAll(sig, done)
-	return n, errors.Join(err, thaw())
+	thaw := s.paths.freezeBriefly(ctx)
+	n, err := s.signalAll()
+	return n, oneLine(notNil(err, thaw(), ctx.Err()))
 }
 
 // freezeBriefly freezes what is not frozen yet, as far as it can be done
@@ -101,23 +106,65 @@ func (p Paths) freezeBriefly(ctx context.Context) func() error {
 	return func() error { return p.Thaw(context.WithoutCancel(ctx)) }
 }
 
-// toSignal are the processes to signal that are not in done: all of the
-// container; for SIGKILL, without those that cgroup.kill has reached.
-func (p Paths) toSignal(sig unix.Signal, done map[int]bool) ([]int, error) {
-	var pids []int
-	for _, d := range p.processDirs() {
-		ps, err := allProcs(d.Abs())
+// todo are the processes that have not had the signal yet.
+func (s *signaller) todo() ([]int, error) {
+	var todo []int
+	for _, d := range s.paths.processDirs() {
+		if d.Controllers == nil && s.unifiedDone {
+			continue
+		}
+		pids, err := allProcs(d.Abs())
 		if err != nil {
 			return nil, err
 		}
-		for _, pid := range ps {
-			if done[pid] || sig == unix.SIGKILL && d.Controllers != nil && p.inUnified(pid) {
-				continue
+		for _, pid := range pids {
+			if !s.done[pid] && !(s.unifiedDone && s.paths.inUnified(pid)) {
+				todo = append(todo, pid)
 			}
-			pids = append(pids, pid)
 		}
 	}
-	return pids, nil
+	return todo, nil
+}
+
+// signalAll signals by pidfd. Each process is looked up twice: if the pid is
+// still listed once the pidfd is open, the pidfd is of that process, not of a
+// later one with the same pid.
+func (s *signaller) signalAll() (int, error) {
+	first, err := s.todo()
+	if err != nil {
+		return 0, err
+	}
+	fds := make(map[int]int, len(first))
+	defer func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}()
+	for _, pid := range first {
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			fds[pid] = fd
+		}
+	}
+	pids, err := s.todo()
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	for _, pid := range pids {
+		fd, ok := fds[pid]
+		if !ok || s.done[pid] {
+			continue
+		}
+		s.done[pid] = true
+		if err := unix.PidfdSendSignal(fd, s.sig, nil, 0); err != nil && err != unix.ESRCH {
+			errs = append(errs, fmt.Errorf("signal %s: %w", describeOne(pid), err))
+		}
+	}
+	return len(pids), oneLine(errs)
+}
+
+func notNil(errs ...error) []error {
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
 // processDirs are the directories that between them know every process: a
@@ -145,40 +192,4 @@ func (p Paths) inUnified(pid int) bool {
 	m, ok := p.Unified.membership(memberships(text))
 	at := path.Join(p.Unified.Root, p.Unified.Path)
 	return ok && (m.path == at || strings.HasPrefix(m.path, at+"/"))
-}
-
-// signalAll signals the processes by pidfd. Each is looked up twice: if the pid is
-// still listed once the pidfd is open, the pidfd is of that process, not of a
-// later one with the same pid.
-func (p Paths) signalAll(sig unix.Signal, done map[int]bool) (int, error) {
-	pids, err := p.toSignal(sig, done)
-	if err != nil {
-		return 0, err
-	}
-	fds := make(map[int]int, len(pids))
-	defer func() {
-		for _, fd := range fds {
-			unix.Close(fd)
-		}
-	}()
-	for _, pid := range pids {
-		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
-			fds[pid] = fd
-		}
-	}
-	if pids, err = p.toSignal(sig, done); err != nil {
-		return 0, err
-	}
-	var errs []error
-	for _, pid := range pids {
-		fd, ok := fds[pid]
-		if !ok || done[pid] {
-			continue
-		}
-		done[pid] = true
-		if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && err != unix.ESRCH {
-			errs = append(errs, fmt.Errorf("signal %s: %w", describeOne(pid), err))
-		}
-	}
-	return len(pids), oneLine(errs)
 }

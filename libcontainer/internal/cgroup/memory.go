@@ -21,6 +21,7 @@ func memoryField(m *specs.LinuxMemory) string {
 		return "/memory/swappiness"
 	case m.DisableOOMKiller != nil && *m.DisableOOMKiller:
 		return "/memory/disableOOMKiller"
+	//lint:ignore SA1019 deprecated, which is what we say of it
 	case set(m.Kernel), set(m.KernelTCP), m.UseHierarchy != nil, m.DisableOOMKiller != nil:
 		return "/memory"
 	}
@@ -46,6 +47,7 @@ func (l *limits) memory(m *specs.LinuxMemory, v view) {
 // memoryIgnored warns of deprecated fields, as config-linux.md allows.
 func (l *limits) memoryIgnored(m *specs.LinuxMemory) {
 	const gone = "kernel memory limits are deprecated, and ignored"
+	//lint:ignore SA1019 deprecated, which is what we say of it
 	if set(m.Kernel) {
 		l.warn("/memory/kernel", gone)
 	}

@@ -214,6 +214,9 @@ func (a *applier) plan(r *specs.LinuxResources) ([]batch, error) {
 // view opens the cgroup that has controller k.
 func (a *applier) view(k kind) (view, string, error) {
 	d, ok := a.paths.find(k.v1)
+	if len(a.paths.dirs()) == 0 {
+		return view{}, "", fmt.Errorf("%s: the container has no cgroup", k.field)
+	}
 	if !ok {
 		return view{}, "", fmt.Errorf("%s: the %s controller is not mounted on this host", k.field, k.v1)
 	}
