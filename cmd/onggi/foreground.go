@@ -16,8 +16,9 @@ import (
 // A foreground connects the caller of run or exec with the process that they
 // wait for: signals and the terminal.
 type foreground struct {
-	std    stdio
-	cancel context.CancelCauseFunc // of what is being done before the process runs
+	std     stdio
+	signals *console.Signals
+	cancel  context.CancelCauseFunc // of what is being done before the process runs
 
 	master *os.File       // the process's terminal, until it is relayed
 	relay  *console.Relay // nil without a terminal
@@ -39,11 +40,8 @@ type process interface {
 func newForeground(parent context.Context, std stdio) (context.Context, *foreground) {
 	ctx, cancel := context.WithCancelCause(parent)
 	f := &foreground{std: std, cancel: cancel}
-	// Go needs about a millisecond to take over all signals. The kernel does
-	// its part of the container meanwhile.
-	go func() {
-		console.Catch().Forward(parent, f.signal, f.resize)
-	}()
+	f.signals = console.Catch()
+	go f.signals.Forward(parent, f.signal, f.resize)
 	return ctx, f
 }
 
@@ -110,6 +108,7 @@ func (f *foreground) resize() {
 // out, gives the caller's terminal back, and returns the exit status.
 func (f *foreground) wait(ctx context.Context, p process) (int, error) {
 	f.runs(p)
+	go f.signals.CatchAll()
 	status, err := p.Wait(ctx)
 	if f.relay != nil {
 		err = errors.Join(err, f.relay.Drain(ctx))

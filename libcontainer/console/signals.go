@@ -14,31 +14,47 @@ type Signals struct{ ch chan os.Signal }
 // maxSignals may arrive before Forward: more than there are different ones.
 const maxSignals = 128
 
-// Catch keeps every signal from having its usual effect on this process, but
-// for those that are about the process itself: SIGCHLD, SIGPIPE, SIGURG
-// (which the Go runtime sends to its threads) and what it was started with as
-// ignored (nohup). They wait for Forward.
+// Catch keeps the signals that ask a program to end from ending this one; they
+// wait for Forward. What was ignored when this process was started (nohup)
+// stays ignored.
 func Catch() *Signals {
 	s := &Signals{ch: make(chan os.Signal, maxSignals)}
-	signal.Notify(s.ch, caught()...)
+	signal.Notify(s.ch, notIgnored(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)...)
 	return s
 }
 
-func caught() []os.Signal {
+// CatchAll is Catch for all other signals too, but for those that are about
+// this process itself: SIGCHLD, SIGPIPE, SIGURG (which the Go runtime sends to
+// its threads), and those of job control, which a terminal sends to the job
+// that we are. It takes Go about a millisecond, a thread's turn for each
+// signal, and so is for when nothing else is urgent.
+func (s *Signals) CatchAll() { signal.Notify(s.ch, notIgnored(passedOn()...)...) }
+
+// passedOn lists what CatchAll catches.
+func passedOn() []unix.Signal {
 	// NSIG-1; 32 and 33 are glibc's own, and mean nothing to others.
 	const last, firstLibc, lastLibc = 64, 32, 33
-	var all []os.Signal
+	var list []unix.Signal
 	for sig := unix.Signal(1); sig <= last; sig++ {
 		switch sig {
-		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGPIPE, unix.SIGURG:
-			continue
+		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGPIPE, unix.SIGURG, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
+		default:
+			if sig < firstLibc || sig > lastLibc {
+				list = append(list, sig)
+			}
 		}
-		if sig >= firstLibc && sig <= lastLibc || signal.Ignored(sig) {
-			continue
-		}
-		all = append(all, sig)
 	}
-	return all
+	return list
+}
+
+func notIgnored(list ...unix.Signal) []os.Signal {
+	var out []os.Signal
+	for _, sig := range list {
+		if !signal.Ignored(sig) {
+			out = append(out, sig)
+		}
+	}
+	return out
 }
 
 // Forward calls send for each signal, in order, and resize in the place of

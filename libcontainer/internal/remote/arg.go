@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"encoding/binary"
 	"strconv"
 	"strings"
 )
@@ -39,16 +40,28 @@ const (
 	argLoad                  // an earlier call's result
 )
 
-// Arg is one argument of a call and how it is printed.
+// Arg is one argument of a call and how it is printed. Printing is for calls
+// that fail, so it takes the argument apart only then.
 type Arg struct {
 	kind  argKind
+	show  show
 	value uint64 // the value, or the offset in the data or the reply
 	fd    *FD
 	text  string   // a string argument, as it is
-	names []string // names of flag bits, as "bit-value-less" pairs; see flags
-	bits  []uint64
-	base  int // 0, 8 or 16
+	flags *flagSet // names of the value's bits
 }
+
+// show is how a value or a structure is printed.
+type show uint8
+
+const (
+	showDecimal show = iota
+	showOctal
+	showHex
+	showOpenHow   // struct open_how
+	showMountAttr // struct mount_attr
+	showCaps      // two struct __user_cap_data_struct
+)
 
 // Int is a number, printed in decimal.
 func Int[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64 | ~uintptr](v T) Arg {
@@ -56,10 +69,10 @@ func Int[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64 | ~uintptr](v T) A
 }
 
 // Hex is a number, printed in hexadecimal.
-func Hex(v uint64) Arg { return Arg{value: v, base: 16} }
+func Hex(v uint64) Arg { return Arg{value: v, show: showHex} }
 
 // Mode is a file mode, printed in octal.
-func Mode(v uint32) Arg { return Arg{value: uint64(v), base: 8} }
+func Mode(v uint32) Arg { return Arg{value: uint64(v), show: showOctal} }
 
 func fdArg(f *FD) Arg { return Arg{kind: argFD, fd: f} }
 
@@ -69,30 +82,48 @@ type flagSet struct {
 	names []string
 }
 
-func (s *flagSet) arg(v uint64) Arg { return Arg{value: v, bits: s.bits, names: s.names} }
+func (s *flagSet) arg(v uint64) Arg { return Arg{value: v, flags: s} }
 
 // format prints the argument as strace would.
-func (a *Arg) format() string {
+func (b *Batch) formatArg(a *Arg) string {
 	switch a.kind {
 	case argFD:
 		return a.fd.format()
 	case argReply, argResult, argLoad:
 		return "&"
 	case argData:
-		if a.text == "" {
-			return "&{…}"
-		}
-		return strconv.Quote(a.text)
+		return b.formatData(a)
 	}
 	switch {
-	case a.bits != nil:
-		return formatFlags(a.value, a.bits, a.names)
-	case a.base == 8:
+	case a.text != "":
+		return a.text
+	case a.flags != nil:
+		return a.flags.format(a.value)
+	case a.show == showOctal:
 		return "0" + strconv.FormatUint(a.value, 8)
-	case a.base == 16:
+	case a.show == showHex:
 		return "0x" + strconv.FormatUint(a.value, 16)
 	}
 	return strconv.FormatInt(int64(a.value), 10)
+}
+
+func (b *Batch) formatData(a *Arg) string {
+	at := b.data[a.value:]
+	word := func(i int) uint64 { return binary.LittleEndian.Uint64(at[8*i:]) }
+	switch a.show {
+	case showOpenHow:
+		return "{" + openFlags.format(word(0)) + ", " + resolveFlags.format(word(2)) + "}"
+	case showMountAttr:
+		return "{set " + attrFlags.format(word(0)) + ", clear " + attrFlags.format(word(1)) + ", " + propagationFlags.format(word(2)) + "}"
+	case showCaps:
+		half := func(i int) uint64 { return uint64(binary.LittleEndian.Uint32(at[4*i:])) }
+		set := func(i int) string { return Hex16(half(i) | half(i+3)<<32) }
+		return "{effective " + set(0) + ", permitted " + set(1) + ", inheritable " + set(2) + "}"
+	}
+	if a.text == "" {
+		return "&{…}"
+	}
+	return strconv.Quote(a.text)
 }
 
 func (f *FD) format() string {
@@ -107,14 +138,14 @@ func (f *FD) format() string {
 	return strconv.Itoa(f.n)
 }
 
-func formatFlags(v uint64, bits []uint64, names []string) string {
+func (s *flagSet) format(v uint64) string {
 	if v == 0 {
 		return "0"
 	}
 	var out []string
-	for i, b := range bits {
+	for i, b := range s.bits {
 		if b != 0 && v&b == b {
-			out = append(out, names[i])
+			out = append(out, s.names[i])
 			v &^= b
 		}
 	}

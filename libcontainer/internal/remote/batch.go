@@ -15,6 +15,7 @@ import (
 // to use; after Stub.Do it only answers questions about its results.
 type Batch struct {
 	calls  []call
+	args   []Arg // of all calls, one after the other
 	data   []byte
 	relocs []reloc // places in data that hold the address of other data
 	reply  int     // bytes of the reply behind the results
@@ -28,14 +29,17 @@ type Batch struct {
 	files   []*os.File // what they brought
 }
 
+// call is one call of the batch; its arguments are laid out when it is encoded.
 type call struct {
-	name   string
-	wire   stub.Call
-	args   [6]Arg
-	n      uint8
-	slot   int // where in the reply the result goes instead, 0: its own place
-	tag    int
-	closes *FD
+	name           string
+	nr             uint32
+	errno1, errno2 uint16
+	onZero, onPos  uint8
+	onFail, n      uint8
+	first          int32 // of its arguments
+	slot           int32 // where in the reply the result goes instead, 0: its own place
+	tag            int32
+	closes         *FD
 }
 
 type reloc struct{ at, to int }
@@ -63,12 +67,16 @@ type Result struct {
 }
 
 func (b *Batch) call(name string, nr uintptr, args ...Arg) Result {
-	c := call{name: name, tag: b.tag, n: uint8(len(args))}
-	c.wire.Nr = uint32(nr)
-	copy(c.args[:], args)
-	b.calls = append(b.calls, c)
+	if b.calls == nil {
+		b.calls, b.args = make([]call, 0, firstCalls), make([]Arg, 0, 4*firstCalls)
+	}
+	b.calls = append(b.calls, call{name: name, nr: uint32(nr), tag: int32(b.tag), first: int32(len(b.args)), n: uint8(len(args))})
+	b.args = append(b.args, args...)
 	return Result{b, len(b.calls) - 1}
 }
+
+// firstCalls is room for a batch of some steps.
+const firstCalls = 32
 
 // opens is call for one that returns a descriptor; what names it for people.
 func (b *Batch) opens(what, name string, nr uintptr, args ...Arg) *FD {
@@ -84,10 +92,10 @@ func (r Result) Tolerate(errnos ...unix.Errno) Result {
 	c := &r.b.calls[r.i]
 	switch len(errnos) {
 	case 2:
-		c.wire.Errno2 = uint16(errnos[1])
+		c.errno2 = uint16(errnos[1])
 		fallthrough
 	case 1:
-		c.wire.Errno1 = uint16(errnos[0])
+		c.errno1 = uint16(errnos[0])
 	default:
 		panic("BUG: one or two tolerated errnos")
 	}
@@ -96,7 +104,7 @@ func (r Result) Tolerate(errnos ...unix.Errno) Result {
 
 // TolerateAll makes the stub go on whatever the call returns.
 func (r Result) TolerateAll() Result {
-	r.b.calls[r.i].wire.Errno1 = stub.AnyErrno
+	r.b.calls[r.i].errno1 = stub.AnyErrno
 	return r
 }
 
@@ -111,20 +119,20 @@ func (r Result) since() uint8 {
 
 // OnFailSkip ends the calls that are skipped after a tolerated failure: those
 // added since.
-func (r Result) OnFailSkip() { r.b.calls[r.i].wire.OnFail = r.since() }
+func (r Result) OnFailSkip() { r.b.calls[r.i].onFail = r.since() }
 
 // OnZeroSkip ends the calls that are skipped after a result of 0.
-func (r Result) OnZeroSkip() { r.b.calls[r.i].wire.OnZero = r.since() }
+func (r Result) OnZeroSkip() { r.b.calls[r.i].onZero = r.since() }
 
 // OnPositiveSkip ends the calls that are skipped after a positive result.
-func (r Result) OnPositiveSkip() { r.b.calls[r.i].wire.OnPos = r.since() }
+func (r Result) OnPositiveSkip() { r.b.calls[r.i].onPos = r.since() }
 
 // OnPositiveSkipTo makes a positive result go on at call n.
 func (r Result) OnPositiveSkipTo(n int) {
 	if n-1-r.i > stub.MaxSkip {
 		panic("BUG: a skip over too many calls")
 	}
-	r.b.calls[r.i].wire.OnPos = uint8(n - 1 - r.i)
+	r.b.calls[r.i].onPos = uint8(n - 1 - r.i)
 }
 
 // Result gives the call that opens fd.
@@ -213,7 +221,7 @@ func (r Result) Value() int64 {
 	c := &r.b.calls[r.i]
 	at := 8 * r.i
 	if c.slot != 0 {
-		at = r.b.base + c.slot&^slotFlag
+		at = r.b.base + int(c.slot)&^slotFlag
 	}
 	return int64(binary.LittleEndian.Uint64(r.b.back[at:]))
 }
@@ -257,44 +265,51 @@ func (b *Batch) encode() ([]byte, error) {
 		at := reply + 8*i
 		binary.LittleEndian.PutUint64(msg[at:], 1<<63) // stub.NotRun
 		if c.slot != 0 {
-			at = reply + b.base + c.slot&^slotFlag
+			at = reply + b.base + int(c.slot)&^slotFlag
 			binary.LittleEndian.PutUint64(msg[at:], 1<<63)
 		}
-		c.wire.Result = uint32(stub.ArenaBase + at)
-		for j := range c.args[:c.n] {
-			c.wire.Args[j] = b.resolve(c, j, data, reply)
+		wire := stub.Call{Nr: c.nr, OnZero: c.onZero, OnPos: c.onPos, OnFail: c.onFail, Errno1: c.errno1, Errno2: c.errno2, Result: uint32(stub.ArenaBase + at)}
+		for j := range int(c.n) {
+			a := &b.args[int(c.first)+j]
+			v, load := b.resolve(c, a, data, reply)
+			wire.Args[j] = v
+			if load {
+				wire.Loads |= 1 << j
+			}
 		}
-		c.wire.Put(msg[stub.HeaderSize+stub.CallSize*i:])
+		wire.Put(msg[stub.HeaderSize+stub.CallSize*i:])
 	}
 	return msg, nil
 }
 
-// resolve turns an argument into what the stub puts into a register.
-func (b *Batch) resolve(c *call, j, data, reply int) uint64 {
-	a := &c.args[j]
+// resolve turns an argument into what the stub puts into a register, or loads
+// it from.
+func (b *Batch) resolve(c *call, a *Arg, data, reply int) (v uint64, load bool) {
 	switch a.kind {
 	case argData:
-		return uint64(stub.ArenaBase+data) + a.value
+		return uint64(stub.ArenaBase+data) + a.value, false
 	case argReply:
-		return uint64(stub.ArenaBase+reply+b.base) + a.value
-	case argLoad:
-		c.wire.Loads |= 1 << j
-		return uint64(stub.ArenaBase+reply) + 8*a.value
+		return uint64(stub.ArenaBase+reply+b.base) + a.value, false
 	case argResult:
-		return uint64(stub.ArenaBase+reply) + 8*a.value
+		return uint64(stub.ArenaBase+reply) + 8*a.value, false
+	case argLoad:
+		return uint64(stub.ArenaBase+reply) + 8*a.value, true
 	case argFD:
-		switch {
-		case a.fd == nil:
-			return ^uint64(0)
-		case a.fd.n != -1:
-			return uint64(a.fd.n)
-		case a.fd.batch != b:
-			panic("BUG: " + c.name + " uses a descriptor (" + a.fd.name + ") of a batch that was not done")
-		}
-		c.wire.Loads |= 1 << j
-		return uint64(stub.ArenaBase + reply + b.offset(a.fd.off))
+		return b.resolveFD(c, a.fd, reply)
 	}
-	return a.value
+	return a.value, false
+}
+
+func (b *Batch) resolveFD(c *call, fd *FD, reply int) (v uint64, load bool) {
+	switch {
+	case fd == nil:
+		return ^uint64(0), false
+	case fd.n != -1:
+		return uint64(fd.n), false
+	case fd.batch != b:
+		panic("BUG: " + c.name + " uses a descriptor (" + fd.name + ") of a batch that was not done")
+	}
+	return uint64(stub.ArenaBase + reply + b.offset(fd.off)), true
 }
 
 // offset turns a place in the reply that may count from the end of the
@@ -333,7 +348,7 @@ func (b *Batch) settle() {
 func (b *Batch) Opened(tag int) []*FD {
 	var out []*FD
 	for _, fd := range b.fds {
-		if fd.n >= 0 && b.calls[fd.call].tag == tag {
+		if fd.n >= 0 && int(b.calls[fd.call].tag) == tag {
 			out = append(out, fd)
 		}
 	}
@@ -345,7 +360,7 @@ func (b *Batch) format(i int) string {
 	c := &b.calls[i]
 	args := make([]string, c.n)
 	for j := range args {
-		args[j] = c.args[j].format()
+		args[j] = b.formatArg(&b.args[int(c.first)+j])
 	}
 	return c.name + "(" + strings.Join(args, ", ") + ")"
 }

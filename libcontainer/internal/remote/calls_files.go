@@ -27,17 +27,9 @@ const Beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE
 func (b *Batch) Openat2(dir *FD, path string, flags, mode, resolve uint64) *FD {
 	flags |= unix.O_CLOEXEC
 	how := b.words(flags, mode, resolve)
-	how.text = ""
-	return b.openat2(dir, path, how, flags, resolve)
-}
-
-func (b *Batch) openat2(dir *FD, path string, how Arg, flags, resolve uint64) *FD {
-	how.bits, how.names = nil, nil
-	how.text = "{" + openFlags.format(flags) + ", " + resolveFlags.format(resolve) + "}"
+	how.show = showOpenHow
 	return b.opens(path, "openat2", unix.SYS_OPENAT2, fdArg(dir), b.str(path), how, Int(unix.SizeofOpenHow))
 }
-
-func (s *flagSet) format(v uint64) string { return formatFlags(v, s.bits, s.names) }
 
 // Open opens a path as the stub sees it, for paths that are not the
 // container's.
@@ -121,6 +113,12 @@ func (b *Batch) Read(fd *FD, n int) (Result, Buf) {
 	return b.call("read", unix.SYS_READ, fdArg(fd), m.arg(), Int(n)), m
 }
 
+// Pread reads at most n bytes of fd from off on.
+func (b *Batch) Pread(fd *FD, n int, off uint64) (Result, Buf) {
+	m := b.buf(n)
+	return b.call("pread64", unix.SYS_PREAD64, fdArg(fd), m.arg(), Int(n), Int(off)), m
+}
+
 // Readlinkat reads the symlink path in dir; fd itself where path is empty.
 func (b *Batch) Readlinkat(dir *FD, path string) (Result, Buf) {
 	m := b.buf(unix.PathMax)
@@ -157,6 +155,25 @@ func (s Stat) Get() unix.Statx_t {
 	return *(*unix.Statx_t)(unsafe.Pointer(&s.buf.Bytes()[0]))
 }
 
+// Statfs is a struct statfs on its way back.
+type Statfs struct {
+	Result
+	buf Buf
+}
+
+const statfsSize = int(unsafe.Sizeof(unix.Statfs_t{}))
+
+// Fstatfs asks about the file system that fd is on, as it is mounted there.
+func (b *Batch) Fstatfs(fd *FD) Statfs {
+	m := b.buf(statfsSize)
+	return Statfs{b.call("fstatfs", unix.SYS_FSTATFS, fdArg(fd), m.arg()), m}
+}
+
+// Get copies the answer out.
+func (s Statfs) Get() unix.Statfs_t {
+	return *(*unix.Statfs_t)(unsafe.Pointer(&s.buf.Bytes()[0]))
+}
+
 // Faccess checks mode with the effective ids (faccessat2(2)).
 func (b *Batch) Faccess(dir *FD, path string, mode uint32) Result {
 	return b.call("faccessat2", unix.SYS_FACCESSAT2, fdArg(dir), b.str(path), Int(mode), Hex(unix.AT_EACCESS))
@@ -190,7 +207,7 @@ func (b *Batch) IoctlMem(fd *FD, name string, req uint64, p []byte) Result {
 }
 
 func named(name string, v uint64) Arg {
-	return Arg{value: v, bits: []uint64{v}, names: []string{name}}
+	return Arg{value: v, text: name}
 }
 
 // Socket makes a socket.

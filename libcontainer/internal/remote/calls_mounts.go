@@ -107,7 +107,7 @@ func (b *Batch) MountSetattr(dir *FD, path string, recursive bool, a Attr) Resul
 		clear |= unix.MOUNT_ATTR__ATIME // a field, not bits: it is replaced as a whole
 	}
 	m := b.words(a.Set, clear, a.Propagation, userns)
-	m.text = "{set " + attrFlags.format(a.Set) + ", clear " + attrFlags.format(clear) + ", " + propagationFlags.format(a.Propagation) + "}"
+	m.show = showMountAttr
 	var flags uint64
 	if recursive {
 		flags |= unix.AT_RECURSIVE

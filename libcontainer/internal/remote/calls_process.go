@@ -87,7 +87,7 @@ func (b *Batch) Capset(effective, permitted, inheritable uint64) Result {
 	}
 	head := b.mem(p[:8])
 	data := b.mem(p[8:])
-	data.text = "{effective " + Hex16(effective) + ", permitted " + Hex16(permitted) + ", inheritable " + Hex16(inheritable) + "}"
+	data.show = showCaps
 	return b.call("capset", unix.SYS_CAPSET, head, data)
 }
 

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
 // maxFiles is the most descriptors that one message carries (SCM_MAX_FD, 253).
@@ -141,15 +143,14 @@ func (b *Batch) failure() error {
 	for i := range b.calls {
 		r := Result{b, i}
 		if e := r.Errno(); e != 0 && !b.calls[i].tolerates(e) {
-			return &CallError{Call: b.format(i), Errno: e, Tag: b.calls[i].tag, Index: i}
+			return &CallError{Call: b.format(i), Errno: e, Tag: int(b.calls[i].tag), Index: i}
 		}
 	}
 	return nil
 }
 
 func (c *call) tolerates(e unix.Errno) bool {
-	w := &c.wire
-	return w.Errno1 == 0xffff || w.Errno1 == uint16(e) || w.Errno2 == uint16(e)
+	return c.errno1 == stub.AnyErrno || c.errno1 == uint16(e) || c.errno2 == uint16(e)
 }
 
 func (s *Stub) death(b *Batch) error {
@@ -212,7 +213,7 @@ func (b *Batch) SendFile(control *FD, fd *FD) {
 	oob := b.buf(unix.CmsgSpace(4))
 	// The call that opens it stores its result into the control message.
 	fd.off = slotFlag | (oob.off + unix.CmsgLen(0))
-	b.calls[fd.call].slot = fd.off
+	b.calls[fd.call].slot = int32(fd.off)
 	b.presets = append(b.presets, preset{oob.off, cmsgHeader(4)})
 	b.sends++
 
