@@ -144,7 +144,7 @@ func TestExecFailures(t *testing.T) {
 		{"not in PATH", nil, []string{"nonsense"}, "executable file not found in $PATH"},
 		{"no such path", nil, []string{"/no/such/file"}, "no such file or directory"},
 		{"not executable", nil, []string{"/bin/not-executable"}, "permission denied"},
-		{"a directory", nil, []string{"/bin"}, "permission denied"},
+		{"a directory", nil, []string{"/bin"}, aDirectory()},
 		{"below a file", nil, []string{"/bin/busybox/x"}, "not a directory"},
 		{"interpreter missing", nil, []string{"/bin/no-interpreter"}, "no such file or directory"},
 		{"cwd missing", []string{"--cwd", "/no/such/dir"}, []string{"true"}, "no such file or directory"},

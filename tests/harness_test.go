@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,7 +47,8 @@ type container struct {
 	extra  []*os.File
 	stdin  *os.File
 
-	wrapper []string // a command that executes the runtime
+	runtime string   // the binary, if it is not the run's
+	wrapper []string // a command that executes it
 }
 
 // newContainer writes a bundle with a busybox rootfs and the default spec after the edits. When the test ends, the
@@ -178,7 +180,7 @@ type invocation struct {
 // begin starts the runtime with the container's global options in front.
 func (c *container) begin(args ...string) *invocation {
 	c.t.Helper()
-	all := slices.Concat(c.wrapper, []string{env.runtime, "--root", c.root}, c.global, args)
+	all := slices.Concat(c.wrapper, []string{cmp.Or(c.runtime, env.runtime), "--root", c.root}, c.global, args)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	i := &invocation{t: c.t, args: args, cancel: cancel, began: time.Now(), Cmd: exec.CommandContext(ctx, all[0], all[1:]...)}
 	i.Dir = c.bundle

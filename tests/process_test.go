@@ -57,11 +57,6 @@ func TestCapabilities(t *testing.T) {
 			want(t, "capability sets", strings.Join(got, " "), test.want)
 		})
 	}
-	t.Run("absent: none", func(t *testing.T) {
-		peerFails(t, "runc", "keeps all capabilities when the object is absent")
-		c := newContainer(t, func(s *specs.Spec) { s.Process.Capabilities = nil })
-		want(t, "effective", field(c.statusInside(), "CapEff"), "0000000000000000")
-	})
 }
 
 func TestCapabilitiesThatCannotBeGivenAreAWarning(t *testing.T) {
@@ -209,6 +204,14 @@ func TestCwd(t *testing.T) {
 	})
 }
 
+// aDirectory is the message about a command that is a directory; docker makes 126 of either.
+func aDirectory() string {
+	if env.kind == "runc" {
+		return "permission denied" // before 1.2
+	}
+	return "is a directory"
+}
+
 func TestCommandLookup(t *testing.T) {
 	path := func(value string) edit { return func(s *specs.Spec) { s.Process.Env = []string{"PATH=" + value} } }
 	c := newContainer(t, path("/opt:/bin"), args("tool"))
@@ -232,7 +235,7 @@ func TestCommandLookup(t *testing.T) {
 		{"not in PATH", "nonsense", "executable file not found in $PATH"},
 		{"no such path", "/no/such/file", "no such file or directory"},
 		{"relative path", "./nothing", "no such file or directory"},
-		{"a directory", "/bin", "permission denied"},
+		{"a directory", "/bin", aDirectory()},
 		{"not executable", "/etc/passwd", "permission denied"},
 		{"below a file", "/etc/passwd/x", "not a directory"},
 		{"empty", "", ""},
@@ -323,11 +326,11 @@ func TestPersonality(t *testing.T) {
 
 func TestSchedulerAndIOPriority(t *testing.T) {
 	peerFails(t, "runc", "newer than 1.1")
-	c := newContainer(t, sh("chrt -p $$ | grep -o SCHED_.*; nice; ionice -p $$"), func(s *specs.Spec) {
+	c := newContainer(t, sh("probe scheduler; ionice -p $$"), func(s *specs.Spec) {
 		s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 7}
 		s.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 6}
 	})
-	want(t, "output", c.output(), "SCHED_BATCH\n7\nbest-effort: prio 6")
+	want(t, "output", c.output(), "3 7\nbest-effort: prio 6")
 }
 
 func TestOwnSessionAndCleanSignals(t *testing.T) {

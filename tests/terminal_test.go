@@ -45,10 +45,21 @@ func consoleSocket(t *testing.T) (path string, next func() (*os.File, string)) {
 }
 
 // readAll reads the master until the terminal has no more users.
-func readAll(master *os.File) string {
-	var b bytes.Buffer
-	b.ReadFrom(master) // ends with EIO
-	return b.String()
+func readAll(t *testing.T, master *os.File) string {
+	t.Helper()
+	done := make(chan string, 1)
+	go func() {
+		var b bytes.Buffer
+		b.ReadFrom(master) // ends with EIO
+		done <- b.String()
+	}()
+	select {
+	case text := <-done:
+		return text
+	case <-time.After(10 * time.Second):
+		t.Error("the terminal stays in use")
+		return ""
+	}
 }
 
 func TestConsoleSocket(t *testing.T) {
@@ -62,7 +73,7 @@ func TestConsoleSocket(t *testing.T) {
 	}
 	c.start()
 	fmt.Fprint(master, "typed\n")
-	out := readAll(master)
+	out := readAll(t, master)
 	for _, text := range []string{"/dev/pts/0\r\n", "37 111\r\n", "88:0\r\n", "at\r\n", "c\r\n", "typed\r\n"} {
 		if !strings.Contains(out, text) {
 			t.Errorf("no %q in %q", text, out)
@@ -77,7 +88,7 @@ func TestConsoleOfAnotherUser(t *testing.T) {
 	c.create("--console-socket", path)
 	master, _ := next()
 	c.start()
-	out := readAll(master)
+	out := readAll(t, master)
 	want(t, "output", out, "1000\r\nwritten\r\n")
 }
 
@@ -95,7 +106,7 @@ func TestExecWithATerminal(t *testing.T) {
 		t.Errorf("standard input of the process = %q, %v", link, err)
 	}
 	fmt.Fprint(master, "typed\n")
-	if out := readAll(master); !strings.Contains(out, "/dev/pts/") || strings.Count(out, "typed") != 2 {
+	if out := readAll(t, master); !strings.Contains(out, "/dev/pts/") || strings.Count(out, "typed") != 2 {
 		t.Errorf("output = %q; want the name and the line twice, echo and copy", out)
 	}
 }

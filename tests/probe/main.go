@@ -11,7 +11,11 @@ import (
 
 func main() {
 	commands := map[string]func([]string) error{
-		"keyring": keyring,
+		"keyring":   keyring,
+		"overwrite": overwrite,
+		"scheduler": scheduler,
+		"seize":     seize,
+		"type":      typeInto,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "usage: probe COMMAND [ARGUMENT...]")
@@ -28,4 +32,23 @@ func keyring([]string) error {
 	text, err := unix.KeyctlString(unix.KEYCTL_DESCRIBE, unix.KEY_SPEC_SESSION_KEYRING)
 	fmt.Println(text[strings.LastIndexByte(text, ';')+1:])
 	return err
+}
+
+// scheduler prints the scheduling policy by number (sched(7)) and the nice value.
+func scheduler([]string) error {
+	attr, err := unix.SchedGetAttr(0, 0)
+	if err == nil {
+		fmt.Println(attr.Policy, attr.Nice)
+	}
+	return err
+}
+
+// typeInto pushes characters into the terminal on standard input, as if somebody had typed them.
+func typeInto([]string) error {
+	for _, char := range "typed\n" {
+		if err := unix.IoctlSetPointerInt(0, unix.TIOCSTI, int(char)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
