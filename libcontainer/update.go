@@ -61,7 +61,9 @@ func (c *Container) checkUpdate() error {
 	return nil
 }
 
-func (c *Container) hasCgroup() bool { return c.record.Cgroup.Unified != nil || c.record.Cgroup.V1 != nil }
+func (c *Container) hasCgroup() bool {
+	return c.record.Cgroup.Unified != nil || c.record.Cgroup.V1 != nil
+}
 
 // Resources are the limits that were asked for: those of config.json with all
 // updates since.
