@@ -53,6 +53,7 @@ type creation struct {
 	config *specconv.Config
 	bundle string
 	rootfs string
+	host   plan.Host
 	plan   *plan.Plan
 	paths  cgroup.Paths
 
@@ -175,12 +176,24 @@ func (c *creation) makePlan() error {
 			return &Failure{Field: "/linux/cgroupsPath", Err: err}
 		}
 	}
-	describeCgroups(&host, c.paths)
 	if names := plan.Ungranted(spec.Process, host.Capabilities); len(names) > 0 {
 		c.warnf("/process/capabilities: not granted, the runtime does not have them: %v", names)
 	}
+	c.host = host
+	return c.makePlanFor(true)
+}
+
+// makePlanFor plans for a first process that is born in its cgroup2 cgroup, or
+// one that moves there.
+func (c *creation) makePlanFor(born bool) error {
+	host := c.host
+	describeCgroups(&host, c.paths)
+	if host.Unified && !born {
+		host.Unified = false
+		host.CgroupTasks = append(host.CgroupTasks, c.paths.Unified.Abs()+"/cgroup.procs")
+	}
 	p, err := plan.Create(plan.Request{
-		Spec: spec, ID: c.id, Rootfs: c.rootfs, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
+		Spec: c.config.Spec, ID: c.id, Rootfs: c.rootfs, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
 		Preserve: len(c.o.ExtraFiles), Host: host,
 	})
 	c.plan = p
@@ -265,6 +278,9 @@ func (c *creation) setUp(ctx context.Context) error {
 		Env: c.environment, Warn: c.options.Warn, Name: "onggi:" + c.id,
 	}
 	p, err := engine.Run(ctx, c.plan, job)
+	if _, killed := engine.Killed(err); killed && unified != nil && !c.oomKilled() {
+		p, err = c.moveIn(ctx, job)
+	}
 	if err != nil {
 		return c.explain(err)
 	}
@@ -276,6 +292,16 @@ func (c *creation) setUp(ctx context.Context) error {
 	c.record.Init = identity
 	c.container = &Container{runtime: c.Runtime, dir: c.dir, record: c.record, config: c.config, pidfd: p.Pidfd}
 	return c.dir.Save(ctx, &c.record)
+}
+
+// moveIn is for a first process that was killed at birth (see errStillborn):
+// the set-up begins again with one that moves to its cgroup.
+func (c *creation) moveIn(ctx context.Context, job *engine.Job) (*engine.Process, error) {
+	if err := c.makePlanFor(false); err != nil {
+		return nil, err
+	}
+	job.Cgroup = nil
+	return engine.Run(ctx, c.plan, job)
 }
 
 // announce tells others about the first process, once it is in the state.

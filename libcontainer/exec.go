@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
-	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/seccomp"
 	"github.com/onggi-dev/onggi/specconv"
@@ -53,12 +52,19 @@ func (c *Container) Exec(ctx context.Context, o ExecOptions) (*Process, error) {
 	if err := checkProcess(config.Spec, p, o); err != nil {
 		return nil, err
 	}
-	walk, err := c.planExec(p, len(o.ExtraFiles))
-	if err != nil {
-		return nil, err
+	born := c.record.Cgroup.Unified != nil
+	process, err := c.exec(ctx, p, o, pidfd, born)
+	if born && errors.Is(err, errStillborn) {
+		process, err = c.exec(ctx, p, o, pidfd, false)
 	}
-	return c.exec(ctx, walk, p, o, pidfd)
+	return process, err
 }
+
+// errStillborn: the kernel has killed the process at birth in its cgroup. Some
+// versions (6.18 among them, 6.1 not) do that to every process that is cloned
+// into a cgroup other than its parent's once cgroup.kill has been written in
+// one of the two. Such a process has to move there, at a cost of milliseconds.
+var errStillborn = errors.New("killed at birth in the container's cgroup")
 
 func (c *Container) checkExec(o ExecOptions) error {
 	if o.IgnorePaused {
@@ -87,7 +93,11 @@ func checkProcess(spec *specs.Spec, p *specs.Process, o ExecOptions) error {
 	return nil
 }
 
-func (c *Container) exec(ctx context.Context, walk *plan.Plan, p *specs.Process, o ExecOptions, pidfd *os.File) (*Process, error) {
+func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, pidfd *os.File, born bool) (*Process, error) {
+	walk, err := c.planExec(p, len(o.ExtraFiles), born)
+	if err != nil {
+		return nil, err
+	}
 	status, report, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -107,15 +117,29 @@ func (c *Container) exec(ctx context.Context, walk *plan.Plan, p *specs.Process,
 		Env:      func(env []string, home string) []string { return environment(env, home, 0) },
 		Warn:     c.runtime.options.Warn, Name: "onggi:" + c.record.ID,
 	}
+	if born {
+		if job.Cgroup, err = c.cgroups().OpenUnified(); err != nil {
+			return nil, err
+		}
+		defer job.Cgroup.Close()
+	}
 	child, err := engine.Run(ctx, walk, job)
+	if _, killed := engine.Killed(err); killed && born {
+		return nil, fmt.Errorf("%w: %w", errStillborn, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	report.Close()
 	process := &Process{pid: child.Pid, pidfd: child.Pidfd}
-	e, err := readErrno(ctx, status)
+	alive, e, err := awaitExecve(ctx, status)
+	if err == nil && walk.BornByClone() && !alive {
+		err = errStillborn
+	}
 	if err == nil && e != 0 {
-		err = &Failure{Field: "/process/args/0", Step: fmt.Sprintf("exec %q", p.Args[0]), Errno: e, Hint: execHint(e)}
+		held := hold(pidfd, c.record.Init.Pid)
+		err = held.execFailure(ctx, c.config.Spec, p, e)
+		held.close()
 	}
 	if err == nil {
 		err = process.announce(ctx, o)

@@ -171,10 +171,15 @@ func (c *creation) explain(err error) error {
 	if died, killed := engine.Killed(err); !died || !killed {
 		return err
 	}
-	if n, ok := oomKills(c.paths); ok && n > 0 {
+	if c.oomKilled() {
 		return &Failure{Field: "/linux/resources/memory/limit", Step: "set the container up", Hint: "the kernel killed the first process: the container's memory limit is too low", Err: err}
 	}
 	return err
+}
+
+func (c *creation) oomKilled() bool {
+	n, ok := oomKills(c.paths)
+	return ok && n > 0
 }
 
 // oomKills counts the processes that the cgroup's memory limit has killed.

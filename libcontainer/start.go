@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -50,6 +51,8 @@ func (c *Container) Start(ctx context.Context) error {
 
 // pass opens the gate and waits for the execve behind it.
 func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
+	held := hold(pidfd, c.record.Init.Pid) // while there is a process to take them from
+	defer held.close()
 	passage, err := c.dir.OpenGate(ctx)
 	switch {
 	case errors.Is(err, state.ErrNotCreated):
@@ -63,34 +66,17 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 		return err
 	}
 	if e != 0 {
-		return c.execFailure(unix.Errno(-int32(e)))
+		return c.execFailure(ctx, held, unix.Errno(-int32(e)))
 	}
 	return nil
 }
 
-// execFailure names the program whose execve failed.
-func (c *Container) execFailure(e unix.Errno) error {
-	f := &Failure{Field: "/process/args/0", Errno: e}
-	if config, err := c.snapshot(); err == nil && config.Spec.Process != nil && len(config.Spec.Process.Args) > 0 {
-		f.Step = fmt.Sprintf("exec %q", config.Spec.Process.Args[0])
+func (c *Container) execFailure(ctx context.Context, held namespaces, e unix.Errno) error {
+	config, err := c.snapshot()
+	if err != nil {
+		return errors.Join(e, err)
 	}
-	f.Hint = execHint(e)
-	return f
-}
-
-// execHint says what an errno of execve(2) is usually about.
-func execHint(e unix.Errno) string {
-	switch e {
-	case unix.ENOENT:
-		return "the file is there: its ELF interpreter, or the program that its #! line names, may not be"
-	case unix.ENOEXEC:
-		return "neither an ELF image of this machine nor a script with a #! line"
-	case unix.EACCES:
-		return "not executable for this user, or on a noexec mount"
-	case unix.EPERM:
-		return "the security policy forbids it, or the seccomp filter could not be loaded"
-	}
-	return ""
+	return held.execFailure(ctx, config.Spec, config.Spec.Process, e)
 }
 
 // abandon stops a container whose hooks failed (runtime.md, "Lifecycle", 7
@@ -117,7 +103,7 @@ func (c *Container) hook(ctx context.Context, kind string, pidfd *os.File) error
 	if kind == "startContainer" {
 		o.Dir = "/"
 		o.Start = func(cmd hooks.Command) (*hooks.Process, error) {
-			p, err := c.planExec(hookProcess(config.Spec, cmd), 0)
+			p, err := c.planExec(hookProcess(config.Spec, cmd), 0, false)
 			if err != nil {
 				return nil, err
 			}
@@ -139,8 +125,9 @@ func hookProcess(spec *specs.Spec, cmd hooks.Command) *specs.Process {
 	return &p
 }
 
-// planExec plans a further process of the container.
-func (c *Container) planExec(p *specs.Process, preserve int) (*plan.Plan, error) {
+// planExec plans a further process of the container: one that is born in its
+// cgroup2 cgroup, or one that moves there.
+func (c *Container) planExec(p *specs.Process, preserve int, born bool) (*plan.Plan, error) {
 	config, err := c.snapshot()
 	if err != nil {
 		return nil, err
@@ -148,26 +135,39 @@ func (c *Container) planExec(p *specs.Process, preserve int) (*plan.Plan, error)
 	host := plan.Host{Rootless: c.record.Rootless, Capabilities: grantable(config.Spec)}
 	paths := c.cgroups()
 	host.CgroupTasks = paths.SelfJoinFiles()
-	if paths.Unified != nil {
+	if host.Unified = born; !born && paths.Unified != nil {
 		host.CgroupTasks = append(host.CgroupTasks, paths.Unified.Abs()+"/cgroup.procs")
 	}
 	return plan.Exec(plan.ExecRequest{Spec: config.Spec, Process: p, ID: c.record.ID, Preserve: preserve, Host: host})
 }
 
-// readErrno waits for the outcome of an execve at the other end of a pipe.
-func readErrno(ctx context.Context, status *os.File) (unix.Errno, error) {
-	if err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(status.Fd()), Events: unix.POLLIN}}); err != nil {
-		return 0, err
+// execveTime bounds the wait for an execve: the process may have been stopped
+// or frozen by the container it has entered.
+const execveTime = 30 * time.Second
+
+// awaitExecve waits for the outcome of an execve at the other end of a pipe:
+// the end of the file for success, else its result. A process that is cloned
+// into a cgroup says first, with a zero, that it is alive.
+func awaitExecve(ctx context.Context, status *os.File) (alive bool, e unix.Errno, err error) {
+	ctx, stop := context.WithTimeout(ctx, execveTime)
+	defer stop()
+	for {
+		if err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(status.Fd()), Events: unix.POLLIN}}); err != nil {
+			return alive, 0, fmt.Errorf("wait for the program to be executed: %w", err)
+		}
+		var buf [4]byte
+		n, err := unix.Read(int(status.Fd()), buf[:])
+		switch v := -int32(le.Uint32(buf[:])); {
+		case err != nil:
+			return alive, 0, err
+		case n == 0:
+			return alive, 0, nil
+		case n != len(buf):
+			return alive, 0, errors.New("the container side sent a broken status")
+		case v == 0:
+			alive = true
+		default:
+			return true, unix.Errno(v), nil
+		}
 	}
-	var buf [4]byte
-	n, err := unix.Read(int(status.Fd()), buf[:])
-	switch {
-	case err != nil:
-		return 0, err
-	case n == 0:
-		return 0, nil
-	case n != 4:
-		return 0, errors.New("the container side sent a broken status")
-	}
-	return unix.Errno(-int32(le.Uint32(buf[:]))), nil
 }

@@ -59,7 +59,15 @@ func (l *last) step(it plan.Item) error {
 	case plan.Seccomp:
 		return l.seccomp(it, s)
 	case plan.CloneInto:
-		l.clone, l.forks = b.Clone(unix.CLONE_PARENT), true
+		var cgroup *remote.FD
+		if s.Cgroup {
+			cgroup = remote.Inherited(l.layout.cgroup, "cgroup")
+		}
+		l.clone, l.forks = b.CloneInto(unix.CLONE_PARENT, cgroup), true
+		if s.Cgroup {
+			// The sign of life: see Born.
+			b.WriteResult(remote.Inherited(l.layout.status, "status"), l.clone)
+		}
 		if !l.filtered {
 			b.Close(l.control) // the child reports through nothing but its exit
 		}

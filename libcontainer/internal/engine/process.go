@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -292,9 +293,27 @@ func (w *walk) findProgram(s plan.FindProgram) error {
 	}
 	w.later(func() (err error) {
 		w.program, err = choose(s, list, stats, access)
+		if f := (*Failure)(nil); errors.As(err, &f) {
+			f.Hint = w.whyNot(s, list, f.Errno)
+		}
 		return err
 	})
 	return nil
+}
+
+// whyNot looks for the reason why none of the candidates can be executed, at
+// the first that is there.
+func (w *walk) whyNot(s plan.FindProgram, list []string, e unix.Errno) string {
+	in := &inspector{ask: w.ask}
+	if s.Name == "" {
+		return ""
+	}
+	for _, path := range list {
+		if text := in.subject(path, e); text != "" {
+			return text
+		}
+	}
+	return ""
 }
 
 // defaultPath is for a process without PATH, as execvp(3) has it.
@@ -338,7 +357,7 @@ func choose(s plan.FindProgram, list []string, stats []remote.Stat, access []rem
 		switch {
 		case mode&unix.S_IFMT == unix.S_IFDIR:
 			if len(list) == 1 {
-				return "", programError(s, "stat("+strconv.Quote(p)+")", "is a directory", unix.EISDIR)
+				return "", programError(s, "stat("+strconv.Quote(p)+")", forbidden, unix.EACCES)
 			}
 		case access[i].Errno() != 0 || mode&0o111 == 0:
 			if denied == "" {

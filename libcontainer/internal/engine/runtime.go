@@ -29,6 +29,8 @@ func (w *walk) spawn(s plan.Spawn) error {
 	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: uintptr(s.Namespaces), Timeout: timeout, Argv0: w.Name}
 	if s.Cgroup {
 		spawn.Cgroup = w.Cgroup
+	} else {
+		files[w.layout.cgroup] = w.Cgroup // for a fork of the stub
 	}
 	stub, err := remote.Start(spawn)
 	if err != nil {
@@ -81,19 +83,34 @@ func (w *walk) hooks(s plan.Hooks) error {
 	return w.Hooks(w.ctx, s.Kind, w.stub.Pid)
 }
 
-// rlimits applies to the stub what the program will inherit.
+// rlimits applies to the stub what the program will inherit. It takes
+// CAP_SYS_RESOURCE to limit a process with other ids, and for raising a hard
+// limit; a runtime without leaves what is no raise to the stub itself.
 func (w *walk) rlimits(s plan.Rlimits) error {
+	var own remote.Batch
 	for _, l := range s.Limits {
 		lim := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
-		if err := unix.Prlimit(w.stub.Pid, l.Resource, &lim, nil); err != nil {
-			f := &Failure{Step: "set " + l.Name, Syscall: fmt.Sprintf("prlimit(%d, %s, {%d, %d})", w.stub.Pid, l.Name, l.Soft, l.Hard), Errno: err.(unix.Errno), Field: "/process/rlimits"}
-			if err == unix.EPERM {
-				f.Hint = "raising a hard limit takes CAP_SYS_RESOURCE, which the runtime does not have"
-			}
-			return f
+		switch err := unix.Prlimit(w.stub.Pid, l.Resource, &lim, nil); err {
+		case nil:
+		case unix.EPERM:
+			own.Setrlimit(l.Resource, l.Soft, l.Hard)
+		default:
+			return rlimitFailure(w.stub.Pid, l, err)
 		}
 	}
+	if own.Len() == 0 {
+		return nil
+	}
+	if err := w.ask(&own); err != nil {
+		return hint(w.items[w.at], err, "raising a hard limit takes CAP_SYS_RESOURCE, which the runtime does not have")
+	}
 	return nil
+}
+
+func rlimitFailure(pid int, l plan.Rlimit, err error) error {
+	f := &Failure{Field: "/process/rlimits", Step: "set " + l.Name, Syscall: fmt.Sprintf("prlimit(%d, %s, {%d, %d})", pid, l.Name, l.Soft, l.Hard), Err: err}
+	_ = errors.As(err, &f.Errno)
+	return f
 }
 
 // fork makes the stub's child the stub.
@@ -101,7 +118,7 @@ func (w *walk) fork() error {
 	if err := w.settle(); err != nil {
 		return err
 	}
-	child, err := w.stub.Fork()
+	child, err := w.stub.Fork(nil)
 	if err != nil {
 		return err
 	}
@@ -110,5 +127,19 @@ func (w *walk) fork() error {
 	if w.Spawned != nil {
 		return w.Spawned(child.Pid)
 	}
+	return nil
+}
+
+// forkInto makes a child of the stub that is born in the cgroup the stub.
+func (w *walk) forkInto() error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	child, err := w.stub.Fork(remote.Inherited(w.layout.cgroup, "cgroup"))
+	if err != nil {
+		return err
+	}
+	w.stub.Dismiss()
+	w.stub = child
 	return nil
 }

@@ -36,6 +36,8 @@ func (w *walk) step(s plan.Step) error {
 		return w.timeOffsets(s)
 	case plan.Fork:
 		return w.fork()
+	case plan.ForkInto:
+		return w.forkInto()
 	case plan.SessionKeyring:
 		return w.sessionKeyring(s)
 	case plan.LoopbackUp:

@@ -23,7 +23,7 @@ type Filter struct {
 type Job struct {
 	Stdio    [3]*os.File // nil for a stream that the terminal will be
 	Preserve []*os.File  // become 3, 4, …
-	Cgroup   *os.File    // cgroup2 directory to be born in, nil: ours
+	Cgroup   *os.File    // cgroup2 directory to be born in
 	Start    *os.File    // the gate's two ends in the container; nil for exec
 	Status   *os.File    // takes the errno of a failed execve
 	Enter    *os.File    // pidfd of the container's first process, for exec
@@ -91,7 +91,7 @@ type pending struct {
 }
 
 // layout is the stub's descriptor table above stdio.
-type layout struct{ preserve, control, start, status, enter, first int }
+type layout struct{ preserve, control, start, status, enter, cgroup, first int }
 
 // Run walks the plan. On failure the stub and everything it has mounted are
 // gone when it returns.
@@ -114,8 +114,8 @@ func (w *walk) lay() {
 	w.layout.preserve = n
 	n += len(w.Preserve)
 	w.layout.control = n
-	w.layout.start, w.layout.status, w.layout.enter = n+1, n+2, n+3
-	w.layout.first = n + 4
+	w.layout.start, w.layout.status, w.layout.enter, w.layout.cgroup = n+1, n+2, n+3, n+4
+	w.layout.first = n + 5
 }
 
 // run takes one step after the other until the last batch, which is the

@@ -56,10 +56,11 @@ type builder struct {
 	items []Item
 	err   error
 
-	further bool            // exec: a further process, not the first
-	late    []Item          // read-only, once everything is in place
-	fresh   map[string]bool // destinations of mounts that hold only what the plan put there
-	kept    map[string]bool // destinations of mounts whose descriptor is kept
+	further   bool            // exec: a further process, not the first
+	cloneInto bool            // exec: the clone is born in the cgroup
+	late      []Item          // read-only, once everything is in place
+	fresh     map[string]bool // destinations of mounts that hold only what the plan put there
+	kept      map[string]bool // destinations of mounts whose descriptor is kept
 }
 
 func (b *builder) add(field string, s Step) { b.items = append(b.items, Item{field, s}) }
@@ -85,8 +86,9 @@ func Create(r Request) (*Plan, error) {
 	b.spawn(ns)                                             // outside the container: its memory is never the container's (mm->user_ns)
 	b.add("", Harden{})                                     // first, before there is anything to see
 	b.cgroups()                                             // before namespaces: what they cost is charged to the container
-	b.add("/root/path", EnterRootfs{Path: r.Rootfs})        // with the runtime's credentials, through directories closed to others
+	b.enterRootfs(ns, true)                                 // with the runtime's credentials, through directories closed to others
 	b.enterNamespaces(ns)                                   // user first and alone, so that the others belong to its root
+	b.enterRootfs(ns, false)                                //
 	b.keyring()                                             // after the user namespace, whose quota it is charged to
 	b.network(ns)                                           //
 	b.rootfs(ns)                                            // before the mounts in it
@@ -94,10 +96,12 @@ func Create(r Request) (*Plan, error) {
 	b.devices(ns)                                           // after the mount of /dev
 	b.sysctls()                                             // before /proc/sys becomes read-only
 	b.hooks("prestart", "createRuntime", "createContainer") // the old root is still there; masks are not yet
-	b.terminal(ns)                                          // needs devpts; before a read-only root
+	b.mountedTerminal(ns)                                   // needs devpts; before a read-only root
+	b.lateReadonly()                                        // mountpoints in them are made by now
 	b.readonlyPaths()                                       // before masks: a mask inside a read-only tree stays a mask
 	b.maskedPaths()                                         //
 	b.pivot(ns)                                             // nothing of the host is reachable from here on
+	b.plainTerminal(ns)                                     // the container's devpts is at hand only now
 	b.rootAttrs(ns)                                         // mountpoints are made by now
 	b.hostname()                                            //
 	b.process(ns)                                           // credentials go last, program and gate behind them
@@ -155,7 +159,7 @@ func (b *builder) cgroups() {
 		b.add("/process/oomScoreAdj", OOMScoreAdj{Value: *p.OOMScoreAdj})
 	}
 	if len(b.Host.CgroupTasks) > 0 {
-		b.add("/linux/cgroupsPath", JoinCgroups{Files: b.Host.CgroupTasks})
+		b.add(given("/linux/cgroupsPath", b.linux.CgroupsPath), JoinCgroups{Files: b.Host.CgroupTasks})
 	}
 }
 
@@ -231,7 +235,7 @@ func (b *builder) rootfs(ns *namespaces) {
 	}
 	// Nothing mounted here may travel to the host, whatever is asked for
 	// inside: the container's own propagation is set on its own tree later.
-	b.add("/linux/rootfsPropagation", Propagation{Flags: unix.MS_SLAVE | unix.MS_REC})
+	b.add("", Propagation{Flags: unix.MS_SLAVE | unix.MS_REC})
 	b.add("/root/path", AttachRootfs{
 		Path: b.Rootfs, MaskSources: len(b.linux.MaskedPaths) > 0, Label: b.linux.MountLabel,
 		HostNull: ns.has(unix.CLONE_NEWUSER) || b.Host.InUserns,
@@ -264,14 +268,25 @@ func (b *builder) hooks(kinds ...string) {
 	}
 }
 
-func (b *builder) terminal(*namespaces) {
+// mountedTerminal is a terminal that is mounted on /dev/console too.
+func (b *builder) mountedTerminal(ns *namespaces) {
+	if ns.has(unix.CLONE_NEWNS) {
+		b.terminal(Terminal{Console: b.place("/dev/console")})
+	}
+}
+
+// plainTerminal is for a container in the host's mount namespace, where
+// nothing is mounted.
+func (b *builder) plainTerminal(ns *namespaces) {
+	if !ns.has(unix.CLONE_NEWNS) {
+		b.terminal(Terminal{})
+	}
+}
+
+func (b *builder) terminal(t Terminal) {
 	p := b.Spec.Process
 	if p == nil || !p.Terminal {
 		return
-	}
-	var t Terminal
-	if b.creating() {
-		t.Console = b.place("/dev/console")
 	}
 	if p.ConsoleSize != nil {
 		t.Width, t.Height = p.ConsoleSize.Width, p.ConsoleSize.Height
@@ -316,7 +331,11 @@ func (b *builder) rootAttrs(ns *namespaces) {
 
 func (b *builder) hostname() {
 	if b.Spec.Hostname != "" || b.Spec.Domainname != "" {
-		b.add("/hostname", Hostname{Name: b.Spec.Hostname, Domain: b.Spec.Domainname})
+		field := given("/hostname", b.Spec.Hostname)
+		if field == "" {
+			field = "/domainname"
+		}
+		b.add(field, Hostname{Name: b.Spec.Hostname, Domain: b.Spec.Domainname})
 	}
 }
 
@@ -329,6 +348,14 @@ func (b *builder) place(p string) Place {
 		return Place{Path: p, In: dir, Name: name}
 	}
 	return Place{Path: p}
+}
+
+// given is field where config.json has a value for it.
+func given(field, value string) string {
+	if value == "" {
+		return ""
+	}
+	return field
 }
 
 // escape is for a key in a JSON pointer (RFC 6901).

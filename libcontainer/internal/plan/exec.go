@@ -19,6 +19,7 @@ type ExecRequest struct {
 	Spec    *specs.Spec    // the container's
 	Process *specs.Process // the new process, complete
 	ID      string
+	Rootfs  string // absolute
 	// NoKeyring: the container was made without a keyring of its own.
 	NoKeyring bool
 	Preserve  int
@@ -29,24 +30,40 @@ type ExecRequest struct {
 func Exec(r ExecRequest) (*Plan, error) {
 	spec := *r.Spec
 	spec.Process = r.Process
-	b := &builder{Request: &Request{Spec: &spec, ID: r.ID, Preserve: r.Preserve, NoNewKeyring: r.NoKeyring, Host: r.Host}, further: true}
+	b := &builder{Request: &Request{Spec: &spec, ID: r.ID, Rootfs: r.Rootfs, Preserve: r.Preserve, NoNewKeyring: r.NoKeyring, Host: r.Host}, further: true}
 	if spec.Linux != nil {
 		b.linux = *spec.Linux
 	}
 	ns := containerNamespaces(b.linux.Namespaces)
 
-	b.add("", Spawn{})                                // in our own cgroup: one that is frozen would freeze us too
-	b.add("", Harden{})                               // before it is anywhere near the container
-	b.affinity(r.Process)                             // initial: while the host's cpuset still holds
-	b.cgroups()                                       // before it can be seen
-	b.add("/linux/namespaces", Enter{Flags: ns.join}) // the pid namespace is entered by children only
+	b.add("", Spawn{})    // in our own cgroup: one that is frozen would freeze us too
+	b.add("", Harden{})   // before it is anywhere near the container
+	b.affinity(r.Process) // initial: while the host's cpuset still holds
+	b.forkInto(ns)        // before the privilege for it goes
+	b.cgroups()           // before it can be seen
+	b.enter(ns)           // the pid namespace is entered by children only
+	b.keyring()
+	b.terminal(Terminal{})
+	b.process(ns)
+	return &Plan{b.items}, b.err
+}
+
+// enter joins the container's namespaces. Where it has no mount namespace, its
+// root is not to be had from one, and is entered as create did.
+func (b *builder) enter(ns *namespaces) {
+	chroot := !ns.has(unix.CLONE_NEWNS)
+	if chroot {
+		b.add("/root/path", EnterRootfs{Path: b.Rootfs})
+	}
+	if ns.join != 0 {
+		b.add("/linux/namespaces", Enter{Flags: ns.join})
+	}
 	if ns.join&unix.CLONE_NEWUSER != 0 {
 		b.add("", BecomeRoot{})
 	}
-	b.keyring()
-	b.terminal(ns)
-	b.process(ns)
-	return &Plan{b.items}, b.err
+	if chroot {
+		b.add("/root/path", ChangeRoot{})
+	}
 }
 
 // containerNamespaces is every namespace that the container does not share
@@ -65,4 +82,27 @@ func (b *builder) affinity(p *specs.Process) {
 	if a := p.ExecCPUAffinity; a != nil && a.Initial != "" {
 		b.add("/process/execCPUAffinity/initial", Affinity{CPUs: a.Initial})
 	}
+}
+
+// forkInto is for where the clone itself cannot be born in the cgroup: that
+// takes the leave to write to cgroup.procs, with the final credentials.
+func (b *builder) forkInto(ns *namespaces) {
+	if !b.Host.Unified {
+		return
+	}
+	b.cloneInto = b.Spec.Process.User.UID == 0 && ns.join&unix.CLONE_NEWUSER == 0 && ns.join&unix.CLONE_NEWPID != 0
+	if !b.cloneInto {
+		b.add("/linux/cgroupsPath", ForkInto{})
+	}
+}
+
+// BornByClone tells whether the last clone is what puts the process into its
+// cgroup.
+func (p *Plan) BornByClone() bool {
+	for _, it := range p.Items {
+		if c, ok := it.Step.(CloneInto); ok && c.Cgroup {
+			return true
+		}
+	}
+	return false
 }

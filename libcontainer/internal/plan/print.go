@@ -110,17 +110,21 @@ func (s Pivot) String() string {
 }
 func (ChangeRoot) String() string      { return "change root" }
 func (NoNewPrivs) String() string      { return "no new privileges" }
-func (CloneInto) String() string       { return "clone into the pid namespace, credentials final" }
 func (Gate) String() string            { return "wait for start" }
 func (s Execute) String() string       { return "execute " + quoteAll(s.Args) }
 func (s Umask) String() string         { return fmt.Sprintf("umask %04o", s.Mask) }
 func (s SecurityLabel) String() string { return s.LSM + " label " + s.Label + " at execve" }
 func (s Personality) String() string   { return fmt.Sprintf("personality %#x", s.Domain) }
 func (s BoundingSet) String() string   { return fmt.Sprintf("bounding set %016x", s.Keep) }
-func (s FindProgram) String() string   { return "find " + strconv.Quote(s.Name) + " in " + s.Path }
 func (s Home) String() string          { return fmt.Sprintf("HOME of uid %d from /etc/passwd", s.UID) }
 func (s CloseFiles) String() string {
 	return fmt.Sprintf("descriptors from %d on close at execve", s.First)
+}
+func (s FindProgram) String() string {
+	if s.Path == "" || strings.Contains(s.Name, "/") {
+		return "find " + strconv.Quote(s.Name)
+	}
+	return "find " + strconv.Quote(s.Name) + " in " + s.Path
 }
 func (s RootAttrs) String() string { return "make / " + s.Attrs.String() }
 
@@ -302,4 +306,14 @@ func propagation(flags uint64) string {
 		name = "r" + name
 	}
 	return name
+}
+
+func (ForkInto) String() string { return "fork into the cgroup" }
+
+func (s CloneInto) String() string {
+	out := "clone into the pid namespace, credentials final"
+	if s.Cgroup {
+		out += ", born in the cgroup"
+	}
+	return out
 }

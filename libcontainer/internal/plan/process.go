@@ -38,15 +38,15 @@ func (b *builder) process(ns *namespaces) {
 	if caps != nil {
 		b.add("/process/capabilities", caps.step(b.needsAdmin(p))) // setresuid has cleared what it could
 	}
-	b.add("/process/args/0", FindProgram{Name: p.Args[0], Path: lookupEnv(p.Env, "PATH")}) // with the final credentials
-	b.add("", CloseFiles{First: 3 + b.Preserve})                                           // before the filter, which may forbid it (CVE-2024-21626)
-	b.rlimits(p)                                                                           // by the host, whose privilege raising takes; a limit on files must not hit the set-up
+	b.add("/process/args/0", Program(p))         // with the final credentials
+	b.add("", CloseFiles{First: 3 + b.Preserve}) // before the filter, which may forbid it (CVE-2024-21626)
+	b.rlimits(p)                                 // by the host, whose privilege raising takes; a limit on files must not hit the set-up
 	early := b.linux.Seccomp != nil && (!p.NoNewPrivileges || b.linux.Seccomp.ListenerPath != "")
 	if early {
 		b.seccomp(p, caps) // takes CAP_SYS_ADMIN, which goes with it; or has a listener, which create hands over
 	}
 	if ns.join&unix.CLONE_NEWPID != 0 {
-		b.add("", CloneInto{}) // drop before visible
+		b.add("", CloneInto{Cgroup: b.cloneInto}) // drop before visible
 	}
 	if b.creating() {
 		b.add("", Gate{})
@@ -67,11 +67,11 @@ func (b *builder) needsAdmin(p *specs.Process) bool {
 func (b *builder) creating() bool { return !b.further }
 
 func (b *builder) umask(p *specs.Process) {
-	mask := uint32(0o022) // config.md leaves it open; this is what runc and crun do
 	if p.User.Umask != nil {
-		mask = *p.User.Umask
+		b.add("/process/user/umask", Umask{Mask: *p.User.Umask})
+		return
 	}
-	b.add("/process/user/umask", Umask{Mask: mask})
+	b.add("", Umask{Mask: 0o022}) // config.md leaves it open; this is what runc and crun do
 }
 
 func (b *builder) labels(p *specs.Process, lsm string) {
@@ -103,6 +103,9 @@ func (b *builder) scheduling(p *specs.Process) {
 }
 
 func (b *builder) rlimits(p *specs.Process) {
+	if len(p.Rlimits) == 0 {
+		return
+	}
 	var limits []Rlimit
 	for _, r := range p.Rlimits {
 		n, _ := specconv.RlimitResource(r.Type)
@@ -188,6 +191,11 @@ func (b *builder) home(p *specs.Process) {
 	if lookupEnv(p.Env, "HOME") == "" {
 		b.add("/process/user/uid", Home{UID: p.User.UID})
 	}
+}
+
+// Program says which program the process asks for.
+func Program(p *specs.Process) FindProgram {
+	return FindProgram{Name: p.Args[0], Path: lookupEnv(p.Env, "PATH")}
 }
 
 // lookupEnv gives the last value of a variable: duplicates are resolved so.

@@ -108,6 +108,11 @@ type TimeOffsets struct {
 // stub itself cannot be: in a pid namespace that was unshared, not cloned.
 type Fork struct{ containerStep }
 
+// ForkInto makes a process that is born in the container's cgroup2 cgroup, and
+// goes on in the stub's place: moving one there would wait for the kernel's
+// lock on all forks, for milliseconds.
+type ForkInto struct{ containerStep }
+
 // SessionKeyring makes a session keyring.
 type SessionKeyring struct {
 	containerStep
@@ -401,7 +406,10 @@ type CloseFiles struct {
 // CloneInto makes the process that executes the program, in the pid namespace
 // that was joined: nobody there ever sees one with more than its final
 // credentials (CVE-2016-9962).
-type CloneInto struct{ containerStep }
+type CloneInto struct {
+	containerStep
+	Cgroup bool // born in the container's cgroup2 cgroup
+}
 
 // Gate waits for start.
 type Gate struct{ containerStep }

@@ -9,24 +9,25 @@ import (
 // Fork forks the stub: the child is a stub of its own, with copies of all
 // descriptors and a control socket of its own, and a child of this process.
 // It is for pid namespaces, which only children enter.
-func (s *Stub) Fork() (*Stub, error) {
+// With a cgroup2 directory it is born there (CLONE_INTO_CGROUP).
+func (s *Stub) Fork(cgroup *FD) (*Stub, error) {
 	ours, theirs, err := controlPair(s.timeout)
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
 	child := &Stub{sock: ours, pidfd: -1, control: s.control, timeout: s.timeout}
-	if err := s.fork(child, theirs); err != nil {
+	if err := s.fork(child, theirs, cgroup); err != nil {
 		child.Close()
 		return nil, err
 	}
 	return child, nil
 }
 
-func (s *Stub) fork(child *Stub, theirs *os.File) error {
+func (s *Stub) fork(child *Stub, theirs *os.File, cgroup *FD) error {
 	var b Batch
 	end := b.ReceiveFiles(s.Control(), []string{"the child's control socket"})[0]
-	pid := b.Clone(unix.CLONE_PARENT)
+	pid := b.CloneInto(unix.CLONE_PARENT, cgroup)
 	b.Dup3(end, s.control, true) // the child's only call of its own
 	pid.OnPositiveSkip()
 	b.Close(end)

@@ -1,0 +1,95 @@
+package libcontainer
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
+)
+
+// namespaces are those that the container's files are seen from. Held, they
+// outlive its processes: what a failed execve was about can be looked at after
+// the process that failed is gone.
+type namespaces struct{ user, mount *os.File }
+
+// ioctls of a pidfd (<linux/pidfd.h>), since Linux 6.11.
+const (
+	pidfdGetMountNamespace = 0xff03
+	pidfdGetUserNamespace  = 0xff09
+)
+
+// hold opens the namespaces of a process of the container. What cannot be had
+// stays nil: without it an explanation is missing, nothing else.
+func hold(pidfd *os.File, pid int) namespaces {
+	return namespaces{
+		user:  holdOne(pidfd, pidfdGetUserNamespace, pid, "user"),
+		mount: holdOne(pidfd, pidfdGetMountNamespace, pid, "mnt"),
+	}
+}
+
+func holdOne(pidfd *os.File, request uint, pid int, name string) *os.File {
+	fd, err := unix.IoctlRetInt(int(pidfd.Fd()), request)
+	if err == nil {
+		return os.NewFile(uintptr(fd), name)
+	}
+	// The pid is still that of the process: it has not been reaped, as its pidfd
+	// has shown a moment ago. A wrong guess explains wrongly, no more.
+	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/" + name)
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+func (n namespaces) close() {
+	for _, f := range []*os.File{n.user, n.mount} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// execFailure explains the errno of a failed execve: the file is looked at from
+// inside of the container.
+func (n namespaces) execFailure(ctx context.Context, spec *specs.Spec, p *specs.Process, e unix.Errno) error {
+	f := &Failure{Field: "/process/args/0", Step: fmt.Sprintf("exec %q", p.Args[0]), Errno: e}
+	if n.user != nil && n.mount != nil && hasMountNamespace(spec) {
+		f.Hint = engine.Inspect(ctx, engine.Inspection{User: n.user, Mount: n.mount, Process: p, Errno: e})
+	}
+	if f.Hint == "" {
+		f.Hint = execHint(e)
+	}
+	return f
+}
+
+// hasMountNamespace: without one, the container's files cannot be told from the
+// host's by the namespace.
+func hasMountNamespace(spec *specs.Spec) bool {
+	return spec.Linux != nil && slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace })
+}
+
+// execHint says what an errno of execve(2) is usually about, for a file that
+// has been found before.
+func execHint(e unix.Errno) string {
+	switch e {
+	case unix.ENOENT:
+		return "the file was there: its ELF interpreter, or the program that its #! line names, may not be"
+	case unix.ENOEXEC:
+		return "neither an ELF image of this machine nor a script with a #! line"
+	case unix.EACCES:
+		return "not executable for this user, on a noexec mount, or refused by a security module"
+	case unix.EPERM:
+		return "the security policy forbids it, or the seccomp filter could not be loaded"
+	case unix.E2BIG:
+		return "arguments and environment are longer than the kernel takes"
+	case unix.ETXTBSY:
+		return "a process has the file open for writing"
+	}
+	return ""
+}
