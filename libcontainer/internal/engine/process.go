@@ -359,7 +359,7 @@ func choose(s plan.FindProgram, list []string, stats []remote.Stat, access []rem
 			if len(list) == 1 {
 				return "", programError(s, "stat("+strconv.Quote(p)+")", forbidden, unix.EACCES)
 			}
-		case access[i].Errno() != 0 || mode&0o111 == 0:
+		case access[i].Errno() != 0 || mode&0o111 == 0 || mode&unix.S_IFMT != unix.S_IFREG:
 			if denied == "" {
 				denied = p
 			}
