@@ -108,15 +108,12 @@ func (l *logger) fail(err error) {
 	}
 }
 
-// nextStep is what a person can do about err, if that is known.
+// nextStep is what a person can do about err, if that is known. The hint of a
+// failed step is in its message.
 func nextStep(err error) string {
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return usage.hint()
-	}
-	var failure *libcontainer.Failure
-	if errors.As(err, &failure) && failure.Hint != "" {
-		return "hint: " + failure.Hint
 	}
 	return ""
 }
