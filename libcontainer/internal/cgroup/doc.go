@@ -22,6 +22,7 @@
 //	set.go      limits as data, written, restored  memory.go, cpu.go, ... one resource each
 //	devices.go  device rules, for v1               bpf.go      the same as an eBPF program, for v2
 //	freeze.go, kill.go, remove.go                  its end
-//	stats.go, events.go                            what to tell about it
+//	stats.go                                       what it uses
+//	events.go, pressure.go, victims.go             what the kernel announces
 //	file.go, wait.go                               the two ways the kernel is touched
 package cgroup

@@ -1,139 +1,68 @@
 package cgroup
 
 import (
-	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 )
 
-// Event is the memory controller's counters after one of them has grown, for the
-// cgroup and what is below it.
-type Event struct {
-	// OOM is how often the limit was reached and reclaim did not help. On v1 it
-	// counts from the start of the watch, and is announced before the victim is chosen.
-	OOM       uint64
-	OOMKill   uint64 // processes that the OOM killer has killed
-	GroupKill uint64 // times it has killed all of a cgroup (v2, memory.oom.group)
+// ErrNoController: what was to be watched is not accounted on this host.
+var ErrNoController = errors.New("not accounted on this host")
+
+// OOMWatch announces that the OOM killer came for the cgroup or one below it.
+// Its owner polls it beside other descriptors, and then reads how often it was.
+type OOMWatch struct {
+	file  notify // memory.events; memory.oom_control on v1
+	event int    // v1: an eventfd; -1 on v2
+	last  OOM    // v2: the counters of the last read
 }
 
-// WatchOOM reports OOM events as the kernel announces them, until ctx ends, the
-// cgroup is gone or, on v2, its last process: then the channel is closed. An event that comes before the
-// last one was received is joined with it: the counters say it all.
-func (p Paths) WatchOOM(ctx context.Context) (<-chan Event, error) {
+// OOM is what has happened since the last read.
+type OOM struct {
+	// Count is of processes killed. V1 announces that one is about to be
+	// chosen: it counts these times, and with the killer disabled none dies.
+	Count uint64
+	Group uint64 // times that all of a cgroup were killed together (v2, memory.oom.group)
+}
+
+// WatchOOM begins to watch. ErrNoController where memory is not accounted.
+func (p Paths) WatchOOM() (*OOMWatch, error) {
 	d, ok := p.find("memory")
 	if !ok {
-		return nil, fmt.Errorf("the memory controller is not mounted on this host")
+		return nil, fmt.Errorf("memory: %w", ErrNoController)
 	}
 	g, err := openGroup(d.Abs())
 	if err != nil {
 		return nil, err
 	}
-	var w oomWatch
+	defer g.close()
 	if d.Controllers == nil {
-		w, err = g.watchOOMV2()
-	} else {
-		w, err = g.watchOOMV1()
+		return g.watchOOMV2()
 	}
-	if err != nil {
-		g.close()
-		return nil, err
+	return g.watchOOMV1()
+}
+
+func (g group) watchOOMV2() (*OOMWatch, error) {
+	events, err := g.notify("memory.events")
+	if errors.Is(err, unix.ENOENT) && g.has("cgroup.procs") {
+		return nil, fmt.Errorf("memory: %w", ErrNoController)
 	}
-	events := make(chan Event)
-	go func() {
-		defer g.close()
-		defer w.close()
-		defer close(events)
-		watch(ctx, w, events)
-	}()
-	return events, nil
-}
-
-// oomWatch is the source of events of one layout.
-type oomWatch interface {
-	// counters are the present ones; false when none will come after them.
-	counters() (Event, bool)
-	// wait returns when the counters may have changed.
-	wait(ctx context.Context) error
-	close()
-}
-
-// watch sends the counters each time they have grown.
-func watch(ctx context.Context, w oomWatch, events chan<- Event) {
-	last, more := w.counters()
-	for more && w.wait(ctx) == nil {
-		var now Event
-		if now, more = w.counters(); now == last {
-			continue
-		}
-		last = now
-		select {
-		case events <- now:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// oomWatchV2 polls memory.events; and cgroup.events, which announces the end of
-// the last process, as nothing announces the end of the cgroup.
-type oomWatchV2 struct {
-	memory, group notify
-	populated     bool // there was a process
-	last          Event
-}
-
-func (g group) watchOOMV2() (oomWatch, error) {
-	memory, err := g.notify("memory.events")
 	if err != nil {
 		return nil, err
 	}
-	events, err := g.notify("cgroup.events")
-	if err != nil {
-		memory.close()
+	w := &OOMWatch{file: events, event: -1}
+	if _, err := w.Read(); err != nil { // what was before does not count
+		w.Close()
 		return nil, err
 	}
-	return &oomWatchV2{memory: memory, group: events}, nil
+	return w, nil
 }
 
-// counters reads whether there are processes first: what killed the last one is
-// in the counters then.
-func (w *oomWatchV2) counters() (Event, bool) {
-	group, err := w.group.read()
-	if err != nil {
-		return w.last, false
-	}
-	populated := flatKeyed(group)["populated"] == 1
-	more := populated || !w.populated
-	w.populated = populated
-	memory, err := w.memory.read()
-	if err != nil {
-		return w.last, false
-	}
-	k := flatKeyed(memory)
-	w.last = Event{OOM: k["oom"], OOMKill: k["oom_kill"], GroupKill: k["oom_group_kill"]}
-	return w.last, more
-}
-
-func (w *oomWatchV2) wait(ctx context.Context) error {
-	return poll(ctx, w.memory.pollFd(), w.group.pollFd())
-}
-
-func (w *oomWatchV2) close() {
-	w.memory.close()
-	w.group.close()
-}
-
-// oomWatchV1 is an eventfd that the kernel adds to at each OOM, and when the
-// cgroup is removed.
-type oomWatchV1 struct {
-	control notify // memory.oom_control
-	event   int
-	last    Event
-}
-
-func (g group) watchOOMV1() (oomWatch, error) {
+// watchOOMV1 has the kernel add to an eventfd at each OOM, and when the cgroup
+// is removed.
+func (g group) watchOOMV1() (*OOMWatch, error) {
 	control, err := g.notify("memory.oom_control")
 	if err != nil {
 		return nil, err
@@ -143,41 +72,61 @@ func (g group) watchOOMV1() (oomWatch, error) {
 		control.close()
 		return nil, &FileError{Op: "eventfd", Path: "for " + control.path, Err: err}
 	}
-	w := &oomWatchV1{control: control, event: event}
+	w := &OOMWatch{file: control, event: event}
 	if err := g.write("cgroup.event_control", fmt.Sprintf("%d %d", event, control.fd)); err != nil {
-		w.close()
+		w.Close()
 		return nil, err
 	}
 	return w, nil
 }
 
-// counters takes kills from memory.oom_control (since Linux 4.13); OOMs it does
-// not count, so wait does.
-func (w *oomWatchV1) counters() (Event, bool) {
-	text, err := w.control.read()
+// PollFd is ready when there is something to read.
+func (w *OOMWatch) PollFd() unix.PollFd {
+	if w.event < 0 {
+		return w.file.pollFd()
+	}
+	return unix.PollFd{Fd: int32(w.event), Events: unix.POLLIN}
+}
+
+// Read does not wait. An error once the cgroup is gone.
+func (w *OOMWatch) Read() (OOM, error) {
+	if w.event < 0 {
+		return w.readV2()
+	}
+	return w.readV1()
+}
+
+func (w *OOMWatch) readV2() (OOM, error) {
+	text, err := w.file.read()
 	if err != nil {
-		return w.last, false
+		return OOM{}, err
 	}
-	w.last.OOMKill = flatKeyed(text)["oom_kill"]
-	return w.last, true
+	k := flatKeyed(text)
+	now := OOM{k["oom_kill"], k["oom_group_kill"]}
+	grown := OOM{now.Count - w.last.Count, now.Group - w.last.Group}
+	w.last = now
+	return grown, nil
 }
 
-func (w *oomWatchV1) wait(ctx context.Context) error {
-	if err := poll(ctx, unix.PollFd{Fd: int32(w.event), Events: unix.POLLIN}); err != nil {
-		return err
-	}
+func (w *OOMWatch) readV1() (OOM, error) {
 	var n [8]byte
-	if _, err := unix.Read(w.event, n[:]); err != nil {
-		return &FileError{Op: "read", Path: "the eventfd of " + w.control.path, Err: err}
+	switch _, err := unix.Read(w.event, n[:]); {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return OOM{}, nil
+	case err != nil:
+		return OOM{}, &FileError{Op: "read", Path: "the eventfd of " + w.file.path, Err: err}
 	}
-	// The removal of the cgroup adds to it too; then there are no counters any more.
-	if unix.Access(w.control.path, unix.F_OK) == nil {
-		w.last.OOM += binary.NativeEndian.Uint64(n[:])
+	// The removal of the cgroup adds to it too.
+	if err := unix.Access(w.file.path, unix.F_OK); err != nil {
+		return OOM{}, &FileError{Op: "access", Path: w.file.path, Err: err}
 	}
-	return nil
+	return OOM{Count: binary.NativeEndian.Uint64(n[:])}, nil
 }
 
-func (w *oomWatchV1) close() {
-	unix.Close(w.event)
-	w.control.close()
+// Close ends the watch.
+func (w *OOMWatch) Close() {
+	if w.event >= 0 {
+		unix.Close(w.event)
+	}
+	w.file.close()
 }

@@ -3,6 +3,7 @@ package cgroup
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -674,22 +675,70 @@ func TestKernelWatchOOM(t *testing.T) {
 	if err := p.Set(parseResources(t, `{"memory":{"limit":8388608,"swap":8388608}}`), SetOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
-	defer cancel()
-	events, err := p.WatchOOM(ctx)
+	w, err := p.WatchOOM()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A shell that doubles a string goes over any limit.
-	start(t, p, "sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done")
-	begin := time.Now()
-	e, ok := <-events
-	if !ok || e.OOM == 0 && e.OOMKill == 0 {
-		t.Errorf("event %+v, %v; want an OOM", e, ok)
+	defer w.Close()
+	victims, err := p.OpenVictims()
+	if err != nil {
+		t.Skipf("the kernel's log cannot be read: %v", err)
 	}
-	t.Logf("%+v after %v", e, time.Since(begin))
-	cancel()
-	for range events {
+	defer victims.Close()
+	if oom, err := w.Read(); oom != (OOM{}) || err != nil {
+		t.Errorf("Read before there was an OOM = %+v, %v", oom, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	// A shell that doubles a string goes over any limit.
+	cmd := start(t, p, "sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done")
+	begin := time.Now()
+	if err := poll(ctx, w.PollFd()); err != nil {
+		t.Fatal(err)
+	}
+	oom, err := w.Read()
+	if oom.Count != 1 || err != nil {
+		t.Errorf("Read = %+v, %v; want one", oom, err)
+	}
+	victim, ok := victims.Next(ctx)
+	if want := (Victim{cmd.Process.Pid, "sh"}); victim != want || !ok {
+		t.Errorf("Next = %+v, %v; want %+v", victim, ok, want)
+	}
+	t.Logf("after %v", time.Since(begin))
+	short, stop := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer stop()
+	if v, ok := victims.Next(short); ok {
+		t.Errorf("a second victim: %+v", v)
+	}
+}
+
+func TestKernelWatchPressure(t *testing.T) {
+	p, _ := create(t, newPaths(t, "pressure"), CreateOptions{})
+	if p.Unified == nil {
+		t.Skip("no cgroup2 hierarchy")
+	}
+	w, err := p.WatchPressure(Threshold{Resource: "cpu", Stall: 50 * time.Millisecond, Window: 2 * time.Second})
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	// Ten loops on fewer processors wait for each other.
+	for range 10 {
+		start(t, p, "sh", "-c", "while :; do :; done")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	if err := poll(ctx, w.PollFd()); err != nil {
+		t.Fatal(err)
+	}
+	if ps, err := w.Read(); err != nil || ps.Some == nil || ps.Some.Total == 0 {
+		t.Errorf("Read = %+v, %v; want a total", ps, err)
+	}
+	if _, err := p.WatchPressure(Threshold{Resource: "cpu", Stall: 3 * time.Second, Window: 2 * time.Second}); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("WatchPressure with more stall than window = %v; want EINVAL", err)
 	}
 }
 
