@@ -3,6 +3,7 @@ package tests
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ func hooks(kind string, h ...specs.Hook) edit {
 		}
 		switch kind {
 		case "prestart":
-			s.Hooks.Prestart = h //nolint:staticcheck // deprecated, and still used by engines
+			s.Hooks.Prestart = h
 		case "createRuntime":
 			s.Hooks.CreateRuntime = h
 		case "createContainer":
@@ -232,13 +233,13 @@ func TestHooksThatCannotBe(t *testing.T) {
 }
 
 func TestPrestartHookFindsTheContainersNamespaces(t *testing.T) {
+	for _, tool := range []string{"ip", "nsenter"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(err)
+		}
+	}
 	// What an engine's network hook does: the pid of the state, its network namespace, before anything runs in it.
 	c := newContainer(t, args("ls", "/sys/class/net"))
-	c.edit(hooks("prestart", hook(fmt.Sprintf(
-		`pid=$(sed 's/.*"pid": *\([0-9]*\).*/\1/' | head -n 1); nsenter -t $pid -n ip link add dummy7 type dummy 2>%s/hook.err || nsenter -t $pid -n ls /sys > /dev/null`, c.bundle))))
-	out := c.output()
-	if data, _ := os.ReadFile(filepath.Join(c.bundle, "hook.err")); len(data) > 0 {
-		t.Skipf("the kernel has no dummy interfaces: %s", data)
-	}
-	want(t, "interfaces", out, "dummy7\nlo")
+	c.edit(hooks("prestart", hook(`pid=$(sed 's/.*"pid": *\([0-9]*\).*/\1/' | head -n 1); nsenter -t $pid -n ip link add one type veth peer name two`)))
+	want(t, "interfaces", c.output(), "lo\none\ntwo")
 }

@@ -53,19 +53,15 @@ func overwrite(harmless []string) error {
 }
 
 func take(exe string, known map[uint64]bool, held map[string]int) {
-	name, err := os.Readlink(exe)
-	if err != nil {
-		return
-	}
-	if _, ok := held[name]; ok {
-		return
-	}
 	fd, err := unix.Open(exe, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
+	// The name of what was opened: the process may have executed something else by now.
+	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	_, have := held[name]
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil || known[st.Ino] {
+	if err != nil || have || unix.Fstat(fd, &st) != nil || known[st.Ino] {
 		unix.Close(fd)
 		return
 	}
