@@ -84,7 +84,7 @@ func Create(r Request) (*Plan, error) {
 	ns := b.namespaces()
 
 	b.spawn(ns)                                             // outside the container: its memory is never the container's (mm->user_ns)
-	b.add("", Harden{})                                     // first, before there is anything to see
+	b.add("", Harden{MapsFirst: b.mapsFirst(ns)})           // first, before there is anything to see
 	b.cgroups()                                             // before namespaces: what they cost is charged to the container
 	b.enterRootfs(ns, true)                                 // with the runtime's credentials, through directories closed to others
 	b.enterNamespaces(ns)                                   // user first and alone, so that the others belong to its root
@@ -152,6 +152,12 @@ func (b *builder) spawn(ns *namespaces) {
 		field = ns.field(unix.CLONE_NEWPID)
 	}
 	b.add(field, s)
+}
+
+// mapsFirst: the id maps are written by somebody whom the kernel lets write
+// only to processes that could be looked into.
+func (b *builder) mapsFirst(ns *namespaces) bool {
+	return b.Host.Rootless && ns.new&unix.CLONE_NEWUSER != 0
 }
 
 func (b *builder) cgroups() {

@@ -92,7 +92,7 @@ func (b *builder) forkInto(ns *namespaces) {
 	}
 	b.cloneInto = b.Spec.Process.User.UID == 0 && ns.join&unix.CLONE_NEWUSER == 0 && ns.join&unix.CLONE_NEWPID != 0
 	if !b.cloneInto {
-		b.add("/linux/cgroupsPath", ForkInto{})
+		b.add(given("/linux/cgroupsPath", b.linux.CgroupsPath), ForkInto{})
 	}
 }
 

@@ -13,7 +13,9 @@ func Hook(spec *specs.Spec, path string, args, env []string, dir string) *Plan {
 	ns := containerNamespaces(b.linux.Namespaces)
 	b.add("", Spawn{})
 	b.add("", Harden{})
-	b.add("/linux/namespaces", Enter{Flags: ns.join})
+	if ns.join != 0 {
+		b.add("/linux/namespaces", Enter{Flags: ns.join})
+	}
 	b.add("", Umask{Mask: 0o022})
 	b.add("", Cwd{Path: dir})
 	b.add("", FindProgram{Name: path})

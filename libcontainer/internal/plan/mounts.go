@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -28,10 +29,12 @@ func (b *builder) mounts(ns *namespaces) {
 
 func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, ns *namespaces) {
 	at := b.place(m.Destination)
+	if o.Remount {
+		b.remount(field, o, at)
+		return
+	}
 	b.covers(at.Path)
 	switch {
-	case o.Remount:
-		b.add(field, Remount{At: at, Attrs: attrs(o), Params: params(o.Data), Kept: b.kept[at.Path]})
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		b.cgroupMount(field, m, o, at, ns)
 	case o.Bind || m.Type == "bind":
@@ -41,14 +44,24 @@ func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, 
 	}
 }
 
+// remount changes the mount that is at a place by now. What it says of
+// read-only holds from here on: config.json has chosen the moment.
+func (b *builder) remount(field string, o *specconv.MountOptions, at Place) {
+	if (o.Set|o.Clear)&unix.MOUNT_ATTR_RDONLY != 0 {
+		b.late = slices.DeleteFunc(b.late, func(it Item) bool { return it.Step.(Remount).At.Path == at.Path })
+	}
+	if o.Set&unix.MOUNT_ATTR_RDONLY != 0 {
+		delete(b.fresh, at.Path)
+	}
+	b.add(field, Remount{At: at, Attrs: attrs(o), Params: params(o.Data), Kept: b.kept[at.Path]})
+}
+
 // covers forgets what is hidden by a mount at p.
 func (b *builder) covers(p string) {
-	for dir := range b.fresh {
-		if dir == p || strings.HasPrefix(dir, p+"/") {
-			delete(b.fresh, dir)
-			delete(b.kept, dir)
-		}
-	}
+	hidden := func(dir string) bool { return dir == p || p == "/" || strings.HasPrefix(dir, p+"/") }
+	maps.DeleteFunc(b.fresh, func(dir string, _ bool) bool { return hidden(dir) })
+	maps.DeleteFunc(b.kept, func(dir string, _ bool) bool { return hidden(dir) })
+	b.late = slices.DeleteFunc(b.late, func(it Item) bool { return hidden(it.Step.(Remount).At.Path) })
 }
 
 func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOptions, at Place, ns *namespaces) Mount {

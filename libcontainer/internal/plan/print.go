@@ -57,7 +57,10 @@ func (s Spawn) String() string {
 	}
 	return out
 }
-func (Harden) String() string {
+func (s Harden) String() string {
+	if s.MapsFirst {
+		return "in a new session, with umask 0; undumpable behind the id maps"
+	}
 	return "undumpable, in a new session, with umask 0"
 }
 func (s OOMScoreAdj) String() string {
@@ -156,13 +159,23 @@ func (s Mount) String() string {
 }
 
 func (s Bind) String() string {
+	if s.CopySymlink {
+		return "copy the symlink " + s.Source + " to " + s.At.Path
+	}
 	out := "bind "
 	if s.Recursive {
 		out = "rbind "
 	}
 	out += s.Source + " on " + s.At.Path
+	var opts []string
 	if a := s.Attrs.String(); a != "" {
-		out += " (" + a + ")"
+		opts = append(opts, a)
+	}
+	if s.Idmap != nil {
+		opts = append(opts, "idmap")
+	}
+	if len(opts) > 0 {
+		out += " (" + strings.Join(opts, ",") + ")"
 	}
 	return out
 }
@@ -240,8 +253,11 @@ func (s Cwd) String() string { return "working directory " + s.Path }
 
 func (s Identity) String() string {
 	out := fmt.Sprintf("user %d, group %d", s.UID, s.GID)
-	if len(s.Groups) > 0 {
+	if len(s.Groups) > 0 && s.SetGroups {
 		out += fmt.Sprintf(", also groups %v", s.Groups)
+	}
+	if !s.SetGroups {
+		out += ", supplementary groups as they are"
 	}
 	return out
 }

@@ -32,11 +32,11 @@ func (b *builder) process(ns *namespaces) {
 	b.scheduling(p)        // raising priorities takes capabilities
 	b.labels(p, "selinux") // as late as possible: it applies to the next execve of all
 	if caps != nil && caps.drops {
-		b.add("/process/capabilities/bounding", BoundingSet{Keep: caps.bounding}) // takes CAP_SETPCAP
+		b.add(caps.field, BoundingSet{Keep: caps.bounding}) // takes CAP_SETPCAP
 	}
 	b.identity(p, caps) // groups, then gid, then uid: each takes the privilege the next one drops
 	if caps != nil {
-		b.add("/process/capabilities", caps.step(b.needsAdmin(p))) // setresuid has cleared what it could
+		b.add(caps.field, caps.step(b.needsAdmin(p))) // setresuid has cleared what it could
 	}
 	b.add("/process/args/0", Program(p))         // with the final credentials
 	b.add("", CloseFiles{First: 3 + b.Preserve}) // before the filter, which may forbid it (CVE-2024-21626)
@@ -125,6 +125,7 @@ func (b *builder) seccomp(p *specs.Process, caps *capSets) {
 
 // capSets are the five sets that can be had.
 type capSets struct {
+	field                                                string
 	drops                                                bool // from the bounding set
 	bounding, effective, permitted, inheritable, ambient uint64
 }
@@ -145,7 +146,7 @@ func (b *builder) capabilities(p *specs.Process) *capSets {
 		m, _ := specconv.CapabilityMask(names)
 		return m & have
 	}
-	s := &capSets{drops: true, bounding: set(c.Bounding), effective: set(c.Effective), permitted: set(c.Permitted), inheritable: set(c.Inheritable), ambient: set(c.Ambient)}
+	s := &capSets{field: "/process/capabilities", drops: true, bounding: set(c.Bounding), effective: set(c.Effective), permitted: set(c.Permitted), inheritable: set(c.Inheritable), ambient: set(c.Ambient)}
 	s.effective &= s.permitted               // capset(2) refuses others
 	s.ambient &= s.permitted & s.inheritable // capabilities(7)
 	return s
