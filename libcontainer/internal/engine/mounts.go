@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -82,13 +83,24 @@ func openTree(source string, recursive, nofollow bool) (*tree, error) {
 func (w *walk) prepareTree(it plan.Item, t *tree) error {
 	switch s := it.Step.(type) {
 	case plan.Device:
-		return checkDevice(t.file, s)
+		return errors.Join(checkDevice(t.file, s), t.makePrivate())
 	case plan.AttachRootfs:
-		return checkDevice(t.file, plan.Device{Type: "c", Major: 1, Minor: 3})
+		return errors.Join(checkDevice(t.file, plan.Device{Type: "c", Major: 1, Minor: 3}), t.makePrivate())
 	case plan.Bind:
 		if s.Idmap != nil {
 			return w.idmapTree(t, s.Idmap)
 		}
+	}
+	return nil
+}
+
+// makePrivate takes the tree out of the peer group of the mount it was cloned
+// from: what the container's root mounted over a device would appear over the
+// host's, too.
+func (t *tree) makePrivate() error {
+	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+	if err := unix.MountSetattr(int(t.file.Fd()), "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		return fmt.Errorf("mount_setattr(<%s>, AT_EMPTY_PATH, MS_PRIVATE): %w", t.file.Name(), err)
 	}
 	return nil
 }
