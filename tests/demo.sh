@@ -14,10 +14,10 @@ bundle=$(mktemp -d)
 trap '"${root[@]}" rm -rf "$bundle"' EXIT
 
 mkdir -p "$bundle"/rootfs/{bin,dev,etc,proc,root,sys,tmp}
-cp "$(command -v busybox)" "$bundle/rootfs/bin/"
 for applet in $(busybox --list); do
-	ln -sf busybox "$bundle/rootfs/bin/$applet"
+	ln -s busybox "$bundle/rootfs/bin/$applet"
 done
+cp --remove-destination "$(command -v busybox)" "$bundle/rootfs/bin/"
 echo 'root:x:0:0:root:/root:/bin/sh' > "$bundle/rootfs/etc/passwd"
 
 ./onggi spec --bundle "$bundle"
@@ -25,5 +25,5 @@ line='echo "Hello from $(hostname), where I am $(whoami) and process $$."; ps; l
 sed -i -e 's/"terminal": true/"terminal": false/' -e "s|\"sh\"|\"sh\", \"-c\", \"${line//\"/\\\\\"}\"|" "$bundle/config.json"
 
 echo
-echo "+ onggi run --bundle $bundle hello"
-"${root[@]}" ./onggi run --bundle "$bundle" hello
+echo "+ onggi run --bundle $bundle demo-$$"
+"${root[@]}" ./onggi --root "$bundle/state" run --bundle "$bundle" "demo-$$"
