@@ -27,7 +27,7 @@ func Features() *features.Features {
 		Linux:         linuxFeatures(),
 		Annotations:   versions(),
 		// What a config.json may ask for by annotations.
-		PotentiallyUnsafeConfigAnnotations: []string{"run.oci.keep_original_groups"},
+		PotentiallyUnsafeConfigAnnotations: specconv.KnownAnnotations(),
 	}
 }
 

@@ -299,6 +299,7 @@ func (c *checker) annotations() {
 	if _, ok := c.spec.Annotations[""]; ok {
 		c.add(at("annotations", ""), "an annotation's key must not be empty")
 	}
+	c.knownAnnotations()
 }
 
 // absolute wants an absolute path.
