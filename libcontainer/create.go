@@ -60,6 +60,7 @@ type creation struct {
 	dir       *state.Dir
 	record    state.Record
 	made      []string // cgroup directories
+	hasCgroup bool     // it is ours: nobody else has processes there
 	hooked    bool     // hooks have run: those of the end are due
 	container *Container
 }
@@ -238,7 +239,7 @@ func (c *creation) makeCgroup(ctx context.Context) error {
 	if err != nil {
 		return &Failure{Field: "/linux/cgroupsPath", Step: "make the cgroup", Err: err}
 	}
-	c.paths, c.made = paths, made
+	c.paths, c.made, c.hasCgroup = paths, made, true
 	c.record.Cgroup = recordCgroup(c.options.CgroupManager, paths)
 	if resources == nil {
 		resources = &specs.LinuxResources{}
@@ -324,7 +325,7 @@ func (c *creation) rollBack() {
 		_, _ = proc.Reap(ctx, c.container.pidfd)
 		c.container.pidfd.Close()
 	}
-	if c.paths.Unified != nil || c.paths.V1 != nil {
+	if c.hasCgroup {
 		_ = c.paths.Kill(ctx)
 		if err := c.paths.Remove(ctx, c.made); err != nil {
 			c.warnf("clean up after the failed create: %v", err)

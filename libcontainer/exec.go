@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/seccomp"
@@ -52,10 +53,16 @@ func (c *Container) Exec(ctx context.Context, o ExecOptions) (*Process, error) {
 	if err := checkProcess(config.Spec, p, o); err != nil {
 		return nil, err
 	}
-	born := c.record.Cgroup.Unified != nil
-	process, err := c.exec(ctx, p, o, pidfd, born)
+	paths := c.cgroups()
+	if len(o.Cgroup) > 0 {
+		if paths, err = paths.Sub(o.Cgroup); err != nil {
+			return nil, err
+		}
+	}
+	born := paths.Unified != nil
+	process, err := c.exec(ctx, p, o, pidfd, paths, born)
 	if born && errors.Is(err, errStillborn) {
-		process, err = c.exec(ctx, p, o, pidfd, false)
+		process, err = c.exec(ctx, p, o, pidfd, paths, false)
 	}
 	return process, err
 }
@@ -93,8 +100,8 @@ func checkProcess(spec *specs.Spec, p *specs.Process, o ExecOptions) error {
 	return nil
 }
 
-func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, pidfd *os.File, born bool) (*Process, error) {
-	walk, err := c.planExec(p, len(o.ExtraFiles), born)
+func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, pidfd *os.File, paths cgroup.Paths, born bool) (*Process, error) {
+	walk, err := c.planExec(p, len(o.ExtraFiles), paths, born)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +125,7 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 		Warn:     c.runtime.options.Warn, Name: "onggi:" + c.record.ID,
 	}
 	if born {
-		if job.Cgroup, err = c.cgroups().OpenUnified(); err != nil {
+		if job.Cgroup, err = paths.OpenUnified(); err != nil {
 			return nil, err
 		}
 		defer job.Cgroup.Close()
@@ -132,10 +139,7 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 	}
 	report.Close()
 	process := &Process{pid: child.Pid, pidfd: child.Pidfd}
-	alive, e, err := awaitExecve(ctx, status)
-	if err == nil && walk.BornByClone() && !alive {
-		err = errStillborn
-	}
+	e, err := awaitExecve(ctx, status)
 	if err == nil && e != 0 {
 		held := hold(pidfd, c.record.Init.Pid)
 		err = held.execFailure(ctx, c.config.Spec, p, e)

@@ -79,7 +79,7 @@ func (r *Runtime) startInside(ctx context.Context, pidfd *os.File, cmd hooks.Com
 	if err != nil {
 		return nil, err
 	}
-	if _, e, err := awaitExecve(ctx, status); err != nil || e != 0 {
+	if e, err := awaitExecve(ctx, status); err != nil || e != 0 {
 		_, _ = proc.Reap(ctx, child.Pidfd)
 		child.Pidfd.Close()
 		if err == nil {

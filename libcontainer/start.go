@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/hooks"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
@@ -103,7 +104,7 @@ func (c *Container) hook(ctx context.Context, kind string, pidfd *os.File) error
 	if kind == "startContainer" {
 		o.Dir = "/"
 		o.Start = func(cmd hooks.Command) (*hooks.Process, error) {
-			p, err := c.planExec(hookProcess(config.Spec, cmd), 0, false)
+			p, err := c.planExec(hookProcess(config.Spec, cmd), 0, c.cgroups(), false)
 			if err != nil {
 				return nil, err
 			}
@@ -127,13 +128,12 @@ func hookProcess(spec *specs.Spec, cmd hooks.Command) *specs.Process {
 
 // planExec plans a further process of the container: one that is born in its
 // cgroup2 cgroup, or one that moves there.
-func (c *Container) planExec(p *specs.Process, preserve int, born bool) (*plan.Plan, error) {
+func (c *Container) planExec(p *specs.Process, preserve int, paths cgroup.Paths, born bool) (*plan.Plan, error) {
 	config, err := c.snapshot()
 	if err != nil {
 		return nil, err
 	}
 	host := plan.Host{Rootless: c.record.Rootless, Capabilities: grantable(config.Spec)}
-	paths := c.cgroups()
 	host.CgroupTasks = paths.SelfJoinFiles()
 	if host.Unified = born; !born && paths.Unified != nil {
 		host.CgroupTasks = append(host.CgroupTasks, paths.Unified.Abs()+"/cgroup.procs")
@@ -146,28 +146,22 @@ func (c *Container) planExec(p *specs.Process, preserve int, born bool) (*plan.P
 const execveTime = 30 * time.Second
 
 // awaitExecve waits for the outcome of an execve at the other end of a pipe:
-// the end of the file for success, else its result. A process that is cloned
-// into a cgroup says first, with a zero, that it is alive.
-func awaitExecve(ctx context.Context, status *os.File) (alive bool, e unix.Errno, err error) {
+// the end of the file for success, else its result.
+func awaitExecve(ctx context.Context, status *os.File) (unix.Errno, error) {
 	ctx, stop := context.WithTimeout(ctx, execveTime)
 	defer stop()
-	for {
-		if err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(status.Fd()), Events: unix.POLLIN}}); err != nil {
-			return alive, 0, fmt.Errorf("wait for the program to be executed: %w", err)
-		}
-		var buf [4]byte
-		n, err := unix.Read(int(status.Fd()), buf[:])
-		switch v := -int32(le.Uint32(buf[:])); {
-		case err != nil:
-			return alive, 0, err
-		case n == 0:
-			return alive, 0, nil
-		case n != len(buf):
-			return alive, 0, errors.New("the container side sent a broken status")
-		case v == 0:
-			alive = true
-		default:
-			return true, unix.Errno(v), nil
-		}
+	if err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(status.Fd()), Events: unix.POLLIN}}); err != nil {
+		return 0, fmt.Errorf("wait for the program to be executed: %w", err)
 	}
+	var buf [4]byte
+	n, err := unix.Read(int(status.Fd()), buf[:])
+	switch {
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, nil
+	case n != len(buf):
+		return 0, errors.New("the container side sent a broken status")
+	}
+	return unix.Errno(-int32(le.Uint32(buf[:]))), nil
 }

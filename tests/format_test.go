@@ -80,7 +80,7 @@ func TestListTable(t *testing.T) {
 func TestListJSON(t *testing.T) {
 	c := newContainer(t)
 	// go-runc decodes it; an empty list is null there.
-	want(t, "empty list", strings.TrimSpace(c.must("list", "--format", "json").out), "null")
+	want(t, "empty list", strings.TrimSpace(c.must("list", "--format", "json").out), "[]")
 	pid := c.up()
 	var got []map[string]any
 	decode(t, c.must("list", "--format", "json").out, &got)

@@ -348,7 +348,7 @@ func TestTmpfsTakesTheModeOfItsMountpoint(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(c.rootfs, "data"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	os.Chmod(filepath.Join(c.rootfs, "data"), 0o1770)
+	os.Chmod(filepath.Join(c.rootfs, "data"), os.ModeSticky|0o770)
 	want(t, "modes", c.output(), "1770\n711")
 }
 

@@ -54,7 +54,7 @@ func (p Paths) Create(o CreateOptions) (Paths, []string, error) {
 	c := creation{warn: warner(o.Warn), needs: p.needs(o.Resources)}
 	used := Paths{Optional: p.Optional}
 	for _, d := range p.dirs() {
-		err := c.create(d, p.V1 != nil)
+		err := c.create(d)
 		if p.Optional && refusedToUs(err) {
 			continue
 		}
@@ -92,13 +92,11 @@ type creation struct {
 	warn  func(string)
 	needs []need
 	made  []string // absolute, parents first within a hierarchy
-
-	populated bool // the warning that it is has been given
 }
 
-// create makes d. hasV1 says whether there are v1 hierarchies: the cgroup2 one
-// is then the lesser one, and processes that are there already only a warning.
-func (c *creation) create(d Dir, hasV1 bool) (err error) {
+// create makes d. A cgroup with processes is refused in every layout: they
+// would be the container's, to be limited, frozen and killed with it.
+func (c *creation) create(d Dir) (err error) {
 	before := len(c.made)
 	defer func() {
 		if err != nil {
@@ -109,7 +107,7 @@ func (c *creation) create(d Dir, hasV1 bool) (err error) {
 		return err
 	}
 	if d.Controllers == nil {
-		return c.prepareUnified(d, hasV1)
+		return c.prepareUnified(d)
 	}
 	return c.prepareV1(d, len(c.made) > before)
 }
@@ -182,22 +180,14 @@ func (c *creation) prepareV1(d Dir, fresh bool) error {
 	}
 	procs, err := leaf.read("cgroup.procs")
 	if err == nil && procs != "" {
-		c.warnPopulated(leaf)
+		return fmt.Errorf("%s: %w", leaf.path, ErrPopulated)
 	}
 	return nil
 }
 
-// warnPopulated warns once, not for each hierarchy.
-func (c *creation) warnPopulated(leaf group) {
-	if !c.populated {
-		c.warn(fmt.Sprintf("%s: %v", leaf.path, ErrPopulated))
-	}
-	c.populated = true
-}
-
 // prepareUnified turns on controllers, and says why the cgroup is not fit for a
 // container, if so.
-func (c *creation) prepareUnified(d Dir, hasV1 bool) error {
+func (c *creation) prepareUnified(d Dir) error {
 	if err := c.enable(d); err != nil {
 		return err
 	}
@@ -213,13 +203,9 @@ func (c *creation) prepareUnified(d Dir, hasV1 bool) error {
 	if events["frozen"] == 1 {
 		return fmt.Errorf("%s: %w", leaf.path, ErrFrozen)
 	}
-	if events["populated"] == 0 {
-		return nil
-	}
-	if !hasV1 {
+	if events["populated"] != 0 {
 		return fmt.Errorf("%s: %w", leaf.path, ErrPopulated)
 	}
-	c.warnPopulated(leaf)
 	return nil
 }
 

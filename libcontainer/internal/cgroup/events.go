@@ -1,7 +1,6 @@
 package cgroup
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -21,8 +20,8 @@ type OOMWatch struct {
 
 // OOM is what has happened since the last read.
 type OOM struct {
-	// Count is of processes killed. V1 announces that one is about to be
-	// chosen: it counts these times, and with the killer disabled none dies.
+	// Count is of processes killed. V1 announces only that some are about to
+	// be chosen, which counts as one; with the killer disabled none dies.
 	Count uint64
 	Group uint64 // times that all of a cgroup were killed together (v2, memory.oom.group)
 }
@@ -120,7 +119,7 @@ func (w *OOMWatch) readV1() (OOM, error) {
 	if err := unix.Access(w.file.path, unix.F_OK); err != nil {
 		return OOM{}, &FileError{Op: "access", Path: w.file.path, Err: err}
 	}
-	return OOM{Count: binary.NativeEndian.Uint64(n[:])}, nil
+	return OOM{Count: 1}, nil
 }
 
 // Close ends the watch.

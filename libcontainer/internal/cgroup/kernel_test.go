@@ -465,16 +465,12 @@ func TestKernelFreeze(t *testing.T) {
 func TestKernelPopulated(t *testing.T) {
 	p, _ := create(t, newPaths(t, "populated"), CreateOptions{})
 	cmd := start(t, p, "sleep", "100")
-	var warnings []string
-	_, made, err := p.Create(CreateOptions{Warn: func(s string) { warnings = append(warnings, s) }})
+	_, made, err := p.Create(CreateOptions{})
 	if len(made) > 0 {
 		t.Errorf("Create of an existing cgroup made %v", made)
 	}
-	if p.V1 == nil && err == nil {
-		t.Error("on v2, Create of a populated cgroup is accepted")
-	}
-	if p.V1 != nil && (err != nil || len(warnings) != 1) {
-		t.Errorf("Create of a populated cgroup: %v, warnings %q; want one warning", err, warnings)
+	if !errors.Is(err, ErrPopulated) {
+		t.Errorf("Create of a populated cgroup = %v; want %v", err, ErrPopulated)
 	}
 	if pids, err := p.Procs(); err != nil || len(pids) != 1 || pids[0] != cmd.Process.Pid {
 		t.Errorf("Procs() = %v, %v; want %d", pids, err, cmd.Process.Pid)

@@ -52,7 +52,7 @@ func (w *walk) slowDevice(it plan.Item, s plan.Device, ce *remote.CallError) (bo
 	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT:
 		return true, w.makeDirectory(it, path.Dir(s.At.Path))
 	case isCall(ce, "mknodat") && ce.Errno == unix.EEXIST:
-		return false, w.sameDevice(it, s)
+		return true, w.sameDevice(it, s)
 	case isCall(ce, "mknodat") && ce.Errno == unix.EPERM:
 		return false, hint(it, ce, "making device nodes takes CAP_MKNOD in the initial user namespace, and the device cgroup's leave")
 	}

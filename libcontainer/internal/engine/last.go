@@ -59,18 +59,11 @@ func (l *last) step(it plan.Item) error {
 	case plan.Seccomp:
 		return l.seccomp(it, s)
 	case plan.CloneInto:
-		var cgroup *remote.FD
-		if s.Cgroup {
-			cgroup = remote.Inherited(l.layout.cgroup, "cgroup")
-		}
-		l.clone, l.forks = b.CloneInto(unix.CLONE_PARENT, cgroup), true
-		if s.Cgroup {
-			// The sign of life: see Born.
-			b.WriteResult(remote.Inherited(l.layout.status, "status"), l.clone)
-		}
+		l.clone, l.forks = b.Clone(unix.CLONE_PARENT), true
 		if !l.filtered {
 			b.Close(l.control) // the child reports through nothing but its exit
 		}
+		l.newSession()
 	case plan.Gate:
 		if !l.filtered && !l.forks {
 			b.Close(l.control)
@@ -140,6 +133,17 @@ func (l *last) loaded(s plan.Seccomp, number int) error {
 	f := os.NewFile(uintptr(fd), "seccomp listener")
 	defer f.Close()
 	return l.Listener(l.ctx, l.stub.Pid, f)
+}
+
+// newSession makes the clone the leader of a session of its own, the one that
+// its terminal belongs to: the stub's would end with the stub, and take the
+// terminal from it (setsid(2), SIGHUP). A filter may forbid it; then it is as
+// with any program under that filter.
+func (l *last) newSession() {
+	l.building.Setsid().TolerateAll()
+	if l.hasTerminal() {
+		l.building.IoctlInt(remote.Inherited(0, "terminal"), "TIOCSCTTY", unix.TIOCSCTTY, 0).TolerateAll()
+	}
 }
 
 func (l *last) execute(s plan.Execute) error {

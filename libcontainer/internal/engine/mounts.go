@@ -87,9 +87,26 @@ func (w *walk) prepareTree(it plan.Item, t *tree) error {
 	case plan.AttachRootfs:
 		return errors.Join(checkDevice(t.file, plan.Device{Type: "c", Major: 1, Minor: 3}), t.makePrivate())
 	case plan.Bind:
+		if s.At.Path == "/proc" {
+			if err := checkProcfs(t.file); err != nil {
+				return err
+			}
+		}
 		if s.Idmap != nil {
 			return w.idmapTree(t, s.Idmap)
 		}
+	}
+	return nil
+}
+
+// checkProcfs is for what is bound on /proc.
+func checkProcfs(f *os.File) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return &os.PathError{Op: "fstatfs", Path: f.Name(), Err: err}
+	}
+	if st.Type != procMagic {
+		return fmt.Errorf("only a procfs may be mounted on /proc, and %s is none: %w", f.Name(), unix.EPERM)
 	}
 	return nil
 }
@@ -186,17 +203,16 @@ func relative(p string) string {
 }
 
 func (w *walk) mount(s plan.Mount) error {
+	flags, resolve := mountFlags(s)
+	to := w.target(s.At, false, flags, resolve)
+	w.notProc(to, s.At)
 	if s.ModeFromTarget {
-		mode, err := w.targetMode(s.At)
+		mode, err := w.modeOf(to, s.At)
 		if err != nil {
 			return err
 		}
-		if mode != "" {
-			s.Params = append([]plan.Param{{Key: "mode", Value: mode}}, s.Params...)
-		}
+		s.Params = append([]plan.Param{{Key: "mode", Value: mode}}, s.Params...)
 	}
-	flags, resolve := mountFlags(s)
-	to := w.target(s.At, false, flags, resolve)
 	if s.Type == "proc" && s.JoinedPID {
 		return w.attach(w.joinedProc(s), to, s)
 	}
@@ -277,28 +293,36 @@ func (w *walk) attributes(m *remote.FD, a plan.Attrs) {
 	}
 }
 
-// targetMode is the mode of the directory that a tmpfs will cover, "" where
-// there is none yet.
-func (w *walk) targetMode(at plan.Place) (string, error) {
+// modeOf is the mode of the directory that a tmpfs will cover, asked of the
+// descriptor that it will be attached to.
+func (w *walk) modeOf(to *remote.FD, at plan.Place) (string, error) {
 	if w.freshDir(at) != nil {
-		return "755", nil // that of the mountpoint that will be made
+		return "755", nil // that of the mountpoint that is made for it
 	}
+	st := w.building.Statx(to, "", 0)
 	if err := w.settle(); err != nil {
 		return "", err
 	}
-	var q remote.Batch
-	fd := q.Openat2(w.root, relative(at.Path), unix.O_PATH, 0, remote.InRoot)
-	open := q.Last().TolerateAll()
-	st := q.Statx(fd, "", 0)
-	q.Close(fd)
-	open.OnFailSkip()
-	if err := w.ask(&q); err != nil {
-		return "", err
-	}
-	if open.Errno() != 0 {
-		return "", nil
-	}
 	return fmt.Sprintf("%o", st.Get().Mode&0o7777), nil
+}
+
+// procMagic is what statfs(2) says of procfs.
+const procMagic = unix.PROC_SUPER_MAGIC
+
+// notProc refuses a destination that turns out to be in procfs, by way of a
+// symlink. It is known only when the batch is back, behind the mount, but
+// before anything of the container has run, and the mount goes with the stub.
+func (w *walk) notProc(to *remote.FD, at plan.Place) {
+	if w.freshDir(at) != nil || at.Path == "/proc" {
+		return
+	}
+	magic := w.building.Statfs(to)
+	w.later(func() error {
+		if magic.Magic() == procMagic && !plan.InProc(at.Path) {
+			return fmt.Errorf("%s leads into /proc, where nothing may be mounted: %w", at.Path, unix.EPERM)
+		}
+		return nil
+	})
 }
 
 func (w *walk) bind(s plan.Bind) error {
@@ -308,6 +332,7 @@ func (w *walk) bind(s plan.Bind) error {
 	}
 	if t := w.trees[w.at]; t != nil {
 		to := w.target(s.At, !t.dir, destFlags(s), remote.InRoot)
+		w.notProc(to, s.At)
 		w.attributes(t.fd, s.Attrs)
 		b.MoveMount(t.fd, to)
 		b.Close(to)
@@ -319,6 +344,7 @@ func (w *walk) bind(s plan.Bind) error {
 	b.Close(from)
 	w.attributes(m, s.Attrs)
 	to := b.Openat2(w.root, relative(s.At.Path), unix.O_PATH|destFlags(s), 0, remote.InRoot)
+	w.notProc(to, s.At)
 	b.MoveMount(m, to)
 	b.Close(to)
 	b.Close(m)

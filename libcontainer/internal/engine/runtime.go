@@ -18,10 +18,13 @@ import (
 const defaultTimeout = 30 * time.Second
 
 func (w *walk) spawn(s plan.Spawn) error {
-	files := make([]*os.File, w.layout.first)
+	files := make([]*os.File, w.layout.end)
 	copy(files, w.Stdio[:])
 	copy(files[w.layout.preserve:], w.Preserve)
-	files[w.layout.start], files[w.layout.status], files[w.layout.enter] = w.Start, w.Status, w.Enter
+	files[w.layout.status] = w.Status
+	w.layout.put(files, w.layout.start, w.Start)
+	w.layout.put(files, w.layout.enter, w.Enter)
+	w.layout.put(files, w.layout.cgroup, w.Cgroup)
 	timeout := w.Timeout
 	if timeout == 0 {
 		timeout = defaultTimeout
@@ -29,8 +32,6 @@ func (w *walk) spawn(s plan.Spawn) error {
 	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: uintptr(s.Namespaces), Timeout: timeout, Argv0: w.Name}
 	if s.Cgroup {
 		spawn.Cgroup = w.Cgroup
-	} else {
-		files[w.layout.cgroup] = w.Cgroup // for a fork of the stub
 	}
 	stub, err := remote.Start(spawn)
 	if err != nil {
@@ -41,6 +42,13 @@ func (w *walk) spawn(s plan.Spawn) error {
 		return w.Spawned(stub.Pid)
 	}
 	return nil
+}
+
+// put is for a descriptor that there may not be.
+func (layout) put(files []*os.File, at int, f *os.File) {
+	if f != nil {
+		files[at] = f
+	}
 }
 
 func (w *walk) oomScoreAdj(s plan.OOMScoreAdj) error {
@@ -124,6 +132,7 @@ func (w *walk) fork() error {
 	}
 	w.stub.Dismiss()
 	w.stub = child
+	w.building.Setsid() // the stub's session ends with it
 	if w.Spawned != nil {
 		return w.Spawned(child.Pid)
 	}

@@ -106,7 +106,7 @@ func (w *walk) step(s plan.Step) error {
 	case plan.Home:
 		return w.lookUpHome(s)
 	case plan.CloseFiles:
-		w.building.CloseRange(w.layout.first, 0)
+		w.building.CloseRange(w.layout.keep+1, 0)
 		w.building.CloseRange(s.First, unix.CLOSE_RANGE_CLOEXEC)
 		return nil
 	}

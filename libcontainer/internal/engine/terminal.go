@@ -36,7 +36,9 @@ func (w *walk) terminal(s plan.Terminal) error {
 	for fd := range 3 {
 		b.Dup3(peer, fd, false)
 	}
-	b.IoctlInt(peer, "TIOCSCTTY", unix.TIOCSCTTY, 0)
+	if !w.clones() {
+		b.IoctlInt(peer, "TIOCSCTTY", unix.TIOCSCTTY, 0)
+	}
 	b.Close(peer)
 	batch := b.Batch
 	w.later(func() error { return w.sendConsole(batch, st.Get()) })
@@ -87,3 +89,23 @@ func (w *walk) slowTerminal(it plan.Item, s plan.Terminal, ce *remote.CallError)
 }
 
 func (w *walk) hasMaster() bool { return w.kept["/dev/pts"] != nil }
+
+// clones tells whether the program is a clone of the stub: the session that
+// the terminal belongs to is the clone's then.
+func (w *walk) clones() bool {
+	for _, it := range w.items {
+		if _, ok := it.Step.(plan.CloneInto); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *walk) hasTerminal() bool {
+	for _, it := range w.items {
+		if _, ok := it.Step.(plan.Terminal); ok {
+			return true
+		}
+	}
+	return false
+}

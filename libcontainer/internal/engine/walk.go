@@ -91,7 +91,8 @@ type pending struct {
 }
 
 // layout is the stub's descriptor table above stdio.
-type layout struct{ preserve, control, start, status, enter, cgroup, first int }
+// What set-up alone needs is behind what the last batch needs.
+type layout struct{ preserve, control, status, start, keep, enter, cgroup, end int }
 
 // Run walks the plan. On failure the stub and everything it has mounted are
 // gone when it returns.
@@ -114,8 +115,22 @@ func (w *walk) lay() {
 	w.layout.preserve = n
 	n += len(w.Preserve)
 	w.layout.control = n
-	w.layout.start, w.layout.status, w.layout.enter, w.layout.cgroup = n+1, n+2, n+3, n+4
-	w.layout.first = n + 5
+	w.layout.status = n + 1
+	n = w.layout.status
+	if w.Start != nil {
+		n++
+		w.layout.start = n
+	}
+	w.layout.keep = n
+	if w.Enter != nil {
+		n++
+		w.layout.enter = n
+	}
+	if w.Cgroup != nil {
+		n++
+		w.layout.cgroup = n
+	}
+	w.layout.end = n + 1
 }
 
 // run takes one step after the other until the last batch, which is the

@@ -39,9 +39,11 @@ func Exec(r ExecRequest) (*Plan, error) {
 	b.add("", Spawn{})    // in our own cgroup: one that is frozen would freeze us too
 	b.add("", Harden{})   // before it is anywhere near the container
 	b.affinity(r.Process) // initial: while the host's cpuset still holds
-	b.forkInto(ns)        // before the privilege for it goes
-	b.cgroups()           // before it can be seen
-	b.enter(ns)           // the pid namespace is entered by children only
+	if r.Host.Unified {
+		b.add(given("/linux/cgroupsPath", b.linux.CgroupsPath), ForkInto{}) // before the privilege for it goes; the clone below must not hold a descriptor of the cgroup
+	}
+	b.cgroups() // before it can be seen
+	b.enter(ns) // the pid namespace is entered by children only
 	b.keyring()
 	b.terminal(Terminal{})
 	b.process(ns)
@@ -82,27 +84,4 @@ func (b *builder) affinity(p *specs.Process) {
 	if a := p.ExecCPUAffinity; a != nil && a.Initial != "" {
 		b.add("/process/execCPUAffinity/initial", Affinity{CPUs: a.Initial})
 	}
-}
-
-// forkInto is for where the clone itself cannot be born in the cgroup: that
-// takes the leave to write to cgroup.procs, with the final credentials.
-func (b *builder) forkInto(ns *namespaces) {
-	if !b.Host.Unified {
-		return
-	}
-	b.cloneInto = b.Spec.Process.User.UID == 0 && ns.join&unix.CLONE_NEWUSER == 0 && ns.join&unix.CLONE_NEWPID != 0
-	if !b.cloneInto {
-		b.add(given("/linux/cgroupsPath", b.linux.CgroupsPath), ForkInto{})
-	}
-}
-
-// BornByClone tells whether the last clone is what puts the process into its
-// cgroup.
-func (p *Plan) BornByClone() bool {
-	for _, it := range p.Items {
-		if c, ok := it.Step.(CloneInto); ok && c.Cgroup {
-			return true
-		}
-	}
-	return false
 }

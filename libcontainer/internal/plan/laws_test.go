@@ -421,9 +421,6 @@ func bornInCgroup(s *subject) error {
 	if s.plan.Items[0].Step.(Spawn).Cgroup {
 		born++
 	}
-	if s.plan.BornByClone() {
-		born++
-	}
 	want := 0
 	if s.host.Unified && !s.hook {
 		want = 1

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"path"
 	"path/filepath"
@@ -33,6 +35,10 @@ func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, 
 		b.remount(field, o, at)
 		return
 	}
+	if err := checkProc(at.Path, m, o); err != nil {
+		b.fail(fmt.Errorf("%s: %w", field, err))
+		return
+	}
 	b.covers(at.Path)
 	switch {
 	case m.Type == "cgroup" || m.Type == "cgroup2":
@@ -54,6 +60,30 @@ func (b *builder) remount(field string, o *specconv.MountOptions, at Place) {
 		delete(b.fresh, at.Path)
 	}
 	b.add(field, Remount{At: at, Attrs: attrs(o), Params: params(o.Data), Kept: b.kept[at.Path]})
+}
+
+// lxcfs is what may be mounted over single files of /proc: what lxcfs(1) and
+// its like make up for the container, and two parameters of the kernel that
+// checkpointing and FIPS need. None is written to by a runtime.
+var lxcfs = []string{
+	"/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg", "/proc/slabinfo",
+	"/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
+}
+
+// InProc tells whether a destination is one of the few that may be in procfs.
+func InProc(p string) bool { return slices.Contains(lxcfs, p) }
+
+// checkProc refuses mounts that would put something else in the place of a
+// part of procfs, which labels and sysctls are written through
+// (CVE-2019-16884). The engine checks what a symlink leads to.
+func checkProc(p string, m *specs.Mount, o *specconv.MountOptions) error {
+	switch {
+	case strings.HasPrefix(p, "/proc/") && !InProc(p):
+		return errors.New("nothing may be mounted in /proc but what lxcfs makes up for it: " + p)
+	case p == "/proc" && m.Type != "proc" && !o.Bind && !o.Remount:
+		return errors.New("only a procfs may be mounted on /proc, not " + m.Type)
+	}
+	return nil
 }
 
 // covers forgets what is hidden by a mount at p.

@@ -139,13 +139,7 @@ func (s Mount) String() string {
 		out += " " + s.Source
 	}
 	out += " on " + s.At.Path
-	var opts []string
-	if a := s.Attrs.String(); a != "" {
-		opts = append(opts, a)
-	}
-	for _, p := range s.Params {
-		opts = append(opts, p.String())
-	}
+	opts := options(s.Attrs, s.Params)
 	if s.CopyUp {
 		opts = append(opts, "tmpcopyup")
 	}
@@ -167,10 +161,7 @@ func (s Bind) String() string {
 		out = "rbind "
 	}
 	out += s.Source + " on " + s.At.Path
-	var opts []string
-	if a := s.Attrs.String(); a != "" {
-		opts = append(opts, a)
-	}
+	opts := options(s.Attrs, nil)
 	if s.Idmap != nil {
 		opts = append(opts, "idmap")
 	}
@@ -180,7 +171,25 @@ func (s Bind) String() string {
 	return out
 }
 
-func (s Remount) String() string { return "make " + s.At.Path + " " + s.Attrs.String() }
+func (s Remount) String() string {
+	opts := options(s.Attrs, s.Params)
+	if len(opts) == 0 {
+		return "leave " + s.At.Path + " as it is"
+	}
+	return "make " + s.At.Path + " " + strings.Join(opts, ",")
+}
+
+// options are a mount's, as config.json writes them.
+func options(a Attrs, params []Param) []string {
+	var out []string
+	if text := a.String(); text != "" {
+		out = append(out, text)
+	}
+	for _, p := range params {
+		out = append(out, p.String())
+	}
+	return out
+}
 
 func (s Device) String() string {
 	if s.FromHost != "" {
@@ -326,10 +335,4 @@ func propagation(flags uint64) string {
 
 func (ForkInto) String() string { return "fork into the cgroup" }
 
-func (s CloneInto) String() string {
-	out := "clone into the pid namespace, credentials final"
-	if s.Cgroup {
-		out += ", born in the cgroup"
-	}
-	return out
-}
+func (CloneInto) String() string { return "clone into the pid namespace, credentials final" }

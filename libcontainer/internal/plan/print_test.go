@@ -62,7 +62,7 @@ var samples = []Step{
 	FindProgram{Name: "sh", Path: "/bin"},
 	Home{UID: 1},
 	CloseFiles{First: 3},
-	CloneInto{Cgroup: true},
+	CloneInto{},
 	Gate{},
 	Execute{Args: []string{"sh", "-c", "echo \"hello\nworld\""}},
 }

@@ -46,7 +46,7 @@ func (b *builder) process(ns *namespaces) {
 		b.seccomp(p, caps) // takes CAP_SYS_ADMIN, which goes with it; or has a listener, which create hands over
 	}
 	if ns.join&unix.CLONE_NEWPID != 0 {
-		b.add("", CloneInto{Cgroup: b.cloneInto}) // drop before visible
+		b.add("", CloneInto{}) // drop before visible
 	}
 	if b.creating() {
 		b.add("", Gate{})

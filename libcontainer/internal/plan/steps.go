@@ -406,10 +406,7 @@ type CloseFiles struct {
 // CloneInto makes the process that executes the program, in the pid namespace
 // that was joined: nobody there ever sees one with more than its final
 // credentials (CVE-2016-9962).
-type CloneInto struct {
-	containerStep
-	Cgroup bool // born in the container's cgroup2 cgroup
-}
+type CloneInto struct{ containerStep }
 
 // Gate waits for start.
 type Gate struct{ containerStep }

@@ -6,7 +6,7 @@
 //
 //	Identity  what is written down: pid, boot id, pidfs inode or start time
 //	Open      Identity to pidfd, or ErrGone
-//	Wait      a pidfd until its process has ended; Reap for children
+//	Wait      a pidfd until its process has ended; Reap for children, ExitStatus for others
 //	Stat      the few fields of /proc/<pid>/stat that are worth parsing
 //	Poll      poll(2) that a context can end: nothing here sleeps
 //

@@ -236,3 +236,16 @@ func (b *Batch) Getdents(fd *FD, n int) (Result, Buf) {
 func (b *Batch) Sendfile(out, in *FD, n int) Result {
 	return b.call("sendfile", unix.SYS_SENDFILE, fdArg(out), fdArg(in), Int(0), Int(n))
 }
+
+// StatFS is a struct statfs on its way back.
+type StatFS struct{ buf Buf }
+
+// Statfs asks for the file system that fd is on.
+func (b *Batch) Statfs(fd *FD) StatFS {
+	m := b.buf(int(unsafe.Sizeof(unix.Statfs_t{})))
+	b.call("fstatfs", unix.SYS_FSTATFS, fdArg(fd), m.arg())
+	return StatFS{m}
+}
+
+// Magic is the type of the file system (statfs(2)).
+func (s StatFS) Magic() int64 { return (*unix.Statfs_t)(unsafe.Pointer(&s.buf.Bytes()[0])).Type }

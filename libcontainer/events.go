@@ -1,0 +1,293 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+)
+
+// Event is something about a running container. Its JSON is runc's, with more
+// types and with data where runc's "oom" has none.
+type Event struct {
+	Type string `json:"type"`
+	ID   string `json:"id"`
+	Data any    `json:"data,omitempty"` // *Stats, *OOM, *PressureReport or *Exit
+}
+
+// Event types.
+const (
+	EventStats    = "stats"    // at every interval
+	EventOOM      = "oom"      // the OOM killer came
+	EventPressure = "pressure" // a threshold was reached
+	EventExit     = "exit"     // the first process has ended: the last event
+)
+
+// OOM is a process of the container that the OOM killer chose.
+type OOM struct {
+	Victim *Victim `json:"victim,omitempty"` // nil where the kernel's log did not say
+	Group  bool    `json:"group,omitempty"`  // its whole cgroup died with it (memory.oom.group)
+	Limit  uint64  `json:"limit,omitempty"`  // the container's, in bytes; 0 for none
+}
+
+// Victim is a process by the host's number and by its name, as it had set it.
+type Victim struct {
+	Pid     int    `json:"pid"`
+	Command string `json:"command"`
+}
+
+// Threshold is a pressure to be told about: Stall or more of waiting within a
+// Window, by some of the tasks or, with Full, by all at the same time.
+type Threshold = cgroup.Threshold
+
+// PressureReport is a threshold that was reached, and the pressure then.
+type PressureReport struct {
+	Resource string     `json:"resource"`
+	Kind     string     `json:"kind"`   // "some" or "full"
+	Stall    int64      `json:"stall"`  // threshold, in microseconds like the totals
+	Window   int64      `json:"window"` // microseconds
+	Pressure *Pressures `json:"psi,omitempty"`
+}
+
+// Exit is the end of the first process.
+type Exit struct {
+	Pid    int  `json:"pid"`
+	Status *int `json:"status,omitempty"` // 128+n for signal n; nil where its parent alone was told
+}
+
+// Events sends what happens in a running container as the kernel announces it,
+// and statistics at every interval if that is not 0. The channel is closed
+// after the exit event, or when ctx ends. What has been announced is not sent
+// before the one before was received.
+func (c *Container) Events(ctx context.Context, interval time.Duration, at ...Threshold) (<-chan Event, error) {
+	pidfd, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{container: c, pidfd: pidfd, interval: interval, events: make(chan Event)}
+	if err := w.open(at); err != nil {
+		w.close()
+		return nil, err
+	}
+	go func() {
+		defer close(w.events)
+		defer w.close()
+		w.run(ctx)
+	}()
+	return w.events, nil
+}
+
+// watch is one call of Events.
+type watch struct {
+	container *Container
+	pidfd     *os.File
+	oom       *cgroup.OOMWatch // nil where memory is not accounted
+	victims   *cgroup.Victims  // nil where the kernel's log may not be read
+	pressures []*cgroup.PressureWatch
+	interval  time.Duration
+	next      time.Time // of the statistics
+	events    chan Event
+}
+
+func (w *watch) open(at []Threshold) (err error) {
+	paths := w.container.cgroups()
+	switch w.oom, err = paths.WatchOOM(); {
+	case errors.Is(err, cgroup.ErrNoController):
+		w.container.runtime.warn("OOM kills are not reported: " + err.Error())
+	case err != nil:
+		return err
+	default:
+		// Without the log, kills are reported all the same.
+		w.victims, _ = paths.OpenVictims()
+	}
+	for _, t := range at {
+		p, err := paths.WatchPressure(t)
+		if err != nil {
+			return err
+		}
+		w.pressures = append(w.pressures, p)
+	}
+	w.next = time.Now().Add(w.interval)
+	return nil
+}
+
+func (w *watch) close() {
+	w.pidfd.Close()
+	if w.oom != nil {
+		w.oom.Close()
+	}
+	if w.victims != nil {
+		w.victims.Close()
+	}
+	for _, p := range w.pressures {
+		p.Close()
+	}
+}
+
+// run ends with the container, or with ctx.
+func (w *watch) run(ctx context.Context) {
+	for {
+		fds := w.pollFds()
+		if !w.wait(ctx, fds) {
+			return
+		}
+		for _, e := range w.announced(ctx, fds) {
+			e.ID = w.container.ID()
+			select {
+			case w.events <- e:
+			case <-ctx.Done():
+				return
+			}
+			if e.Type == EventExit {
+				return
+			}
+		}
+	}
+}
+
+// Places in the list of what is polled; pressures are behind these.
+const (
+	fdProcess = iota
+	fdOOM
+	fdPressures
+)
+
+func (w *watch) pollFds() []unix.PollFd {
+	fds := []unix.PollFd{{Fd: int32(w.pidfd.Fd()), Events: unix.POLLIN}, {Fd: -1}} // -1 is passed over
+	if w.oom != nil {
+		fds[fdOOM] = w.oom.PollFd()
+	}
+	for _, p := range w.pressures {
+		fds = append(fds, p.PollFd())
+	}
+	return fds
+}
+
+// wait returns when there may be something to tell; false when ctx has ended.
+func (w *watch) wait(ctx context.Context, fds []unix.PollFd) bool {
+	timed := ctx
+	if w.interval > 0 {
+		var stop context.CancelFunc
+		timed, stop = context.WithDeadline(ctx, w.next)
+		defer stop()
+	}
+	err := proc.Poll(timed, fds)
+	return err == nil || ctx.Err() == nil && timed.Err() != nil
+}
+
+// announced is what there is to tell, the end of the container last: what
+// killed it was announced before, though memory.events may be late to say so.
+func (w *watch) announced(ctx context.Context, fds []unix.PollFd) []Event {
+	var events []Event
+	ended := fds[fdProcess].Revents != 0
+	if w.oom != nil && (fds[fdOOM].Revents != 0 || ended) {
+		events = w.kills(ctx)
+	}
+	events = append(events, w.reached(fds[fdPressures:])...)
+	if ended {
+		return append(events, Event{Type: EventExit, Data: w.exit()})
+	}
+	if w.interval > 0 && !time.Now().Before(w.next) {
+		w.next = time.Now().Add(w.interval)
+		if s, err := w.container.Stats(); err == nil {
+			events = append(events, Event{Type: EventStats, Data: s})
+		}
+	}
+	return events
+}
+
+// victimTime is how long the kernel's word on the victim is waited for. It
+// comes with the kill, unless a slow console holds it up.
+const victimTime = 20 * time.Millisecond
+
+// kills are the OOM kills since the last ones.
+func (w *watch) kills(ctx context.Context) []Event {
+	oom, err := w.oom.Read()
+	if err != nil { // the cgroup is gone
+		w.oom.Close()
+		w.oom = nil
+		return nil
+	}
+	if oom.Count == 0 {
+		return nil
+	}
+	limit := w.limit()
+	var events []Event
+	victims := w.newVictims(ctx)
+	for i := range max(int(oom.Count), len(victims)) {
+		o := &OOM{Group: oom.Group > 0, Limit: limit}
+		if i < len(victims) {
+			o.Victim = &victims[i]
+		}
+		events = append(events, Event{Type: EventOOM, Data: o})
+	}
+	return events
+}
+
+// newVictims waits for one victim, and takes the others that are known then.
+func (w *watch) newVictims(ctx context.Context) []Victim {
+	if w.victims == nil {
+		return nil
+	}
+	ctx, stop := context.WithTimeout(ctx, victimTime)
+	defer stop()
+	var all []Victim
+	for {
+		v, ok := w.victims.Next(ctx)
+		if !ok {
+			return all
+		}
+		all = append(all, Victim(v))
+		stop()
+	}
+}
+
+// limit is the container's memory limit in bytes, 0 for none.
+func (w *watch) limit() uint64 {
+	const none = 1 << 62 // v1 prints the largest number of pages, v2 nothing
+	s, err := w.container.cgroups().Stats()
+	if err != nil || s.Memory.Usage.Limit >= none {
+		return 0
+	}
+	return s.Memory.Usage.Limit
+}
+
+// reached are the thresholds that were. Watches of a cgroup that is gone end.
+func (w *watch) reached(fds []unix.PollFd) []Event {
+	var events []Event
+	var left []*cgroup.PressureWatch
+	for i, p := range w.pressures {
+		if fds[i].Revents&unix.POLLERR != 0 {
+			p.Close()
+			continue
+		}
+		left = append(left, p)
+		if fds[i].Revents != 0 {
+			events = append(events, Event{Type: EventPressure, Data: report(p)})
+		}
+	}
+	w.pressures = left
+	return events
+}
+
+func report(p *cgroup.PressureWatch) *PressureReport {
+	r := &PressureReport{Resource: p.Resource, Kind: "some", Stall: p.Stall.Microseconds(), Window: p.Window.Microseconds()}
+	if p.Full {
+		r.Kind = "full"
+	}
+	r.Pressure, _ = p.Read() // of a cgroup that has gone now, there is none
+	return r
+}
+
+func (w *watch) exit() *Exit {
+	e := &Exit{Pid: w.container.Pid()}
+	if status, ok := proc.ExitStatus(e.Pid, w.pidfd); ok {
+		e.Status = &status
+	}
+	return e
+}
