@@ -60,7 +60,7 @@ func (c *copier) dir(from, to *remote.FD, depth int) error {
 		if r.Value() == 0 {
 			return nil
 		}
-		for _, name := range entries(buf.Bytes()[:r.Value()]) {
+		for _, name := range entries(buf.First(r.Value())) {
 			if c.n++; c.n > copyEntries {
 				return fmt.Errorf("more than %d files: %w", copyEntries, unix.EMFILE)
 			}
@@ -107,7 +107,7 @@ func (c *copier) entry(from, to *remote.FD, name string, depth int) error {
 			return unix.EINVAL
 		}
 		var q remote.Batch
-		q.Symlinkat(string(target.Bytes()[:link.Value()]), to, name)
+		q.Symlinkat(string(target.First(link.Value())), to, name)
 		q.Fchownat(to, name, s.Uid, s.Gid)
 		return c.w.ask(&q)
 	}

@@ -67,7 +67,7 @@ func (w *walk) userns(m *plan.Idmap) (*os.File, error) {
 	if len(m.UIDs) == 0 {
 		return os.Open("/proc/" + strconv.Itoa(w.stub.Pid) + "/ns/user")
 	}
-	holder, err := remote.Start(remote.Spawn{Cloneflags: unix.CLONE_NEWUSER, Control: 3, Timeout: defaultTimeout, Argv0: w.Name})
+	holder, err := remote.Start(w.ctx, remote.Spawn{Cloneflags: unix.CLONE_NEWUSER, Control: 3, Timeout: defaultTimeout, Argv0: w.Name})
 	if err != nil {
 		return nil, fmt.Errorf("make a user namespace for the mapping: %w", err)
 	}

@@ -34,15 +34,13 @@ func Inspect(ctx context.Context, i Inspection) string {
 	}
 	defer null.Close()
 	const user, mount, control = 3, 4, 5
-	stub, err := remote.Start(remote.Spawn{
+	stub, err := remote.Start(ctx, remote.Spawn{
 		Files: []*os.File{null, null, null, mount: i.Mount, user: i.User}, Control: control, Timeout: defaultTimeout, Argv0: "onggi:inspect",
 	})
 	if err != nil {
 		return ""
 	}
 	defer stub.Kill()
-	stopKill := context.AfterFunc(ctx, func() { _ = unix.PidfdSendSignal(stub.Pidfd(), unix.SIGKILL, nil, 0) })
-	defer stopKill()
 	in := &inspector{ask: stub.Do}
 	if err := in.enter(i, remote.Inherited(user, "user namespace"), remote.Inherited(mount, "mount namespace")); err != nil {
 		return ""
@@ -171,7 +169,7 @@ func (in *inspector) missing(path string) string {
 	r, buf := b.Readlinkat(remote.Cwd(), path)
 	r.TolerateAll()
 	if in.ask(&b) == nil && r.Errno() == 0 && r.Value() <= int64(len(buf.Bytes())) {
-		return "is a symlink to " + strconv.Quote(string(buf.Bytes()[:r.Value()])) + ", which is missing"
+		return "is a symlink to " + strconv.Quote(string(buf.First(r.Value()))) + ", which is missing"
 	}
 	return missing
 }
@@ -208,5 +206,5 @@ func (in *inspector) read(path string, n int, off uint64) ([]byte, error) {
 	if e := r.Errno(); e != 0 {
 		return nil, e
 	}
-	return buf.Bytes()[:min(int(r.Value()), n)], nil
+	return buf.First(r.Value()), nil
 }

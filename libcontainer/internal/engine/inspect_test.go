@@ -17,7 +17,7 @@ import (
 // here is an inspector whose stub stays where the test is.
 func here(t *testing.T) *inspector {
 	t.Helper()
-	stub, err := remote.Start(remote.Spawn{Control: 3, Timeout: 10 * time.Second, Argv0: "stub"})
+	stub, err := remote.Start(t.Context(), remote.Spawn{Control: 3, Timeout: 10 * time.Second, Argv0: "stub"})
 	if err != nil {
 		t.Fatal(err)
 	}

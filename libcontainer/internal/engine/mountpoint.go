@@ -107,7 +107,7 @@ func (c *climber) enter(name string, file bool) (link string, err error) {
 		if n <= 0 || n >= unix.PathMax {
 			return "", fmt.Errorf("symlink %q: %w", name, unix.ENAMETOOLONG)
 		}
-		return string(target.Bytes()[:n]), nil
+		return string(target.First(n)), nil
 	}
 	c.dirs = append(c.dirs, fd)
 	return "", nil

@@ -35,7 +35,7 @@ func (w *walk) lookUpHome(s plan.Home) error {
 	w.home = "/"
 	w.later(func() error {
 		if open.Errno() == 0 && read.Value() > 0 {
-			text, err := w.restOfPasswd(root, buf.Bytes()[:read.Value()])
+			text, err := w.restOfPasswd(root, buf.First(read.Value()))
 			if err != nil {
 				return err
 			}
@@ -73,7 +73,7 @@ func (w *walk) restOfPasswd(root *remote.FD, text []byte) ([]byte, error) {
 		if r.Value() == 0 {
 			break
 		}
-		text = append(text, buf.Bytes()[:r.Value()]...)
+		text = append(text, buf.First(r.Value())...)
 	}
 	return text, w.closeAll([]*remote.FD{fd})
 }

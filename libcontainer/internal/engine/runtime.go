@@ -33,7 +33,7 @@ func (w *walk) spawn(s plan.Spawn) error {
 	if s.Cgroup {
 		spawn.Cgroup = w.Cgroup
 	}
-	stub, err := remote.Start(spawn)
+	stub, err := remote.Start(w.ctx, spawn)
 	if err != nil {
 		return err
 	}

@@ -336,7 +336,7 @@ func (w *walk) kernelLog(b *remote.Batch, ce *remote.CallError) string {
 	if w.stub.Do(&q) != nil || r.Value() <= 2 {
 		return ""
 	}
-	return string(buf.Bytes()[2:r.Value()]) // "e message": the level, a space
+	return string(buf.First(r.Value())[2:]) // "e message": the level, a space
 }
 
 func (w *walk) warn(msg string) {

@@ -216,6 +216,10 @@ func (m Buf) Bytes() []byte {
 	return m.b.back[at : at+m.n]
 }
 
+// First is the first n bytes of it, as many as a call says it has stored. That
+// number is the container side's, and not believed beyond the end.
+func (m Buf) First(n int64) []byte { return m.Bytes()[:min(max(n, 0), int64(m.n))] }
+
 // Value is what the call returned, stub.NotRun if it was not executed.
 func (r Result) Value() int64 {
 	c := &r.b.calls[r.i]

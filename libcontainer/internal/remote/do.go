@@ -1,6 +1,8 @@
 package remote
 
 import (
+	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -131,8 +133,11 @@ func oneFile(oob []byte) *os.File {
 		return nil
 	}
 	fds, err := unix.ParseUnixRights(&msgs[0])
-	if err != nil || len(fds) != 1 {
+	if err != nil || len(fds) == 0 {
 		return nil
+	}
+	for _, fd := range fds[1:] { // there is room for two
+		unix.Close(fd)
 	}
 	return os.NewFile(uintptr(fds[0]), "from the container side")
 }
@@ -153,7 +158,12 @@ func (c *call) tolerates(e unix.Errno) bool {
 	return c.errno1 == stub.AnyErrno || c.errno1 == uint16(e) || c.errno2 == uint16(e)
 }
 
+// death is why the stub's end of the socket is closed: it died, or it was told
+// to because ctx ended.
 func (s *Stub) death(b *Batch) error {
+	if s.ctx.Err() != nil {
+		return context.Cause(s.ctx)
+	}
 	return &DeathError{Status: s.reap(), During: b.format(0)}
 }
 
@@ -181,6 +191,9 @@ func (b *Batch) ReceiveFiles(control *FD, names []string) []*FD {
 	for len(names) > 0 {
 		n := min(len(names), maxFiles)
 		oob := b.buf(unix.CmsgSpace(4 * n))
+		// The kernel leaves out what RLIMIT_NOFILE has no room for. What is then
+		// used in its place must not be descriptor 0.
+		b.presets = append(b.presets, preset{oob.off, bytes.Repeat([]byte{0xff}, oob.n)})
 		iov := b.words(0, 1)
 		b.relocs = append(b.relocs, reloc{int(iov.value), int(b.mem(make([]byte, 8)).value)})
 		head := b.message(iov, oob)

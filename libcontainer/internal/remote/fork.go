@@ -17,6 +17,7 @@ func (s *Stub) Fork(cgroup *FD) (*Stub, error) {
 	}
 	defer theirs.Close()
 	child := &Stub{sock: ours, pidfd: -1, control: s.control, timeout: s.timeout}
+	child.watch(s.ctx)
 	if err := s.fork(child, theirs, cgroup); err != nil {
 		child.Close()
 		return nil, err

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +23,8 @@ type Stub struct {
 	control int           // number of the socket's other end, in the stub
 	timeout time.Duration // for one batch
 	reaped  bool
+	ctx     context.Context // its end is the end of every wait
+	unwatch func()
 }
 
 // Spawn says how a stub is started.
@@ -34,8 +37,9 @@ type Spawn struct {
 	Argv0      string
 }
 
-// Start starts a stub. The caller owns s.Files and s.Cgroup.
-func Start(s Spawn) (*Stub, error) {
+// Start starts a stub. The caller owns s.Files and s.Cgroup. When ctx ends,
+// the stub is told to leave, and nobody waits for its answers any more.
+func Start(ctx context.Context, s Spawn) (*Stub, error) {
 	ours, theirs, err := controlPair(s.Timeout)
 	if err != nil {
 		return nil, err
@@ -52,7 +56,28 @@ func Start(s Spawn) (*Stub, error) {
 		unix.Close(ours)
 		return nil, fmt.Errorf("start the first process: %w", err)
 	}
-	return &Stub{Pid: pid, pidfd: pidfd, sock: ours, control: s.Control, timeout: s.Timeout}, nil
+	started := &Stub{Pid: pid, pidfd: pidfd, sock: ours, control: s.Control, timeout: s.Timeout}
+	started.watch(ctx)
+	return started, nil
+}
+
+// watch has the end of ctx shut the socket down: that wakes both sides. A
+// thread in recvmsg can be woken in no other way that costs nothing before.
+func (s *Stub) watch(ctx context.Context) {
+	s.ctx, s.unwatch = ctx, func() {}
+	if ctx.Done() == nil {
+		return
+	}
+	sock, told := s.sock, make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = unix.Shutdown(sock, unix.SHUT_RDWR)
+		close(told)
+	})
+	s.unwatch = func() {
+		if !stop() {
+			<-told // the number must stay the socket's until then
+		}
+	}
 }
 
 func controlPair(timeout time.Duration) (int, *os.File, error) {
@@ -173,7 +198,8 @@ func (s *Stub) Pidfd() int { return s.pidfd }
 // Control is the number of the control socket in the stub.
 func (s *Stub) Control() *FD { return Inherited(s.control, "control") }
 
-// Kill ends the stub and reaps it. It is harmless on a dead one.
+// Kill ends the stub and reaps it, unless it is frozen or in a system call that
+// cannot be interrupted: then it ends later. It is harmless on a dead one.
 func (s *Stub) Kill() {
 	_ = unix.PidfdSendSignal(s.pidfd, unix.SIGKILL, nil, 0)
 	s.reap()
@@ -183,21 +209,26 @@ func (s *Stub) Kill() {
 // Dismiss closes the control socket, which ends a stub that waits for its
 // next batch, and reaps it.
 func (s *Stub) Dismiss() {
-	unix.Close(s.sock)
-	s.sock = -1
+	s.closeSocket()
 	s.reap()
 	s.Close()
 }
 
-// Close lets go of the stub: it lives on if it is past its last batch.
-func (s *Stub) Close() {
+func (s *Stub) closeSocket() {
 	if s.sock >= 0 {
+		s.unwatch()
 		unix.Close(s.sock)
 	}
+	s.sock = -1
+}
+
+// Close lets go of the stub: it lives on if it is past its last batch.
+func (s *Stub) Close() {
+	s.closeSocket()
 	if s.pidfd >= 0 {
 		unix.Close(s.pidfd)
 	}
-	s.sock, s.pidfd = -1, -1
+	s.pidfd = -1
 }
 
 // TakePidfd hands the pidfd over to the caller.
@@ -207,15 +238,40 @@ func (s *Stub) TakePidfd() *os.File {
 	return f
 }
 
-// reap waits for the dead or dying stub.
+// reapTime is how long a stub that was killed, or has nothing more to do, may
+// take to end: instants, but for one that the container has frozen or that is
+// stuck in a file system.
+const reapTime = 2 * time.Second
+
+// reap waits for the dead or dying stub. One that takes too long is left to a
+// thread of its own.
 func (s *Stub) reap() unix.WaitStatus {
 	var ws unix.WaitStatus
 	if s.reaped {
 		return ws
 	}
 	s.reaped = true
+	if !s.endsWithin(reapTime) {
+		go wait(s.Pid)
+		return ws
+	}
+	return wait(s.Pid)
+}
+
+func (s *Stub) endsWithin(d time.Duration) bool {
+	fds := []unix.PollFd{{Fd: int32(s.pidfd), Events: unix.POLLIN}}
 	for {
-		_, err := unix.Wait4(s.Pid, &ws, 0, nil)
+		n, err := unix.Poll(fds, int(d.Milliseconds()))
+		if err != unix.EINTR {
+			return n > 0
+		}
+	}
+}
+
+func wait(pid int) unix.WaitStatus {
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(pid, &ws, 0, nil)
 		if err != unix.EINTR {
 			return ws
 		}
