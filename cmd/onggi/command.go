@@ -55,6 +55,8 @@ func commands() []command {
 		killCommand(),
 		pauseCommand(),
 		resumeCommand(),
+		updateCommand(),
+		eventsCommand(),
 		deleteCommand(),
 		checkpointCommand(),
 		restoreCommand(),

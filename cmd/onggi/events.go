@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+func eventsCommand() command {
+	return command{
+		name: "events", args: "<container-id>", min: 1, max: 1,
+		summary: "print what happens in a running container as JSON, one event a line",
+		detail: `Prints statistics at every interval, OOM kills with the process that was killed,
+pressure thresholds that were reached and, as the last line, the end of the
+container. All but the statistics are printed as the kernel announces them.
+
+A threshold is RESOURCE:KIND:STALL/WINDOW, for example memory:some:150ms/2s: the
+resource is cpu, memory or io, and some or full (all) of the tasks have to wait
+for it that long within the window.`,
+		define: defineEvents,
+	}
+}
+
+func defineEvents(f *flags) action {
+	interval, once := 5*time.Second, false
+	var at []libcontainer.Threshold
+	f.add(option{
+		name: "interval", arg: "DURATION", initial: interval.String(), text: "time between statistics",
+		set: func(v string) (err error) { interval, err = parseInterval(v); return err },
+	})
+	f.bool(&once, "stats", "", "print statistics once and end")
+	f.each("pressure", "", "THRESHOLD", "print an event when this pressure is reached", func(v string) error {
+		t, err := parseThreshold(v)
+		at = append(at, t)
+		return err
+	})
+	return func(c *call) error {
+		container, err := c.container()
+		if err != nil {
+			return err
+		}
+		if once {
+			return printStats(c.std.out, container)
+		}
+		events, err := container.Events(c.ctx, interval, at...)
+		if err != nil {
+			return err
+		}
+		return printEvents(c.std.out, events)
+	}
+}
+
+func parseInterval(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%q is not a time greater than 0, such as 500ms or 5s", s)
+	}
+	return d, nil
+}
+
+// parseThreshold parses "memory:some:150ms/2s".
+func parseThreshold(s string) (t libcontainer.Threshold, err error) {
+	wrong := fmt.Errorf("%q is not like memory:some:150ms/2s", s)
+	parts := strings.Split(s, ":")
+	if len(parts) != 3 {
+		return t, wrong
+	}
+	stall, window, ok := strings.Cut(parts[2], "/")
+	if !ok || !slices.Contains([]string{"cpu", "memory", "io"}, parts[0]) || !slices.Contains([]string{"some", "full"}, parts[1]) {
+		return t, wrong
+	}
+	t.Resource, t.Full = parts[0], parts[1] == "full"
+	var err1, err2 error
+	t.Stall, err1 = parseInterval(stall)
+	t.Window, err2 = parseInterval(window)
+	if errors.Join(err1, err2) != nil {
+		return t, wrong
+	}
+	return t, nil
+}
+
+func printStats(w io.Writer, container *libcontainer.Container) error {
+	stats, err := container.Stats()
+	if err != nil {
+		return err
+	}
+	return printJSON(w, libcontainer.Event{Type: libcontainer.EventStats, ID: container.ID(), Data: stats}, "")
+}
+
+// printEvents ends with the container, or when nobody reads any more.
+func printEvents(w io.Writer, events <-chan libcontainer.Event) error {
+	for e := range events {
+		if err := printJSON(w, e, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}

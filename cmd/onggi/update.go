@@ -1,0 +1,171 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+func updateCommand() command {
+	return command{
+		name: "update", args: "<container-id>", min: 1, max: 1,
+		summary: "change limits of a running container",
+		detail: `What is not given stays as it is, and if one limit is refused, all do. Sizes may
+have a unit (512m, 1.5G); -1 stands for no limit. DEVICE is a block device's
+MAJOR:MINOR or its path. Of the rules for a device the last one holds; the
+devices that every container has (/dev/null, terminals, ...) stay allowed. With
+--resources, the limits come as JSON in the form of linux.resources of
+config.json, and no other flag may be given.`,
+		define: defineUpdate,
+	}
+}
+
+func defineUpdate(f *flags) action {
+	var file string
+	f.string(&file, "resources", "r", "FILE", "read the limits from this file, or from standard input for -")
+	u := newChanges()
+	u.define(f)
+	return func(c *call) error {
+		container, err := c.container()
+		if err != nil {
+			return err
+		}
+		switch {
+		case u.l3Cache != "" || u.memoryBandwidth != "":
+			return errors.New("/linux/intelRdt: the container has no resctrl group")
+		case file == "":
+			return u.apply(c, container)
+		case u.given:
+			return &usageError{cmd: lookup("update"), msg: "flag --resources goes with no other flag"}
+		}
+		r, err := readResources(file, c.std.in)
+		if err != nil {
+			return err
+		}
+		return container.Update(c.ctx, r)
+	}
+}
+
+// readResources reads what engines send.
+func readResources(file string, stdin *os.File) (*specs.LinuxResources, error) {
+	in, name := stdin, "standard input"
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in, name = f, file
+	}
+	data, err := io.ReadAll(in)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	r := &specs.LinuxResources{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("%s: not the JSON of linux.resources: %w", name, err)
+	}
+	return r, nil
+}
+
+// changes are the limits that flags give.
+type changes struct {
+	given           bool
+	memory          specs.LinuxMemory
+	cpu             specs.LinuxCPU
+	pids            specs.LinuxPids
+	blockIO         specs.LinuxBlockIO
+	network         specs.LinuxNetwork
+	resources       specs.LinuxResources
+	rules           []specs.LinuxDeviceCgroup // to add to those that hold
+	l3Cache         string
+	memoryBandwidth string
+}
+
+func newChanges() *changes {
+	u := &changes{}
+	u.resources = specs.LinuxResources{
+		Memory: &u.memory, CPU: &u.cpu, Pids: &u.pids, BlockIO: &u.blockIO, Network: &u.network,
+		Rdma: map[string]specs.LinuxRdma{}, Unified: map[string]string{},
+	}
+	return u
+}
+
+// apply adds the device rules to those that hold: a rule has no place of its
+// own that a new one could take.
+func (u *changes) apply(c *call, container *libcontainer.Container) error {
+	if len(u.rules) > 0 {
+		now, err := container.Resources()
+		if err != nil {
+			return err
+		}
+		u.resources.Devices = append(now.Devices, u.rules...)
+	}
+	return container.Update(c.ctx, &u.resources)
+}
+
+// define declares runc's flags, then those that only onggi has.
+func (u *changes) define(f *flags) {
+	u.flag(f, "blkio-weight", "N", "weight of block I/O, 10 to 1000", number16(&u.blockIO.Weight))
+	u.flag(f, "cpu-period", "USEC", "period of the CPU quota", unsigned(&u.cpu.Period))
+	u.flag(f, "cpu-quota", "USEC", "CPU time in each period", signed(&u.cpu.Quota))
+	u.flag(f, "cpu-burst", "USEC", "unused quota that may be saved up", unsigned(&u.cpu.Burst))
+	u.flag(f, "cpu-share", "N", "weight of CPU time, 2 to 262144", unsigned(&u.cpu.Shares))
+	u.flag(f, "cpu-rt-period", "USEC", "period of the real-time budget (cgroup v1)", unsigned(&u.cpu.RealtimePeriod))
+	u.flag(f, "cpu-rt-runtime", "USEC", "real-time budget in each period (cgroup v1)", signed(&u.cpu.RealtimeRuntime))
+	u.flag(f, "cpuset-cpus", "LIST", "processors to run on, such as 0-2,7", text(&u.cpu.Cpus))
+	u.flag(f, "cpuset-mems", "LIST", "memory nodes to allocate from", text(&u.cpu.Mems))
+	u.flag(f, "cpu-idle", "0|1", "1 runs the container only when processors are idle", signed(&u.cpu.Idle))
+	u.flag(f, "memory", "SIZE", "limit of memory", size(&u.memory.Limit))
+	u.flag(f, "memory-reservation", "SIZE", "memory that is not reclaimed while others have more", size(&u.memory.Reservation))
+	u.flag(f, "memory-swap", "SIZE", "limit of memory and swap together", size(&u.memory.Swap))
+	u.flag(f, "kernel-memory", "SIZE", "no longer a limit: ignored", size(&u.memory.Kernel)) //nolint:staticcheck // runc's flag
+	f.hide()
+	u.flag(f, "kernel-memory-tcp", "SIZE", "no longer a limit: ignored", size(&u.memory.KernelTCP))
+	f.hide()
+	u.flag(f, "pids-limit", "N", "limit of processes and threads", signed(&u.pids.Limit))
+	u.flag(f, "l3-cache-schema", "TEXT", "Intel RDT cache schema", text(&u.l3Cache))
+	u.flag(f, "mem-bw-schema", "TEXT", "Intel RDT memory bandwidth schema", text(&u.memoryBandwidth))
+
+	u.flag(f, "memory-swappiness", "N", "how readily memory is swapped out, 0 to 100 (cgroup v1)", unsigned(&u.memory.Swappiness))
+	u.flag(f, "oom-kill-disable", "true|false", "stop processes at the memory limit instead of killing one (cgroup v1)", boolean(&u.memory.DisableOOMKiller))
+	u.flag(f, "memory-check", "true|false", "refuse a memory limit below what is in use", boolean(&u.memory.CheckBeforeUpdate))
+	u.list(f, "blkio-weight-device", "DEVICE=N", "weight of block I/O of one device", u.weightDevice)
+	u.list(f, "blkio-read-bps-device", "DEVICE=SIZE", "limit of bytes read in a second; 0 for none", throttle(&u.blockIO.ThrottleReadBpsDevice))
+	u.list(f, "blkio-write-bps-device", "DEVICE=SIZE", "limit of bytes written in a second; 0 for none", throttle(&u.blockIO.ThrottleWriteBpsDevice))
+	u.list(f, "blkio-read-iops-device", "DEVICE=N", "limit of reads in a second; 0 for none", throttle(&u.blockIO.ThrottleReadIOPSDevice))
+	u.list(f, "blkio-write-iops-device", "DEVICE=N", "limit of writes in a second; 0 for none", throttle(&u.blockIO.ThrottleWriteIOPSDevice))
+	u.list(f, "hugepage", "PAGE=SIZE", "limit of memory in huge pages of one size, such as 2MB=64m", u.hugepage)
+	u.list(f, "rdma", "DEVICE=hca_handle=N,hca_object=N", "limits of one RDMA device, or one of the two", u.rdma)
+	u.flag(f, "network-class", "N", "class of the packets (cgroup v1)", number32(&u.network.ClassID))
+	u.list(f, "network-priority", "INTERFACE=N", "priority of the packets on one interface (cgroup v1)", u.priority)
+	u.list(f, "unified", "FILE=VALUE", "write to this file of the cgroup (cgroup v2)", u.unified)
+	u.list(f, "device-allow", "RULE", "allow access to devices: TYPE MAJOR:MINOR ACCESS, such as \"c 10:200 rwm\"", u.rule(true))
+	u.list(f, "device-deny", "RULE", "deny access to devices", u.rule(false))
+}
+
+// flag declares a limit. Engines give empty values for limits that they do not
+// change, as runc allows.
+func (u *changes) flag(f *flags, name, arg, help string, set func(string) error) {
+	f.add(option{name: name, arg: arg, text: help, set: func(v string) error {
+		if v == "" {
+			return nil
+		}
+		u.given = true
+		return set(v)
+	}})
+}
+
+// list declares a limit that may be given for several things.
+func (u *changes) list(f *flags, name, arg, help string, set func(string) error) {
+	f.each(name, "", arg, help, func(v string) error {
+		u.given = true
+		return set(v)
+	})
+}
