@@ -262,14 +262,8 @@ func fuzzedHost(c *choices) Host {
 func FuzzCreate(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte(strings.Repeat("\x01\x02\x00\x05", 60)))
-	for i := range byte(16) {
-		p := make([]byte, 160)
-		x := uint32(i)*2654435761 + 1
-		for j := range p {
-			x = x*1664525 + 1013904223
-			p[j] = byte(x >> 24)
-		}
-		f.Add(p)
+	for i := range uint32(200) {
+		f.Add(noise(i))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
 		c := &choices{p}
@@ -306,17 +300,22 @@ func FuzzCreate(f *testing.F) {
 	})
 }
 
+// noise is the same bytes for the same seed.
+func noise(seed uint32) []byte {
+	p := make([]byte, 250)
+	x := seed*747796405 + 1
+	for i := range p {
+		x = x*1664525 + 1013904223
+		p[i] = byte(x >> 24)
+	}
+	return p
+}
+
 // Most inputs have to come through, or the fuzzer looks at nothing.
 func TestFuzzedConfigurationsAreValid(t *testing.T) {
 	valid, withMounts := 0, 0
 	for i := range uint32(500) {
-		p := make([]byte, 200)
-		x := i*747796405 + 1
-		for j := range p {
-			x = x*1664525 + 1013904223
-			p[j] = byte(x >> 24)
-		}
-		s := fuzzedSpec(&choices{p})
+		s := fuzzedSpec(&choices{noise(i)})
 		if repair(s) {
 			valid++
 			if len(s.Mounts) > 1 {

@@ -333,6 +333,19 @@ var createVariants = []variant{
 	{name: "read-only tmpfs with a mount in it", spec: withMount(
 		specs.Mount{Destination: "/data", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro", "size=1m"}},
 		specs.Mount{Destination: "/data/volume", Type: "bind", Source: "/srv/volume", Options: []string{"rbind"}})},
+	{name: "read-only in other ways", spec: withMount(
+		specs.Mount{Destination: "/tree", Type: "tmpfs", Source: "tmpfs", Options: []string{"rro"}},
+		specs.Mount{Destination: "/tree/volume", Type: "bind", Source: "/srv/volume"},
+		specs.Mount{Destination: "/taken-back", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro"}},
+		specs.Mount{Destination: "/taken-back", Type: "tmpfs", Options: []string{"remount", "rw"}},
+		specs.Mount{Destination: "/covered", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro"}},
+		specs.Mount{Destination: "/covered", Type: "bind", Source: "/srv/volume"},
+		specs.Mount{Destination: "/now", Type: "tmpfs", Source: "tmpfs"},
+		specs.Mount{Destination: "/now", Type: "tmpfs", Options: []string{"remount", "ro", "size=1m"}})},
+	{name: "a tmpfs over the root", spec: withMount(
+		specs.Mount{Destination: "/", Type: "tmpfs", Source: "tmpfs"},
+		specs.Mount{Destination: "/a", Type: "tmpfs", Source: "tmpfs"})},
+	{name: "a bind mount that calls itself a cgroup", spec: withMount(specs.Mount{Destination: "/cg", Type: "cgroup", Source: "/srv/cg", Options: []string{"bind"}})},
 	{name: "cgroup namespace", spec: withNamespace(specs.CgroupNamespace)},
 	{name: "no cgroups", request: func(r *Request) { r.Host.Cgroups, r.Host.CgroupTasks, r.Host.Unified = nil, nil, false }},
 	{name: "hooks", spec: func(s *specs.Spec) {

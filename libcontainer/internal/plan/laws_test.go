@@ -470,7 +470,8 @@ func mountsInOrder(s *subject) error {
 	return firstOf(before[AttachRootfs, Mount](s), before[Mount, Device](s), before[Bind, Device](s), before[Mount, Pivot](s), before[Bind, Pivot](s))
 }
 
-// place gives the place that a step fills, if it does.
+// place gives the place that a step fills, if it does, and whether with a
+// mount that is asked for.
 func place(step Step) (p Place, mount, ok bool) {
 	switch s := step.(type) {
 	case Mount:
@@ -478,11 +479,11 @@ func place(step Step) (p Place, mount, ok bool) {
 	case Bind:
 		return s.At, !s.CopySymlink, true
 	case Device:
-		return s.At, s.FromHost != "", true
+		return s.At, false, true
 	case Symlink:
 		return s.At, false, true
 	case Terminal:
-		return s.Console, true, s.Console.Path != ""
+		return s.Console, false, s.Console.Path != ""
 	case Remount:
 		return s.At, false, true
 	}
@@ -526,51 +527,77 @@ func cover(open map[string]bool, p string) {
 	}
 }
 
-// readonlyAtTheEnd follows the attribute of each mount of the configuration
-// to the end, and what is put into a mount meanwhile.
+// readonlyAtTheEnd follows the attribute of each mount to the end, in the
+// plan and in the configuration, and what is put into a mount meanwhile.
 func readonlyAtTheEnd(s *subject) error {
 	if s.exec || s.hook {
 		return nil
 	}
-	readonly := map[string]bool{}
-	note := func(p string, a Attrs) {
-		switch {
-		case (a.Set|a.RecSet)&unix.MOUNT_ATTR_RDONLY != 0:
-			readonly[p] = true
-		case (a.Clear|a.RecClear)&unix.MOUNT_ATTR_RDONLY != 0:
-			readonly[p] = false
-		}
-	}
+	got := map[string]bool{}
 	for i, it := range s.plan.Items {
-		if p, _, ok := place(it.Step); ok && p.In != "" && readonly[p.In] {
+		if p, _, ok := place(it.Step); ok && p.In != "" && got[p.In] {
 			return fmt.Errorf("step %d: %s is read-only already when %s is made", i+1, p.In, p.Path)
 		}
 		switch step := it.Step.(type) {
 		case Mount:
-			delete(readonly, step.At.Path)
-			note(step.At.Path, step.Attrs)
+			noteMount(got, step.At.Path, step.Attrs)
 		case Bind:
-			delete(readonly, step.At.Path)
-			note(step.At.Path, step.Attrs)
+			if !step.CopySymlink {
+				noteMount(got, step.At.Path, step.Attrs)
+			}
 		case Remount:
-			note(step.At.Path, step.Attrs)
+			noteRemount(got, step.At.Path, step.Attrs)
 		}
 	}
-	for i, m := range s.spec.Mounts {
-		dest := path.Clean("/" + m.Destination)
-		o, err := specconv.ParseMountOptions(m.Type, m.Options)
-		if err != nil || o.CopySymlink {
-			continue
-		}
-		later := slices.ContainsFunc(s.spec.Mounts[i+1:], func(m specs.Mount) bool { return path.Clean("/"+m.Destination) == dest })
-		if want := (o.Set|o.RecSet)&unix.MOUNT_ATTR_RDONLY != 0; want && !later && !readonly[dest] {
-			return fmt.Errorf("%s is writable at the end", dest)
+	for p, want := range readonlyMounts(s.spec, len(s.host.Cgroups) == 0) {
+		if got[p] != want {
+			return fmt.Errorf("at the end %s is read-only: %v; want %v", p, got[p], want)
 		}
 	}
 	if want := s.spec.Root != nil && s.spec.Root.Readonly; want != readonlyRoot(s) {
 		return fmt.Errorf("the root is read-only: %v; want %v", !want, want)
 	}
 	return before[Terminal, RootAttrs](s)
+}
+
+// readonlyMounts is what the configuration says of each place that is mounted
+// on. A cgroup mount where there are no cgroups is an empty, read-only
+// directory.
+func readonlyMounts(spec *specs.Spec, noCgroups bool) map[string]bool {
+	want := map[string]bool{}
+	for _, m := range spec.Mounts {
+		o, err := specconv.ParseMountOptions(m.Type, m.Options)
+		dest := path.Clean("/" + m.Destination)
+		_, mounted := want[dest]
+		switch {
+		case err != nil || o.CopySymlink && !o.Remount || o.Remount && !mounted:
+		case o.Remount:
+			noteRemount(want, dest, attrs(&o))
+		default:
+			noteMount(want, dest, attrs(&o))
+			want[dest] = want[dest] || noCgroups && !o.Bind && (m.Type == "cgroup" || m.Type == "cgroup2")
+		}
+	}
+	return want
+}
+
+func noteMount(readonly map[string]bool, p string, a Attrs) {
+	cover(readonly, p)
+	readonly[p] = false
+	noteRemount(readonly, p, a)
+}
+
+// noteRemount applies the attributes, those of the tree last, as the engine
+// does.
+func noteRemount(readonly map[string]bool, p string, a Attrs) {
+	for _, bits := range [][2]uint64{{a.Set, a.Clear}, {a.RecSet, a.RecClear}} {
+		switch {
+		case bits[0]&unix.MOUNT_ATTR_RDONLY != 0:
+			readonly[p] = true
+		case bits[1]&unix.MOUNT_ATTR_RDONLY != 0:
+			readonly[p] = false
+		}
+	}
 }
 
 func readonlyRoot(s *subject) bool {

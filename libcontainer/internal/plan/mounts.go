@@ -41,10 +41,10 @@ func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, 
 	}
 	b.covers(at.Path)
 	switch {
+	case o.Bind || m.Type == "bind": // of whatever type it says it is
+		b.add(field, b.bind(m, o, at))
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		b.cgroupMount(field, m, o, at, ns)
-	case o.Bind || m.Type == "bind":
-		b.add(field, b.bind(m, o, at))
 	default:
 		b.add(field, b.newMount(field, m, o, at, ns))
 	}
@@ -96,7 +96,7 @@ func (b *builder) covers(p string) {
 
 func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOptions, at Place, ns *namespaces) Mount {
 	s := Mount{
-		Type: m.Type, Source: m.Source, Attrs: attrs(o), At: at, DestNofollow: o.DestNofollow,
+		Type: m.Type, Source: m.Source, Attrs: attrs(o).single(), At: at, DestNofollow: o.DestNofollow,
 		Params: append(flags(o.SuperSet), params(o.Data)...),
 		Idmap:  idmap(m, o),
 	}
@@ -111,7 +111,7 @@ func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOption
 	case "tmpfs":
 		s.CopyUp = o.TmpCopyUp
 		s.Keep = true
-		b.fresh[at.Path] = !o.TmpCopyUp
+		b.fresh[at.Path] = !o.TmpCopyUp && at.Path != "/" // what is mounted over the root is not what paths begin at
 		// As runc does: what a tmpfs covers lends it its mode.
 		s.ModeFromTarget = !hasParam(s.Params, "mode")
 		if s.Attrs.Set&unix.MOUNT_ATTR_RDONLY != 0 {
@@ -172,14 +172,14 @@ func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOpt
 	fresh := ns.has(unix.CLONE_NEWCGROUP)
 	cgroups := b.Host.Cgroups
 	if len(cgroups) == 0 {
-		b.add(field, Mount{Type: "tmpfs", Source: "tmpfs", Attrs: Attrs{Set: attrs(o).Set | unix.MOUNT_ATTR_RDONLY}, Params: []Param{{"mode", "555"}}, At: at})
+		b.add(field, Mount{Type: "tmpfs", Source: "tmpfs", Attrs: Attrs{Set: attrs(o).single().Set | unix.MOUNT_ATTR_RDONLY}, Params: []Param{{"mode", "555"}}, At: at})
 		return
 	}
 	if len(cgroups) == 1 && cgroups[0].Name == "" {
 		b.cgroupHierarchy(field, m, o, at, cgroups[0], fresh)
 		return
 	}
-	set := attrs(o)
+	set := attrs(o).single()
 	dir := set
 	dir.Set &^= unix.MOUNT_ATTR_RDONLY // until the directories are made
 	b.add(field, Mount{Type: "tmpfs", Source: "tmpfs", Params: []Param{{"mode", "755"}}, Attrs: dir, At: at, Keep: true})
@@ -204,7 +204,7 @@ func (b *builder) cgroupHierarchy(field string, m *specs.Mount, o *specconv.Moun
 		b.add(field, Bind{Source: c.Path, At: at, Attrs: a})
 		return
 	}
-	s := Mount{Type: "cgroup", Source: "cgroup", At: at, Attrs: a, OrBind: c.Path}
+	s := Mount{Type: "cgroup", Source: "cgroup", At: at, Attrs: a.single(), OrBind: c.Path}
 	if c.V2 {
 		s.Type = "cgroup2"
 	}
@@ -216,6 +216,14 @@ func (b *builder) cgroupHierarchy(field string, m *specs.Mount, o *specconv.Moun
 
 func attrs(o *specconv.MountOptions) Attrs {
 	return Attrs{Set: o.Set, Clear: o.Clear, RecSet: o.RecSet, RecClear: o.RecClear, Propagation: o.Propagation, PropagationRec: o.PropagationRec}
+}
+
+// single is for a mount that has nothing below it yet: what is asked for the
+// tree is asked for the mount.
+func (a Attrs) single() Attrs {
+	a.Set, a.Clear = a.Set&^a.RecClear|a.RecSet, a.Clear&^a.RecSet|a.RecClear
+	a.RecSet, a.RecClear = 0, 0
+	return a
 }
 
 func flags(keys []string) []Param {
