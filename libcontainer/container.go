@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -68,18 +68,22 @@ func (r *Runtime) List() ([]State, error) {
 	return out, errors.Join(append(errs, err)...)
 }
 
-// owner names who has made the container.
+// owner names who has made the container, as the host's /etc/passwd has it
+// (os/user would bring in the C library's name service).
 func owner(dir *state.Dir) string {
 	uid, err := dir.Owner()
 	if err != nil {
 		return ""
 	}
-	if uid == 0 {
-		return "root"
-	}
 	id := strconv.FormatUint(uint64(uid), 10)
-	if u, err := user.LookupId(id); err == nil {
-		return u.Username
+	passwd, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return "#" + id
+	}
+	for line := range strings.Lines(string(passwd)) {
+		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == id {
+			return f[0]
+		}
 	}
 	return "#" + id
 }

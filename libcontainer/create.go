@@ -219,10 +219,7 @@ func (c *creation) makeState() (err error) {
 	if c.dir, err = c.store.Create(c.id); err != nil {
 		return err
 	}
-	if err = c.dir.SaveConfig(c.config.Raw); err != nil {
-		c.rollBack()
-	}
-	return err
+	return nil
 }
 
 // makeCgroup makes the cgroup and sets its limits. Each directory is recorded
@@ -231,6 +228,7 @@ func (c *creation) makeCgroup(ctx context.Context) error {
 	for _, dir := range c.paths.Missing() {
 		c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.CgroupDir, Name: dir})
 	}
+	c.intendSub()
 	if err := c.dir.Save(ctx, &c.record); err != nil {
 		return err
 	}
@@ -241,6 +239,23 @@ func (c *creation) makeCgroup(ctx context.Context) error {
 	}
 	c.paths, c.made, c.hasCgroup = paths, made, true
 	c.record.Cgroup = recordCgroup(c.options.CgroupManager, paths)
+	return nil
+}
+
+// meanwhile is what has to be done before there is anything of the container
+// in the stub: while the kernel makes namespaces there is time for it.
+func (c *creation) meanwhile(ctx context.Context) error {
+	if err := c.dir.SaveConfig(c.config.Raw); err != nil {
+		return err
+	}
+	if c.options.CgroupManager == cgroupDisabled {
+		return nil
+	}
+	return c.setLimits()
+}
+
+func (c *creation) setLimits() error {
+	resources := c.resources()
 	if resources == nil {
 		resources = &specs.LinuxResources{}
 	}
@@ -275,7 +290,7 @@ func (c *creation) setUp(ctx context.Context) error {
 	defer std.close()
 	job := &engine.Job{
 		Stdio: std.files, Preserve: c.o.ExtraFiles, Cgroup: unified, Start: gate.Start, Status: gate.Status,
-		Hooks: c.runHooks, Filter: c.filter, IDMaps: writeIDMaps, Console: c.console(ctx), Listener: c.sendListener,
+		Cgroups: c, Hooks: c.runHooks, Filter: c.filter, Meanwhile: c.meanwhile, IDMaps: writeIDMaps, Console: c.console(ctx), Listener: c.sendListener,
 		Env: c.environment, Warn: c.options.Warn, Name: "onggi:" + c.id,
 	}
 	p, err := engine.Run(ctx, c.plan, job)

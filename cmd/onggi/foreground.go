@@ -17,7 +17,7 @@ import (
 // wait for: signals and the terminal.
 type foreground struct {
 	std     stdio
-	signals *console.Signals
+	signals chan *console.Signals   // once they are caught
 	cancel  context.CancelCauseFunc // of what is being done before the process runs
 
 	master *os.File       // the process's terminal, until it is relayed
@@ -40,8 +40,12 @@ type process interface {
 func newForeground(parent context.Context, std stdio) (context.Context, *foreground) {
 	ctx, cancel := context.WithCancelCause(parent)
 	f := &foreground{std: std, cancel: cancel}
-	f.signals = console.Catch()
-	go f.signals.Forward(parent, f.signal, f.resize)
+	f.signals = make(chan *console.Signals, 1)
+	go func() { // it runs when the kernel is busy with the container
+		s := console.Catch()
+		f.signals <- s
+		s.Forward(parent, f.signal, f.resize)
+	}()
 	return ctx, f
 }
 
@@ -108,7 +112,7 @@ func (f *foreground) resize() {
 // out, gives the caller's terminal back, and returns the exit status.
 func (f *foreground) wait(ctx context.Context, p process) (int, error) {
 	f.runs(p)
-	go f.signals.CatchAll()
+	go func() { (<-f.signals).CatchAll() }()
 	status, err := p.Wait(ctx)
 	if f.relay != nil {
 		err = errors.Join(err, f.relay.Drain(ctx))

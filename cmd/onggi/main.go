@@ -14,21 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// heapLimit is where the garbage collector starts to work. A verb lives for
-// milliseconds and allocates a megabyte or two; collecting that would be waste.
-const heapLimit = 64 << 20
-
 // stdio is what the command reads and writes; tests pass files of their own.
 type stdio struct {
 	in, out, err *os.File
 }
 
 func main() {
-	// There is never work for two: one processor saves the threads that look
-	// for it, which cost a run a quarter of its CPU time.
-	runtime.GOMAXPROCS(1)
-	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(heapLimit)
+	// One for the work and one for the goroutine that catches signals: more
+	// would only look for work. With a single one, each system call that takes
+	// a moment loses it and has to win it back.
+	runtime.GOMAXPROCS(2)
 	hideMemory()
 	os.Exit(run(os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }

@@ -105,7 +105,10 @@ func (w *walk) unshare(s plan.Unshare) error {
 	case back:
 		return errAgain
 	}
-	return w.meanwhile()
+	if err := w.meanwhile(); err != nil {
+		return err
+	}
+	return w.receiveTrees() // in front of the next batch, which saves one of their own
 }
 
 func unshareFailure(it plan.Item, s plan.Unshare, ce *remote.CallError) error {

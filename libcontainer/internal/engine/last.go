@@ -20,6 +20,11 @@ import (
 // where loading it took a capability: what is reported goes through write, not
 // through the stub's own sendto.
 func (w *walk) lastBatch() (*Process, error) {
+	if f := w.Meanwhile; f != nil { // there was nothing to be busy with
+		if err := f(w.ctx); err != nil {
+			return nil, err
+		}
+	}
 	l := last{walk: w, control: w.stub.Control()}
 	for ; w.at < len(w.items); w.at++ {
 		w.building.Tag(w.at)

@@ -20,8 +20,15 @@ type tree struct {
 	fd   *remote.FD // in the stub, once it is there
 }
 
-// meanwhile opens the sources of bind mounts while the stub makes namespaces.
+// meanwhile is for what the runtime side has to do sometime, while the stub
+// makes namespaces: others' work, once, and opening the sources of bind mounts.
 func (w *walk) meanwhile() error {
+	if f := w.Meanwhile; f != nil {
+		w.Meanwhile = nil
+		if err := f(w.ctx); err != nil {
+			return err
+		}
+	}
 	for i := w.at; i < len(w.items); i++ {
 		source, recursive, nofollow := hostSource(w.items[i].Step)
 		if source == "" || w.trees[i] != nil {

@@ -16,6 +16,10 @@ func (w *walk) step(s plan.Step) error {
 		return w.harden(s)
 	case plan.OOMScoreAdj:
 		return w.oomScoreAdj(s)
+	case plan.DelegateCgroup:
+		return w.delegateCgroup(s)
+	case plan.SubCgroup:
+		return w.subCgroup(s)
 	case plan.JoinCgroups:
 		return w.joinCgroups(s)
 	case plan.EnterRootfs:

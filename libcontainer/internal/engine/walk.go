@@ -28,13 +28,17 @@ type Job struct {
 	Status   *os.File    // takes the errno of a failed execve
 	Enter    *os.File    // pidfd of the container's first process, for exec
 
-	Hooks    func(ctx context.Context, kind string, pid int) error
-	Filter   func(ctx context.Context) (Filter, error)
-	IDMaps   func(pid int, s plan.IDMaps) error
-	Console  func(master *os.File) error // owns the pty master
-	Listener func(ctx context.Context, pid int, fd *os.File) error
-	Spawned  func(pid int) error // before the stub is told anything
-	Warn     func(msg string)
+	Cgroups Cgroups
+	// Meanwhile is called once, before anything is mounted, while the stub is
+	// busy.
+	Meanwhile func(ctx context.Context) error
+	Hooks     func(ctx context.Context, kind string, pid int) error
+	Filter    func(ctx context.Context) (Filter, error)
+	IDMaps    func(pid int, s plan.IDMaps) error
+	Console   func(master *os.File) error // owns the pty master
+	Listener  func(ctx context.Context, pid int, fd *os.File) error
+	Spawned   func(pid int) error // before the stub is told anything
+	Warn      func(msg string)
 	// Env gives the program's environment; home is "" unless it was looked up.
 	Env func(env []string, home string) []string
 
