@@ -53,12 +53,23 @@ func (c *Container) Exec(ctx context.Context, o ExecOptions) (*Process, error) {
 	if err := checkProcess(config.Spec, p, o); err != nil {
 		return nil, err
 	}
-	paths := c.cgroups()
+	paths := c.entrance()
 	if len(o.Cgroup) > 0 {
-		if paths, err = paths.Sub(o.Cgroup); err != nil {
+		if paths, err = c.cgroups().Sub(o.Cgroup); err != nil {
 			return nil, err
 		}
 	}
+	process, err := c.execIn(ctx, p, o, pidfd, paths)
+	if len(o.Cgroup) == 0 && divided(err) {
+		if now, e := c.cgroups().Of(c.record.Init.Pid); e == nil {
+			process, err = c.execIn(ctx, p, o, pidfd, now)
+		}
+	}
+	return process, err
+}
+
+// execIn starts the process in a cgroup.
+func (c *Container) execIn(ctx context.Context, p *specs.Process, o ExecOptions, pidfd *os.File, paths cgroup.Paths) (*Process, error) {
 	born := paths.Unified != nil
 	process, err := c.exec(ctx, p, o, pidfd, paths, born)
 	if born && errors.Is(err, errStillborn) {

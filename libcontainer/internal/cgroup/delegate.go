@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,31 @@ func (p Paths) Delegate(uid int) error {
 		}
 	}
 	return nil
+}
+
+// EnterSub moves process pid into the cgroup2 cgroup sub, below p, which is made
+// for it and belongs to uid. The controllers of p are turned on for its children
+// once p itself has no process any more.
+func (p Paths) EnterSub(sub string, pid, uid int) error {
+	s := p.Below(sub)
+	c := creation{warn: warner(nil)}
+	if err := c.mkdirs(p.Unified.Abs(), s.Unified.Abs()); err != nil {
+		return err
+	}
+	if err := s.Join(pid); err != nil {
+		return err
+	}
+	if err := c.enable(*s.Unified); err != nil {
+		return err
+	}
+	return s.Delegate(uid)
+}
+
+// Below is the cgroup2 cgroup sub of p, whether there is one or not.
+func (p Paths) Below(sub string) Paths {
+	u := *p.Unified
+	u.Path = path.Join(u.Path, sub)
+	return Paths{Unified: &u}
 }
 
 func filesToDelegate() []string {

@@ -84,6 +84,7 @@ func Create(r Request) (*Plan, error) {
 	ns := b.namespaces()
 
 	b.spawn(ns)                                             // outside the container: its memory is never the container's (mm->user_ns)
+	b.delegate(ns)                                          // by the host, before there is anything in it
 	b.add("", Harden{MapsFirst: b.mapsFirst(ns)})           // first, before there is anything to see
 	b.cgroups()                                             // before namespaces: what they cost is charged to the container
 	b.enterRootfs(ns, true)                                 // with the runtime's credentials, through directories closed to others
@@ -197,6 +198,7 @@ func (b *builder) enterNamespaces(ns *namespaces) {
 	if rest != 0 {
 		b.add("/linux/namespaces", Unshare{Flags: rest})
 	}
+	b.subCgroup(ns)
 	if len(b.linux.TimeOffsets) > 0 {
 		b.add("/linux/timeOffsets", TimeOffsets{Offsets: b.linux.TimeOffsets})
 	}
