@@ -197,6 +197,7 @@ func TestShellInATerminal(t *testing.T) {
 	s.typed("jobs | grep -c sleep", "Enter")
 	s.shows("1")
 	s.typed("fg", "Enter")
+	eventually(t, "sleep runs again, in the foreground", func() bool { return c.foreground("sleep") })
 	s.typed("", "C-c")
 	s.typed("exit 9", "Enter")
 	s.shows("status 9")
@@ -251,4 +252,17 @@ func TestRunReapsWhatTheContainerLeaves(t *testing.T) {
 	if r := c.run(); r.code != 0 {
 		t.Error(r)
 	}
+}
+
+// foreground tells whether a program of the container runs in the foreground of its terminal (proc_pid_stat(5): state,
+// pgrp and tpgid).
+func (c *container) foreground(comm string) bool {
+	for _, pid := range c.pids() {
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, rest, ok := strings.Cut(string(stat), "("+comm+") ")
+		if f := strings.Fields(rest); ok && len(f) > 5 && f[0] != "T" && f[2] == f[5] {
+			return true
+		}
+	}
+	return false
 }
