@@ -11,6 +11,7 @@ import (
 
 func main() {
 	commands := map[string]func([]string) error{
+		"deafen":    deafen,
 		"keyring":   keyring,
 		"overwrite": overwrite,
 		"scheduler": scheduler,

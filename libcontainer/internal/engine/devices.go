@@ -60,12 +60,12 @@ func (w *walk) slowDevice(it plan.Item, s plan.Device, ce *remote.CallError) (bo
 }
 
 // sameDevice checks a node that is there, sets its mode and owner, and lets
-// the walk go on behind the step.
+// the walk go on behind the step. All through one descriptor: what has the
+// name by now may be a symlink, to anywhere.
 func (w *walk) sameDevice(it plan.Item, s plan.Device) error {
 	var q remote.Batch
-	dir, name := w.root, relative(s.At.Path)
-	fd := q.Openat2(dir, path.Dir(name), unix.O_PATH|unix.O_DIRECTORY, 0, remote.InRoot)
-	st := q.Statx(fd, path.Base(name), unix.AT_SYMLINK_NOFOLLOW)
+	fd := q.Openat2(w.root, relative(s.At.Path), unix.O_PATH|unix.O_NOFOLLOW, 0, remote.InRoot)
+	st := q.Statx(fd, "", 0)
 	if err := w.ask(&q); err != nil {
 		return failed(it, err)
 	}
@@ -74,10 +74,17 @@ func (w *walk) sameDevice(it plan.Item, s plan.Device) error {
 		return &Failure{Field: it.Field, Step: it.Step.String(), Errno: unix.EEXIST, Hint: "another file is there already"}
 	}
 	var set remote.Batch
-	set.Fchmodat(fd, path.Base(name), s.Mode)
-	set.Fchownat(fd, path.Base(name), s.UID, s.GID)
+	if have.Uid != s.UID || have.Gid != s.GID {
+		set.Fchown(fd, s.UID, s.GID)
+	}
+	if uint32(have.Mode)&0o7777 != s.Mode {
+		set.Fchmodat2(fd, s.Mode)
+	}
 	set.Close(fd)
 	if err := w.ask(&set); err != nil {
+		if isErrno(err, unix.ENOSYS) {
+			err = hint(it, err, "the device is there already with another mode, which Linux before 6.6 cannot change without going by its name again")
+		}
 		return failed(it, err)
 	}
 	w.skipStep()

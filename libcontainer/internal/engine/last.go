@@ -193,8 +193,22 @@ func (l *last) finish() (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := ourChild(pidfd); err != nil {
+		pidfd.Close()
+		return nil, failed(plan.Item{Step: plan.CloneInto{}}, err)
+	}
 	l.stub.Dismiss()
 	return l.process(pid, pidfd)
+}
+
+// ourChild: behind a filter the clone still has the control socket, and could
+// be made to name another process as itself, for us to signal.
+func ourChild(pidfd *os.File) error {
+	err := unix.Waitid(unix.P_PIDFD, int(pidfd.Fd()), nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err != nil {
+		return fmt.Errorf("the container side named a process that is not ours: waitid(P_PIDFD, WNOHANG|WNOWAIT): %w", err)
+	}
+	return nil
 }
 
 func (l *last) cloneFailure(err error) error {

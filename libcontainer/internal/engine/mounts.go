@@ -399,7 +399,11 @@ func (w *walk) slowMount(it plan.Item, s plan.Mount, ce *remote.CallError) (bool
 	case isCall(ce, "openat2") && s.Ordinary && (ce.Errno == unix.ELOOP || ce.Errno == unix.ENOTDIR):
 		return false, hint(it, ce, s.At.Path+" must be an ordinary directory, not a symlink")
 	case s.OrBind != "" && (isCall(ce, "fsconfig") || isCall(ce, "fsmount") || isCall(ce, "fsopen")) && isErrno(ce, unix.EPERM, unix.EBUSY):
-		w.items[w.at].Step = plan.Bind{Source: s.OrBind, At: s.At, Attrs: s.Attrs}
+		attrs := s.Attrs
+		if attrs.Propagation == 0 {
+			attrs.Propagation = unix.MS_PRIVATE // no peer of the host's mount
+		}
+		w.items[w.at].Step = plan.Bind{Source: s.OrBind, At: s.At, Attrs: attrs}
 		return true, w.lateTree()
 	case s.Type == "proc" && ce.Errno == unix.EPERM:
 		return false, hint(it, ce, "the kernel lets nobody mount a new procfs where the one that is visible here is covered in part; the runtime is probably in a container itself")

@@ -207,15 +207,24 @@ func mask(list string) ([]uint64, error) {
 	return out, nil
 }
 
-// lastCap is the highest capability this code knows; dropping one that the
-// kernel does not is EINVAL, and done.
-const lastCap = unix.CAP_LAST_CAP
+// maxCap is the highest capability that the sets have room for.
+const maxCap = 63
 
+// boundingSet drops up to the first capability that the kernel does not have,
+// not up to the last one that this code has heard of.
 func (w *walk) boundingSet(s plan.BoundingSet) error {
-	for c := range lastCap + 1 {
-		if s.Keep&(1<<c) == 0 {
-			w.building.Prctl("PR_CAPBSET_DROP", unix.PR_CAPBSET_DROP, uint64(c)).Tolerate(unix.EINVAL)
+	var unknown []remote.Result
+	for c := range maxCap + 1 {
+		if s.Keep&(1<<c) != 0 {
+			continue
 		}
+		r := w.building.Prctl("PR_CAPBSET_DROP", unix.PR_CAPBSET_DROP, uint64(c)).Tolerate(unix.EINVAL)
+		if c > unix.CAP_LAST_CAP {
+			unknown = append(unknown, r)
+		}
+	}
+	for _, r := range unknown {
+		r.OnFailSkip()
 	}
 	return nil
 }
@@ -267,7 +276,7 @@ func (w *walk) capabilities(s plan.Capabilities) error {
 	b := w.building
 	b.Capset(s.Effective, s.Permitted, s.Inheritable)
 	b.Prctl("PR_CAP_AMBIENT", unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL).Tolerate(unix.EINVAL)
-	for c := range lastCap + 1 {
+	for c := range maxCap + 1 {
 		if s.Ambient&(1<<c) != 0 {
 			b.Prctl("PR_CAP_AMBIENT", unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uint64(c))
 		}

@@ -24,7 +24,6 @@ func (w *walk) spawn(s plan.Spawn) error {
 	files[w.layout.status] = w.Status
 	w.layout.put(files, w.layout.start, w.Start)
 	w.layout.put(files, w.layout.enter, w.Enter)
-	w.layout.put(files, w.layout.cgroup, w.Cgroup)
 	timeout := w.Timeout
 	if timeout == 0 {
 		timeout = defaultTimeout
@@ -32,6 +31,8 @@ func (w *walk) spawn(s plan.Spawn) error {
 	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: uintptr(s.Namespaces), Timeout: timeout, Argv0: w.Name}
 	if s.Cgroup {
 		spawn.Cgroup = w.Cgroup
+	} else {
+		w.layout.put(files, w.layout.cgroup, w.Cgroup)
 	}
 	stub, err := remote.Start(w.ctx, spawn)
 	if err != nil {
@@ -144,11 +145,13 @@ func (w *walk) forkInto() error {
 	if err := w.settle(); err != nil {
 		return err
 	}
-	child, err := w.stub.Fork(remote.Inherited(w.layout.cgroup, "cgroup"))
+	cgroup := remote.Inherited(w.layout.cgroup, "cgroup")
+	child, err := w.stub.Fork(cgroup)
 	if err != nil {
 		return err
 	}
 	w.stub.Dismiss()
 	w.stub = child
+	w.building.Close(cgroup) // a directory of the host (CVE-2024-21626)
 	return nil
 }

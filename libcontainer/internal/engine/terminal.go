@@ -70,9 +70,18 @@ func (w *walk) sendConsole(b *remote.Batch, st unix.Statx_t) error {
 		master.Close()
 		return errors.New("/dev/pts/ptmx in the container is not the pseudo-terminal multiplexer (5:2)")
 	}
-	// Not through the descriptor's file: os.File would make it non-blocking.
-	f := os.NewFile(master.Fd(), "/dev/ptmx")
-	return w.Console(f)
+	return w.giveAway(master)
+}
+
+// giveAway hands the master over, as a file of its own with the name that
+// engines expect. Fd makes it blocking again: the flag is seen by who gets it.
+func (w *walk) giveAway(master *os.File) error {
+	defer master.Close()
+	fd, err := unix.FcntlInt(master.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("fcntl(F_DUPFD_CLOEXEC)", err)
+	}
+	return w.Console(os.NewFile(uintptr(fd), "/dev/ptmx"))
 }
 
 func (w *walk) slowTerminal(it plan.Item, s plan.Terminal, ce *remote.CallError) (bool, error) {

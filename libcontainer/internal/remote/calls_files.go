@@ -96,9 +96,10 @@ func (b *Batch) Fchmod(fd *FD, mode uint32) Result {
 	return b.call("fchmod", unix.SYS_FCHMOD, fdArg(fd), Mode(mode))
 }
 
-// Fchmodat changes the mode of name, one component, in dir.
-func (b *Batch) Fchmodat(dir *FD, name string, mode uint32) Result {
-	return b.call("fchmodat", unix.SYS_FCHMODAT, fdArg(dir), b.str(name), Mode(mode))
+// Fchmodat2 changes the mode of the file behind fd, also of an O_PATH one
+// (Linux 6.6, "fs: Add fchmodat2()").
+func (b *Batch) Fchmodat2(fd *FD, mode uint32) Result {
+	return b.call("fchmodat2", unix.SYS_FCHMODAT2, fdArg(fd), b.str(""), Mode(mode), Hex(unix.AT_EMPTY_PATH))
 }
 
 // Write writes p to fd.

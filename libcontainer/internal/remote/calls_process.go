@@ -74,6 +74,18 @@ func (b *Batch) SetName(name string) Result {
 // Setsid starts a session.
 func (b *Batch) Setsid() Result { return b.call("setsid", unix.SYS_SETSID) }
 
+// UnblockSignals empties the signal mask.
+func (b *Batch) UnblockSignals() Result {
+	set := b.words(0)
+	return b.call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, named("SIG_SETMASK", unix.SIG_SETMASK), set, Hex(0), Int(8))
+}
+
+// DefaultSignal gives a signal its default disposition.
+func (b *Batch) DefaultSignal(sig unix.Signal) Result {
+	action := b.words(0, 0, 0, 0) // SIG_DFL, no flags, no restorer, no mask
+	return b.call("rt_sigaction", unix.SYS_RT_SIGACTION, Int(int(sig)), action, Hex(0), Int(8))
+}
+
 // Setresuid sets all three user ids.
 func (b *Batch) Setresuid(uid uint32) Result {
 	return b.call("setresuid", unix.SYS_SETRESUID, Int(uid), Int(uid), Int(uid))

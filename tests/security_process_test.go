@@ -1,0 +1,62 @@
+package tests
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// A program begins as a fresh process does, whatever its engine was started with.
+func TestBlockedAndIgnoredSignalsAreNotPassedOn(t *testing.T) {
+	peerFails(t, "runc", "passes them on")
+	const fresh = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000"
+	look := []string{"grep", "^Sig[BI]", "/proc/self/status"}
+	deaf := []string{env.probe, "deafen"}
+	control, err := exec.Command(deaf[0], append(deaf[1:], look...)...).Output()
+	if err != nil || strings.Contains(string(control), "00") {
+		t.Fatalf("control: %s, %v; want all blocked and ignored", control, err)
+	}
+	c := newContainer(t, args(look...))
+	c.wrapper = deaf
+	want(t, "run", c.output(), fresh)
+	c.edit(args("sleep", "1000"))
+	c.up()
+	want(t, "exec", c.execOutput(nil, look...), fresh)
+}
+
+// A node that is there already is changed through a descriptor: by its name, a symlink that takes its place meanwhile
+// would lead anywhere on the host.
+func TestANodeThatIsThereIsChangedButNotASymlink(t *testing.T) {
+	peerFails(t, "runc", "leaves it as it is")
+	device := func(s *specs.Spec) {
+		mode, uid := os.FileMode(0o640), uint32(7)
+		s.Mounts = s.Mounts[:1] // /dev is the image's directory
+		s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/kmsg", Type: "c", Major: 1, Minor: 11, FileMode: &mode, UID: &uid}}
+	}
+	t.Run("node", func(t *testing.T) {
+		c := newContainer(t, device, args("stat", "-c", "%t:%T %a %u", "/dev/kmsg"))
+		if err := unix.Mknod(filepath.Join(c.rootfs, "dev/kmsg"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 11))); err != nil {
+			t.Fatal(err)
+		}
+		want(t, "/dev/kmsg", c.output(), "1:b 640 7")
+	})
+	t.Run("symlink", func(t *testing.T) {
+		c := newContainer(t, device)
+		host := filepath.Join(c.bundle, "host")
+		if err := unix.Mknod(host, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 11))); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(host, filepath.Join(c.rootfs, "dev/kmsg")); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, c.run(), 1, "another file is there already")
+		if info, err := os.Stat(host); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the file that it points to: %v, %v", info.Mode(), err)
+		}
+	})
+}
