@@ -97,8 +97,7 @@ type watch struct {
 func (w *watch) open(at []Threshold) (err error) {
 	paths := w.container.cgroups()
 	switch w.oom, err = paths.WatchOOM(); {
-	case errors.Is(err, cgroup.ErrNoController):
-		w.container.runtime.warn("OOM kills are not reported: " + err.Error())
+	case errors.Is(err, cgroup.ErrNoController): // then there is no limit to go over
 	case err != nil:
 		return err
 	default:
