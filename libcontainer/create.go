@@ -322,10 +322,8 @@ func (c *creation) moveIn(ctx context.Context, job *engine.Job) (*engine.Process
 
 // announce tells others about the first process, once it is in the state.
 func (c *creation) announce(ctx context.Context) error {
-	if c.o.PidfdSocket != "" {
-		if err := sendPidfd(ctx, c.o.PidfdSocket, c.container.pidfd, "standard"); err != nil {
-			return err
-		}
+	if err := c.sendPidfds(ctx); err != nil {
+		return err
 	}
 	return writePidFile(c.o.PidFile, c.record.Init.Pid)
 }

@@ -62,6 +62,11 @@ func runHooks(ctx context.Context, spec *specs.Spec, kind string, st specs.State
 	if err != nil {
 		return err
 	}
+	done, err := appendHookOutput(spec, &o)
+	if err != nil {
+		return err
+	}
+	defer done()
 	return hooks.RunAll(ctx, kind, list, data, o)
 }
 

@@ -142,6 +142,9 @@ func (c *creation) console(ctx context.Context) func(*os.File) error {
 // filter gives the compiled filter of linux.seccomp.
 func filter(ctx context.Context, cache seccomp.Cache, config *specconv.Config) (engine.Filter, error) {
 	f, err := cache.Load(ctx, config.SeccompRaw, func() (*specs.LinuxSeccomp, error) { return config.Spec.Linux.Seccomp, nil })
+	if err == nil {
+		err = checkUnknown(config.Spec, f)
+	}
 	if err != nil {
 		return engine.Filter{}, err
 	}

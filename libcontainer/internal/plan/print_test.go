@@ -64,6 +64,8 @@ var samples = []Step{
 	CloseFiles{First: 3},
 	CloneInto{},
 	Gate{},
+	DelegateCgroup{UID: 100000},
+	SubCgroup{Path: "init", UID: 100000},
 	Execute{Args: []string{"sh", "-c", "echo \"hello\nworld\""}},
 }
 

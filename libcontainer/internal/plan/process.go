@@ -182,7 +182,7 @@ func Ungranted(p *specs.Process, have uint64) []string {
 func (b *builder) identity(p *specs.Process, caps *capSets) {
 	b.add("/process/user", Identity{
 		UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids,
-		SetGroups:  !b.Host.Rootless && b.Spec.Annotations["run.oci.keep_original_groups"] != "1",
+		SetGroups:  !b.Host.Rootless && !specconv.On(b.Spec, specconv.KeepOriginalGroups),
 		ChownStdio: !p.Terminal,
 		KeepCaps:   caps != nil,
 	})
