@@ -201,7 +201,7 @@ func (p *Process) Wait(ctx context.Context) (int, error) { return proc.Reap(ctx,
 // process lays the options over the container's own process.
 func (o *ExecOptions) process(spec *specs.Spec) (*specs.Process, error) {
 	if o.Process != nil {
-		return o.Process, nil
+		return confined(*o.Process, spec.Process), nil
 	}
 	if spec.Process == nil {
 		return nil, errors.New("the container's configuration has no process to take the rest from: give a complete one")
@@ -226,6 +226,28 @@ func (o *ExecOptions) process(spec *specs.Spec) (*specs.Process, error) {
 		return nil, err
 	}
 	return &p, o.capabilities(&p)
+}
+
+// confined gives a process that is described completely the container's
+// confinement where it has none of its own, as runc does: one that leaves
+// capabilities out does not mean all that the runtime has.
+func confined(p specs.Process, own *specs.Process) *specs.Process {
+	if own == nil {
+		own = &specs.Process{}
+	}
+	if p.Capabilities == nil {
+		p.Capabilities = own.Capabilities
+	}
+	if p.ApparmorProfile == "" {
+		p.ApparmorProfile = own.ApparmorProfile
+	}
+	if p.SelinuxLabel == "" {
+		p.SelinuxLabel = own.SelinuxLabel
+	}
+	if len(p.Rlimits) == 0 {
+		p.Rlimits = own.Rlimits
+	}
+	return &p
 }
 
 // user takes digits only: a name would have to be looked up in a file of the

@@ -60,3 +60,16 @@ func TestANodeThatIsThereIsChangedButNotASymlink(t *testing.T) {
 		}
 	})
 }
+
+// A process file that leaves its confinement out gets the container's, not the runtime's.
+func TestAProcessFileWithoutConfinement(t *testing.T) {
+	c := newContainer(t, func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 77, Hard: 78}} })
+	c.up()
+	look := []string{"sh", "-c", "grep Cap /proc/self/status; ulimit -n"}
+	c.write("process.json", `{"cwd": "/", "args": ["sh", "-c", "grep Cap /proc/self/status; ulimit -n"], "env": ["PATH=/bin"]}`)
+	out := c.must("exec", "--process", filepath.Join(c.bundle, "process.json"), c.id).out
+	want(t, "status of the process", out, c.execOutput(nil, look...)+"\n")
+	if !strings.Contains(out, "CapBnd:\t0000000020000420\n") || !strings.HasSuffix(out, "\n77\n") {
+		t.Errorf("control: %s", out)
+	}
+}
