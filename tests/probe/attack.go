@@ -113,14 +113,27 @@ func inspect(pid int, own uint64) {
 			return
 		}
 		for fd := 3; fd < 20; fd++ {
-			link, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
-			if err == nil && strings.HasPrefix(link, "/") && !strings.HasPrefix(link, "/proc/") && !strings.HasPrefix(link, "/dev/") {
+			if link, ok := foreign(fmt.Sprintf("/proc/%d/fd/%d", pid, fd)); ok {
 				fmt.Printf("process %d has a foreign descriptor: %s\n", pid, link)
 				return
 			}
 		}
 		release()
 	}
+}
+
+// foreign says whether a descriptor is of a file or directory that we cannot reach by its name.
+func foreign(fd string) (string, bool) {
+	link, err := os.Readlink(fd)
+	if err != nil || !strings.HasPrefix(link, "/") {
+		return "", false
+	}
+	has, err := os.Stat(fd)
+	if err != nil || !has.IsDir() && !has.Mode().IsRegular() {
+		return "", false
+	}
+	own, err := os.Stat(link)
+	return link, err != nil || !os.SameFile(has, own)
 }
 
 // release lets whatever has stopped for us go on, and the dead rest.
