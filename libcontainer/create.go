@@ -300,6 +300,7 @@ func (c *creation) setUp(ctx context.Context) error {
 	if err != nil {
 		return c.explain(err)
 	}
+	defer p.Settle()
 	identity, err := proc.IdentifyFd(p.Pid, p.Pidfd)
 	if err != nil {
 		p.Pidfd.Close()

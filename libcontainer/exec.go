@@ -151,6 +151,7 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 	report.Close()
 	process := &Process{pid: child.Pid, pidfd: child.Pidfd}
 	e, err := awaitExecve(ctx, status)
+	child.Settle()
 	if err == nil && e != 0 {
 		held := hold(pidfd, c.record.Init.Pid)
 		err = held.execFailure(ctx, c.config.Spec, p, e)

@@ -84,7 +84,9 @@ func (r *Runtime) startInside(ctx context.Context, pidfd *os.File, cmd hooks.Com
 	if err != nil {
 		return nil, err
 	}
-	if e, err := awaitExecve(ctx, status); err != nil || e != 0 {
+	e, err := awaitExecve(ctx, status)
+	child.Settle()
+	if err != nil || e != 0 {
 		_, _ = proc.Reap(ctx, child.Pidfd)
 		child.Pidfd.Close()
 		if err == nil {

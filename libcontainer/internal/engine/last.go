@@ -198,7 +198,8 @@ func (l *last) finish() (*Process, error) {
 		return nil, failed(plan.Item{Step: plan.CloneInto{}}, err)
 	}
 	l.stub.Dismiss()
-	return l.process(pid, pidfd)
+	l.dismissed = append(l.dismissed, l.stub)
+	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed}, nil
 }
 
 // ourChild: behind a filter the clone still has the control socket, and could
@@ -225,5 +226,5 @@ func (l *last) cloneFailure(err error) error {
 
 func (l *last) process(pid int, pidfd *os.File) (*Process, error) {
 	l.stub.Close()
-	return &Process{Pid: pid, Pidfd: pidfd}, nil
+	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed}, nil
 }

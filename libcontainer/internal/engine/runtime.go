@@ -127,12 +127,11 @@ func (w *walk) fork() error {
 	if err := w.settle(); err != nil {
 		return err
 	}
-	child, err := w.stub.Fork(nil)
+	child, err := w.stub.Fork(&remote.Batch{}, nil)
 	if err != nil {
 		return err
 	}
-	w.stub.Dismiss()
-	w.stub = child
+	w.replace(child)
 	w.building.Setsid() // the stub's session ends with it
 	if w.Spawned != nil {
 		return w.Spawned(child.Pid)
@@ -140,18 +139,36 @@ func (w *walk) fork() error {
 	return nil
 }
 
-// forkInto makes a child of the stub that is born in the cgroup the stub.
-func (w *walk) forkInto() error {
-	if err := w.settle(); err != nil {
-		return err
-	}
-	cgroup := remote.Inherited(w.layout.cgroup, "cgroup")
-	child, err := w.stub.Fork(cgroup)
-	if err != nil {
-		return err
-	}
+// replace has the walk go on with another stub.
+func (w *walk) replace(child *remote.Stub) {
 	w.stub.Dismiss()
+	w.dismissed = append(w.dismissed, w.stub)
 	w.stub = child
+}
+
+// forkInto makes a child of the stub that is born in the cgroup the stub. What
+// the stub has been told before, it does in the same batch.
+func (w *walk) forkInto() error {
+	if _, err := w.collect(); err != nil {
+		return err
+	}
+	f := w.building
+	w.building = flight{Batch: &remote.Batch{}}
+	w.building.Tag(w.at)
+	cgroup := remote.Inherited(w.layout.cgroup, "cgroup")
+	child, err := w.stub.Fork(f.Batch, cgroup)
+	if err != nil {
+		return w.forkFailure(err)
+	}
+	w.replace(child)
 	w.building.Close(cgroup) // a directory of the host (CVE-2024-21626)
 	return nil
+}
+
+// forkFailure puts a failure down to the step whose call it was.
+func (w *walk) forkFailure(err error) error {
+	if ce := (*remote.CallError)(nil); errors.As(err, &ce) {
+		return failed(w.items[ce.Tag], err)
+	}
+	return err
 }

@@ -51,6 +51,17 @@ type Job struct {
 type Process struct {
 	Pid   int
 	Pidfd *os.File
+
+	dismissed []*remote.Stub
+}
+
+// Settle collects what the walk has left behind, stubs that have ended or are
+// about to. It is for when there is time.
+func (p *Process) Settle() {
+	for _, s := range p.dismissed {
+		s.Reap()
+	}
+	p.dismissed = nil
 }
 
 // walk is a plan on its way.
@@ -60,11 +71,12 @@ type walk struct {
 	items []plan.Item
 	at    int // the item being added or acted on
 
-	stub     *remote.Stub
-	building flight  // what steps add to
-	inflight *flight // with the stub, its results not back yet
-	retry    struct{ item, count int }
-	layout   layout
+	stub      *remote.Stub
+	dismissed []*remote.Stub // to be reaped
+	building  flight         // what steps add to
+	inflight  *flight        // with the stub, its results not back yet
+	retry     struct{ item, count int }
+	layout    layout
 
 	root     *remote.FD            // the root file system's tree
 	kept     map[string]*remote.FD // mounts of the plan by destination
@@ -109,6 +121,7 @@ func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
 		if w.stub != nil {
 			w.stub.Kill()
 		}
+		(&Process{dismissed: w.dismissed}).Settle()
 		return nil, err
 	}
 	return proc, nil

@@ -58,6 +58,8 @@ const (
 	showDecimal show = iota
 	showOctal
 	showHex
+	showString    // a string, in quotes
+	showText      // what text says
 	showOpenHow   // struct open_how
 	showMountAttr // struct mount_attr
 	showCaps      // two struct __user_cap_data_struct
@@ -111,6 +113,10 @@ func (b *Batch) formatData(a *Arg) string {
 	at := b.data[a.value:]
 	word := func(i int) uint64 { return binary.LittleEndian.Uint64(at[8*i:]) }
 	switch a.show {
+	case showString:
+		return strconv.Quote(a.text)
+	case showText:
+		return a.text
 	case showOpenHow:
 		return "{" + openFlags.format(word(0)) + ", " + resolveFlags.format(word(2)) + "}"
 	case showMountAttr:
@@ -120,10 +126,7 @@ func (b *Batch) formatData(a *Arg) string {
 		set := func(i int) string { return Hex16(half(i) | half(i+3)<<32) }
 		return "{effective " + set(0) + ", permitted " + set(1) + ", inheritable " + set(2) + "}"
 	}
-	if a.text == "" {
-		return "&{…}"
-	}
-	return strconv.Quote(a.text)
+	return "&{…}"
 }
 
 func (f *FD) format() string {

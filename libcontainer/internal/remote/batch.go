@@ -143,7 +143,7 @@ func (b *Batch) Last() Result { return Result{b, len(b.calls) - 1} }
 
 // str is a string argument, NUL-terminated in the batch.
 func (b *Batch) str(s string) Arg {
-	a := Arg{kind: argData, value: uint64(len(b.data)), text: s}
+	a := Arg{kind: argData, show: showString, value: uint64(len(b.data)), text: s}
 	b.data = append(b.data, s...)
 	b.data = append(b.data, 0)
 	return a
@@ -181,14 +181,14 @@ func (b *Batch) align() {
 	}
 }
 
-// vector is a NULL-terminated array of strings, as execve(2) wants it.
+// vector is a NULL-terminated array of strings, as execve(2) wants it. It is
+// not printed: an environment has secrets.
 func (b *Batch) vector(list []string) Arg {
 	offs := make([]int, len(list))
 	for i, s := range list {
 		offs[i] = int(b.str(s).value)
 	}
 	a := b.words(make([]uint64, len(list)+1)...)
-	a.text = strings.Join(list, " ")
 	for i, o := range offs {
 		b.relocs = append(b.relocs, reloc{int(a.value) + 8*i, o})
 	}

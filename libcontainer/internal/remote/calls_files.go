@@ -216,17 +216,6 @@ func (b *Batch) Socket(what string, domain, typ, proto int) *FD {
 	return b.opens(what, "socket", unix.SYS_SOCKET, Int(domain), Hex(uint64(typ|unix.SOCK_CLOEXEC)), Int(proto))
 }
 
-// Sendto sends p over a socket.
-func (b *Batch) Sendto(fd *FD, p []byte) Result {
-	return b.call("sendto", unix.SYS_SENDTO, fdArg(fd), b.mem(p), Int(len(p)), Int(0), Int(0), Int(0))
-}
-
-// Recv receives at most n bytes from a socket.
-func (b *Batch) Recv(fd *FD, n int) (Result, Buf) {
-	m := b.buf(n)
-	return b.call("recvfrom", unix.SYS_RECVFROM, fdArg(fd), m.arg(), Int(n), Int(0), Int(0), Int(0)), m
-}
-
 // Getdents reads directory entries into n bytes.
 func (b *Batch) Getdents(fd *FD, n int) (Result, Buf) {
 	m := b.buf(n)

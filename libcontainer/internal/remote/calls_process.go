@@ -42,7 +42,7 @@ func (b *Batch) CloneInto(flags uint64, cgroup *FD) Result {
 		signal = 0 // it is the parent's (clone3 refuses another)
 	}
 	args := b.words(flags|cloneIntoCgroup, 0, 0, 0, signal, 0, 0, 0, 0, 0, uint64(cgroup.n))
-	args.text = "{" + namespaceFlags.format(flags) + "|CLONE_INTO_CGROUP, cgroup " + cgroup.format() + "}"
+	args.show, args.text = showText, "{"+namespaceFlags.format(flags)+"|CLONE_INTO_CGROUP, cgroup "+cgroup.format()+"}"
 	return b.call("clone3", unix.SYS_CLONE3, args, Int(88))
 }
 
@@ -227,11 +227,6 @@ func (b *Batch) Execve(path string, args, env []string) Result {
 	return b.call("execve", unix.SYS_EXECVE, b.str(path), b.vector(args), b.vector(env))
 }
 
-// Execveat replaces the stub with the file behind fd.
-func (b *Batch) Execveat(fd *FD, args, env []string, flags uint64) Result {
-	return b.call("execveat", unix.SYS_EXECVEAT, fdArg(fd), b.str(""), b.vector(args), b.vector(env), Hex(flags|unix.AT_EMPTY_PATH))
-}
-
 // WriteResult writes the low 4 bytes of an earlier result to fd.
 func (b *Batch) WriteResult(fd *FD, r Result) Result {
 	return b.call("write", unix.SYS_WRITE, fdArg(fd), Arg{kind: argResult, value: uint64(r.i)}, Int(4))
@@ -246,11 +241,4 @@ func (b *Batch) AwaitByte(fd *FD) Result {
 // Exit ends the stub.
 func (b *Batch) Exit(status int) Result {
 	return b.call("exit_group", unix.SYS_EXIT_GROUP, Int(status))
-}
-
-// Time reads CLOCK_MONOTONIC into the reply: 16 bytes, struct timespec.
-func (b *Batch) Time() Buf {
-	m := b.buf(16)
-	b.call("clock_gettime", unix.SYS_CLOCK_GETTIME, Int(unix.CLOCK_MONOTONIC), m.arg())
-	return m
 }

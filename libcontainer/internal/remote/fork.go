@@ -6,11 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Fork forks the stub: the child is a stub of its own, with copies of all
-// descriptors and a control socket of its own, and a child of this process.
-// It is for pid namespaces, which only children enter.
-// With a cgroup2 directory it is born there (CLONE_INTO_CGROUP).
-func (s *Stub) Fork(cgroup *FD) (*Stub, error) {
+// Fork has the stub execute b, which may be empty, and then fork: the child is
+// a stub of its own, with copies of all descriptors and a control socket of
+// its own, and a child of this process. It is for pid namespaces, which only
+// children enter, and for cgroups: with a cgroup2 directory the child is born
+// there (CLONE_INTO_CGROUP). A stub of which a call of b has failed is of no
+// use any more: the child's socket waits for it in the place of a batch.
+func (s *Stub) Fork(b *Batch, cgroup *FD) (*Stub, error) {
 	ours, theirs, err := controlPair(s.timeout)
 	if err != nil {
 		return nil, err
@@ -18,27 +20,26 @@ func (s *Stub) Fork(cgroup *FD) (*Stub, error) {
 	defer theirs.Close()
 	child := &Stub{sock: ours, pidfd: -1, control: s.control, timeout: s.timeout}
 	child.watch(s.ctx)
-	if err := s.fork(child, theirs, cgroup); err != nil {
+	if err := s.fork(b, child, theirs, cgroup); err != nil {
 		child.Close()
 		return nil, err
 	}
 	return child, nil
 }
 
-func (s *Stub) fork(child *Stub, theirs *os.File, cgroup *FD) error {
-	var b Batch
+func (s *Stub) fork(b *Batch, child *Stub, theirs *os.File, cgroup *FD) error {
 	end := b.ReceiveFiles(s.Control(), []string{"the child's control socket"})[0]
 	pid := b.CloneInto(unix.CLONE_PARENT, cgroup)
 	b.Dup3(end, s.control, true) // the child's only call of its own
 	pid.OnPositiveSkip()
 	b.Close(end)
-	if err := s.Send(&b); err != nil {
+	if err := s.Send(b); err != nil {
 		return err
 	}
-	if err := s.SendFiles(&b, []*os.File{theirs}); err != nil {
+	if err := s.SendFiles(b, []*os.File{theirs}); err != nil {
 		return err
 	}
-	if err := s.Receive(&b); err != nil {
+	if err := s.Receive(b); err != nil {
 		return err
 	}
 	child.Pid = int(pid.Value())
@@ -47,5 +48,5 @@ func (s *Stub) fork(child *Stub, theirs *os.File, cgroup *FD) error {
 		return os.NewSyscallError("pidfd_open", err)
 	}
 	child.pidfd = fd
-	return child.Receive(&b) // the child's own reply to the same batch
+	return child.Receive(b) // the child's own reply to the same batch
 }

@@ -206,10 +206,12 @@ func (s *Stub) Kill() {
 	s.Close()
 }
 
-// Dismiss closes the control socket, which ends a stub that waits for its
-// next batch, and reaps it.
-func (s *Stub) Dismiss() {
-	s.closeSocket()
+// Dismiss closes the control socket, which ends a stub that waits for its next
+// batch. Reap collects it when there is nothing better to do.
+func (s *Stub) Dismiss() { s.closeSocket() }
+
+// Reap waits for the end of a stub that was dismissed.
+func (s *Stub) Reap() {
 	s.reap()
 	s.Close()
 }

@@ -1,0 +1,55 @@
+package remote
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A stub or a descriptor that is left over fails the run.
+func TestMain(m *testing.M) {
+	startPoller()
+	before := openFiles()
+	code := m.Run()
+	if n := openFiles(); code == 0 && n > before {
+		fmt.Fprintf(os.Stderr, "%d descriptors were open at the start, %d are at the end\n", before, n)
+		code = 1
+	}
+	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); code == 0 && err != unix.ECHILD {
+		fmt.Fprintf(os.Stderr, "a child is left: wait4 = %d, %v\n", pid, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// startPoller has the Go runtime open the descriptors that it keeps.
+func startPoller() {
+	r, w, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
+	r.Close()
+	w.Close()
+}
+
+// openFiles counts this process's descriptors, less the one it takes to count.
+func openFiles() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		panic(err)
+	}
+	return len(entries) - 1
+}
+
+// keepsDescriptors wants as many descriptors at the end of the test as now.
+func keepsDescriptors(t *testing.T) {
+	t.Helper()
+	before := openFiles()
+	t.Cleanup(func() {
+		if n := openFiles(); n != before {
+			t.Errorf("%d descriptors were open before, %d are after", before, n)
+		}
+	})
+}
