@@ -129,9 +129,9 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 	defer std.close()
 	job := &engine.Job{
 		Stdio: std.files, Preserve: o.ExtraFiles, Status: report, Enter: pidfd,
-		Filter:   func(ctx context.Context) (engine.Filter, error) { return filter(ctx, c.runtime.filters(), c.config) },
+		Filter:   c.filter,
 		Console:  consoleFunc(ctx, o.ConsoleSocket, o.Console),
-		Listener: func(ctx context.Context, pid int, fd *os.File) error { return c.sendListener(ctx, pid, fd) },
+		Listener: c.sendListener,
 		Env:      func(env []string, home string) []string { return environment(env, home, 0) },
 		Warn:     c.runtime.options.Warn, Name: "onggi:" + c.record.ID,
 	}
@@ -165,6 +165,10 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 		return nil, err
 	}
 	return process, nil
+}
+
+func (c *Container) filter(ctx context.Context) (engine.Filter, error) {
+	return filter(ctx, c.runtime.filters(), c.config)
 }
 
 func (c *Container) sendListener(ctx context.Context, pid int, fd *os.File) error {

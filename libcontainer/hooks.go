@@ -47,7 +47,7 @@ func (c *creation) runHooks(ctx context.Context, kind string, pid int) error {
 		}
 		defer pidfd.Close()
 		o.Start = func(cmd hooks.Command) (*hooks.Process, error) {
-			return c.startInside(ctx, pidfd, cmd, plan.Hook(c.config.Spec, cmd.Path, cmd.Args, cmd.Env, cmd.Dir))
+			return startInside(ctx, cmd, plan.Hook(c.config.Spec, cmd.Path, cmd.Args, cmd.Env, cmd.Dir), engine.Job{Enter: pidfd})
 		}
 	}
 	return runHooks(ctx, c.config.Spec, kind, c.specState(specs.StateCreating, pid), o)
@@ -70,16 +70,16 @@ func runHooks(ctx context.Context, spec *specs.Spec, kind string, st specs.State
 	return hooks.RunAll(ctx, kind, list, data, o)
 }
 
-// startInside starts a hook in the namespaces of the process behind pidfd, by
-// a stub of its own. A failing execve is an error here.
-func (r *Runtime) startInside(ctx context.Context, pidfd *os.File, cmd hooks.Command, p *plan.Plan) (*hooks.Process, error) {
+// startInside starts a hook in the namespaces of the process behind job.Enter,
+// by a stub of its own. A failing execve is an error here.
+func startInside(ctx context.Context, cmd hooks.Command, p *plan.Plan, job engine.Job) (*hooks.Process, error) {
 	status, report, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer status.Close()
-	job := &engine.Job{Stdio: [3]*os.File{cmd.Stdin, cmd.Stdout, cmd.Stderr}, Status: report, Enter: pidfd, Name: "onggi:hook"}
-	child, err := engine.Run(ctx, p, job)
+	job.Stdio, job.Status, job.Name = [3]*os.File{cmd.Stdin, cmd.Stdout, cmd.Stderr}, report, "onggi:hook"
+	child, err := engine.Run(ctx, p, &job)
 	report.Close()
 	if err != nil {
 		return nil, err
@@ -87,8 +87,7 @@ func (r *Runtime) startInside(ctx context.Context, pidfd *os.File, cmd hooks.Com
 	e, err := awaitExecve(ctx, status)
 	child.Settle()
 	if err != nil || e != 0 {
-		_, _ = proc.Reap(ctx, child.Pidfd)
-		child.Pidfd.Close()
+		(&Process{pidfd: child.Pidfd}).kill()
 		if err == nil {
 			err = &os.PathError{Op: "execve", Path: cmd.Path, Err: e}
 		}

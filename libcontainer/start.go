@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/hooks"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
@@ -62,9 +63,11 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 		return err
 	}
 	defer passage.Close()
-	e, err := passage.Wait(ctx)
+	wait, stop := context.WithTimeout(ctx, execveTime)
+	defer stop()
+	e, err := passage.Wait(wait)
 	if err != nil {
-		return err
+		return fmt.Errorf("wait for the program to be executed: %w", err)
 	}
 	if e != 0 {
 		return c.execFailure(ctx, held, unix.Errno(-int32(e)))
@@ -108,7 +111,8 @@ func (c *Container) hook(ctx context.Context, kind string, pidfd *os.File) error
 			if err != nil {
 				return nil, err
 			}
-			return c.runtime.startInside(ctx, pidfd, cmd, p)
+			p.SetProgram(cmd.Path)
+			return startInside(ctx, cmd, p, engine.Job{Enter: pidfd, Filter: c.filter, Listener: c.sendListener})
 		}
 	}
 	return runHooks(ctx, config.Spec, kind, st, o)

@@ -63,7 +63,9 @@ func TestANodeThatIsThereIsChangedButNotASymlink(t *testing.T) {
 
 // A process file that leaves its confinement out gets the container's, not the runtime's.
 func TestAProcessFileWithoutConfinement(t *testing.T) {
-	c := newContainer(t, func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 77, Hard: 78}} })
+	c := newContainer(t, func(s *specs.Spec) {
+		s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 77, Hard: 78}}
+	})
 	c.up()
 	look := []string{"sh", "-c", "grep Cap /proc/self/status; ulimit -n"}
 	c.write("process.json", `{"cwd": "/", "args": ["sh", "-c", "grep Cap /proc/self/status; ulimit -n"], "env": ["PATH=/bin"]}`)

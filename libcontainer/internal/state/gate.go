@@ -140,7 +140,7 @@ func (p *Passage) Close() error { return unix.Close(p.status) }
 
 // Wait tells how the execve went: errno 0 when it succeeded, or when the
 // process died before it; the pidfd then tells which. It is bounded by ctx
-// alone, as hooks may run in the container before the execve.
+// alone.
 func (p *Passage) Wait(ctx context.Context) (unix.Errno, error) {
 	if err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(p.status), Events: unix.POLLIN}}); err != nil {
 		return 0, err
