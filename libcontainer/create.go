@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -235,11 +236,20 @@ func (c *creation) makeCgroup(ctx context.Context) error {
 	resources := c.resources()
 	paths, made, err := c.paths.Create(cgroup.CreateOptions{Resources: resources, Warn: c.options.Warn})
 	if err != nil {
-		return &Failure{Field: "/linux/cgroupsPath", Step: "make the cgroup", Err: err}
+		return cgroupFailure(err)
 	}
 	c.paths, c.made, c.hasCgroup = paths, made, true
 	c.record.Cgroup = recordCgroup(c.options.CgroupManager, paths)
 	return nil
+}
+
+// cgroupFailure puts an error down to cgroupsPath, unless it names the field of
+// a limit itself.
+func cgroupFailure(err error) error {
+	if strings.HasPrefix(err.Error(), "/linux/") {
+		return err
+	}
+	return &Failure{Field: "/linux/cgroupsPath", Step: "make the cgroup", Err: err}
 }
 
 // meanwhile is what has to be done before there is anything of the container

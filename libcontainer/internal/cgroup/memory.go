@@ -8,7 +8,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// memoryField is the first field of m in use.
+// memoryField is the first field of m in use. An OOM killer that is not to be
+// disabled, which some engines write always, is what there is anyway.
 func memoryField(m *specs.LinuxMemory) string {
 	switch {
 	case set(m.Limit):
@@ -22,7 +23,7 @@ func memoryField(m *specs.LinuxMemory) string {
 	case m.DisableOOMKiller != nil && *m.DisableOOMKiller:
 		return "/memory/disableOOMKiller"
 	//lint:ignore SA1019 deprecated, which is what we say of it
-	case set(m.Kernel), set(m.KernelTCP), m.UseHierarchy != nil, m.DisableOOMKiller != nil:
+	case set(m.Kernel), set(m.KernelTCP), m.UseHierarchy != nil:
 		return "/memory"
 	}
 	return ""
