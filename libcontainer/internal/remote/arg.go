@@ -101,7 +101,7 @@ func (b *Batch) formatArg(a *Arg) string {
 		return a.text
 	case a.flags != nil:
 		return a.flags.format(a.value)
-	case a.show == showOctal:
+	case a.show == showOctal && a.value != 0:
 		return "0" + strconv.FormatUint(a.value, 8)
 	case a.show == showHex:
 		return "0x" + strconv.FormatUint(a.value, 16)

@@ -20,6 +20,9 @@ const maxFiles = 253
 // *CallError for a call that failed and was not tolerated, *DeathError,
 // ErrTimeout, or what sending returned.
 func (s *Stub) Do(b *Batch) error {
+	if b.Len() == 0 {
+		return nil // the stub's answer would be an empty message
+	}
 	if err := s.Send(b); err != nil {
 		return err
 	}
@@ -65,13 +68,13 @@ func (s *Stub) Receive(b *Batch) error {
 			return ErrTimeout
 		case err != nil && err != unix.ECONNRESET:
 			return os.NewSyscallError("recvmsg from the container side", err)
-		case n == 0:
-			return s.death(b)
-		case file != nil && len(b.files) < b.sends:
+		case file != nil && n > 0 && len(b.files) < b.sends:
 			b.files = append(b.files, file)
 		case file != nil:
 			file.Close()
 			return errReply
+		case n == 0:
+			return s.silence(b)
 		case n != len(b.back)-1:
 			return errReply
 		default:
@@ -95,7 +98,7 @@ func (s *Stub) Report(b *Batch) (int, error) {
 	case err != nil && err != unix.ECONNRESET:
 		return 0, os.NewSyscallError("recvmsg from the container side", err)
 	case n == 0:
-		return 0, s.death(b)
+		return 0, s.silence(b)
 	case n == 4:
 		return int(int32(binary.LittleEndian.Uint32(b.back))), nil
 	case n == len(b.back)-1:
@@ -156,6 +159,16 @@ func (b *Batch) failure() error {
 
 func (c *call) tolerates(e unix.Errno) bool {
 	return c.errno1 == stub.AnyErrno || c.errno1 == uint16(e) || c.errno2 == uint16(e)
+}
+
+// silence is what no bytes mean: the stub's end of the socket is closed, or
+// somebody there has sent an empty message.
+func (s *Stub) silence(b *Batch) error {
+	fds := []unix.PollFd{{Fd: int32(s.sock)}} // POLLHUP needs no asking for
+	if _, err := unix.Poll(fds, 0); err == nil && fds[0].Revents&unix.POLLHUP == 0 {
+		return errReply
+	}
+	return s.death(b)
 }
 
 // death is why the stub's end of the socket is closed: it died, or it was told

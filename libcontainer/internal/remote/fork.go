@@ -4,6 +4,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
 // Fork has the stub execute b, which may be empty, and then fork: the child is
@@ -21,6 +23,9 @@ func (s *Stub) Fork(b *Batch, cgroup *FD) (*Stub, error) {
 	child := &Stub{sock: ours, pidfd: -1, control: s.control, timeout: s.timeout}
 	child.watch(s.ctx)
 	if err := s.fork(b, child, theirs, cgroup); err != nil {
+		if child.pidfd >= 0 {
+			child.Kill()
+		}
 		child.Close()
 		return nil, err
 	}
@@ -29,8 +34,12 @@ func (s *Stub) Fork(b *Batch, cgroup *FD) (*Stub, error) {
 
 func (s *Stub) fork(b *Batch, child *Stub, theirs *os.File, cgroup *FD) error {
 	end := b.ReceiveFiles(s.Control(), []string{"the child's control socket"})[0]
+	b.call("fcntl", unix.SYS_FCNTL, fdArg(end), named("F_GETFD", unix.F_GETFD)) // a child without a socket would be nobody's
 	pid := b.CloneInto(unix.CLONE_PARENT, cgroup)
-	b.Dup3(end, s.control, true) // the child's only call of its own
+	moved := b.Dup3(end, s.control, true).TolerateAll() // the child's own: these two
+	b.Exit(stub.ExitLost)                               // it would speak to its parent's socket
+	moved.OnZeroSkip()
+	moved.OnPositiveSkip()
 	pid.OnPositiveSkip()
 	b.Close(end)
 	if err := s.Send(b); err != nil {
@@ -42,6 +51,7 @@ func (s *Stub) fork(b *Batch, child *Stub, theirs *os.File, cgroup *FD) error {
 	if err := s.Receive(b); err != nil {
 		return err
 	}
+	theirs.Close() // the child's is the last: its end can be heard
 	child.Pid = int(pid.Value())
 	fd, err := unix.PidfdOpen(child.Pid, 0) // ours until it is reaped, so the pid is still its own
 	if err != nil {
