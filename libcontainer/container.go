@@ -25,6 +25,7 @@ type Container struct {
 	record  state.Record
 	config  *specconv.Config // the snapshot, once it is needed
 	pidfd   *os.File         // of the first process, where this process has started it
+	notify  *os.File         // the socket on which it says that it is ready, from Start on
 }
 
 // Status values of State (runtime.md, "State"; "paused" is an addition).

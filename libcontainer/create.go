@@ -196,7 +196,7 @@ func (c *creation) makePlanFor(born bool) error {
 	}
 	p, err := plan.Create(plan.Request{
 		Spec: c.config.Spec, ID: c.id, Rootfs: c.rootfs, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
-		Preserve: len(c.o.ExtraFiles), Host: host,
+		Preserve: len(c.o.ExtraFiles), Host: host, NotifyDir: c.notifyDir(),
 	})
 	c.plan = p
 	return err
@@ -215,12 +215,19 @@ func (c *creation) makeState() (err error) {
 	spec := c.config.Spec
 	c.record = state.Record{
 		OCIVersion: spec.Version, ID: c.id, Bundle: c.bundle, Rootfs: c.rootfs, Created: time.Now().UTC(),
-		Annotations: spec.Annotations, Rootless: c.rootless, PidFile: c.o.PidFile, Cgroup: recordCgroup(c.options.CgroupManager, c.paths),
+		Annotations: spec.Annotations, Rootless: c.rootless, PidFile: c.o.PidFile, NotifySocket: c.o.NotifySocket,
+		Cgroup: recordCgroup(c.options.CgroupManager, c.paths),
 	}
 	if c.dir, err = c.store.Create(c.id); err != nil {
 		return err
 	}
-	return nil
+	if c.o.NotifySocket == "" {
+		return nil
+	}
+	if err = c.dir.MakeNotify(); err != nil {
+		c.rollBack()
+	}
+	return err
 }
 
 // makeCgroup makes the cgroup and sets its limits. Each directory is recorded

@@ -68,6 +68,7 @@ func (c *Container) Delete(ctx context.Context, force bool) error {
 	if c.pidfd != nil {
 		c.pidfd.Close()
 	}
+	c.closeNotify()
 	return c.dir.Close()
 }
 

@@ -31,7 +31,7 @@ type CreateOptions struct {
 	NoNewKeyring  bool                        //
 	ExtraFiles    []*os.File                  // become 3, 4, … in the container
 	ListenFDs     int                         // how many of ExtraFiles, from the first, are socket-activation descriptors
-	NotifySocket  string                      // sd_notify socket of the caller
+	NotifySocket  string                      // sd_notify socket of the caller, see Container.NotifyReady
 }
 
 // ExecOptions describe one more process in a container. Process, where set,

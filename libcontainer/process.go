@@ -95,7 +95,11 @@ func setEnv(env []string, key, value string) []string {
 }
 
 func (c *creation) environment(env []string, home string) []string {
-	return environment(env, home, c.o.ListenFDs)
+	env = environment(env, home, c.o.ListenFDs)
+	if c.o.NotifySocket != "" {
+		env = setEnv(env, "NOTIFY_SOCKET", notifyPath)
+	}
+	return env
 }
 
 // writePidFile is atomic: who sees the file sees all of it.

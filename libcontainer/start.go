@@ -42,6 +42,9 @@ func (c *Container) Start(ctx context.Context) error {
 	if err := c.hook(ctx, "startContainer", pidfd); err != nil {
 		return c.abandon(ctx, pidfd, err)
 	}
+	if err := c.listenNotify(); err != nil {
+		return err
+	}
 	if err := c.pass(ctx, pidfd); err != nil {
 		return err
 	}

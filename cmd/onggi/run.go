@@ -59,7 +59,11 @@ func runDetached(c *call, r *libcontainer.Runtime, o runOptions) error {
 	if err != nil {
 		return because(ctx, err)
 	}
-	return startOrDelete(ctx, c, container)
+	if err := startOrDelete(ctx, c, container); err != nil {
+		return err
+	}
+	passReady(ctx, c, container, container.Pid())
+	return nil
 }
 
 // runForeground stays with the container to its end.
@@ -86,7 +90,9 @@ func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
 		return err
 	}
 	orphans := adoptOrphans(container)
+	told := passReadyMeanwhile(c, container)
 	status, err := fg.wait(c.ctx, signalled{container})
+	told()
 	orphans.leave()
 	if !o.keep {
 		remove(c, container)

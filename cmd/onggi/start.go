@@ -13,5 +13,9 @@ func start(c *call) error {
 	if err != nil {
 		return err
 	}
-	return container.Start(c.ctx)
+	if err := container.Start(c.ctx); err != nil {
+		return err
+	}
+	passReady(c.ctx, c, container, container.Pid())
+	return nil
 }

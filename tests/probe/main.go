@@ -13,6 +13,7 @@ func main() {
 	commands := map[string]func([]string) error{
 		"deafen":    deafen,
 		"keyring":   keyring,
+		"notify":    notify,
 		"overwrite": overwrite,
 		"scheduler": scheduler,
 		"seize":     seize,

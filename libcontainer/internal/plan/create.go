@@ -46,7 +46,10 @@ type Request struct {
 	NoNewKeyring bool
 	// Preserve is how many descriptors from 3 on the program gets.
 	Preserve int
-	Host     Host
+	// NotifyDir has the socket on which the program says that it is ready, ""
+	// where nobody wants to be told.
+	NotifyDir string
+	Host      Host
 }
 
 // builder collects steps under the field that asks for them.
@@ -94,6 +97,7 @@ func Create(r Request) (*Plan, error) {
 	b.network(ns)                                           //
 	b.rootfs(ns)                                            // before the mounts in it
 	b.mounts(ns)                                            // in config.json's order, which is the law
+	b.notify(ns)                                            // over them
 	b.devices(ns)                                           // after the mount of /dev
 	b.sysctls()                                             // before /proc/sys becomes read-only
 	b.hooks("prestart", "createRuntime", "createContainer") // the old root is still there; masks are not yet

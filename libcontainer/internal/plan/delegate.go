@@ -56,7 +56,10 @@ func writableCgroups(m specs.Mount) bool {
 }
 
 // onlyUnified tells a host without v1 hierarchies.
-func (b *builder) onlyUnified() bool { return b.Host.Unified && len(b.Host.CgroupTasks) == 0 }
+func (b *builder) onlyUnified() bool {
+	v1 := func(c CgroupMount) bool { return !c.V2 }
+	return len(b.Host.Cgroups) > 0 && !slices.ContainsFunc(b.Host.Cgroups, v1)
+}
 
 // owner is the host's number of the program's user; false where a user
 // namespace is joined and the configuration does not say how it maps.

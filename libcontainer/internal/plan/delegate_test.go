@@ -66,8 +66,9 @@ func TestDelegateCgroup(t *testing.T) {
 		{"no user namespace", none, v2, []DelegateCgroup{{UID: 5}}},
 		{"user namespace", user("", specs.LinuxIDMapping{ContainerID: 0, HostID: 100, Size: 2}, specs.LinuxIDMapping{ContainerID: 4, HostID: 7000, Size: 10}), v2, []DelegateCgroup{{UID: 7001}}},
 		{"joined user namespace", user("/proc/7/ns/user"), v2, nil},
-		{"v1", none, Host{CgroupTasks: []string{"/sys/fs/cgroup/pids/c/tasks"}}, nil},
-		{"hybrid", none, Host{Unified: true, CgroupTasks: []string{"/sys/fs/cgroup/pids/c/tasks"}}, nil},
+		{"no cgroup", none, Host{}, nil},
+		{"v1", none, Host{Cgroups: []CgroupMount{{Name: "pids"}}}, nil},
+		{"hybrid", none, hostHybrid(), nil},
 		{"no cgroup namespace", drop(specs.CgroupNamespace), v2, nil},
 		{"read-only", cgroupMount(func(m *specs.Mount) { m.Options = []string{"ro"} }), v2, nil},
 		{"elsewhere", cgroupMount(func(m *specs.Mount) { m.Destination = "/cgroup" }), v2, nil},
@@ -94,7 +95,7 @@ func TestSubCgroup(t *testing.T) {
 	if unshares[len(unshares)-1] > at[0] {
 		t.Error("the cgroup namespace is made in the cgroup below")
 	}
-	for _, h := range []Host{{}, {Unified: true, CgroupTasks: []string{"/sys/fs/cgroup/pids/c/tasks"}}} {
+	for _, h := range []Host{{}, hostHybrid()} {
 		_, err := Create(Request{Spec: s, ID: "c", Rootfs: "/b/rootfs", Bundle: "/b", Host: h})
 		if err == nil || !strings.Contains(err.Error(), "/annotations/run.oci.delegate-cgroup: needs cgroup v2") {
 			t.Errorf("error with %+v = %v", h, err)

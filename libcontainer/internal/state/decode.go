@@ -51,6 +51,8 @@ func (r *reader) record(rec *Record) {
 			rec.Rootless = r.bool()
 		case "pidFile":
 			rec.PidFile = r.str()
+		case "notifySocket":
+			rec.NotifySocket = r.str()
 		case "namespaces":
 			rec.Namespaces = r.dict()
 		case "cgroup":

@@ -31,6 +31,7 @@ func (r *Record) encode() []byte {
 			w.buf = append(w.buf, "true"...)
 		}
 		w.str("pidFile", r.PidFile)
+		w.str("notifySocket", r.NotifySocket)
 		w.dict("namespaces", r.Namespaces)
 		w.cgroup(r.Cgroup)
 		w.intents(r.Intents)

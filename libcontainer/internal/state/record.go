@@ -25,6 +25,8 @@ type Record struct {
 	Init     proc.Identity `json:"init,omitzero"`
 	Rootless bool          `json:"rootless,omitempty"`
 	PidFile  string        `json:"pidFile,omitempty"`
+	// NotifySocket is the service manager's, of the caller of create.
+	NotifySocket string `json:"notifySocket,omitempty"`
 	// Namespaces are those joined by path, by their type in config.json.
 	Namespaces map[string]string `json:"namespaces,omitempty"`
 	Cgroup     Cgroup            `json:"cgroup,omitzero"`

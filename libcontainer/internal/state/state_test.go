@@ -24,12 +24,13 @@ import (
 func record(id string) *Record {
 	return &Record{
 		OCIVersion: "1.3.0", ID: id, Bundle: "/b", Rootfs: "/b/rootfs",
-		Created:     time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC),
-		Annotations: map[string]string{"a null": "a \"null\" \\"},
-		Init:        proc.Identity{Pid: 42, PidfdInode: 7, BootID: "boot"},
-		Namespaces:  map[string]string{"network": "/proc/1/ns/net"},
-		Cgroup:      Cgroup{Manager: "cgroupfs", V1: []CgroupPath{{Controllers: []string{"cpu"}, Mountpoint: "/sys/fs/cgroup/cpu", Path: "/x"}}, Unified: &CgroupPath{Mountpoint: "/sys/fs/cgroup/unified", Root: "/r", Path: "/x"}},
-		Intents:     []Intent{{CgroupDir, "/sys/fs/cgroup/cpu/x"}, {Scope, "onggi-x.scope"}},
+		Created:      time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC),
+		Annotations:  map[string]string{"a null": "a \"null\" \\"},
+		Init:         proc.Identity{Pid: 42, PidfdInode: 7, BootID: "boot"},
+		Namespaces:   map[string]string{"network": "/proc/1/ns/net"},
+		NotifySocket: "/run/systemd/notify",
+		Cgroup:       Cgroup{Manager: "cgroupfs", V1: []CgroupPath{{Controllers: []string{"cpu"}, Mountpoint: "/sys/fs/cgroup/cpu", Path: "/x"}}, Unified: &CgroupPath{Mountpoint: "/sys/fs/cgroup/unified", Root: "/r", Path: "/x"}},
+		Intents:      []Intent{{CgroupDir, "/sys/fs/cgroup/cpu/x"}, {Scope, "onggi-x.scope"}},
 	}
 }
 
