@@ -8,8 +8,15 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// memoryField is the first field of m in use. An OOM killer that is not to be
-// disabled, which some engines write always, is what there is anyway.
+// asItIs: m asks for nothing but that the OOM killer be left alone, which
+// docker writes always and which takes no controller.
+func asItIs(m *specs.LinuxMemory) bool {
+	rest := *m
+	rest.DisableOOMKiller = nil
+	return m.DisableOOMKiller != nil && !*m.DisableOOMKiller && memoryField(&rest) == ""
+}
+
+// memoryField is the first field of m in use.
 func memoryField(m *specs.LinuxMemory) string {
 	switch {
 	case set(m.Limit):
@@ -23,7 +30,7 @@ func memoryField(m *specs.LinuxMemory) string {
 	case m.DisableOOMKiller != nil && *m.DisableOOMKiller:
 		return "/memory/disableOOMKiller"
 	//lint:ignore SA1019 deprecated, which is what we say of it
-	case set(m.Kernel), set(m.KernelTCP), m.UseHierarchy != nil:
+	case set(m.Kernel), set(m.KernelTCP), m.UseHierarchy != nil, m.DisableOOMKiller != nil:
 		return "/memory"
 	}
 	return ""

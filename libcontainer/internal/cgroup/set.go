@@ -107,6 +107,8 @@ type kind struct {
 	v1, v2 string // the controller's names; "" where there is none
 	field  string // the first one in use, "" if none is
 	plan   func(l *limits, v view)
+	// optional: without the controller things are as they are asked to be.
+	optional bool
 }
 
 // kinds lists the controllers that r is about, in the order in which they are written.
@@ -114,7 +116,7 @@ func kinds(r *specs.LinuxResources) []kind {
 	var ks []kind
 	use := func(v1, v2, field string, plan func(l *limits, v view)) {
 		if field != "" {
-			ks = append(ks, kind{v1, v2, resources + field, plan})
+			ks = append(ks, kind{v1: v1, v2: v2, field: resources + field, plan: plan})
 		}
 	}
 	if c := r.CPU; c != nil {
@@ -123,6 +125,9 @@ func kinds(r *specs.LinuxResources) []kind {
 	}
 	if m := r.Memory; m != nil {
 		use("memory", "memory", memoryField(m), func(l *limits, v view) { l.memory(m, v) })
+		if asItIs(m) {
+			ks[len(ks)-1].optional = true
+		}
 	}
 	if x := r.Pids; x != nil && x.Limit != nil {
 		use("pids", "pids", "/pids/limit", func(l *limits, v view) { l.pids(*x.Limit) })
@@ -150,7 +155,7 @@ func (p Paths) needs(r *specs.LinuxResources) []need {
 	}
 	var ns []need
 	for _, k := range kinds(r) {
-		if d, ok := p.find(k.v1); ok && d.Controllers == nil && k.v2 != "" {
+		if d, ok := p.find(k.v1); ok && d.Controllers == nil && k.v2 != "" && !k.optional {
 			ns = append(ns, need{k.v2, k.field})
 		}
 	}
@@ -195,6 +200,9 @@ func (a *applier) plan(r *specs.LinuxResources) ([]batch, error) {
 	var l limits
 	for _, k := range kinds(r) {
 		v, dir, err := a.view(k)
+		if err != nil && k.optional {
+			continue
+		}
 		if err != nil {
 			l.problems = append(l.problems, err)
 			continue
