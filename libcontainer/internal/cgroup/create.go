@@ -60,11 +60,23 @@ func (p Paths) Create(o CreateOptions) (Paths, []string, error) {
 		}
 		if err != nil {
 			c.undo(0)
-			return Paths{}, nil, err
+			return Paths{}, nil, p.whyNot(err)
 		}
 		used.add(d)
 	}
 	return used, c.made, nil
+}
+
+// whyNot says of a cgroup that has processes that it is frozen, if it is: that
+// is what whoever put them there has to know.
+func (p Paths) whyNot(err error) error {
+	if !errors.Is(err, ErrPopulated) {
+		return err
+	}
+	if frozen, _ := p.Frozen(); frozen {
+		return fmt.Errorf("%w: %w", ErrFrozen, err)
+	}
+	return err
 }
 
 func (p *Paths) add(d Dir) {
