@@ -28,11 +28,7 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
 	case err == nil:
 		return (&Container{runtime: r, dir: dir, record: *record}).Delete(ctx, force)
 	case force || errors.Is(err, ErrNotExist):
-		defer dir.Close()
-		if err := dir.Retire(ctx); err != nil {
-			return err
-		}
-		return dir.Remove(ctx)
+		return r.deleteUnreadable(ctx, dir, id)
 	}
 	dir.Close()
 	return err
@@ -102,7 +98,7 @@ func (c *Container) end(ctx context.Context) error {
 		return err
 	}
 	if pids, err := c.Processes(); err == nil && len(pids) > 0 {
-		return c.cgroups().Kill(ctx)
+		return c.killCgroup(ctx)
 	}
 	return nil
 }

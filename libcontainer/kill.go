@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -27,7 +29,7 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 	if sig == unix.SIGKILL && !c.ownPIDs() {
 		// Its children would outlive it: nobody ends them with it where it is
 		// not process 1 of a namespace.
-		return c.cgroups().Kill(ctx)
+		return c.killCgroup(ctx)
 	}
 	if err := proc.Signal(pidfd, sig); err != nil {
 		if errors.Is(err, proc.ErrGone) {
@@ -50,9 +52,18 @@ func (c *Container) killAll(ctx context.Context, sig unix.Signal) error {
 		return ErrNotRunning
 	}
 	if sig == unix.SIGKILL {
-		return c.cgroups().Kill(ctx)
+		return c.killCgroup(ctx)
 	}
 	return c.cgroups().Signal(ctx, sig)
+}
+
+// killCgroup kills all processes in the container's cgroup. One that this
+// process is in, too, is no container's, whatever the state says.
+func (c *Container) killCgroup(ctx context.Context) error {
+	if pids, err := c.Processes(); err == nil && slices.Contains(pids, os.Getpid()) {
+		return fmt.Errorf("the cgroup of container %s has this very process in it: not killing it", c.record.ID)
+	}
+	return c.cgroups().Kill(ctx)
 }
 
 // thawDying lets a process that is frozen die: the v1 freezer keeps even one

@@ -167,7 +167,7 @@ func (d *Dir) remove() error {
 // there is to undo.
 func (d *Dir) removeFiles() error {
 	for _, name := range []string{startFIFO, statusFIFO, configFile, recordFile} {
-		if err := unlink(d.fd, name, 0); err != nil {
+		if err := unlink(d.fd, name, 0); err != nil && !errors.Is(err, unix.EISDIR) { // sweep is for what others have put here
 			return err
 		}
 	}

@@ -108,8 +108,8 @@ func (d *CgroupPath) check(pointer string) error {
 	if !clean(d.Mountpoint) {
 		return fmt.Errorf("%s/mountpoint: %q is not a clean absolute path", pointer, d.Mountpoint)
 	}
-	if !clean(d.Path) {
-		return fmt.Errorf("%s/path: %q is not a clean absolute path", pointer, d.Path)
+	if !clean(d.Path) || d.Path == "/" {
+		return fmt.Errorf("%s/path: %q is not a clean absolute path below the root", pointer, d.Path)
 	}
 	return nil
 }

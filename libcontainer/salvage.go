@@ -1,0 +1,66 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+)
+
+// deleteUnreadable removes a container of which the state cannot be read, as
+// far as the snapshot of its configuration tells what there is.
+func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id string) error {
+	defer dir.Close()
+	ctx, stop := context.WithTimeout(ctx, waitTime)
+	defer stop()
+	if err := dir.Retire(ctx); err != nil {
+		return err
+	}
+	c := &Container{runtime: r, dir: dir, record: state.Record{ID: id}}
+	switch err := c.salvage(); {
+	case errors.Is(err, unix.ENOENT): // create was killed before it made anything else
+	case err != nil:
+		r.warnf("container %s: its state cannot be read, and its cgroup is not known: %v", id, err)
+	default:
+		if err := errors.Join(c.end(ctx), c.undo(ctx)); err != nil {
+			return oneLine(err)
+		}
+	}
+	return dir.Remove(ctx)
+}
+
+// salvage finds the container's cgroup, and by that its processes, where its
+// configuration would have it made from here.
+func (c *Container) salvage() error {
+	if c.runtime.options.CgroupManager == cgroupDisabled {
+		return nil
+	}
+	config, err := c.snapshot()
+	if err != nil {
+		return err
+	}
+	host, err := cgroup.Detect()
+	if err != nil {
+		return err
+	}
+	var cgroupsPath string
+	if config.Spec.Linux != nil {
+		cgroupsPath = config.Spec.Linux.CgroupsPath
+	}
+	paths, err := cgroup.Resolve(host, cgroupsPath, c.record.ID, c.runtime.rootless)
+	if err != nil {
+		return err
+	}
+	c.record.Cgroup = recordCgroup(c.runtime.options.CgroupManager, paths)
+	dirs := paths.V1
+	if paths.Unified != nil {
+		dirs = append(dirs, *paths.Unified)
+	}
+	for _, dir := range dirs {
+		c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.CgroupDir, Name: dir.Abs()})
+	}
+	return nil
+}
