@@ -89,6 +89,15 @@ func owner(dir *state.Dir) string {
 	return "#" + id
 }
 
+// Close lets go of what a Container holds open. The container itself stays as
+// it is. After Delete there is nothing left to close.
+func (c *Container) Close() error {
+	if c.pidfd != nil {
+		c.pidfd.Close() // again, perhaps: then it does nothing
+	}
+	return c.dir.Close()
+}
+
 // ID is the container's name.
 func (c *Container) ID() string { return c.record.ID }
 

@@ -52,6 +52,7 @@ func commands() []command {
 		stateCommand(),
 		listCommand(),
 		psCommand(),
+		topCommand(),
 		killCommand(),
 		pauseCommand(),
 		resumeCommand(),

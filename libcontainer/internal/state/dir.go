@@ -35,10 +35,16 @@ func (d *Dir) ID() string { return d.id }
 // Path is for messages and for what has to be named to others.
 func (d *Dir) Path() string { return d.path }
 
-// Close lets go of the directory and of its lock. The container stays.
+// Close lets go of the directory and of its lock. The container stays. The
+// second call does nothing.
 func (d *Dir) Close() error {
 	d.Unlock()
-	return unix.Close(d.fd)
+	fd := d.fd
+	if fd < 0 {
+		return nil
+	}
+	d.fd = -1
+	return unix.Close(fd)
 }
 
 // Owner is the user to whom the directory belongs.

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// order is what top sorts by, under the key that selects it.
+type order byte
+
+const (
+	byCPU    order = 'c'
+	byMemory order = 'm'
+	byName   order = 'n'
+)
+
+func (o order) sort(all []usage) {
+	slices.SortStableFunc(all, func(a, b usage) int {
+		switch {
+		case o == byCPU && a.cpu != b.cpu:
+			return cmp.Compare(b.cpu, a.cpu)
+		case o == byMemory && a.memory != b.memory:
+			return cmp.Compare(b.memory, a.memory)
+		}
+		return cmp.Compare(a.id, b.id)
+	})
+}
+
+// figures is the width of all columns but the first, spaces included; fewest
+// is that of the first one where the last figures have to go for it.
+const (
+	figures = 66
+	fewest  = 12
+)
+
+// heading names the columns. The last three are pressures: the percentage of
+// the last ten seconds in which some task waited for it.
+func heading(width int) string {
+	return line(width, "CONTAINER", "CPU%", "MEMORY", "LIMIT", "PIDS", "READ/s", "WRITE/s", "P.CPU", "P.MEM", "P.IO")
+}
+
+// line lays cells out: the name gets what the figures leave.
+func line(width int, name string, cells ...string) string {
+	widths := [...]int{7, 7, 7, 7, 7, 7, 5, 5, 5}
+	var b strings.Builder
+	b.WriteString(fit(name, max(width-figures, fewest)))
+	for i, cell := range cells {
+		fmt.Fprintf(&b, " %*s", widths[i], cell)
+	}
+	return cut(b.String(), width)
+}
+
+// fit is s in so many columns; what does not fit ends in "…".
+func fit(s string, width int) string {
+	n := utf8.RuneCountInString(s)
+	if n > width {
+		return cut(s, width-1) + "…"
+	}
+	return s + strings.Repeat(" ", width-n)
+}
+
+func cut(s string, width int) string {
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:max(width, 0)])
+}
+
+func (u usage) line(width int) string {
+	busy := u.status
+	if busy == "running" {
+		busy = strconv.FormatFloat(u.cpu, 'f', 1, 64)
+	}
+	return line(width, u.id, busy, bytesText(float64(u.memory)), unlessZero(u.limit, bytesText(float64(u.limit))), u.pidsText(),
+		bytesText(u.read), bytesText(u.written), percent(u.pressure[0]), percent(u.pressure[1]), percent(u.pressure[2]))
+}
+
+// pidsText has the limit where there is one, and room for it.
+func (u usage) pidsText() string {
+	now := strconv.FormatUint(u.pids, 10)
+	both := now + "/" + strconv.FormatUint(u.pidsMax, 10)
+	if u.pidsMax == 0 || len(both) > len("999/999") {
+		return now
+	}
+	return both
+}
+
+func unlessZero(n uint64, text string) string {
+	if n == 0 {
+		return "-"
+	}
+	return text
+}
+
+func percent(p float64) string { return strconv.FormatFloat(p, 'f', 1, 64) }
+
+// bytesText is a size of three digits and a unit: "0B", "1.5K", "12.3M", "512G".
+func bytesText(n float64) string {
+	const units = "BKMGTP"
+	i := 0
+	for n >= 999.5 && i < len(units)-1 {
+		n /= 1024
+		i++
+	}
+	digits := 1
+	if i == 0 || n >= 99.95 {
+		digits = 0
+	}
+	return strconv.FormatFloat(n, 'f', digits, 64) + units[i:i+1]
+}
+
+// frame is a whole screen: a title, the heading, the containers, and how many
+// of them there is no room for.
+func frame(all []usage, by order, now time.Time, width, height int) []string {
+	title := fmt.Sprintf("onggi %s  containers: %d  c, m, n: sort by cpu, memory, name  q: quit", now.Format("15:04:05"), len(all))
+	lines := []string{cut(title, width), reverse + fit(heading(width), width) + plain}
+	by.sort(all)
+	room := max(height-len(lines), 0)
+	hidden := 0
+	if len(all) > room {
+		hidden = len(all) - max(room-1, 0)
+	}
+	for _, u := range all[:len(all)-hidden] {
+		lines = append(lines, u.line(width))
+	}
+	if hidden > 0 && room > 0 {
+		lines = append(lines, cut(fmt.Sprintf("%d more", hidden), width))
+	}
+	return lines[:min(len(lines), height)]
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+func TestBytesText(t *testing.T) {
+	for n, want := range map[float64]string{
+		0: "0B", 1: "1B", 999: "999B", 1000: "1.0K", 1024: "1.0K", 1536: "1.5K", 102300: "99.9K", 102399: "100K",
+		512 << 20: "512M", 1000 << 20: "1.0G", 5 << 40: "5.0T", 1 << 60: "1024P",
+	} {
+		if got := bytesText(n); got != want {
+			t.Errorf("bytesText(%v) = %q; want %q", n, got, want)
+		}
+	}
+}
+
+func measured() []usage {
+	return []usage{
+		{id: "database", status: "running", cpu: 199.96, memory: 3 << 30, limit: 4 << 30, pids: 25, pidsMax: 100, read: 1 << 20, written: 2048, pressure: [3]float64{1.25, 0, 99.99}},
+		{id: "web", status: "paused", memory: 5 << 20, pids: 1, pidsMax: 4194304},
+		{id: strings.Repeat("0123456789abcdef", 4), status: "running", cpu: 0.04},
+	}
+}
+
+func TestUsageLine(t *testing.T) {
+	want := []string{
+		"CONTAINER         CPU%  MEMORY   LIMIT    PIDS  READ/s WRITE/s P.CPU P.MEM  P.IO",
+		"database         200.0    3.0G    4.0G  25/100    1.0M    2.0K   1.2   0.0 100.0",
+		"web             paused    5.0M       -       1      0B      0B   0.0   0.0   0.0",
+		"0123456789abc…     0.0      0B       -       0      0B      0B   0.0   0.0   0.0",
+	}
+	got := []string{heading(80)}
+	for _, u := range measured() {
+		got = append(got, u.line(80))
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("line %d:\n%q; want\n%q", i, got[i], want[i])
+		}
+	}
+}
+
+// Whatever the size of the terminal, a frame fits into it.
+func TestFrameFits(t *testing.T) {
+	for width := 1; width < 200; width += 13 {
+		for height := 1; height < 8; height++ {
+			lines := frame(measured(), byName, time.Now(), width, height)
+			if len(lines) > height {
+				t.Errorf("%d lines on a screen of %d", len(lines), height)
+			}
+			for _, line := range lines {
+				shown := strings.NewReplacer(reverse, "", plain, "").Replace(line)
+				if n := utf8.RuneCountInString(shown); n > width {
+					t.Errorf("%d columns on a screen of %d: %q", n, width, line)
+				}
+			}
+		}
+	}
+	if lines := frame(measured(), byName, time.Now(), 80, 4); lines[3] != "2 more" {
+		t.Errorf("last line = %q; want what is hidden", lines[3])
+	}
+	if lines := frame(measured(), byName, time.Now(), 80, 5); !strings.HasPrefix(lines[4], "web") {
+		t.Errorf("last line = %q; want the last container", lines[4])
+	}
+}
+
+func TestOrder(t *testing.T) {
+	for by, want := range map[order]string{byCPU: "d0w", byMemory: "dw0", byName: "0dw"} {
+		all := measured()
+		by.sort(all)
+		got := ""
+		for _, u := range all {
+			got += u.id[:1]
+		}
+		if got != want {
+			t.Errorf("sorted by %c: %s; want %s", by, got, want)
+		}
+	}
+}
+
+func TestUsageOf(t *testing.T) {
+	born, at := time.Unix(100, 0), time.Unix(200, 0)
+	s := &libcontainer.Stats{}
+	s.CPU.Usage.Total = 5e9
+	s.Memory.Usage = libcontainer.MemoryUse{Usage: 100, Limit: 1<<63 - 4096}
+	s.Memory.Raw = map[string]uint64{"total_inactive_file": 30, "inactive_file": 10}
+	s.BlockIO.ServiceBytes = []libcontainer.BlockIOEntry{{Op: "Read", Value: 1000}, {Op: "Write", Value: 3000}, {Op: "Sync", Value: 9}, {Op: "Read", Value: 1000}}
+	s.CPU.Pressure = &libcontainer.Pressures{Some: &libcontainer.Pressure{Avg10: 1.5}}
+	now := countersOf(s, born, at)
+	last := counters{created: born, at: at.Add(-2 * time.Second), cpu: 4e9, read: 1000, written: 2000}
+
+	got := usageOf(libcontainer.State{ID: "c", Status: "running"}, s, last, now)
+	want := usage{id: "c", status: "running", cpu: 50, memory: 70, read: 500, written: 500, pressure: [3]float64{1.5, 0, 0}}
+	if got != want {
+		t.Errorf("usageOf = %+v; want %+v", got, want)
+	}
+	last.created = born.Add(-time.Second)
+	if got := usageOf(libcontainer.State{ID: "c", Status: "running"}, s, last, now); got.cpu != 0 || got.read != 0 {
+		t.Errorf("usageOf of another container with the id = %+v; want no rates", got)
+	}
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+func topCommand() command {
+	return command{
+		name: "top", args: "[container-id...]", max: many,
+		summary: "watch what containers use, in a table that is kept up to date",
+		detail: `One line a container that lives: the processor time of the last interval (100 is
+one processor), memory without file pages that nobody uses, its limit, processes,
+bytes read and written in a second, and pressure: the percentage of the last ten
+seconds in which some process waited for a processor, for memory and for I/O.
+
+The keys c, m and n sort by processor time, memory and name; q ends it. Where
+the output is no terminal, the table is printed once.`,
+		define: defineTop,
+	}
+}
+
+func defineTop(f *flags) action {
+	interval, once := time.Second, false
+	f.add(option{
+		name: "interval", arg: "DURATION", initial: interval.String(), text: "time between two looks",
+		set: func(v string) (err error) { interval, err = parseInterval(v); return err },
+	})
+	f.bool(&once, "once", "", "print the table once, after one interval, and end")
+	return func(c *call) error {
+		r, err := c.runtime()
+		if err != nil {
+			return err
+		}
+		if err := known(r, c.args); err != nil {
+			return err
+		}
+		if once || !isTerminal(c.std.in) || !isTerminal(c.std.out) {
+			return topOnce(c, r, interval)
+		}
+		t := &top{screen: screen{in: c.std.in, out: c.std.out}, runtime: r, named: c.args, by: byCPU}
+		return t.watch(c.ctx, interval)
+	}
+}
+
+// known checks that there are such containers: top itself shows those that
+// come and go.
+func known(r *libcontainer.Runtime, ids []string) error {
+	var errs []error
+	for _, id := range ids {
+		c, err := r.Load(id)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		c.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// plainWidth is the table's where no terminal tells: container ids of 64
+// characters fit.
+const plainWidth = figures + 64
+
+// topOnce prints the table. Rates take two looks.
+func topOnce(c *call, r *libcontainer.Runtime, interval time.Duration) error {
+	m := &meter{}
+	if _, err := m.look(r, c.args); err != nil {
+		return err
+	}
+	timer := time.NewTimer(interval)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
+	}
+	all, err := m.look(r, c.args)
+	if err != nil {
+		return err
+	}
+	byCPU.sort(all)
+	return printUsage(c.std.out, all)
+}
+
+func printUsage(w io.Writer, all []usage) error {
+	_, err := fmt.Fprintln(w, heading(plainWidth))
+	for _, u := range all {
+		if err == nil {
+			_, err = fmt.Fprintln(w, u.line(plainWidth))
+		}
+	}
+	return err
+}
+
+// top is the table on a terminal.
+type top struct {
+	screen
+	meter
+	runtime *libcontainer.Runtime
+	named   []string
+	by      order
+	all     []usage // of the last look
+}
+
+// watch ends with a key or a signal, or with the terminal.
+func (t *top) watch(ctx context.Context, interval time.Duration) (err error) {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGHUP, unix.SIGWINCH, unix.SIGTSTP)
+	defer signal.Stop(signals)
+	if err := t.enter(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.leave()) }()
+	keys := t.keys()
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for err = t.update(); err == nil; {
+		more := true
+		select {
+		case <-ticker.C:
+			err = t.update()
+		case key, ok := <-keys:
+			more, err = ok && t.key(key), t.draw()
+		case sig := <-signals:
+			more, err = t.signal(sig)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if !more {
+			return err
+		}
+	}
+	return err
+}
+
+// update looks again and draws.
+func (t *top) update() (err error) {
+	if t.all, err = t.look(t.runtime, t.named); err != nil {
+		return err
+	}
+	return t.draw()
+}
+
+func (t *top) draw() error {
+	width, height := t.size()
+	return t.show(frame(t.all, t.by, time.Now(), width, height))
+}
+
+// key is false for the key that ends it.
+func (t *top) key(key byte) bool {
+	if slices.Contains([]order{byCPU, byMemory, byName}, order(key)) {
+		t.by = order(key)
+	}
+	return key != 'q'
+}
+
+// signal is false for those that end it.
+func (t *top) signal(sig os.Signal) (more bool, err error) {
+	switch sig {
+	case unix.SIGWINCH:
+		return true, t.draw()
+	case unix.SIGTSTP:
+		return true, t.suspend()
+	}
+	return false, nil
+}
+
+// suspend gives the terminal to the shell until that lets us go on.
+func (t *top) suspend() error {
+	if err := t.leave(); err != nil {
+		return err
+	}
+	if err := stop(); err != nil {
+		return err
+	}
+	if err := t.enter(); err != nil {
+		return err
+	}
+	return t.update()
+}
+
+// stop returns when the process is continued. The signal goes to this very
+// thread, which would run on for a moment if another one took it.
+func stop() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP)
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"slices"
+	"time"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+// usage is one line of top: what a container uses, and how fast.
+type usage struct {
+	id, status    string
+	cpu           float64 // percent of one processor
+	memory, limit uint64  // bytes; without a limit 0
+	pids, pidsMax uint64
+	read, written float64 // bytes a second
+	pressure      [3]float64
+}
+
+// counters are what rates are made of.
+type counters struct {
+	created time.Time // an id may be used again
+	at      time.Time
+	cpu     uint64 // nanoseconds
+	read    uint64
+	written uint64
+}
+
+// meter turns counters into rates, from one look to the next.
+type meter struct{ last map[string]counters }
+
+// look measures all containers that live, or those named.
+func (m *meter) look(r *libcontainer.Runtime, named []string) ([]usage, error) {
+	states, err := r.List()
+	if err != nil && len(states) == 0 {
+		return nil, err
+	}
+	now := make(map[string]counters)
+	var all []usage
+	for _, s := range states {
+		if len(named) > 0 && !slices.Contains(named, s.ID) {
+			continue
+		}
+		stats, ok := statsOf(r, s.ID)
+		if !ok {
+			continue // it has ended
+		}
+		c := countersOf(stats, s.Created, time.Now())
+		now[s.ID] = c
+		all = append(all, usageOf(s, stats, m.last[s.ID], c))
+	}
+	m.last = now
+	return all, nil
+}
+
+func statsOf(r *libcontainer.Runtime, id string) (*libcontainer.Stats, bool) {
+	c, err := r.Load(id)
+	if err != nil {
+		return nil, false
+	}
+	defer c.Close()
+	s, err := c.Stats()
+	return s, err == nil
+}
+
+func countersOf(s *libcontainer.Stats, created, at time.Time) counters {
+	return counters{
+		created: created, at: at, cpu: s.CPU.Usage.Total,
+		read: sum(s.BlockIO.ServiceBytes, "Read"), written: sum(s.BlockIO.ServiceBytes, "Write"),
+	}
+}
+
+func sum(entries []libcontainer.BlockIOEntry, op string) (n uint64) {
+	for _, e := range entries {
+		if e.Op == op {
+			n += e.Value
+		}
+	}
+	return n
+}
+
+// noLimit is where the kernel's ways to say "none" begin.
+const noLimit = 1 << 62
+
+func usageOf(state libcontainer.State, s *libcontainer.Stats, last, now counters) usage {
+	u := usage{
+		id: state.ID, status: state.Status, memory: workingSet(s.Memory), limit: s.Memory.Usage.Limit,
+		pids: s.Pids.Current, pidsMax: s.Pids.Limit,
+		pressure: [3]float64{some(s.CPU.Pressure), some(s.Memory.Pressure), some(s.BlockIO.Pressure)},
+	}
+	if u.limit >= noLimit {
+		u.limit = 0
+	}
+	if !last.created.Equal(now.created) {
+		return u // there is no rate yet
+	}
+	seconds := now.at.Sub(last.at).Seconds()
+	rate := func(from, to uint64) float64 {
+		if to < from || seconds <= 0 {
+			return 0
+		}
+		return float64(to-from) / seconds
+	}
+	u.cpu = rate(last.cpu, now.cpu) / 1e9 * 100
+	u.read, u.written = rate(last.read, now.read), rate(last.written, now.written)
+	return u
+}
+
+// workingSet is memory without file pages that nobody has used lately: those
+// go away when memory is short. (v1 counts them as total_…)
+func workingSet(m libcontainer.MemoryStats) uint64 {
+	idle, ok := m.Raw["total_inactive_file"]
+	if !ok {
+		idle = m.Raw["inactive_file"]
+	}
+	return m.Usage.Usage - min(idle, m.Usage.Usage)
+}
+
+// some is the share of the last ten seconds in which some task waited.
+func some(p *libcontainer.Pressures) float64 {
+	if p == nil || p.Some == nil {
+		return 0
+	}
+	return p.Some.Avg10
+}
