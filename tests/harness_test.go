@@ -393,6 +393,18 @@ func (c *container) stopped() {
 	eventually(c.t, "status stopped", func() bool { return c.status() == "stopped" })
 }
 
+// amount is how often something is done: with -short, usually, and with LONG=1, as CI does. Peers are not asked for much.
+func amount(short, usual, long int) int {
+	switch {
+	case testing.Short() || env.kind != "onggi":
+		return short
+	case os.Getenv("LONG") != "":
+		return long
+	default:
+		return usual
+	}
+}
+
 // peerFails skips a test that another runtime is known not to pass, so that a run with it stays meaningful.
 func peerFails(t testing.TB, kind, why string) {
 	t.Helper()

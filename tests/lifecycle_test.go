@@ -346,12 +346,8 @@ func TestKillEndsAPausedContainer(t *testing.T) {
 }
 
 func TestManyContainersInARow(t *testing.T) {
-	n := 20
-	if testing.Short() {
-		n = 3
-	}
 	c := newContainer(t)
-	for range n {
+	for range amount(3, 20, 1000) {
 		c.create()
 		c.start()
 		c.stopped()

@@ -4,21 +4,21 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A SIGKILL at any moment of create leaves nothing that delete --force cannot remove.
 func TestKillOfCreateAtAnyMoment(t *testing.T) {
 	peerFails(t, "runc", "leaves cgroups")
-	tries := 60
-	if testing.Short() {
-		tries = 10
-	}
+	tries := amount(10, 60, 300)
 	c := newContainer(t, args("sleep", "1000"))
 	c.create()
 	whole := c.must("delete", "--force", c.id).took
@@ -147,13 +147,7 @@ func TestParallelExecs(t *testing.T) {
 }
 
 func TestManyContainersAtOnce(t *testing.T) {
-	n := 40
-	if testing.Short() {
-		n = 5
-	}
-	if env.kind == "runc" {
-		n = 5
-	}
+	n := amount(5, 40, 200)
 	all := make([]*container, n)
 	for i := range all {
 		all[i] = newContainer(t, args("sleep", "1000"))
@@ -215,4 +209,84 @@ func TestTheCallersSignalsDoNotMatter(t *testing.T) {
 		t.Skip("runc: passes ignored signals on")
 	}
 	want(t, "signals", c.output(), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000")
+}
+
+func TestClosedStandardDescriptors(t *testing.T) {
+	for _, closed := range []string{"<&-", "<&- >&-", "2>&-", "<&- >&- 2>&-"} {
+		t.Run(closed, func(t *testing.T) {
+			c := newContainer(t, sh(`for fd in 0 1 2; do readlink /proc/$$/fd/$fd || echo closed; done > /result; ls /proc/$$/fd > /list`))
+			c.wrapper = []string{"/bin/sh", "-c", `exec "$@" ` + closed, "sh"}
+			if r := c.run(); r.code != 0 {
+				t.Fatal(r)
+			}
+			data, err := os.ReadFile(filepath.Join(c.rootfs, "result"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// What the runtime itself opens must not take the free numbers and end up in the container.
+			for i, link := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+				if link != "/dev/null" && link != "closed" && !strings.HasPrefix(link, "/memfd:output") && !strings.HasPrefix(link, "pipe:") && link != "/result" {
+					t.Errorf("descriptor %d is %s", i, link)
+				}
+			}
+		})
+	}
+}
+
+func TestStateRootThatIsFull(t *testing.T) {
+	c := newContainer(t, sh("echo ran"))
+	if err := os.MkdirAll(c.root, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", c.root, "tmpfs", 0, "size=16k,nr_inodes=20"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(c.root, unix.MNT_DETACH)
+	filler := filepath.Join(c.root, ".filler")
+	if err := os.WriteFile(filler, make([]byte, 16<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, c.run(), 1, "no space left on device")
+	if left := c.leftovers(); left != "" {
+		c.must("delete", "--force", c.id)
+		if left = c.leftovers(); left != "" {
+			t.Errorf("left %s", left)
+		}
+	}
+	os.Remove(filler)
+	want(t, "with space again", c.output(), "ran")
+}
+
+func TestFewDescriptors(t *testing.T) {
+	for _, n := range []int{8, 12, 16, 24, 32} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			c := newContainer(t, sh("echo ran"))
+			c.wrapper = []string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -S -n %d; exec "$@"`, n), "sh"}
+			if r := c.run(); r.code == 0 && r.out != "ran\n" || r.code != 0 && (r.err == "" || strings.Contains(r.err, "goroutine")) {
+				t.Error(r)
+			}
+			if left := c.leftovers(); left != "" {
+				t.Errorf("left %s", left)
+			}
+		})
+	}
+}
+
+// vm.memfd_noexec=2 forbids to execute a memfd, which is what carries the first process of a container.
+func TestWithoutExecutableMemfds(t *testing.T) {
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Skip(err)
+	}
+	c := newContainer(t, sh("echo ran"))
+	// The sysctl belongs to the pid namespace.
+	c.wrapper = []string{unshare, "--pid", "--fork", "--mount-proc", "--kill-child", "/bin/sh", "-c", `echo 2 > /proc/sys/vm/memfd_noexec || exit 99; "$@"`, "sh"}
+	r := c.run()
+	if r.code == 99 {
+		t.Skip("the kernel has no vm.memfd_noexec")
+	}
+	// A fallback, or one clear line.
+	if r.code == 0 && r.out != "ran\n" || r.code != 0 && !strings.Contains(r.err, "memfd") {
+		t.Error(r)
+	}
 }
