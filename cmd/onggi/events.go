@@ -14,7 +14,7 @@ import (
 func eventsCommand() command {
 	return command{
 		name: "events", args: "<container-id>", min: 1, max: 1,
-		summary: "print what happens in a running container as JSON, one event a line",
+		summary: "print what happens in a container as JSON lines",
 		detail: `Prints statistics at every interval, OOM kills with the process that was killed,
 pressure thresholds that were reached and, as the last line, the end of the
 container. All but the statistics are printed as the kernel announces them.

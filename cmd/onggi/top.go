@@ -20,10 +20,11 @@ func topCommand() command {
 	return command{
 		name: "top", args: "[container-id...]", max: many,
 		summary: "watch what containers use, in a table that is kept up to date",
-		detail: `One line a container that lives: the processor time of the last interval (100 is
-one processor), memory without file pages that nobody uses, its limit, processes,
-bytes read and written in a second, and pressure: the percentage of the last ten
-seconds in which some process waited for a processor, for memory and for I/O.
+		detail: `One line a container that lives: the processor time of the last interval (100
+is one processor), memory without file pages that nobody uses, its limit,
+processes, bytes read and written in a second, and pressure: the percentage of
+the last ten seconds in which some process waited for a processor, for memory
+and for I/O.
 
 The keys c, m and n sort by processor time, memory and name; q ends it. Where
 the output is no terminal, the table is printed once.`,
