@@ -52,6 +52,9 @@ func (f *Failure) Unwrap() error {
 // failed puts err down to the step of an item.
 func failed(it plan.Item, err error) error {
 	if f := (*Failure)(nil); errors.As(err, &f) {
+		if f.Field == "" {
+			f.Field = it.Field
+		}
 		return err
 	}
 	f := &Failure{Field: it.Field, Step: it.Step.String()}

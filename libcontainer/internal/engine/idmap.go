@@ -13,60 +13,95 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// idmapTree maps the ids of a tree before it is attached anywhere
+// mapTrees maps the ids of the trees that were opened here. It is done once the
+// container's user namespace is there, which may be the one to map by.
+func (w *walk) mapTrees() error {
+	for i, it := range w.items {
+		s, ok := it.Step.(plan.Bind)
+		t := w.trees[i]
+		if !ok || t == nil || s.Idmap == nil || t.mapped {
+			continue
+		}
+		if err := w.mapIDs(t.file, s.Idmap); err != nil {
+			return failed(it, err)
+		}
+		t.mapped = true
+	}
+	return nil
+}
+
+// mapMount maps the ids of a detached mount that the stub has made. The call is
+// made here: it takes privilege over both user namespaces, that of the mapping
+// and that of the file system, and the stub has it over the container's only.
+func (w *walk) mapMount(m *remote.FD, name string, i *plan.Idmap) error {
+	if err := w.settle(); err != nil { // its number has to be known
+		return err
+	}
+	fd, err := unix.PidfdGetfd(w.stub.Pidfd(), m.Number(), 0)
+	if err != nil {
+		return os.NewSyscallError("pidfd_getfd", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	return w.mapIDs(f, i)
+}
+
+// mapIDs maps the ids of a tree before it is attached anywhere
 // (mount_setattr(2), "ID-mapped mounts").
-func (w *walk) idmapTree(t *tree, m *plan.Idmap) error {
-	ns, err := w.userns(m)
+func (w *walk) mapIDs(tree *os.File, m *plan.Idmap) error {
+	ns, err := w.mapping(m)
 	if err != nil {
 		return err
 	}
-	defer ns.Close()
-	flags := uint(unix.AT_EMPTY_PATH)
+	flags, names := uint(unix.AT_EMPTY_PATH), "AT_EMPTY_PATH"
 	if m.Recursive {
-		flags |= unix.AT_RECURSIVE
+		flags, names = flags|unix.AT_RECURSIVE, names+"|AT_RECURSIVE"
 	}
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}
-	if err := unix.MountSetattr(int(t.file.Fd()), "", flags, &attr); err != nil {
-		return idmapFailure(t.file.Name(), err)
+	if err := unix.MountSetattr(int(tree.Fd()), "", flags, &attr); err != nil {
+		return &Failure{
+			Step:    "map the ids of " + tree.Name(),
+			Syscall: fmt.Sprintf("mount_setattr(<%s>, %s, MOUNT_ATTR_IDMAP)", tree.Name(), names), Errno: err.(unix.Errno),
+			Hint: mapHint(err),
+		}
 	}
 	return nil
 }
 
-func idmapFailure(name string, err error) error {
-	f := &Failure{Step: "map the ids of " + name, Syscall: fmt.Sprintf("mount_setattr(<%s>, AT_EMPTY_PATH, MOUNT_ATTR_IDMAP)", name), Errno: err.(unix.Errno)}
+func mapHint(err error) string {
 	switch err {
 	case unix.EINVAL:
-		f.Hint = "the file system may not support id-mapped mounts in this kernel, or is mapped already"
+		return "the file system, or with ridmap one mounted below, may not support id-mapped mounts in this kernel, or be mapped already"
 	case unix.EPERM:
-		f.Hint = "it takes CAP_SYS_ADMIN in the user namespace that the file system was mounted in"
+		return "it takes CAP_SYS_ADMIN in the user namespace that the file system was mounted in"
 	}
-	return f
+	return ""
 }
 
-// idmapMount is idmapTree for a new mount, which is the stub's.
-func (w *walk) idmapMount(m *remote.FD, i *plan.Idmap) error {
-	ns, err := w.userns(i)
-	if err != nil {
-		return err
+// mapping is a user namespace with the mapping, the container's own or one that
+// is made for it. Mounts with the same mapping share one.
+func (w *walk) mapping(m *plan.Idmap) (*os.File, error) {
+	key := idMapText(m.UIDs) + "/" + idMapText(m.GIDs)
+	if ns := w.mappings[key]; ns != nil {
+		return ns, nil
 	}
-	defer ns.Close()
-	fds, err := w.receive([]*os.File{ns}, []string{"user namespace"})
-	if err != nil {
-		return err
-	}
-	if err := w.settle(); err != nil { // its number is part of a structure
-		return err
-	}
-	w.building.MountSetattr(m, "", i.Recursive, remote.Attr{Set: unix.MOUNT_ATTR_IDMAP, UsernsFD: fds[0]})
-	return nil
-}
-
-// userns is a user namespace with the mapping: the container's own, or that of
-// a process that is made for this and ended again.
-func (w *walk) userns(m *plan.Idmap) (*os.File, error) {
+	var ns *os.File
+	var err error
 	if len(m.UIDs) == 0 {
-		return os.Open("/proc/" + strconv.Itoa(w.stub.Pid) + "/ns/user")
+		ns, err = usernsOf(w.stub.Pid)
+	} else {
+		ns, err = w.newMapping(m)
 	}
+	if err != nil {
+		return nil, err
+	}
+	w.mappings[key] = ns
+	return ns, nil
+}
+
+// newMapping takes the user namespace of a process that is made for it and
+// ended again.
+func (w *walk) newMapping(m *plan.Idmap) (*os.File, error) {
 	holder, err := remote.Start(w.ctx, remote.Spawn{Cloneflags: unix.CLONE_NEWUSER, Control: 3, Timeout: defaultTimeout, Argv0: w.Name})
 	if err != nil {
 		return nil, fmt.Errorf("make a user namespace for the mapping: %w", err)
@@ -78,7 +113,11 @@ func (w *walk) userns(m *plan.Idmap) (*os.File, error) {
 	if err := writeProc(holder.Pid, "gid_map", idMapText(m.GIDs)); err != nil {
 		return nil, err
 	}
-	return os.Open("/proc/" + strconv.Itoa(holder.Pid) + "/ns/user")
+	return usernsOf(holder.Pid)
+}
+
+func usernsOf(pid int) (*os.File, error) {
+	return os.Open("/proc/" + strconv.Itoa(pid) + "/ns/user")
 }
 
 // idMapText is what is written to uid_map and gid_map (user_namespaces(7)).

@@ -15,9 +15,10 @@ import (
 // tree is a detached mount that the runtime side made for the container. It
 // cannot be walked upward, so nothing else of the host comes with it.
 type tree struct {
-	file *os.File
-	dir  bool
-	fd   *remote.FD // in the stub, once it is there
+	file   *os.File
+	dir    bool
+	fd     *remote.FD // in the stub, once it is there
+	mapped bool       // its ids are
 }
 
 // meanwhile is for what the runtime side has to do sometime, while the stub
@@ -39,7 +40,7 @@ func (w *walk) meanwhile() error {
 			return failed(w.items[i], err)
 		}
 		w.trees[i] = t
-		if err := w.prepareTree(w.items[i], t); err != nil {
+		if err := prepareTree(w.items[i], t); err != nil {
 			return failed(w.items[i], err)
 		}
 	}
@@ -85,9 +86,8 @@ func openTree(source string, recursive, nofollow bool) (*tree, error) {
 	return &tree{file: f, dir: st.Mode&unix.S_IFMT == unix.S_IFDIR}, nil
 }
 
-// prepareTree checks a device of the host, and maps ids, while the tree is
-// still nobody's.
-func (w *walk) prepareTree(it plan.Item, t *tree) error {
+// prepareTree checks what came from the host, while the tree is still nobody's.
+func prepareTree(it plan.Item, t *tree) error {
 	switch s := it.Step.(type) {
 	case plan.Device:
 		return errors.Join(checkDevice(t.file, s), t.makePrivate())
@@ -98,9 +98,6 @@ func (w *walk) prepareTree(it plan.Item, t *tree) error {
 			if err := checkProcfs(t.file); err != nil {
 				return err
 			}
-		}
-		if s.Idmap != nil {
-			return w.idmapTree(t, s.Idmap)
 		}
 	}
 	return nil
@@ -133,12 +130,18 @@ func (w *walk) closeTrees() {
 	for _, t := range w.trees {
 		t.file.Close()
 	}
+	for _, ns := range w.mappings {
+		ns.Close()
+	}
 }
 
 // attachRootfs is the first step that uses trees: the stub gets all of them
 // here, in one message or a few.
 func (w *walk) attachRootfs(s plan.AttachRootfs) error {
 	if err := w.meanwhile(); err != nil {
+		return err
+	}
+	if err := w.mapTrees(); err != nil {
 		return err
 	}
 	if err := w.receiveTrees(); err != nil {
@@ -258,21 +261,20 @@ func (w *walk) newMount(s plan.Mount) *remote.FD {
 }
 
 func (w *walk) attach(m, to *remote.FD, s plan.Mount) error {
-	b := w.building
 	rest := s.Attrs
 	rest.Set, rest.Clear = 0, 0
 	w.attributes(m, rest)
-	if s.Idmap != nil {
-		if err := w.idmapMount(m, s.Idmap); err != nil {
-			return err
-		}
-	}
 	if s.CopyUp {
 		if err := w.copyUp(s.At, m); err != nil {
 			return err
 		}
-		b = w.building
 	}
+	if s.Idmap != nil {
+		if err := w.mapMount(m, s.At.Path, s.Idmap); err != nil {
+			return err
+		}
+	}
+	b := w.building
 	b.MoveMount(m, to)
 	b.Close(to)
 	if s.Keep {
@@ -350,6 +352,12 @@ func (w *walk) bind(s plan.Bind) error {
 	m := b.OpenTree(from, "", s.Recursive)
 	b.Close(from)
 	w.attributes(m, s.Attrs)
+	if s.Idmap != nil {
+		if err := w.mapMount(m, s.Source, s.Idmap); err != nil {
+			return err
+		}
+		b = w.building
+	}
 	to := b.Openat2(w.root, relative(s.At.Path), unix.O_PATH|destFlags(s), 0, remote.InRoot)
 	w.notProc(to, s.At)
 	b.MoveMount(m, to)

@@ -82,6 +82,7 @@ type walk struct {
 	kept     map[string]*remote.FD // mounts of the plan by destination
 	toolbox  *remote.FD            // the tmpfs with the sources of masks
 	trees    map[int]*tree         // by item: what the runtime side opened for it
+	mappings map[string]*os.File   // user namespaces of id-mapped mounts, by their maps
 	hostNull *tree
 	procfs   *remote.FD
 	// noPidnsOption: procfs does not know pidns= here, before Linux 6.18.
@@ -113,7 +114,7 @@ type layout struct{ preserve, control, status, start, keep, enter, cgroup, end i
 // Run walks the plan. On failure the stub and everything it has mounted are
 // gone when it returns.
 func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
-	w := &walk{Job: job, ctx: ctx, items: p.Items, building: flight{Batch: &remote.Batch{}}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}}
+	w := &walk{Job: job, ctx: ctx, items: p.Items, building: flight{Batch: &remote.Batch{}}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}, mappings: map[string]*os.File{}}
 	defer w.closeTrees()
 	w.lay()
 	proc, err := w.run()

@@ -100,6 +100,9 @@ func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOption
 		Params: append(flags(o.SuperSet), params(o.Data)...),
 		Idmap:  idmap(m, o),
 	}
+	if len(m.UIDMappings) == 0 && ns.has(unix.CLONE_NEWUSER) {
+		s.Idmap = nil // it is mounted in the user namespace, whose mapping it has therefore
+	}
 	switch m.Type {
 	case "proc":
 		s.JoinedPID = ns.join&unix.CLONE_NEWPID != 0

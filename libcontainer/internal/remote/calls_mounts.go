@@ -89,7 +89,6 @@ func (b *Batch) MoveMountAt(from *FD, path string) Result {
 type Attr struct {
 	Set, Clear  uint64 // MOUNT_ATTR_…
 	Propagation uint64 // MS_…, 0 leaves it
-	UsernsFD    *FD    // with MOUNT_ATTR_IDMAP; its number must be known
 }
 
 // IsZero tells whether there is nothing to change.
@@ -98,15 +97,11 @@ func (a *Attr) IsZero() bool { return a.Set|a.Clear|a.Propagation == 0 }
 // MountSetattr changes the mount at path in dir, of dir itself where path is
 // empty, and the ones below where recursive.
 func (b *Batch) MountSetattr(dir *FD, path string, recursive bool, a Attr) Result {
-	var userns uint64
-	if a.UsernsFD != nil {
-		userns = uint64(a.UsernsFD.n)
-	}
 	clear := a.Clear
 	if a.Set&unix.MOUNT_ATTR__ATIME != 0 || clear&unix.MOUNT_ATTR__ATIME != 0 {
 		clear |= unix.MOUNT_ATTR__ATIME // a field, not bits: it is replaced as a whole
 	}
-	m := b.words(a.Set, clear, a.Propagation, userns)
+	m := b.words(a.Set, clear, a.Propagation, 0)
 	m.show = showMountAttr
 	var flags uint64
 	if recursive {

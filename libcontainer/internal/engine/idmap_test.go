@@ -1,0 +1,55 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+)
+
+func TestIDMapText(t *testing.T) {
+	got := idMapText([]specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}, {ContainerID: 70000, HostID: 4294967294, Size: 1}})
+	if want := "0 100000 65536\n70000 4294967294 1\n"; got != want {
+		t.Errorf("idMapText = %q; want %q", got, want)
+	}
+}
+
+// TestMapIDs maps a tree of the host twice: the kernel does it once.
+func TestMapIDs(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mapping a mount of the host takes root")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	source, err := openTree(dir, false, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &walk{Job: &Job{}, ctx: t.Context(), mappings: map[string]*os.File{}, trees: map[int]*tree{}}
+	w.trees[0] = source
+	defer w.closeTrees()
+	maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 4242, Size: 1}}
+	m := &plan.Idmap{UIDs: maps, GIDs: maps}
+	if err := w.mapIDs(source.file, m); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(source.file.Fd()), "file", &st, 0); err != nil || st.Uid != 4242 || st.Gid != 4242 {
+		t.Errorf("owner in the tree: %d:%d, %v; want 4242:4242", st.Uid, st.Gid, err)
+	}
+	err = w.mapIDs(source.file, m)
+	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EINVAL) || !strings.HasPrefix(err.Error(), "map the ids of "+dir) {
+		t.Errorf("mapping it again: %v", err)
+	}
+	if len(w.mappings) != 1 {
+		t.Errorf("%d user namespaces for one mapping", len(w.mappings))
+	}
+}
