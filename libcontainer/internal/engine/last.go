@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -157,7 +158,11 @@ func (l *last) execute(s plan.Execute) error {
 	if l.Env != nil {
 		env = l.Env(env, l.home)
 	}
-	r := b.Execve(l.program, s.Args, env).TolerateAll()
+	r, err := l.execve(s.Args, env)
+	if err != nil {
+		return err
+	}
+	r.TolerateAll()
 	b.WriteResult(remote.Inherited(l.layout.status, "status"), r).TolerateAll()
 	b.Exit(exitExec)
 	if l.forks {
@@ -167,6 +172,27 @@ func (l *last) execute(s plan.Execute) error {
 	}
 	return nil
 }
+
+// execve adds the call. Arguments that leave no room for others in the batch go
+// ahead of it.
+func (l *last) execve(args, env []string) (remote.Result, error) {
+	size := 0
+	for _, s := range slices.Concat(args, env) {
+		size += len(s) + 1 + 8
+	}
+	if size < maxArguments {
+		return l.building.Execve(l.program, args, env), nil
+	}
+	p, err := l.stub.Load(l.program, args, env)
+	if err != nil {
+		return remote.Result{}, l.lost(err)
+	}
+	return l.building.Execute(p), nil
+}
+
+// maxArguments is what arguments may take of the last batch, whose other part
+// is a filter, of 32 KiB at most (BPF_MAXINSNS).
+const maxArguments = 64 << 10
 
 // exitExec is the exit status of a stub whose execve failed.
 const exitExec = 255

@@ -100,6 +100,7 @@ var texts = []struct {
 	{"Seccomp", func(b *Batch) { b.Seccomp(make([]byte, 8), 1) }, "seccomp(SECCOMP_SET_MODE_FILTER, 0x1, &{…})"},
 	{"SeccompListener", func(b *Batch) { b.SeccompListener(make([]byte, 8), 0) }, "seccomp(SECCOMP_SET_MODE_FILTER, 0x8, &{…})"},
 	{"Execve", func(b *Batch) { b.Execve("/bin/sh", []string{"sh", "-c", "true"}, []string{"A=b"}) }, `execve("/bin/sh", &{…}, &{…})`},
+	{"Execute", func(b *Batch) { b.Execute(&Program{name: "/bin/sh", path: 1, args: 2, env: 3}) }, `execve("/bin/sh", 0x2, 0x3)`},
 	{"WriteResult", func(b *Batch) { b.WriteResult(Inherited(5, "status"), b.Setsid()) }, "setsid(); write(<status>, &, 4)"},
 	{"AwaitByte", func(b *Batch) { b.AwaitByte(Inherited(5, "start")) }, "read(<start>, &, 1)"},
 	{"Exit", func(b *Batch) { b.Exit(255) }, "exit_group(255)"},
@@ -130,14 +131,14 @@ func TestEveryCallPrints(t *testing.T) {
 }
 
 // callMethods are the exported methods of Batch that add calls: those in
-// calls_*.go, and the two of do.go.
+// calls_*.go, two of do.go and one of program.go.
 func callMethods(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("calls_*.go")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}
-	out := []string{"ReceiveFiles", "SendFile"}
+	out := []string{"ReceiveFiles", "SendFile", "Execute"}
 	for _, file := range files {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
