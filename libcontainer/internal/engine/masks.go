@@ -83,6 +83,12 @@ func (w *walk) readonly(s plan.Readonly) error {
 		b.Close(m)
 		b.Close(at)
 		missing.OnFailSkip()
+		if w.full() {
+			if err := w.settle(); err != nil {
+				return err
+			}
+			b = w.building
+		}
 	}
 	return nil
 }

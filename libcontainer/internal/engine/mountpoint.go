@@ -18,9 +18,10 @@ const maxLinks = 40
 // makes what is missing: what resolving inside the root would have led to, had
 // it been there. A dangling symlink gets the file it points to.
 type climber struct {
-	w     *walk
-	dirs  []*remote.FD // from the root to where we are; dirs[0] is not ours
-	links int
+	w      *walk
+	dirs   []*remote.FD // from the root to where we are
+	opened []*remote.FD // by us, gone from dirs again or not
+	links  int
 }
 
 // makeMountpoint makes the directory or the file that a mount needs.
@@ -110,9 +111,10 @@ func (c *climber) enter(name string, file bool) (link string, err error) {
 		return string(target.First(n)), nil
 	}
 	c.dirs = append(c.dirs, fd)
+	c.opened = append(c.opened, fd)
 	return "", nil
 }
 
 func (c *climber) close() {
-	_ = c.w.closeAll(c.dirs[1:])
+	_ = c.w.closeAll(c.opened)
 }

@@ -299,6 +299,11 @@ func (w *walk) findProgram(s plan.FindProgram) error {
 		stats[i] = w.building.Statx(remote.Cwd(), p, 0)
 		stats[i].TolerateAll()
 		access[i] = w.building.Faccess(remote.Cwd(), p, unix.X_OK).TolerateAll()
+		if w.full() {
+			if err := w.settle(); err != nil {
+				return err
+			}
+		}
 	}
 	w.later(func() (err error) {
 		w.program, err = choose(s, list, stats, access)
@@ -365,7 +370,7 @@ func choose(s plan.FindProgram, list []string, stats []remote.Stat, access []rem
 		mode := stats[i].Get().Mode
 		switch {
 		case mode&unix.S_IFMT == unix.S_IFDIR:
-			if len(list) == 1 {
+			if strings.Contains(s.Name, "/") {
 				return "", programError(s, "stat("+strconv.Quote(p)+")", forbidden, unix.EACCES)
 			}
 		case access[i].Errno() != 0 || mode&0o111 == 0 || mode&unix.S_IFMT != unix.S_IFREG:
