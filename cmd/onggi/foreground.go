@@ -17,7 +17,8 @@ import (
 // wait for: signals and the terminal.
 type foreground struct {
 	std     stdio
-	signals chan *console.Signals   // once they are caught
+	signals *console.Signals
+	caught  chan struct{}           // closed once signals is there
 	cancel  context.CancelCauseFunc // of what is being done before the process runs
 
 	master *os.File       // the process's terminal, until it is relayed
@@ -40,11 +41,11 @@ type process interface {
 func newForeground(parent context.Context, std stdio) (context.Context, *foreground) {
 	ctx, cancel := context.WithCancelCause(parent)
 	f := &foreground{std: std, cancel: cancel}
-	f.signals = make(chan *console.Signals, 1)
+	f.caught = make(chan struct{})
 	go func() { // it runs when the kernel is busy with the container
-		s := console.Catch()
-		f.signals <- s
-		s.Forward(parent, f.signal, f.resize)
+		f.signals = console.Catch()
+		close(f.caught)
+		f.signals.Forward(parent, f.signal, f.resize)
 	}()
 	return ctx, f
 }
@@ -108,11 +109,16 @@ func (f *foreground) resize() {
 	}
 }
 
+// ready waits until signals are caught: from when the program runs on, none of
+// those that programs use is lost.
+func (f *foreground) ready() { <-f.caught }
+
 // wait stays with the process until it has ended and all that it printed is
 // out, gives the caller's terminal back, and returns the exit status.
 func (f *foreground) wait(ctx context.Context, p process) (int, error) {
 	f.runs(p)
-	go func() { (<-f.signals).CatchAll() }()
+	<-f.caught
+	go f.signals.CatchAll()
 	status, err := p.Wait(ctx)
 	if f.relay != nil {
 		err = errors.Join(err, f.relay.Drain(ctx))

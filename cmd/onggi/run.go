@@ -86,6 +86,7 @@ func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
 		remove(c, container)
 		return err
 	}
+	fg.ready()
 	if err := startOrDelete(ctx, c, container); err != nil {
 		return err
 	}

@@ -14,12 +14,12 @@ type Signals struct{ ch chan os.Signal }
 // maxSignals may arrive before Forward: more than there are different ones.
 const maxSignals = 128
 
-// Catch keeps the signals that ask a program to end from ending this one; they
-// wait for Forward. What was ignored when this process was started (nohup)
-// stays ignored.
+// Catch keeps the signals that people and programs send to each other from
+// having their usual effect on this process; they wait for Forward. What was
+// ignored when this process was started (nohup) stays ignored.
 func Catch() *Signals {
 	s := &Signals{ch: make(chan os.Signal, maxSignals)}
-	signal.Notify(s.ch, notIgnored(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)...)
+	signal.Notify(s.ch, notIgnored(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGCONT, unix.SIGWINCH)...)
 	return s
 }
 
