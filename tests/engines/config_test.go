@@ -1,0 +1,36 @@
+package engines
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// fence is a block of a page whose first line says which file it is: ```toml /etc/containerd/config.toml
+var fence = regexp.MustCompile("(?ms)^```\\w+ (/\\S+)\n(.*?)^```$")
+
+// configure writes the files that a page of docs/engines shows, as it shows them. For another runtime only the name
+// changes.
+func configure(t *testing.T, page string) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("../../docs/engines", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := fence.FindAllStringSubmatch(string(data), -1)
+	if len(blocks) == 0 {
+		t.Fatalf("%s shows no configuration", page)
+	}
+	for _, block := range blocks {
+		place(t, block[1], strings.ReplaceAll(block[2], "onggi", env.kind))
+	}
+}
+
+func place(t *testing.T, path, text string) {
+	t.Helper()
+	if err := errorsOf(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,294 @@
+package engines
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long one command of an engine may take.
+const patience = 60 * time.Second
+
+// engine is a program that runs containers, and what it is asked to do with them.
+type engine struct {
+	name  string
+	needs map[string]string // program: the Debian package that has it
+	start func(t *testing.T) client
+	cases []testCase
+}
+
+// testCase is a row of the table.
+type testCase struct {
+	name string
+	run  func(c *client)
+}
+
+// client is an engine's command line, within one test case.
+type client struct {
+	*testing.T
+	command []string
+	env     []string
+}
+
+func TestEngines(t *testing.T) {
+	for _, e := range []engine{containerd(), podman(), docker()} {
+		t.Run(e.name, func(t *testing.T) { e.run(t) })
+	}
+}
+
+func (e engine) run(t *testing.T) {
+	for program, pkg := range e.needs {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s is not installed: apt-get install %s", program, pkg)
+		}
+	}
+	before := mounts()
+	var c client
+	t.Run("engine", func(t *testing.T) { // its own clean-ups stop the daemon before leftovers are looked for
+		c = e.start(t)
+		for _, tc := range e.cases {
+			ok := t.Run(tc.name, func(t *testing.T) {
+				own := c
+				own.T = t
+				began := time.Now()
+				tc.run(&own)
+				if testing.Verbose() {
+					t.Logf("took %d ms", time.Since(began).Milliseconds())
+				}
+			})
+			report.add(e.name, tc.name, ok)
+		}
+	})
+	ok := t.Run("nothing is left", func(t *testing.T) { leftovers(t, before) })
+	report.add(e.name, "nothing is left", ok)
+}
+
+var serial atomic.Int64
+
+// name is a container name nobody else has.
+func (c *client) name() string { return fmt.Sprintf("c%d", serial.Add(1)) }
+
+// ok runs a command that has to succeed and returns what it wrote.
+func (c *client) ok(args ...string) string {
+	c.Helper()
+	return c.exits(0, args...)
+}
+
+// exits runs a command that has to end with the exit status code, and returns what it wrote.
+func (c *client) exits(code int, args ...string) string {
+	c.Helper()
+	out, got := c.try(args...)
+	if got != code {
+		c.Fatalf("%s %s = %d; want %d\n%s", c.command[0], strings.Join(args, " "), got, code, out)
+	}
+	return out
+}
+
+// try runs a command and returns what it wrote and its exit status.
+func (c *client) try(args ...string) (string, int) {
+	c.Helper()
+	return c.tryInput("", args...)
+}
+
+func (c *client) tryInput(input string, args ...string) (string, int) {
+	c.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, c.command[0], append(c.command[1:len(c.command):len(c.command)], args...)...)
+	cmd.Env = append(os.Environ(), c.env...)
+	cmd.Stdin = strings.NewReader(input)
+	cmd.WaitDelay = time.Second // a detached container may hold the pipe
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		c.Fatalf("%s %s: does not end\n%s", c.command[0], strings.Join(args, " "), out)
+	}
+	if cmd.ProcessState == nil {
+		c.Fatal(err)
+	}
+	return strings.TrimSpace(string(out)), cmd.ProcessState.ExitCode()
+}
+
+// later runs a command when the test case ends, whatever it says.
+func (c *client) later(args ...string) {
+	c.Cleanup(func() { c.try(args...) })
+}
+
+// terminal runs a command on a terminal of 31 rows and 97 columns, types input, and returns what appeared there and the
+// exit status.
+func (c *client) terminal(input string, args ...string) (string, int) {
+	c.Helper()
+	master, slave, err := openPty()
+	if err != nil {
+		c.Fatal(err)
+	}
+	defer master.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, c.command[0], append(c.command[1:len(c.command):len(c.command)], args...)...)
+	cmd.Env = append(append(os.Environ(), c.env...), "TERM=xterm")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	err = cmd.Start()
+	slave.Close()
+	if err != nil {
+		c.Fatal(err)
+	}
+	fmt.Fprint(master, input)
+	var out bytes.Buffer
+	io.Copy(&out, master) // ends with EIO, when the last one has closed the terminal
+	if err := cmd.Wait(); cmd.ProcessState == nil {
+		c.Fatal(err)
+	}
+	return out.String(), cmd.ProcessState.ExitCode()
+}
+
+func openPty() (master, slave *os.File, err error) {
+	if master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+		return nil, nil, err
+	}
+	fd := int(master.Fd())
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = errorsOf(
+			unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0),
+			unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 31, Col: 97}))
+	}
+	if err == nil {
+		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	}
+	if err != nil {
+		master.Close()
+	}
+	return master, slave, err
+}
+
+// has fails the test case unless out contains every one of texts. crun's errors begin with capitals.
+func (c *client) has(out string, texts ...string) {
+	c.Helper()
+	for _, text := range texts {
+		if !strings.Contains(strings.ToLower(out), strings.ToLower(text)) {
+			c.Fatalf("no %q in\n%s", text, out)
+		}
+	}
+}
+
+// sized is a shell command that ends once the terminal has the size that terminal gives it: engines set it when the
+// program already runs.
+const sized = "i=0; until stty size 2>/dev/null | grep '31 97'; do i=$((i+1)); test $i -lt 50 || break; sleep 0.1; done"
+
+// is fails the test case unless got is want.
+func (c *client) is(got, want string) {
+	c.Helper()
+	if got != want {
+		c.Fatalf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// code fails the test case unless an exit status is the one wanted.
+func (c *client) code(got, want int) {
+	c.Helper()
+	if got != want {
+		c.Fatalf("exit status %d; want %d", got, want)
+	}
+}
+
+// get is what an HTTP server says, once it does.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		var answer *http.Response
+		if answer, err = http.Get(url); err != nil {
+			continue
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	t.Fatal(err)
+	return ""
+}
+
+// until waits for a command to write text. There is no event for it.
+func (c *client) until(text string, args ...string) {
+	c.Helper()
+	var out string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if out, _ = c.try(args...); strings.Contains(out, text) {
+			return
+		}
+	}
+	c.Fatalf("%s %s never says %q:\n%s", c.command[0], strings.Join(args, " "), text, out)
+}
+
+// timing runs a command ten times after a first one, and reports the median.
+func (c *client) timing(engine string, args ...string) {
+	c.ok(args...)
+	var took []time.Duration
+	for range 10 {
+		began := time.Now()
+		c.ok(args...)
+		took = append(took, time.Since(began))
+	}
+	report.time(engine, took)
+}
+
+// daemon starts a program that serves until the test ends. Its output is shown if the test fails.
+func daemon(t *testing.T, ready func() error, argv ...string) {
+	t.Helper()
+	log, err := os.CreateTemp(env.dir, "log-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		cmd.Process.Signal(unix.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(30 * time.Second):
+			t.Errorf("%s does not end at SIGTERM", argv[0])
+			cmd.Process.Kill()
+			<-ended
+		}
+		if data, _ := os.ReadFile(log.Name()); t.Failed() && testing.Verbose() {
+			t.Logf("%s:\n%s", argv[0], data)
+		}
+		log.Close()
+	})
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if err = ready(); err == nil {
+			return
+		}
+		select {
+		case <-ended:
+			ended <- nil
+			data, _ := os.ReadFile(log.Name())
+			t.Fatalf("%s ended:\n%s", argv[0], data)
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(errors.Join(fmt.Errorf("%s does not serve", argv[0]), err))
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package engines
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Directories in the cgroup file systems that engines make once and keep.
+var engineCgroups = []string{"default", "docker", "libpod_parent", "libpod_parent/conmon", "k8s.io", "docker/buildkit"}
+
+// leftovers looks for what an engine and its runtime should have taken away by now, and takes it away.
+func leftovers(t *testing.T, mountsBefore string) {
+	for _, process := range strangers() {
+		t.Errorf("process %s", process)
+	}
+	if now := mounts(); now != mountsBefore {
+		t.Errorf("mounts:\n%s\nwere:\n%s", now, mountsBefore)
+	}
+	for _, dir := range containerCgroups() {
+		t.Errorf("cgroup %s", dir)
+		removeCgroup(dir)
+	}
+	for _, dir := range stateDirs() {
+		t.Errorf("state %s", dir)
+		os.RemoveAll(dir)
+	}
+}
+
+// strangers names the processes of the sandbox that are not the tests, and kills those that do not end by themselves.
+func strangers() []string {
+	var left []string
+	for deadline := time.Now().Add(3 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		left = left[:0]
+		entries, _ := os.ReadDir("/proc")
+		for _, entry := range entries {
+			pid, err := strconv.Atoi(entry.Name())
+			if err != nil || pid == 1 || pid == os.Getpid() {
+				continue
+			}
+			cmdline, _ := os.ReadFile("/proc/" + entry.Name() + "/cmdline")
+			if len(cmdline) == 0 || persistent(string(cmdline)) { // the dead have none
+				continue
+			}
+			left = append(left, entry.Name()+": "+strings.ReplaceAll(string(cmdline), "\x00", " "))
+			if time.Now().After(deadline) {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		if len(left) == 0 || time.Now().After(deadline) {
+			return left
+		}
+	}
+}
+
+// persistent tells of helpers that an engine leaves running on purpose.
+func persistent(cmdline string) bool {
+	// Podman's DNS server stays for the next container of the network; the pause process holds a user's namespaces.
+	return strings.Contains(cmdline, "aardvark-dns") || strings.Contains(cmdline, "catatonit\x00-P")
+}
+
+// mounts is the mount table without what engines mount for themselves, once.
+func mounts() string {
+	data, _ := os.ReadFile("/proc/self/mountinfo")
+	var lines []string
+	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) > 4 && !keptMount(fields[4]) {
+			lines = append(lines, strings.Join(fields[2:5], " "))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// keptMount tells of what an engine mounts once, for good.
+func keptMount(point string) bool {
+	return point == "/run/netns" || point == "/run/docker/netns/default" || point == "/var/lib/containers/storage/overlay"
+}
+
+// containerCgroups are the sandbox's cgroups that are not an engine's own.
+func containerCgroups() []string {
+	var left []string
+	for _, root := range hierarchies() {
+		filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			rel, _ := filepath.Rel(root, path)
+			if err == nil && d.IsDir() && rel != "." && !slices.Contains(engineCgroups, rel) && !podCgroup(rel) {
+				left = append(left, path)
+				return fs.SkipDir
+			}
+			return nil
+		})
+	}
+	return left
+}
+
+// podCgroup tells of a pod's cgroup, the parent of its containers'. Podman 4.3 removes it from the controllers it knows,
+// which leaves name=systemd and unified, whatever the runtime.
+func podCgroup(rel string) bool {
+	return filepath.Dir(rel) == "libpod_parent" && !strings.HasPrefix(filepath.Base(rel), "libpod-")
+}
+
+// stateDirs are the containers that the runtime still knows, in every root that an engine gives it.
+func stateDirs() []string {
+	var left []string
+	for _, pattern := range []string{"/run/" + env.kind + "/*", "/run/containerd/runc/*/*", "/run/docker/runtime-*/moby/*"} {
+		dirs, _ := filepath.Glob(pattern)
+		for _, dir := range dirs {
+			if !strings.HasPrefix(filepath.Base(dir), "@") { // onggi's cache of seccomp filters
+				left = append(left, dir)
+			}
+		}
+	}
+	return left
+}

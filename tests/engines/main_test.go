@@ -1,0 +1,172 @@
+package engines
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// stageEnv says which of the three runs of the test binary this is: "" outside of everything, "init" the sandbox's first
+// process, "tests" its child.
+const stageEnv = "ONGGI_ENGINES_STAGE"
+
+var update = flag.Bool("update", false, "write the table to docs/engines/README.md")
+
+// suite is what all tests of one sandbox share, made once by TestMain and only read afterwards.
+type suite struct {
+	runtime string // the binary outside of the sandbox
+	kind    string // its name: onggi, runc, crun
+	dir     string // private directory on a disk
+	image   string // a docker-archive with busybox
+}
+
+var env suite
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := 0, error(nil)
+	switch stage := os.Getenv(stageEnv); {
+	case os.Getuid() != 0:
+		fmt.Println("the engines need root: skipped")
+	case stage == "":
+		code, err = outside()
+	case stage == "init":
+		code, err = first()
+	default:
+		code, err = inside(m)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "engines:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// outside runs one sandbox for each runtime, and prints their columns side by side.
+func outside() (int, error) {
+	dir, err := os.MkdirTemp("", "onggi-engines-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	worst, columns := 0, []column(nil)
+	for _, runtime := range strings.Split(os.Getenv("RUNTIME"), ",") {
+		path, err := findRuntime(runtime)
+		if err != nil {
+			return 1, err
+		}
+		code, err := sandbox(filepath.Join(dir, fmt.Sprint(len(columns))), path)
+		if err != nil {
+			return 1, err
+		}
+		worst = max(worst, code)
+		c, err := readColumn(filepath.Join(dir, fmt.Sprint(len(columns))))
+		if err != nil {
+			return 1, err
+		}
+		columns = append(columns, c)
+	}
+	text := render(columns)
+	fmt.Print("\n" + text)
+	if *update {
+		return worst, replaceTable(text)
+	}
+	return worst, nil
+}
+
+// findRuntime is the path of the binary that is called name; "" and "onggi" are the one that make builds.
+func findRuntime(name string) (string, error) {
+	if name != "" && name != "onggi" {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			return "", err
+		}
+		return filepath.Abs(path)
+	}
+	out, err := exec.Command("make", "-C", "../..", "onggi").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("make: %w\n%s", err, out)
+	}
+	return filepath.Abs("../../onggi")
+}
+
+// sandbox runs this program again in namespaces of its own, in a cgroup of its own.
+func sandbox(dir, runtime string) (int, error) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return 1, err
+	}
+	leave, err := enterCgroup(fmt.Sprintf("onggi-engines-%d", os.Getpid()))
+	if err != nil {
+		return 1, err
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), stageEnv+"=init", "ONGGI_ENGINES_DIR="+dir, "RUNTIME="+runtime)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWCGROUP | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+		Pdeathsig:  unix.SIGKILL,
+	}
+	err = cmd.Run()
+	if left := leave(); left != nil {
+		return 1, left
+	}
+	if cmd.ProcessState == nil {
+		return 1, err
+	}
+	return cmd.ProcessState.ExitCode(), nil
+}
+
+// first is the sandbox's process 1: it starts the tests and buries whatever dies.
+func first() (int, error) {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), stageEnv+"=tests")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		return 1, err
+	}
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return 1, err
+		case pid == cmd.Process.Pid && status.Signaled():
+			return 1, fmt.Errorf("the tests were killed by signal %d", status.Signal())
+		case pid == cmd.Process.Pid:
+			return status.ExitStatus(), nil
+		}
+	}
+}
+
+func inside(m *testing.M) (int, error) {
+	// Shells and CI machines leak descriptors, and daemons would hand them on to every container.
+	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return 1, err
+	}
+	env = suite{runtime: os.Getenv("RUNTIME"), dir: os.Getenv("ONGGI_ENGINES_DIR")}
+	version, err := exec.Command(env.runtime, "--version").Output()
+	if err != nil {
+		return 1, fmt.Errorf("%s --version: %w", env.runtime, err)
+	}
+	line, _, _ := strings.Cut(string(version), "\n")
+	env.kind, _, _ = strings.Cut(line, " ")
+	if err := furnish(); err != nil {
+		return 1, fmt.Errorf("sandbox: %w", err)
+	}
+	env.image = filepath.Join(env.dir, "busybox.tar")
+	if err := writeImage(env.image); err != nil {
+		return 1, fmt.Errorf("image: %w", err)
+	}
+	report.Version = line
+	code := m.Run()
+	return code, report.write(env.dir)
+}

@@ -1,0 +1,224 @@
+package engines
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// hierarchies are the mount points of the machine's cgroup hierarchies: one on pure v2, else many.
+func hierarchies() []string {
+	var fs unix.Statfs_t
+	if unix.Statfs(cgroupRoot, &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
+		return []string{cgroupRoot}
+	}
+	var dirs []string
+	procs, _ := filepath.Glob(cgroupRoot + "/*/cgroup.procs")
+	for _, file := range procs {
+		if info, err := os.Lstat(filepath.Dir(file)); err == nil && info.IsDir() { // cpuacct may be a link to cpu,cpuacct
+			dirs = append(dirs, filepath.Dir(file))
+		}
+	}
+	return dirs
+}
+
+// enterCgroup moves this process to a new cgroup in every hierarchy. The sandbox is born there, takes it for the root,
+// and cannot leave anything anywhere else. The function it returns goes back and removes what the sandbox left.
+func enterCgroup(name string) (leave func() error, err error) {
+	var homes []string
+	all := hierarchies()
+	for _, root := range all {
+		homes = append(homes, filepath.Join(root, ownCgroup(root)))
+	}
+	for i, root := range all {
+		dir := filepath.Join(homes[i], name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return nil, err
+		}
+		if filepath.Base(root) == "cpuset" {
+			for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+				if err := copyFile(filepath.Join(homes[i], file), filepath.Join(dir, file)); err != nil {
+					return nil, err
+				}
+			}
+		}
+		if err := join(dir); err != nil {
+			return nil, err
+		}
+	}
+	return func() error {
+		for i := range all {
+			if err := join(homes[i]); err != nil {
+				return err
+			}
+			if err := removeCgroup(filepath.Join(homes[i], name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+// ownCgroup is this process's cgroup in the hierarchy at root, from /proc/self/cgroup.
+func ownCgroup(root string) string {
+	data, _ := os.ReadFile("/proc/self/cgroup")
+	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		parts := strings.SplitN(line, ":", 3)
+		name := strings.TrimPrefix(parts[1], "name=")
+		if name == filepath.Base(root) || name == "" && (root == cgroupRoot || filepath.Base(root) == "unified") {
+			return parts[2]
+		}
+	}
+	return "/"
+}
+
+func join(dir string) error {
+	return os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0)
+}
+
+func copyFile(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o644)
+}
+
+// removeCgroup removes dir and what is below it. The dying may hold on to it for a moment.
+func removeCgroup(dir string) error {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		if err := removeCgroup(filepath.Join(dir, entry.Name())); err != nil {
+			return err
+		}
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		err := os.Remove(dir)
+		if err == nil || errors.Is(err, os.ErrNotExist) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// furnish makes the sandbox a machine of its own: what engines write to is overlaid, the runtime is installed.
+func furnish() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return err
+	}
+	if err := unix.Sethostname([]byte("sandbox")); err != nil {
+		return err
+	}
+	for _, dir := range []string{"/etc", "/var", "/usr/local/sbin"} {
+		if err := overlay(dir); err != nil {
+			return fmt.Errorf("overlay on %s: %w", dir, err)
+		}
+	}
+	for _, name := range []string{"containerd", "containers", "docker"} {
+		if err := storage(name); err != nil {
+			return fmt.Errorf("storage of %s: %w", name, err)
+		}
+	}
+	for _, dir := range []string{"/run", "/dev/shm"} {
+		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+			return fmt.Errorf("tmpfs on %s: %w", dir, err)
+		}
+	}
+	if err := remountCgroups(); err != nil {
+		return fmt.Errorf("cgroups: %w", err)
+	}
+	if err := loopbackUp(); err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	return install()
+}
+
+// storage gives /var/lib/NAME to an engine, on the disk: an overlay cannot be the upper layer of the engine's own.
+func storage(name string) error {
+	private, dir := filepath.Join(env.dir, name), filepath.Join("/var/lib", name)
+	if err := errorsOf(os.Mkdir(private, 0o711), os.MkdirAll(dir, 0o711)); err != nil {
+		return err
+	}
+	return unix.Mount(private, dir, "", unix.MS_BIND, "")
+}
+
+// overlay lets dir be written to without changing it.
+func overlay(dir string) error {
+	private := filepath.Join(env.dir, "overlay", dir)
+	upper, work := filepath.Join(private, "upper"), filepath.Join(private, "work")
+	for _, d := range []string{upper, work} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	return unix.Mount("overlay", dir, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", dir, upper, work))
+}
+
+// remountCgroups shows the sandbox its own cgroups only. crun refuses a v2 hierarchy beside v1 ones, so it gets none.
+func remountCgroups() error {
+	for _, dir := range hierarchies() {
+		name := filepath.Base(dir)
+		fstype, options := "cgroup", name
+		switch {
+		case dir == cgroupRoot || name == "unified":
+			fstype, options = "cgroup2", ""
+		case name == "systemd":
+			options = "none,name=systemd"
+		}
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			return err
+		}
+		if name == "unified" && env.kind == "crun" {
+			continue
+		}
+		if err := unix.Mount("cgroup", dir, fstype, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
+			return fmt.Errorf("%s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	req.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req)
+}
+
+// install puts the runtime where docs/engines says it is. It is also what `runc` means: BuildKit has no setting for the
+// runtime, and `ctr --uidmap` forgets the one it was given. The rest of PATH has Debian's programs only.
+func install() error {
+	const bin = "/usr/local/sbin"
+	data, err := os.ReadFile(env.runtime)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(bin, env.kind), data, 0o755); err != nil {
+		return err
+	}
+	if env.kind != "runc" {
+		if err := os.Symlink(env.kind, filepath.Join(bin, "runc")); err != nil {
+			return err
+		}
+	}
+	return os.Setenv("PATH", bin+":/usr/sbin:/usr/bin:/sbin:/bin")
+}
