@@ -11,6 +11,7 @@
 // address or a path here.
 //
 // spawn.go starts a stub, batch.go builds batches and encodes them, do.go
-// sends them and reads the reply, arg.go is what an argument can be, and
-// calls_*.go has the system calls by subject, each a few lines.
+// sends them and reads the reply, arg.go is what an argument can be, program.go
+// is for an execve that is larger than a batch, and calls_*.go has the system
+// calls by subject, each a few lines.
 package remote

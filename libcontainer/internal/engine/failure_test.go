@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+func TestFailureText(t *testing.T) {
+	for _, tt := range []struct {
+		failure Failure
+		want    string
+	}{
+		{Failure{Field: "/mounts/0", Step: "mount proc on /proc", Syscall: "fsopen(…)", Errno: unix.EPERM}, "/mounts/0: mount proc on /proc: fsopen(…): operation not permitted"},
+		{Failure{Step: "s", Errno: unix.ENOENT, Hint: "try it"}, "s: (try it): no such file or directory"},
+		{Failure{Field: "/f", Err: errors.New("why")}, "/f: why"},
+		{Failure{Step: "s", Errno: unix.ENOENT, Err: errors.New("other words")}, "s: other words"},
+	} {
+		if got := tt.failure.Error(); got != tt.want {
+			t.Errorf("Error() = %q; want %q", got, tt.want)
+		}
+	}
+}
+
+func TestFailureIs(t *testing.T) {
+	it := plan.Item{Field: "/f", Step: plan.Cwd{Path: "/"}}
+	call := &remote.CallError{Call: "openat2(…)", Errno: unix.ENOENT}
+	for _, err := range []error{failed(it, call), failed(it, fmt.Errorf("more: %w", call)), failed(it, unix.ENOENT), hint(it, call, "advice"), hint(it, failed(it, call), "advice")} {
+		var f *Failure
+		if !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, unix.ENOENT) || !errors.As(err, &f) || f.Errno != unix.ENOENT || f.Field != "/f" {
+			t.Errorf("%v is not ENOENT of /f", err)
+		}
+		if strings.Contains(err.Error(), "\n") || !strings.HasSuffix(err.Error(), "no such file or directory") {
+			t.Errorf("%q; want one line with the errno last", err)
+		}
+	}
+	// Who was first has said it.
+	first := &Failure{Field: "/first", Errno: unix.EPERM, Hint: "first"}
+	if got := failed(it, first); got != error(first) {
+		t.Errorf("failed(failure) = %v; want it as it is", got)
+	}
+	if hint(it, first, "second"); first.Hint != "first" {
+		t.Errorf("the hint is %q; want the first", first.Hint)
+	}
+}
+
+func TestKilled(t *testing.T) {
+	for _, tt := range []struct {
+		err          error
+		died, killed bool
+	}{
+		{nil, false, false},
+		{unix.ENOENT, false, false},
+		{&remote.DeathError{Status: unix.WaitStatus(unix.SIGKILL)}, true, true},
+		{&remote.DeathError{Status: unix.WaitStatus(unix.SIGSEGV)}, true, false},
+		{fmt.Errorf("x: %w", &remote.DeathError{Status: 111 << 8}), true, false},
+		{&Failure{Err: &remote.DeathError{Status: unix.WaitStatus(unix.SIGKILL)}}, true, true},
+	} {
+		if died, killed := Killed(tt.err); died != tt.died || killed != tt.killed {
+			t.Errorf("Killed(%v) = %v, %v; want %v, %v", tt.err, died, killed, tt.died, tt.killed)
+		}
+	}
+}
+
+func TestUnshareFailureHints(t *testing.T) {
+	for _, tt := range []struct {
+		flags uint64
+		errno unix.Errno
+		want  string
+	}{
+		{unix.CLONE_NEWNET, unix.ENOSPC, "/proc/sys/user/max_"},
+		{unix.CLONE_NEWUSER, unix.EPERM, "user namespaces may be restricted"},
+		{unix.CLONE_NEWNET, unix.EPERM, "operation not permitted"},
+	} {
+		s := plan.Unshare{Flags: tt.flags}
+		err := unshareFailure(plan.Item{Step: s}, s, &remote.CallError{Call: "unshare(…)", Errno: tt.errno})
+		if !strings.Contains(err.Error(), tt.want) || !errors.Is(err, tt.errno) {
+			t.Errorf("unshareFailure(%s) = %v; want %q in it", s, err, tt.want)
+		}
+	}
+}
+
+func TestHostSource(t *testing.T) {
+	for _, tt := range []struct {
+		step plan.Step
+		want string
+	}{
+		{plan.Bind{Source: "/a"}, "/a"},
+		{plan.Bind{Source: "/a", Inside: true}, ""},
+		{plan.Bind{Source: "/a", CopySymlink: true}, ""},
+		{plan.Device{FromHost: "/dev/null"}, "/dev/null"},
+		{plan.Device{}, ""},
+		{plan.AttachRootfs{MaskSources: true, HostNull: true}, "/dev/null"},
+		{plan.AttachRootfs{MaskSources: true}, ""},
+		{plan.AttachRootfs{HostNull: true}, ""},
+		{plan.Mount{Type: "tmpfs", Source: "/a"}, ""},
+	} {
+		if got, _, _ := hostSource(tt.step); got != tt.want {
+			t.Errorf("hostSource(%s) = %q; want %q", tt.step, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+// programPlan executes a program of the host, with a gate before it or not.
+func programPlan(gate bool, path string, args []string, more ...plan.Step) *plan.Plan {
+	list := append([]plan.Step{plan.Spawn{}, plan.Harden{}}, more...)
+	list = append(list, plan.FindProgram{Name: path}, plan.CloseFiles{First: 3})
+	if gate {
+		list = append(list, plan.Gate{})
+	}
+	list = append(list, plan.Execute{Args: args, Env: []string{"A=b"}})
+	p := &plan.Plan{}
+	for _, s := range list {
+		p.Items = append(p.Items, plan.Item{Step: s})
+	}
+	return p
+}
+
+// ends are the runtime side's ends of a program's standard output, its gate and
+// its status.
+type ends struct {
+	out, start, status *os.File
+	job                *Job
+}
+
+func newEnds(t *testing.T, gate bool) *ends {
+	t.Helper()
+	e := &ends{}
+	pipe := func() (r, w *os.File) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { r.Close(); w.Close() })
+		return r, w
+	}
+	out, stdout := pipe()
+	status, report := pipe()
+	e.out, e.status = out, status
+	e.job = &Job{Stdio: [3]*os.File{nil, stdout, nil}, Status: report, Timeout: 10 * time.Second, Name: "test"}
+	if gate {
+		e.job.Start, e.start = pipe()
+	}
+	return e
+}
+
+// letGo closes what the program has of its own by now.
+func (e *ends) letGo() {
+	e.job.Stdio[1].Close()
+	e.job.Status.Close()
+}
+
+func (e *ends) wait(t *testing.T, p *Process) int {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	status, err := proc.Reap(ctx, p.Pidfd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Pidfd.Close()
+	p.Settle()
+	return status
+}
+
+func TestRun(t *testing.T) {
+	e := newEnds(t, false)
+	p, err := Run(t.Context(), programPlan(false, "/bin/echo", []string{"echo", "hello"}), e.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.letGo()
+	out, err := io.ReadAll(e.out)
+	if err != nil || string(out) != "hello\n" {
+		t.Errorf("the program wrote %q, %v", out, err)
+	}
+	if report, err := io.ReadAll(e.status); err != nil || len(report) != 0 {
+		t.Errorf("the status is %x, %v; want its end", report, err)
+	}
+	if got := e.wait(t, p); got != 0 {
+		t.Errorf("exit status = %d; want 0", got)
+	}
+}
+
+func TestRunWaitsAtTheGate(t *testing.T) {
+	e := newEnds(t, true)
+	p, err := Run(t.Context(), programPlan(true, "/bin/cat", []string{"cat", "/proc/self/environ"}), e.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.letGo()
+	n := openOf(t, p.Pid)
+	for end := time.Now().Add(5 * time.Second); n != 3 && time.Now().Before(end); n = openOf(t, p.Pid) {
+		time.Sleep(time.Millisecond) // it is still on its way
+	}
+	if n != 3 {
+		t.Errorf("at the gate %d descriptors are open; want stdout, the gate and the status", n)
+	}
+	if _, err := e.start.Write([]byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(e.out)
+	if err != nil || string(out) != "A=b\x00" {
+		t.Errorf("the program wrote %q, %v", out, err)
+	}
+	if got := e.wait(t, p); got != 0 {
+		t.Errorf("exit status = %d; want 0", got)
+	}
+}
+
+func openOf(t *testing.T, pid int) int {
+	t.Helper()
+	in := &inside{t: t, walk: &walk{stub: &remote.Stub{Pid: pid}}}
+	return in.descriptors()
+}
+
+// A failing execve comes through the status.
+func TestRunReportsTheErrno(t *testing.T) {
+	script := t.TempDir() + "/script"
+	if err := os.WriteFile(script, []byte("no script at all"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	e := newEnds(t, false)
+	p, err := Run(t.Context(), programPlan(false, script, []string{"script"}), e.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.letGo()
+	report, err := io.ReadAll(e.status)
+	if err != nil || len(report) != 4 || unix.Errno(-int32(binary.LittleEndian.Uint32(report))) != unix.ENOEXEC {
+		t.Errorf("the status is %x, %v; want ENOEXEC", report, err)
+	}
+	if got := e.wait(t, p); got != exitExec {
+		t.Errorf("exit status = %d; want %d", got, exitExec)
+	}
+}
+
+// What does not fit a batch goes ahead of it.
+func TestRunWithALargeEnvironment(t *testing.T) {
+	e := newEnds(t, true)
+	large := []string{"A=" + strings.Repeat("a", 100_000), "B=" + strings.Repeat("b", 100_000), "C=c"}
+	e.job.Env = func([]string, string) []string { return large }
+	p, err := Run(t.Context(), programPlan(true, "/bin/cat", []string{"cat", "/proc/self/environ"}), e.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.letGo()
+	if _, err := e.start.Write([]byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(e.out)
+	if want := strings.Join(large, "\x00") + "\x00"; err != nil || !bytes.Equal(out, []byte(want)) {
+		t.Errorf("the environment has %d bytes, %v; want %d", len(out), err, len(want))
+	}
+	e.wait(t, p)
+}
+
+// A failure leaves nothing: no process, no descriptor.
+func TestRunThatFails(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		step plan.Step
+		job  func(*Job)
+		want error
+	}{
+		{"a call", plan.Unshare{Flags: 1 << 60}, func(*Job) {}, unix.EINVAL},
+		{"a program that is not there", plan.FindProgram{Name: "/nowhere"}, func(*Job) {}, unix.ENOENT},
+		{"a hook", plan.Hooks{Kind: "prestart"}, func(j *Job) {
+			j.Hooks = func(context.Context, string, int) error { return errEnough }
+		}, errEnough},
+		{"Spawned", plan.Umask{}, func(j *Job) { j.Spawned = func(int) error { return errEnough } }, errEnough},
+		{"an early end", plan.Umask{}, func(j *Job) {
+			j.Spawned = func(pid int) error { return unix.Kill(pid, unix.SIGKILL) }
+		}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := newEnds(t, true)
+			tt.job(e.job)
+			before := openFiles()
+			_, err := Run(t.Context(), programPlan(true, "/bin/true", []string{"true"}, tt.step), e.job)
+			if err == nil || tt.want != nil && !errors.Is(err, tt.want) {
+				t.Errorf("Run = %v; want %v", err, tt.want)
+			}
+			if died, killed := Killed(err); died != (tt.want == nil) || killed != died {
+				t.Errorf("died %v, killed %v: %v", died, killed, err)
+			}
+			if n := openFiles(); n != before {
+				t.Errorf("%d descriptors before, %d after", before, n)
+			}
+			if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
+				t.Errorf("a child is left: wait4 = %d, %v", pid, err)
+			}
+		})
+	}
+}
+
+var errEnough = errors.New("enough")
+
+// A stub that is stopped by whomever is given up at the deadline.
+func TestRunHasADeadline(t *testing.T) {
+	e := newEnds(t, true)
+	e.job.Timeout = 100 * time.Millisecond
+	e.job.Spawned = func(pid int) error { return unix.Kill(pid, unix.SIGSTOP) }
+	begin := time.Now()
+	_, err := Run(t.Context(), programPlan(true, "/bin/true", []string{"true"}), e.job)
+	if !errors.Is(err, remote.ErrTimeout) || time.Since(begin) > 5*time.Second {
+		t.Errorf("Run = %v after %v; want %v", err, time.Since(begin), remote.ErrTimeout)
+	}
+	if err == nil || !strings.Contains(err.Error(), "stopped or frozen") {
+		t.Errorf("%v; want a hint", err)
+	}
+}
+
+// The program is a clone where a pid namespace is joined: the stub is gone, the
+// clone is our child.
+func TestRunAClone(t *testing.T) {
+	e := newEnds(t, false)
+	p := programPlan(false, "/bin/sh", []string{"sh", "-c", "echo $PPID; ps -o sid= -p $$"})
+	last := len(p.Items) - 1
+	p.Items = append(p.Items[:last:last], plan.Item{Step: plan.CloneInto{}}, p.Items[last])
+	child, err := Run(t.Context(), p, e.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.letGo()
+	out, err := io.ReadAll(e.out)
+	f := strings.Fields(string(out))
+	if err != nil || len(f) != 2 || f[0] != strconv.Itoa(os.Getpid()) || f[1] != strconv.Itoa(child.Pid) {
+		t.Errorf("parent and session are %q, %v; want %d, %d", out, err, os.Getpid(), child.Pid)
+	}
+	if got := e.wait(t, child); got != 0 {
+		t.Errorf("exit status = %d; want 0", got)
+	}
+}
+
+func TestBatchesWithoutAProgramAreABug(t *testing.T) {
+	e := newEnds(t, false)
+	p := programPlan(false, "/bin/true", []string{"true"})
+	p.Items = p.Items[:len(p.Items)-1]
+	if _, err := Run(t.Context(), p, e.job); err == nil || !strings.HasPrefix(err.Error(), "BUG: ") {
+		t.Errorf("Run = %v; want BUG: …", err)
+	}
+}
