@@ -11,13 +11,14 @@ import (
 
 func main() {
 	commands := map[string]func([]string) error{
-		"deafen":    deafen,
-		"keyring":   keyring,
-		"notify":    notify,
-		"overwrite": overwrite,
-		"scheduler": scheduler,
-		"seize":     seize,
-		"type":      typeInto,
+		"attributes": attributes,
+		"deafen":     deafen,
+		"keyring":    keyring,
+		"notify":     notify,
+		"overwrite":  overwrite,
+		"scheduler":  scheduler,
+		"seize":      seize,
+		"type":       typeInto,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "usage: probe COMMAND [ARGUMENT...]")

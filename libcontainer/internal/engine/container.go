@@ -49,7 +49,7 @@ func (w *walk) join(s plan.Join) error {
 	}
 	fd := w.joined[w.at]
 	r := w.building.Setns(fd, s.Flag)
-	if s.Flag != unix.CLONE_NEWUSER && w.joinsUser() {
+	if s.Flag != unix.CLONE_NEWUSER && w.joins(unix.CLONE_NEWUSER) {
 		at := w.at
 		r.Tolerate(unix.EPERM)
 		w.later(func() error {
@@ -71,9 +71,10 @@ func (w *walk) openJoined() {
 	}
 }
 
-func (w *walk) joinsUser() bool {
+// joins tells whether a namespace of a type is joined by path.
+func (w *walk) joins(flag uint64) bool {
 	for _, it := range w.items {
-		if j, ok := it.Step.(plan.Join); ok && j.Flag == unix.CLONE_NEWUSER {
+		if j, ok := it.Step.(plan.Join); ok && j.Flag == flag {
 			return true
 		}
 	}

@@ -223,6 +223,12 @@ func (l *last) finish() (*Process, error) {
 		pidfd.Close()
 		return nil, failed(plan.Item{Step: plan.CloneInto{}}, err)
 	}
+	if err := l.scheduleClone(pid); err != nil {
+		_ = proc.Signal(pidfd, unix.SIGKILL)
+		_, _ = proc.Reap(l.ctx, pidfd)
+		pidfd.Close()
+		return nil, err
+	}
 	l.stub.Dismiss()
 	l.dismissed = append(l.dismissed, l.stub)
 	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed}, nil

@@ -8,12 +8,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
-	"github.com/onggi-dev/onggi/specconv"
 )
 
 // lookUpHome reads the container's passwd as the stub, which may wait for a
@@ -141,70 +139,6 @@ func (w *walk) checkCwd(path string) {
 		}
 		return nil
 	})
-}
-
-func (w *walk) scheduling(s plan.Scheduling) error {
-	switch {
-	case s.Scheduler != nil:
-		return w.scheduler(s.Scheduler)
-	case s.IOPriority != nil:
-		class, _ := specconv.IOPriorityClass(s.IOPriority.Class)
-		w.building.Ioprio(class, s.IOPriority.Priority)
-		return nil
-	}
-	return w.memoryPolicy(s.MemoryPolicy)
-}
-
-func (w *walk) scheduler(s *specs.Scheduler) error {
-	policy, _ := specconv.SchedPolicy(s.Policy)
-	a := unix.SchedAttr{Policy: policy, Nice: s.Nice, Priority: uint32(s.Priority), Runtime: s.Runtime, Deadline: s.Deadline, Period: s.Period}
-	for _, f := range s.Flags {
-		bit, _ := specconv.SchedFlag(f)
-		a.Flags |= bit
-	}
-	w.building.SchedSetattr(a)
-	return nil
-}
-
-func (w *walk) memoryPolicy(p *specs.LinuxMemoryPolicy) error {
-	mode, _ := specconv.MemoryPolicyMode(p.Mode)
-	for _, f := range p.Flags {
-		bit, _ := specconv.MemoryPolicyFlag(f)
-		mode |= bit
-	}
-	nodes, err := mask(p.Nodes)
-	if err != nil {
-		return err
-	}
-	w.building.SetMempolicy(mode, nodes)
-	return nil
-}
-
-func (w *walk) affinity(s plan.Affinity) error {
-	cpus, err := mask(s.CPUs)
-	if err != nil {
-		return err
-	}
-	w.building.SchedSetaffinity(cpus)
-	return nil
-}
-
-// mask is a list like "0-3,7" as a bit mask.
-func mask(list string) ([]uint64, error) {
-	ranges, err := specconv.ParseList(list)
-	if err != nil {
-		return nil, err
-	}
-	var out []uint64
-	for _, r := range ranges {
-		for n := r.First; n <= r.Last; n++ {
-			for uint(len(out)) <= n/64 {
-				out = append(out, 0)
-			}
-			out[n/64] |= 1 << (n % 64)
-		}
-	}
-	return out, nil
 }
 
 // maxCap is the highest capability that the sets have room for.

@@ -80,14 +80,6 @@ func writeProc(pid int, name, value string) error {
 
 func (w *walk) idMaps(s plan.IDMaps) error { return w.IDMaps(w.stub.Pid, s) }
 
-func (w *walk) timeOffsets(s plan.TimeOffsets) error {
-	text := ""
-	for clock, o := range s.Offsets {
-		text += fmt.Sprintf("%s %d %d\n", clock, o.Secs, o.Nanosecs)
-	}
-	return writeProc(w.stub.Pid, "timens_offsets", text)
-}
-
 func (w *walk) hooks(s plan.Hooks) error {
 	return w.Hooks(w.ctx, s.Kind, w.stub.Pid)
 }

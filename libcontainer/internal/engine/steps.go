@@ -38,6 +38,8 @@ func (w *walk) step(s plan.Step) error {
 		return w.becomeRoot()
 	case plan.TimeOffsets:
 		return w.timeOffsets(s)
+	case plan.EnterTime:
+		return w.enterTime()
 	case plan.Fork:
 		return w.fork()
 	case plan.ForkInto:
@@ -143,6 +145,10 @@ func (w *walk) slow(it plan.Item, b *remote.Batch, ce *remote.CallError) (again 
 		return w.slowSysctl(it, s, ce)
 	case plan.Unshare:
 		return false, unshareFailure(it, s, ce)
+	case plan.TimeOffsets:
+		return false, timeFailure(it, failed(it, ce))
+	case plan.Scheduling:
+		return false, schedulingFailure(it, s, ce)
 	}
 	return false, nil
 }

@@ -83,6 +83,7 @@ type walk struct {
 	toolbox  *remote.FD            // the tmpfs with the sources of masks
 	trees    map[int]*tree         // by item: what the runtime side opened for it
 	mappings map[string]*os.File   // user namespaces of id-mapped mounts, by their maps
+	ofClone  *plan.Item            // the scheduling that the runtime sets on the clone
 	hostNull *tree
 	procfs   *remote.FD
 	// noPidnsOption: procfs does not know pidns= here, before Linux 6.18.

@@ -90,6 +90,7 @@ func Create(r Request) (*Plan, error) {
 	b.delegate(ns)                                          // by the host, before there is anything in it
 	b.add("", Harden{MapsFirst: b.mapsFirst(ns)})           // first, before there is anything to see
 	b.cgroups()                                             // before namespaces: what they cost is charged to the container
+	b.add("", Affinity{})                                   // the runtime's is not the container's: the cpuset is
 	b.enterRootfs(ns, true)                                 // with the runtime's credentials, through directories closed to others
 	b.enterNamespaces(ns)                                   // user first and alone, so that the others belong to its root
 	b.enterRootfs(ns, false)                                //
@@ -204,7 +205,10 @@ func (b *builder) enterNamespaces(ns *namespaces) {
 	}
 	b.subCgroup(ns)
 	if len(b.linux.TimeOffsets) > 0 {
-		b.add("/linux/timeOffsets", TimeOffsets{Offsets: b.linux.TimeOffsets})
+		b.add("/linux/timeOffsets", TimeOffsets{Offsets: b.linux.TimeOffsets}) // while nobody is there yet
+	}
+	if ns.new&unix.CLONE_NEWTIME != 0 {
+		b.add(ns.field(unix.CLONE_NEWTIME), EnterTime{})
 	}
 	if ns.forks() {
 		b.add(ns.field(unix.CLONE_NEWPID), Fork{})

@@ -99,6 +99,8 @@ func (s TimeOffsets) String() string {
 	return "set clock offsets: " + strings.Join(out, ", ")
 }
 
+func (EnterTime) String() string { return "enter the time namespace" }
+
 func (Fork) String() string             { return "fork: the child is process 1" }
 func (s SessionKeyring) String() string { return "new session keyring " + s.Name }
 func (LoopbackUp) String() string       { return "bring lo up" }
@@ -227,14 +229,23 @@ func (s Hostname) String() string {
 func (s Scheduling) String() string {
 	switch {
 	case s.Scheduler != nil:
-		return fmt.Sprintf("scheduler %s, nice %d, priority %d", s.Scheduler.Policy, s.Scheduler.Nice, s.Scheduler.Priority)
+		out := fmt.Sprintf("scheduler %s, nice %d, priority %d", s.Scheduler.Policy, s.Scheduler.Nice, s.Scheduler.Priority)
+		if s.OfClone {
+			out += ", of the clone"
+		}
+		return out
 	case s.IOPriority != nil:
 		return fmt.Sprintf("I/O priority %s %d", s.IOPriority.Class, s.IOPriority.Priority)
 	}
 	return fmt.Sprintf("memory policy %s nodes %s", s.MemoryPolicy.Mode, s.MemoryPolicy.Nodes)
 }
 
-func (s Affinity) String() string { return "run on CPUs " + s.CPUs }
+func (s Affinity) String() string {
+	if s.CPUs == "" {
+		return "run on all CPUs of the cpuset"
+	}
+	return "run on CPUs " + s.CPUs
+}
 
 func (s Rlimits) String() string {
 	var out []string

@@ -53,6 +53,7 @@ var samples = []Step{
 	Scheduling{Scheduler: &specs.Scheduler{Policy: specs.SchedFIFO, Priority: 1}},
 	Personality{Domain: 8},
 	Affinity{CPUs: "0-3"},
+	EnterTime{},
 	Rlimits{Limits: []Rlimit{{Name: "RLIMIT_NOFILE", Soft: 1, Hard: unix.RLIM_INFINITY}}},
 	Seccomp{Listener: true},
 	Cwd{Path: "/"},

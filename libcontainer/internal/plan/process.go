@@ -29,8 +29,8 @@ func (b *builder) process(ns *namespaces) {
 	if p.NoNewPrivileges {
 		b.add("/process/noNewPrivileges", NoNewPrivs{}) // lets a filter be loaded without privilege
 	}
-	b.scheduling(p)        // raising priorities takes capabilities
-	b.labels(p, "selinux") // as late as possible: it applies to the next execve of all
+	b.scheduling(p, ns.join&unix.CLONE_NEWPID != 0) // raising priorities takes capabilities
+	b.labels(p, "selinux")                          // as late as possible: it applies to the next execve of all
 	if caps != nil && caps.drops {
 		b.add(caps.field, BoundingSet{Keep: caps.bounding}) // takes CAP_SETPCAP
 	}
@@ -83,14 +83,18 @@ func (b *builder) labels(p *specs.Process, lsm string) {
 	}
 }
 
-func (b *builder) scheduling(p *specs.Process) {
+func losesByForking(s *specs.Scheduler) bool {
+	return s.Policy == specs.SchedDeadline || slices.Contains(s.Flags, specs.SchedFlagResetOnFork)
+}
+
+func (b *builder) scheduling(p *specs.Process, clones bool) {
 	if p.Scheduler != nil {
-		b.add("/process/scheduler", Scheduling{Scheduler: p.Scheduler})
+		b.add("/process/scheduler", Scheduling{Scheduler: p.Scheduler, OfClone: clones && losesByForking(p.Scheduler)})
 	}
 	if p.IOPriority != nil {
 		b.add("/process/ioPriority", Scheduling{IOPriority: p.IOPriority})
 	}
-	if b.linux.MemoryPolicy != nil && b.creating() {
+	if b.linux.MemoryPolicy != nil {
 		b.add("/linux/memoryPolicy", Scheduling{MemoryPolicy: b.linux.MemoryPolicy})
 	}
 	if b.linux.Personality != nil {

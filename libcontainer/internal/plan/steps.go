@@ -104,6 +104,10 @@ type TimeOffsets struct {
 	Offsets map[string]specs.LinuxTimeOffset
 }
 
+// EnterTime enters the new time namespace, which unshare has made for children
+// only (time_namespaces(7)).
+type EnterTime struct{ containerStep }
+
 // Fork makes the process that will be the container's first one, where the
 // stub itself cannot be: in a pid namespace that was unshared, not cloned.
 type Fork struct{ containerStep }
@@ -316,7 +320,11 @@ type NoNewPrivs struct{ containerStep }
 // Scheduling sets policy, I/O priority, NUMA policy.
 type Scheduling struct {
 	containerStep
-	Scheduler    *specs.Scheduler
+	Scheduler *specs.Scheduler
+	// OfClone: the runtime sets it on the process that is cloned for the
+	// program: the policy forbids its owner to fork, or is lost by forking
+	// (sched(7)).
+	OfClone      bool
 	IOPriority   *specs.LinuxIOPriority
 	MemoryPolicy *specs.LinuxMemoryPolicy
 }
