@@ -247,17 +247,21 @@ func (w *walk) newMount(s plan.Mount) *remote.FD {
 	if s.Source != "" {
 		b.FsconfigString(ctx, "source", s.Source)
 	}
-	for _, p := range s.Params {
-		if p.Value == "" {
-			b.FsconfigFlag(ctx, p.Key)
-		} else {
-			b.FsconfigString(ctx, p.Key, p.Value)
-		}
-	}
+	w.parameters(ctx, s.Params)
 	b.FsconfigCreate(ctx)
 	m := b.Fsmount(ctx, s.At.Path, s.Attrs.Set)
 	b.Close(ctx)
 	return m
+}
+
+func (w *walk) parameters(ctx *remote.FD, list []plan.Param) {
+	for _, p := range list {
+		if p.Value == "" {
+			w.building.FsconfigFlag(ctx, p.Key)
+		} else {
+			w.building.FsconfigString(ctx, p.Key, p.Value)
+		}
+	}
 }
 
 func (w *walk) attach(m, to *remote.FD, s plan.Mount) error {
@@ -384,15 +388,26 @@ func (w *walk) rootfs() string {
 }
 
 func (w *walk) remount(s plan.Remount) error {
-	b := w.building
 	if m := w.kept[s.At.Path]; s.Kept && m != nil {
-		w.attributes(m, s.Attrs)
+		w.reconfigure(m, s)
 		return nil
 	}
-	fd := b.Openat2(w.root, relative(s.At.Path), unix.O_PATH, 0, remote.InRoot)
-	w.attributes(fd, s.Attrs)
-	b.Close(fd)
+	fd := w.building.Openat2(w.root, relative(s.At.Path), unix.O_PATH, 0, remote.InRoot)
+	w.reconfigure(fd, s)
+	w.building.Close(fd)
 	return nil
+}
+
+// reconfigure changes the parameters of the file system, then the attributes
+// of the mount.
+func (w *walk) reconfigure(m *remote.FD, s plan.Remount) {
+	if b := w.building; len(s.Params) > 0 {
+		ctx := b.Fspick(m)
+		w.parameters(ctx, s.Params)
+		b.FsconfigReconfigure(ctx)
+		b.Close(ctx)
+	}
+	w.attributes(m, s.Attrs)
 }
 
 // slowMount is for a mountpoint that is not there, and for file systems that

@@ -62,6 +62,14 @@ func TestMountOptions(t *testing.T) {
 			plan.Mount{Type: "tmpfs", At: plan.Place{Path: "/m/inner", In: "/m", Name: "inner"}},
 			plan.Remount{At: place("/m"), Attrs: plan.Attrs{RecSet: unix.MOUNT_ATTR_RDONLY}},
 		}, "/m/inner", []string{"ro,relatime"}},
+		{"another size", []plan.Step{
+			plan.Mount{Type: "tmpfs", At: place("/m"), Params: []plan.Param{{Key: "size", Value: "64k"}}},
+			plan.Remount{At: place("/m"), Attrs: plan.Attrs{Set: unix.MOUNT_ATTR_NODEV}, Params: []plan.Param{{Key: "size", Value: "128k"}}},
+		}, "/m", []string{"nodev", "size=128k"}},
+		{"another size, kept", []plan.Step{
+			plan.Mount{Type: "tmpfs", At: place("/m"), Keep: true},
+			plan.Remount{At: place("/m"), Params: []plan.Param{{Key: "size", Value: "128k"}}, Kept: true},
+		}, "/m", []string{"size=128k"}},
 		{"access times are replaced as a whole", []plan.Step{
 			plan.Mount{Type: "tmpfs", At: place("/m"), Attrs: plan.Attrs{Set: unix.MOUNT_ATTR_NOATIME}},
 			plan.Remount{At: place("/m"), Attrs: plan.Attrs{Set: unix.MOUNT_ATTR_STRICTATIME, Clear: unix.MOUNT_ATTR__ATIME}},
@@ -157,6 +165,14 @@ func TestRefusedParameter(t *testing.T) {
 	}, nil)
 	if !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), `FSCONFIG_SET_STRING, "nonsense", "1"`) || !strings.Contains(err.Error(), "Unknown parameter 'nonsense'") {
 		t.Errorf("an unknown parameter = %v; want what the kernel's log says", err)
+	}
+	in = newInside(t)
+	err = in.take(newMountNamespace(), []plan.Step{
+		plan.Mount{Type: "tmpfs", At: place("/m")},
+		plan.Remount{At: place("/m"), Params: []plan.Param{{Key: "huge", Value: "nonsense"}}},
+	}, nil)
+	if !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("a remount with a parameter that is none = %v", err)
 	}
 	in = newInside(t)
 	err = in.take(newMountNamespace(), []plan.Step{plan.Mount{Type: "nosuchfs", At: place("/m")}}, nil)

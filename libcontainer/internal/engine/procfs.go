@@ -69,7 +69,7 @@ func (w *walk) joinedProc(s plan.Mount) *remote.FD {
 		b := w.building
 		ctx := b.Fsopen(s.Type)
 		b.FsconfigFD(ctx, "pidns", ns)
-		w.procParams(ctx, s)
+		w.parameters(ctx, s.Params)
 		b.FsconfigCreate(ctx)
 		m := b.Fsmount(ctx, s.At.Path, s.Attrs.Set)
 		b.Close(ctx)
@@ -78,7 +78,7 @@ func (w *walk) joinedProc(s plan.Mount) *remote.FD {
 	b := w.building
 	child := b.CloneShared()
 	ctx := b.Fsopen(s.Type)
-	w.procParams(ctx, s)
+	w.parameters(ctx, s.Params)
 	b.FsconfigCreate(ctx)
 	m := b.Fsmount(ctx, s.At.Path, s.Attrs.Set)
 	b.Close(ctx)
@@ -86,16 +86,6 @@ func (w *walk) joinedProc(s plan.Mount) *remote.FD {
 	child.OnPositiveSkip()
 	b.Reap(child)
 	return m
-}
-
-func (w *walk) procParams(ctx *remote.FD, s plan.Mount) {
-	for _, p := range s.Params {
-		if p.Value == "" {
-			w.building.FsconfigFlag(ctx, p.Key)
-		} else {
-			w.building.FsconfigString(ctx, p.Key, p.Value)
-		}
-	}
 }
 
 func (w *walk) joinedPID() *remote.FD {

@@ -50,6 +50,16 @@ func (b *Batch) FsconfigCreate(ctx *FD) Result {
 	return b.fsconfig(ctx, unix.FSCONFIG_CMD_CREATE, Hex(0), Hex(0))
 }
 
+// Fspick makes a context for changing the file system of the mount behind fd.
+func (b *Batch) Fspick(fd *FD) *FD {
+	return b.opens(fd.name+contextSuffix, "fspick", unix.SYS_FSPICK, fdArg(fd), b.str(""), Hex(unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH))
+}
+
+// FsconfigReconfigure applies the parameters.
+func (b *Batch) FsconfigReconfigure(ctx *FD) Result {
+	return b.fsconfig(ctx, unix.FSCONFIG_CMD_RECONFIGURE, Hex(0), Hex(0))
+}
+
 // Fsmount makes a detached mount of the context's superblock.
 func (b *Batch) Fsmount(ctx *FD, what string, attr uint64) *FD {
 	return b.opens(what, "fsmount", unix.SYS_FSMOUNT, fdArg(ctx), Hex(unix.FSMOUNT_CLOEXEC), attrFlags.arg(attr))

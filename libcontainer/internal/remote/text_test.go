@@ -61,6 +61,8 @@ var texts = []struct {
 	{"FsconfigFlag", func(b *Batch) { b.FsconfigFlag(Inherited(5, "tmpfs context"), "ro") }, `fsconfig(<tmpfs context>, FSCONFIG_SET_FLAG, "ro", 0x0, 0)`},
 	{"FsconfigFD", func(b *Batch) { b.FsconfigFD(Inherited(5, "proc context"), "pidns", Inherited(6, "pid")) }, `fsconfig(<proc context>, FSCONFIG_SET_FD, "pidns", 0x0, <pid>)`},
 	{"FsconfigCreate", func(b *Batch) { b.FsconfigCreate(Inherited(5, "proc context")) }, "fsconfig(<proc context>, FSCONFIG_CMD_CREATE, 0x0, 0x0, 0)"},
+	{"Fspick", func(b *Batch) { b.Fspick(Inherited(5, "/tmp")) }, `fspick(</tmp>, "", 0x9)`},
+	{"FsconfigReconfigure", func(b *Batch) { b.FsconfigReconfigure(Inherited(5, "/tmp context")) }, "fsconfig(</tmp context>, FSCONFIG_CMD_RECONFIGURE, 0x0, 0x0, 0)"},
 	{"Fsmount", func(b *Batch) { b.Fsmount(Inherited(5, "proc context"), "/proc", unix.MOUNT_ATTR_NOSUID) }, "fsmount(<proc context>, 0x1, MOUNT_ATTR_NOSUID)"},
 	{"OpenTree", func(b *Batch) { b.OpenTree(Inherited(5, "x"), "", true) }, `open_tree(<x>, "", OPEN_TREE_CLONE|AT_RECURSIVE|AT_EMPTY_PATH|OPEN_TREE_CLOEXEC)`},
 	{"MoveMount", func(b *Batch) { b.MoveMount(Inherited(5, "/proc"), Inherited(6, "proc")) }, `move_mount(</proc>, "", <proc>, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)`},
