@@ -142,10 +142,12 @@ func (l *limits) weightsV2(b *specs.LinuxBlockIO, v view) {
 	}
 }
 
-// ioWeight converts a v1 weight (10 to 1000) to io.weight (1 to 10000), linearly.
-func ioWeight(w uint16) string {
+// IOWeight converts a v1 weight (10 to 1000) to io.weight (1 to 10000), linearly.
+func IOWeight(w uint16) uint64 {
 	if w < 10 {
-		return "1"
+		return 1
 	}
-	return strconv.FormatUint(1+(uint64(w)-10)*9999/990, 10)
+	return 1 + (uint64(w)-10)*9999/990
 }
+
+func ioWeight(w uint16) string { return strconv.FormatUint(IOWeight(w), 10) }

@@ -71,7 +71,7 @@ func (l *limits) weight(c *specs.LinuxCPU, v view) {
 	case idle:
 		l.warn("/cpu/shares", "an idle cgroup has no weight: ignored")
 	case v.v2:
-		l.add(write{field: resources + "/cpu/shares", file: "cpu.weight", value: strconv.FormatUint(cpuWeight(*c.Shares), 10)})
+		l.add(write{field: resources + "/cpu/shares", file: "cpu.weight", value: strconv.FormatUint(CPUWeight(*c.Shares), 10)})
 	case *c.Shares < minShares || *c.Shares > maxShares:
 		l.refuse("/cpu/shares", "%d is not between %d and %d", *c.Shares, minShares, maxShares)
 	default:
@@ -79,10 +79,10 @@ func (l *limits) weight(c *specs.LinuxCPU, v view) {
 	}
 }
 
-// cpuWeight converts v1 shares (2 to 262144, default 1024) to a v2 weight (1 to
+// CPUWeight converts v1 shares (2 to 262144, default 1024) to a v2 weight (1 to
 // 10000, default 100). The curve goes through all three of these points; it is
 // the one that the other runtimes and the kubelet agreed on.
-func cpuWeight(shares uint64) uint64 {
+func CPUWeight(shares uint64) uint64 {
 	if shares <= minShares {
 		return 1
 	}

@@ -136,6 +136,25 @@ func newPolicy(rules []specs.LinuxDeviceCgroup) (policy, error) {
 	return p, oneLine(errs)
 }
 
+// DeviceRule is a rule for one kind of device nodes, 'b' or 'c'; a negative
+// number stands for all.
+type DeviceRule struct {
+	Kind         byte
+	Major, Minor int64
+	Allow        bool
+	Access       string
+}
+
+// Devices says what device rules come to: what holds for devices without a
+// rule, and the rules that are not hidden by later ones.
+func Devices(rules []specs.LinuxDeviceCgroup) (allow bool, left []DeviceRule, err error) {
+	p, err := newPolicy(rules)
+	for _, r := range p.rules {
+		left = append(left, DeviceRule{r.kind, r.major, r.minor, r.allow, r.access.String()})
+	}
+	return p.allow, left, err
+}
+
 // parseRule is the rule in our form; two for type "a" with a restriction; none
 // if it is about everything, and so replaces all before it.
 func parseRule(d specs.LinuxDeviceCgroup) ([]rule, error) {

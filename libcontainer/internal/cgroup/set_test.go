@@ -84,8 +84,10 @@ func TestPlanLimits(t *testing.T) {
 		{`{"memory":{"disableOOMKiller":false}}`, map[string]string{"memory.oom_control": "oom_kill_disable 0\nunder_oom 0"}, "", ""},
 		{`{"memory":{"disableOOMKiller":false}}`, map[string]string{"memory.oom_control": "oom_kill_disable 1\nunder_oom 0"}, "memory.oom_control=0", ""},
 		{`{"memory":{"kernel":5,"kernelTCP":5}}`, none,
-			"?/memory/kernel: kernel memory limits are deprecated, and ignored|?/memory/kernelTCP: kernel memory limits are deprecated, and ignored",
-			"?/memory/kernel: kernel memory limits are deprecated, and ignored|?/memory/kernelTCP: kernel memory limits are deprecated, and ignored"},
+			"memory.kmem.tcp.limit_in_bytes=5|?/memory/kernel: kernel memory limits are gone since Linux 5.16, and ignored",
+			"!/memory/kernel: cgroup v2 has no limit of kernel memory of its own|!/memory/kernelTCP: cgroup v2 has no limit of TCP buffers of their own"},
+		{`{"memory":{"kernel":-1,"kernelTCP":-1}}`, none,
+			"memory.kmem.tcp.limit_in_bytes=-1|?/memory/kernel: kernel memory limits are gone since Linux 5.16, and ignored", ""},
 		{`{"memory":{"limit":1000,"checkBeforeUpdate":true}}`, map[string]string{"memory.usage_in_bytes": "1001", "memory.current": "1000"},
 			"memory.limit_in_bytes=1000|!/memory/limit: 1001 bytes are in use, more than the new limit of 1000 (checkBeforeUpdate)", "memory.max=1000"},
 		// cpu
@@ -140,15 +142,15 @@ func TestPlanLimits(t *testing.T) {
 
 func TestCPUWeight(t *testing.T) {
 	for shares, want := range map[uint64]uint64{0: 1, 2: 1, 3: 2, 100: 17, 512: 59, 1024: 100, 2048: 174, 262143: 10000, 262144: 10000, 1 << 40: 10000} {
-		if got := cpuWeight(shares); got != want {
-			t.Errorf("cpuWeight(%d) = %d; want %d", shares, got, want)
+		if got := CPUWeight(shares); got != want {
+			t.Errorf("CPUWeight(%d) = %d; want %d", shares, got, want)
 		}
 	}
 	last := uint64(0)
 	for shares := uint64(2); shares <= 1<<18; shares += 7 {
-		w := cpuWeight(shares)
+		w := CPUWeight(shares)
 		if w < last || w < 1 || w > 10000 {
-			t.Fatalf("cpuWeight(%d) = %d after %d", shares, w, last)
+			t.Fatalf("CPUWeight(%d) = %d after %d", shares, w, last)
 		}
 		last = w
 	}

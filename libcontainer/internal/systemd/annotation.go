@@ -1,0 +1,84 @@
+package systemd
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+const annotationPrefix = "org.systemd.property."
+
+// Annotations are the properties that config.json gives by
+// org.systemd.property.NAME: GVariant text. Engines use them for what only
+// systemd knows, such as TimeoutStopUSec and CollectMode.
+func Annotations(annotations map[string]string) ([]Property, error) {
+	var all []Property
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		name, ok := strings.CutPrefix(key, annotationPrefix)
+		if !ok {
+			continue
+		}
+		p, err := annotation(name, annotations[key])
+		if err != nil {
+			return nil, fmt.Errorf("/annotations/%s: %w", key, err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func annotation(name, text string) (Property, error) {
+	letter := func(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
+	if len(name) < 3 || strings.IndexFunc(name, func(r rune) bool { return !letter(r) }) >= 0 {
+		return Property{}, fmt.Errorf("%q is not the name of a property", name)
+	}
+	v, err := parseText(text)
+	if err != nil {
+		return Property{}, fmt.Errorf("%q is not a value: %w", text, err)
+	}
+	// The bus knows times in microseconds only, under another name than unit
+	// files have.
+	if base, ok := strings.CutSuffix(name, "Sec"); ok && !strings.HasSuffix(name, "USec") {
+		us, ok := microseconds(v.Value)
+		if !ok {
+			return Property{}, fmt.Errorf("%q is not a number of seconds", text)
+		}
+		return Property{base + "USec", Variant{"t", us}}, nil
+	}
+	return Property{name, v}, nil
+}
+
+func microseconds(v any) (uint64, bool) {
+	const us, most = 1000000, float64(infinity / 2) // far above every time
+	seconds := 0.0
+	switch n := v.(type) {
+	case byte:
+		seconds = float64(n)
+	case int16:
+		seconds = float64(n)
+	case uint16:
+		seconds = float64(n)
+	case int32:
+		seconds = float64(n)
+	case uint32:
+		seconds = float64(n)
+	case int64:
+		seconds = float64(n)
+	case uint64:
+		seconds = float64(n)
+	case float64:
+		seconds = n
+	default:
+		return 0, false
+	}
+	return uint64(seconds * us), seconds >= 0 && seconds*us < most
+}
+
+// Override is p with the properties of more instead of those of the same name.
+func Override(p, more []Property) []Property {
+	all := slices.DeleteFunc(slices.Clone(p), func(old Property) bool {
+		return slices.ContainsFunc(more, func(n Property) bool { return n.Name == old.Name })
+	})
+	return append(all, more...)
+}

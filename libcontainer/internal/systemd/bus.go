@@ -1,0 +1,185 @@
+package systemd
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bounds where the caller's context is none: a systemd that works answers in
+// milliseconds and does a job in tens of them, one under a storm of mounts in
+// seconds.
+const (
+	callTime = 10 * time.Second
+	jobTime  = 30 * time.Second
+)
+
+// CallError is a refusal by the other side.
+type CallError struct {
+	Method string
+	Name   string // org.freedesktop.systemd1.NoSuchUnit, ...
+	Text   string
+}
+
+func (e *CallError) Error() string {
+	return fmt.Sprintf("systemd: %s: %s (%s)", e.Method, e.Text, e.Name)
+}
+
+// bus is a connection, for one goroutine at a time.
+type bus struct {
+	address string
+	private bool // systemd itself is at the other end, not a message bus
+	file    *os.File
+	in      *bufio.Reader
+	serial  uint32
+	signals []*message // that came while a reply was waited for
+}
+
+// connect opens a unix socket and says who we are.
+func connect(ctx context.Context, address string, private bool) (*bus, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: address}); err != nil {
+		unix.Close(fd)
+		return nil, &os.PathError{Op: "connect", Path: address, Err: err}
+	}
+	b := &bus{address: address, private: private, file: os.NewFile(uintptr(fd), address)}
+	b.in = bufio.NewReader(b.file)
+	err = b.within(ctx, callTime, "connecting", b.authenticate)
+	if err == nil && !private {
+		err = b.hello(ctx)
+	}
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *bus) close() { b.file.Close() }
+
+// within does f before a deadline and the end of ctx. The connection is of no
+// use after that.
+func (b *bus) within(ctx context.Context, limit time.Duration, what string, f func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { b.file.SetDeadline(time.Unix(1, 0)) })
+	err := f()
+	if !stop() {
+		return fmt.Errorf("systemd (%s) does not answer: %s: %w", b.address, what, context.Cause(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("systemd (%s): %s: %w", b.address, what, err)
+	}
+	return nil
+}
+
+// authenticate leaves it to the other side to look at our credentials: a user
+// id that we sent would be wrong in a user namespace.
+func (b *bus) authenticate() error {
+	if _, err := b.file.WriteString("\x00AUTH EXTERNAL\r\n"); err != nil {
+		return err
+	}
+	for {
+		line, err := b.in.ReadString('\n')
+		switch {
+		case err != nil:
+			return err
+		case strings.HasPrefix(line, "DATA"):
+			_, err = b.file.WriteString("DATA\r\n")
+		case strings.HasPrefix(line, "OK "):
+			_, err = b.file.WriteString("BEGIN\r\n")
+			return err
+		default:
+			return fmt.Errorf("it does not accept us: %q", strings.TrimSpace(line))
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// hello is the first message to a message bus. It is told which signals we
+// want, and systemd that somebody does.
+func (b *bus) hello(ctx context.Context) error {
+	const name, path = "org.freedesktop.DBus", "/org/freedesktop/DBus"
+	if _, err := b.call(ctx, name, path, name, "Hello", ""); err != nil {
+		return err
+	}
+	const match = "type='signal',sender='" + destination + "',interface='" + managerInterface + "',member='JobRemoved'"
+	if _, err := b.call(ctx, name, path, name, "AddMatch", "s", match); err != nil {
+		return err
+	}
+	_, err := b.call(ctx, destination, managerPath, managerInterface, "Subscribe", "")
+	return err
+}
+
+// call calls a method and waits for the answer.
+func (b *bus) call(ctx context.Context, to, path, iface, method, sig string, args ...any) (reply *message, err error) {
+	header := map[int]any{fieldPath: path, fieldInterface: iface, fieldMember: method}
+	if !b.private {
+		header[fieldDestination] = to
+	}
+	m, err := newMessage(methodCall, header, sig, args...)
+	if err != nil {
+		return nil, err
+	}
+	err = b.within(ctx, callTime, method, func() error {
+		reply, err = b.exchange(m)
+		return err
+	})
+	if err == nil && reply.kind == methodError {
+		e := &CallError{Method: method, Name: reply.text(fieldErrorName)}
+		if text, err := reply.values("s"); err == nil {
+			e.Text, _ = text[0].(string)
+		}
+		return nil, e
+	}
+	return reply, err
+}
+
+func (b *bus) exchange(m *message) (*message, error) {
+	b.serial++
+	m.serial = b.serial
+	data, err := m.encode()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := b.file.Write(data); err != nil {
+		return nil, err
+	}
+	for {
+		reply, err := readMessage(b.in)
+		switch {
+		case err != nil:
+			return nil, err
+		case reply.kind == signal:
+			b.signals = append(b.signals, reply)
+		case reply.header[fieldReplySerial] == m.serial && reply.kind != methodCall:
+			return reply, nil
+		}
+	}
+}
+
+// nextSignal waits for the next signal.
+func (b *bus) nextSignal(ctx context.Context, what string) (m *message, err error) {
+	if len(b.signals) > 0 {
+		m, b.signals = b.signals[0], b.signals[1:]
+		return m, nil
+	}
+	err = b.within(ctx, jobTime, what, func() error {
+		for {
+			if m, err = readMessage(b.in); err != nil || m.kind == signal {
+				return err
+			}
+		}
+	})
+	return m, err
+}
