@@ -1,0 +1,276 @@
+package libcontainer
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/onggi-dev/onggi/"
+
+// imports says which packages of this module each may import, and why no
+// others. A group in brackets is named below.
+var imports = []struct {
+	packages, may []string
+	why           string
+}{
+	{[]string{"cmd/onggi"}, []string{"libcontainer", "libcontainer/console", "specconv"}, "the command uses the library as any other program can"},
+	{[]string{"libcontainer"}, []string{"[runtime side]", "libcontainer/internal/engine", "libcontainer/internal/plan", "seccomp", "specconv"}, "only the engine speaks to the container side"},
+	{[]string{"libcontainer/console"}, []string{"libcontainer/internal/proc"}, "a terminal is nobody's container"},
+	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/plan", "libcontainer/internal/remote", "specconv"}, "the engine is where steps become calls; it knows no state, and no library above it"},
+	{[]string{"libcontainer/internal/plan"}, []string{"specconv"}, "a plan is pure: it must not know who takes its steps"},
+	{[]string{"libcontainer/internal/remote"}, []string{"libcontainer/internal/stub"}, "calls have no policy: they must not know the steps they are for"},
+	{[]string{"libcontainer/internal/stub"}, nil, "policy never enters the stub"},
+	{[]string{"[runtime side]"}, []string{"[runtime side]"}, "what works on the host needs nothing of what works in the container"},
+	{[]string{"specconv"}, nil, "a configuration can be read and checked without a runtime"},
+	{[]string{"seccomp", "seccomp/helper"}, []string{"seccomp/internal/libseccomp", "seccomp/internal/ruleset", "seccomp/internal/subprocess"}, "filters are compiled without a runtime, in a process of their own"},
+	{[]string{"seccomp/internal/libseccomp", "seccomp/internal/subprocess"}, []string{"seccomp/internal/ruleset", "seccomp/internal/libseccomp"}, "filters are compiled without a runtime, in a process of their own"},
+	{[]string{"seccomp/internal/ruleset"}, nil, "the two ends of the pipe to the compiler share words only"},
+}
+
+var groups = map[string][]string{"[runtime side]": {
+	"libcontainer/internal/cgroup", "libcontainer/internal/console", "libcontainer/internal/hooks", "libcontainer/internal/lsm",
+	"libcontainer/internal/proc", "libcontainer/internal/state", "libcontainer/internal/systemd",
+}}
+
+func expand(list []string) []string {
+	var out []string
+	for _, p := range list {
+		if group, ok := groups[p]; ok {
+			out = append(out, group...)
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	known := map[string]bool{}
+	for pkg, imported := range moduleImports(t) {
+		if strings.HasPrefix(pkg, "tests") {
+			known[pkg] = true
+			continue
+		}
+		for _, rule := range imports {
+			if !slices.Contains(expand(rule.packages), pkg) {
+				continue
+			}
+			known[pkg] = true
+			for _, dep := range imported {
+				if !slices.Contains(expand(rule.may), dep) {
+					t.Errorf("%s imports %s: %s", pkg, dep, rule.why)
+				}
+			}
+		}
+		if !known[pkg] {
+			t.Errorf("%s is in no rule: say what it may import, and why", pkg)
+		}
+	}
+}
+
+// moduleImports is what each package of the module imports of the module, as
+// it is built for a release.
+func moduleImports(t *testing.T) map[string][]string {
+	t.Helper()
+	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...")
+	list.Env = append(os.Environ(), "CGO_ENABLED=0")
+	text, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	out := map[string][]string{}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		pkg, _ := strings.CutPrefix(f[0], module)
+		out[pkg] = nil
+		for _, dep := range f[1:] {
+			if dep, ours := strings.CutPrefix(dep, module); ours {
+				out[pkg] = append(out[pkg], dep)
+			}
+		}
+	}
+	if len(out) < 10 {
+		t.Fatalf("go list names %d packages", len(out))
+	}
+	return out
+}
+
+// What is linked into the command, every start pays for; what is linked into
+// the library, every program that uses it.
+func TestDependencies(t *testing.T) {
+	dear := map[string]string{
+		"net/http":                          "nothing here talks HTTP",
+		"text/template":                     "reflection keeps the linker from dropping methods",
+		"runtime/cgo":                       "1.1 ms of each start: libseccomp is in a helper of its own",
+		"C":                                 "1.1 ms of each start: libseccomp is in a helper of its own",
+		"github.com/urfave/cli/v3":          "0.9 ms of each start: commands are declared as data",
+		"github.com/opencontainers/cgroups": "0.7 ms of each start: cgroupfs is files",
+	}
+	for _, pkg := range []string{"cmd/onggi", "libcontainer"} {
+		list := exec.Command("go", "list", "-deps", module+pkg)
+		list.Env = append(os.Environ(), "CGO_ENABLED=0")
+		text, err := list.Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		for dep := range strings.FieldsSeq(string(text)) {
+			if why, ok := dear[dep]; ok {
+				t.Errorf("%s links %s: %s", pkg, dep, why)
+			}
+		}
+	}
+}
+
+// forbidden are calls that product code does not make.
+var forbidden = []struct {
+	call string
+	// libraryOnly: the command may.
+	libraryOnly bool
+	why         string
+}{
+	{"time.Sleep", false, "what is waited for says when it is there: pidfd, cgroup.events, poll"},
+	{"os.Exit", true, "a library does not end the program that uses it"},
+	{"fmt.Print", true, "a library prints nothing"},
+	{"fmt.Printf", true, "a library prints nothing"},
+	{"fmt.Println", true, "a library prints nothing"},
+	{"os.Chdir", false, "the working directory is the caller's"},
+	{"os.Setenv", false, "the environment is the caller's"},
+	{"log.Fatal", false, "a library does not end the program that uses it"},
+	{"unix.Umask", false, "the umask is the caller's, and every thread's"},
+}
+
+func TestSource(t *testing.T) {
+	files := 0
+	for file, f := range productFiles(t) {
+		files++
+		library := !strings.HasPrefix(file, "cmd/") && !strings.HasPrefix(file, "seccomp/helper/")
+		ast.Inspect(f.tree, func(n ast.Node) bool {
+			if why := objection(n, library); why != "" {
+				t.Errorf("%s:%d: %s", file, f.set.Position(n.Pos()).Line, why)
+			}
+			return true
+		})
+		for _, group := range f.tree.Comments {
+			for _, word := range []string{"TODO", "FIXME", "XXX"} {
+				if strings.Contains(group.Text(), word) {
+					t.Errorf("%s:%d: %s: what is not done is not in the tree", file, f.set.Position(group.Pos()).Line, word)
+				}
+			}
+		}
+	}
+	if files < 50 {
+		t.Errorf("only %d files were read", files)
+	}
+}
+
+// objection says what is wrong with a node, "" if nothing is.
+func objection(n ast.Node, library bool) string {
+	switch n := n.(type) {
+	case *ast.FuncDecl:
+		if n.Recv == nil && n.Name.Name == "init" {
+			return "func init: who imports the package must not pay for what it does not use"
+		}
+	case *ast.BranchStmt:
+		if n.Tok == token.GOTO {
+			return "goto: a function is a paragraph"
+		}
+	case *ast.CallExpr:
+		return objectionToCall(n, library)
+	}
+	return ""
+}
+
+func objectionToCall(n *ast.CallExpr, library bool) string {
+	name := callName(n)
+	if name == "panic" && !bug(n.Args[0]) {
+		return `panic without "BUG: ": only our own contradictions panic`
+	}
+	for _, f := range forbidden {
+		if f.call == name && (library || !f.libraryOnly) {
+			return name + ": " + f.why
+		}
+	}
+	return ""
+}
+
+func callName(n *ast.CallExpr) string {
+	switch fun := n.Fun.(type) {
+	case *ast.Ident:
+		return fun.Name
+	case *ast.SelectorExpr:
+		if pkg, ok := fun.X.(*ast.Ident); ok {
+			return pkg.Name + "." + fun.Sel.Name
+		}
+	}
+	return ""
+}
+
+// bug tells whether a panic's value starts with "BUG: ".
+func bug(arg ast.Expr) bool {
+	found := false
+	ast.Inspect(arg, func(n ast.Node) bool {
+		lit, ok := n.(*ast.BasicLit)
+		found = found || ok && strings.HasPrefix(lit.Value, `"BUG: `)
+		return !found
+	})
+	return found
+}
+
+type source struct {
+	tree *ast.File
+	set  *token.FileSet
+}
+
+// productFiles is every file of the module that is not a test.
+func productFiles(t *testing.T) map[string]source {
+	t.Helper()
+	out := map[string]source{}
+	for _, dir := range []string{"cmd", "libcontainer", "seccomp", "specconv"} {
+		err := filepath.WalkDir(filepath.Join("..", dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			set := token.NewFileSet()
+			tree, err := parser.ParseFile(set, path, nil, parser.ParseComments|parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			out[strings.TrimPrefix(filepath.ToSlash(path), "../")] = source{tree, set}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// The checks themselves: each catches what it is for.
+func TestSourceChecks(t *testing.T) {
+	for text, want := range map[string]bool{
+		"func init() {}": true, "func (t) init() {}": false, "func f() { time.Sleep(1) }": true, "func f() { x.Sleep() }": false,
+		"func f() { goto l; l: }": true, `func f() { panic("x") }`: true, `func f() { panic("BUG: x") }`: false,
+		`func f() { panic(fmt.Sprintf("BUG: %d", 1)) }`: false, "func f() { os.Exit(1) }": true, "func f() { fmt.Println() }": true,
+	} {
+		f, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\n"+text, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := false
+		ast.Inspect(f, func(n ast.Node) bool {
+			got = got || objection(n, true) != ""
+			return true
+		})
+		if got != want {
+			t.Errorf("%s is objected to: %v; want %v", text, got, want)
+		}
+	}
+}
