@@ -205,8 +205,18 @@ func (c *Container) Wait(ctx context.Context) (int, error) {
 	return proc.Reap(ctx, pidfd)
 }
 
-// Processes lists the processes in the container, by the host's numbers.
-func (c *Container) Processes() ([]int, error) { return c.cgroups().AllProcs() }
+// Processes lists the processes in the container, by the host's numbers. For
+// one without a cgroup only the first is known.
+func (c *Container) Processes() ([]int, error) {
+	if c.record.Cgroup.V1 != nil || c.record.Cgroup.Unified != nil {
+		return c.cgroups().AllProcs()
+	}
+	alive, err := c.record.Init.Alive()
+	if err != nil || !alive {
+		return nil, err
+	}
+	return []int{c.record.Init.Pid}, nil
+}
 
 func (c *Container) specState(status specs.ContainerState) specs.State {
 	s := specs.State{Version: specs.Version, ID: c.record.ID, Status: status, Bundle: c.record.Bundle, Annotations: c.record.Annotations}

@@ -76,8 +76,11 @@ func (r *Runtime) prepare(id string, o CreateOptions) (*creation, error) {
 		return nil, err
 	}
 	spec := c.config.Spec
-	if err := errors.Join(specconv.Validate(spec), specconv.RequireProcess(spec)); err != nil {
+	if err := specconv.Validate(spec); err != nil {
 		return nil, oneLine(err)
+	}
+	if err := checkSupported(spec); err != nil {
+		return nil, err
 	}
 	if err := c.checkTerminal(); err != nil {
 		return nil, err
@@ -116,7 +119,8 @@ func (c *creation) load() (err error) {
 }
 
 func (c *creation) checkTerminal() error {
-	terminal := c.config.Spec.Process.Terminal
+	p := c.config.Spec.Process
+	terminal := p != nil && p.Terminal
 	switch {
 	case terminal && c.o.ConsoleSocket == "" && c.o.Console == nil:
 		return &Failure{Field: "/process/terminal", Err: errors.New("cannot allocate tty if the container is detached without setting a console socket")}
@@ -165,6 +169,9 @@ func errno(err error) unix.Errno {
 func (c *creation) makePlan() error {
 	spec := c.config.Spec
 	host := plan.Host{Rootless: c.rootless, InUserns: c.rootless && inUserns(), Capabilities: grantable(spec)}
+	if c.options.CgroupManager == cgroupDisabled && limited(spec) {
+		c.warn("/linux/resources: without cgroups there are no limits")
+	}
 	if c.options.CgroupManager != cgroupDisabled {
 		h, err := cgroup.Detect()
 		if err != nil {
@@ -276,7 +283,7 @@ func (c *creation) setLimits() error {
 	if resources == nil {
 		resources = &specs.LinuxResources{}
 	}
-	return c.paths.Set(resources, cgroup.SetOptions{Devices: cgroup.DefaultDevices(), Rootless: c.rootless, Warn: c.options.Warn})
+	return pointed(c.paths.Set(resources, cgroup.SetOptions{Devices: cgroup.DefaultDevices(), Rootless: c.rootless, Warn: c.options.Warn}))
 }
 
 func (c *creation) resources() *specs.LinuxResources {

@@ -30,7 +30,11 @@ func (w *walk) makeMountpoint(it plan.Item, path string, file bool) error {
 	err := c.walk(components(path), file)
 	c.close()
 	if err != nil {
-		return failed(plan.Item{Field: it.Field, Step: labelled{it.Step, "make the mountpoint of: " + it.Step.String()}}, err)
+		what := "make the mountpoint of: "
+		if _, ok := it.Step.(plan.Mount); !ok && !file {
+			what = "make the directory for: "
+		}
+		return failed(plan.Item{Field: it.Field, Step: labelled{it.Step, what + it.Step.String()}}, err)
 	}
 	return nil
 }

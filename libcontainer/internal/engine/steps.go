@@ -80,6 +80,9 @@ func (w *walk) step(s plan.Step) error {
 	case plan.RootAttrs:
 		w.attributes(w.root, s.Attrs)
 		return nil
+	case plan.MakeCwd:
+		w.building.Close(w.building.Openat2(w.root, relative(s.Path), unix.O_PATH, 0, remote.InRoot))
+		return nil
 	case plan.Hostname:
 		return w.hostname(s)
 	case plan.Umask:
@@ -139,6 +142,8 @@ func (w *walk) slow(it plan.Item, b *remote.Batch, ce *remote.CallError) (again 
 		return w.slowSymlink(it, s, ce)
 	case plan.Terminal:
 		return w.slowTerminal(it, s, ce)
+	case plan.MakeCwd:
+		return w.slowCwd(it, plan.Cwd{Path: s.Path, Create: true}, ce)
 	case plan.Cwd:
 		return w.slowCwd(it, s, ce)
 	case plan.Sysctl:

@@ -103,6 +103,7 @@ func Create(r Request) (*Plan, error) {
 	b.sysctls()                                             // before /proc/sys becomes read-only
 	b.hooks("prestart", "createRuntime", "createContainer") // the old root is still there; masks are not yet
 	b.mountedTerminal(ns)                                   // needs devpts; before a read-only root
+	b.makeCwd()                                             // while the root can be written to
 	b.lateReadonly()                                        // mountpoints in them are made by now
 	b.readonlyPaths()                                       // before masks: a mask inside a read-only tree stays a mask
 	b.maskedPaths()                                         //
@@ -319,6 +320,14 @@ func (b *builder) readonlyPaths() {
 func (b *builder) maskedPaths() {
 	if len(b.linux.MaskedPaths) > 0 {
 		b.add("/linux/maskedPaths", Masks{Paths: b.linux.MaskedPaths})
+	}
+}
+
+// makeCwd is for a root that will be read-only; in others the step that enters
+// the directory makes it.
+func (b *builder) makeCwd() {
+	if p := b.Spec.Process; p != nil && b.Spec.Root != nil && b.Spec.Root.Readonly && path.Clean(p.Cwd) != "/" {
+		b.add("/process/cwd", MakeCwd{Path: p.Cwd})
 	}
 }
 

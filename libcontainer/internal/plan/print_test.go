@@ -29,6 +29,7 @@ var samples = []Step{
 	TimeOffsets{Offsets: map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 1, Nanosecs: 2}, "boottime": {Secs: -3}}},
 	Fork{},
 	ForkInto{},
+	MakeCwd{Path: "/srv"},
 	SessionKeyring{Name: "_ses.c1"},
 	LoopbackUp{},
 	Propagation{Flags: unix.MS_SLAVE | unix.MS_REC},

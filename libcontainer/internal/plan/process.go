@@ -18,7 +18,7 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 func (b *builder) process(ns *namespaces) {
 	p := b.Spec.Process
 	if p == nil {
-		return
+		p = nobody()
 	}
 	caps := b.capabilities(p)
 
@@ -38,7 +38,7 @@ func (b *builder) process(ns *namespaces) {
 	if caps != nil {
 		b.add(caps.field, caps.step(b.needsAdmin(p))) // setresuid has cleared what it could
 	}
-	b.add("/process/args/0", Program(p))         // with the final credentials
+	b.program(p)                                 // with the final credentials
 	b.add("", CloseFiles{First: 3 + b.Preserve}) // before the filter, which may forbid it (CVE-2024-21626)
 	b.rlimits(p)                                 // by the host, whose privilege raising takes; a limit on files must not hit the set-up
 	early := b.linux.Seccomp != nil && (!p.NoNewPrivileges || b.linux.Seccomp.ListenerPath != "")
@@ -55,6 +55,18 @@ func (b *builder) process(ns *namespaces) {
 		b.seccomp(p, caps) // last, so that the profile need allow execve, write and exit_group only
 	}
 	b.add("/process/args", Execute{Args: p.Args, Env: p.Env})
+}
+
+// nobody waits at the gate of a container without a process: it keeps the
+// namespaces and cannot be started (runtime.md, "Start").
+func nobody() *specs.Process {
+	return &specs.Process{Cwd: "/", NoNewPrivileges: true, Capabilities: &specs.LinuxCapabilities{}, Env: []string{"HOME=/"}}
+}
+
+func (b *builder) program(p *specs.Process) {
+	if len(p.Args) > 0 {
+		b.add("/process/args/0", Program(p))
+	}
 }
 
 // needsAdmin: without no_new_privs, loading a filter takes CAP_SYS_ADMIN

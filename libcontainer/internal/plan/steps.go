@@ -295,6 +295,13 @@ type RootAttrs struct {
 	Attrs Attrs
 }
 
+// MakeCwd makes the working directory where it is missing, while the root can
+// be written to.
+type MakeCwd struct {
+	containerStep
+	Path string
+}
+
 // Hostname sets the name of the UTS namespace.
 type Hostname struct {
 	containerStep
