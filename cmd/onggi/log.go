@@ -95,9 +95,13 @@ func (l *logger) exit(err error) int {
 // fail writes one record of level error, and below or beside it what a person
 // needs: the message, if the record went to a file, and what to do next.
 func (l *logger) fail(err error) {
-	msg := oneLine(err)
-	l.records.WithFields(details(err)).Error(msg)
-	if _, json := l.records.Formatter.(*logrus.JSONFormatter); json && !l.file {
+	msg, record := oneLine(err), logrus.NewEntry(l.records)
+	_, json := l.records.Formatter.(*logrus.JSONFormatter)
+	if json || l.file { // as text on standard error they would say it twice: Podman shows that to its users
+		record = record.WithFields(details(err))
+	}
+	record.Error(msg)
+	if json && !l.file {
 		return // a program reads standard error and wants JSON only
 	}
 	if l.file {

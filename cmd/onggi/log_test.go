@@ -39,7 +39,12 @@ func TestFailWritesOneRecordAndTellsPeople(t *testing.T) {
 	}{
 		{
 			"text", "text", false, errMount, "",
+			`time="T" level=error msg="` + quoted + "\"\n",
+		},
+		{
+			"failure as text in a file", "text", true, errMount,
 			`time="T" level=error msg="` + quoted + `" errno=EPERM field=/mounts/2 hint="try it <again>" step="mount \"tmpfs\" at \"/dev\"" syscall="fsmount(5, 0, 0)"` + "\n",
+			msg + "\n",
 		},
 		{
 			"text in a file", "text", true, errors.New("no luck"),
