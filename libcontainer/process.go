@@ -245,6 +245,28 @@ func oneLine(err error) error {
 	return &lineError{err}
 }
 
+// pointed makes a failure of an error whose text begins with a pointer into
+// config.json.
+func pointed(err error) error {
+	if err == nil {
+		return nil
+	}
+	field, _, ok := strings.Cut(err.Error(), ": ")
+	if !ok || !strings.HasPrefix(field, "/linux/") {
+		return err
+	}
+	return &Failure{Field: field, Err: &pointless{oneLine(err), len(field) + len(": ")}}
+}
+
+// pointless is an error whose text is told without its beginning.
+type pointless struct {
+	err  error
+	skip int
+}
+
+func (e *pointless) Error() string { return e.err.Error()[e.skip:] }
+func (e *pointless) Unwrap() error { return e.err }
+
 type lineError struct{ err error }
 
 func (e *lineError) Error() string { return strings.ReplaceAll(e.err.Error(), "\n", "; ") }

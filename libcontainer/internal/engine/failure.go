@@ -49,8 +49,17 @@ func (f *Failure) Unwrap() error {
 	return f.Errno
 }
 
+// others is an error of what is done during a step and has nothing to do with
+// it.
+type others struct{ error }
+
+func (o others) Unwrap() error { return o.error }
+
 // failed puts err down to the step of an item.
 func failed(it plan.Item, err error) error {
+	if o := (others{}); errors.As(err, &o) {
+		return o.error
+	}
 	if f := (*Failure)(nil); errors.As(err, &f) {
 		if f.Field == "" {
 			f.Field = it.Field

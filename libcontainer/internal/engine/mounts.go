@@ -27,7 +27,7 @@ func (w *walk) meanwhile() error {
 	if f := w.Meanwhile; f != nil {
 		w.Meanwhile = nil
 		if err := f(w.ctx); err != nil {
-			return err
+			return others{err}
 		}
 	}
 	for i := w.at; i < len(w.items); i++ {
