@@ -57,6 +57,12 @@ func resourceFields(t testing.TB) []resourceField {
 			on{"memory.low", "33554432", "16777216"},
 		},
 		{
+			"TCP buffers", "memory", `{"memory":{"kernelTCP":33554432}}`,
+			[]string{"--kernel-memory-tcp", "16m"},
+			on{"memory.kmem.tcp.limit_in_bytes", "33554432", "16777216"},
+			on{},
+		},
+		{
 			"memory and swap", "memory", `{"memory":{"limit":67108864,"swap":100663296}}`,
 			[]string{"--memory-swap", "128m"},
 			on{"memory.memsw.limit_in_bytes", "100663296", "134217728"},

@@ -127,7 +127,7 @@ func (u *changes) define(f *flags) {
 	u.flag(f, "memory-swap", "SIZE", "limit of memory and swap together", size(&u.memory.Swap))
 	u.flag(f, "kernel-memory", "SIZE", "no longer a limit: ignored", size(&u.memory.Kernel)) //nolint:staticcheck // runc's flag
 	f.hide()
-	u.flag(f, "kernel-memory-tcp", "SIZE", "no longer a limit: ignored", size(&u.memory.KernelTCP))
+	u.flag(f, "kernel-memory-tcp", "SIZE", "limit of memory for TCP buffers, of cgroup v1 only", size(&u.memory.KernelTCP))
 	f.hide()
 	u.flag(f, "pids-limit", "N", "limit of processes and threads", signed(&u.pids.Limit))
 	u.flag(f, "l3-cache-schema", "TEXT", "Intel RDT cache schema", text(&u.l3Cache))

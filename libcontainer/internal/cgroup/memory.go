@@ -41,7 +41,7 @@ func set(n *int64) bool { return n != nil && *n != 0 }
 
 // memory plans linux.resources.memory.
 func (l *limits) memory(m *specs.LinuxMemory, v view) {
-	l.memoryIgnored(m)
+	l.memoryIgnored(m, v)
 	if m.CheckBeforeUpdate != nil && *m.CheckBeforeUpdate && set(m.Limit) && *m.Limit > 0 {
 		l.checkUsage(*m.Limit, v)
 	}
@@ -52,15 +52,12 @@ func (l *limits) memory(m *specs.LinuxMemory, v view) {
 	}
 }
 
-// memoryIgnored warns of deprecated fields, as config-linux.md allows.
-func (l *limits) memoryIgnored(m *specs.LinuxMemory) {
-	const gone = "kernel memory limits are deprecated, and ignored"
+// memoryIgnored warns of fields that runtimes may ignore (specs-go,
+// LinuxMemory), because no kernel does anything about them.
+func (l *limits) memoryIgnored(m *specs.LinuxMemory, v view) {
 	//lint:ignore SA1019 deprecated, which is what we say of it
-	if set(m.Kernel) {
-		l.warn("/memory/kernel", gone)
-	}
-	if set(m.KernelTCP) {
-		l.warn("/memory/kernelTCP", gone)
+	if set(m.Kernel) && !v.v2 {
+		l.warn("/memory/kernel", "kernel memory limits are gone since Linux 5.16, and ignored")
 	}
 	if m.UseHierarchy != nil && !*m.UseHierarchy {
 		l.warn("/memory/useHierarchy", "accounting is always hierarchical since Linux 5.11: ignored")
@@ -94,6 +91,9 @@ func (l *limits) memoryV1(m *specs.LinuxMemory, v view) {
 	l.add(b...)
 	if set(m.Reservation) {
 		l.add(write{field: resources + "/memory/reservation", file: "memory.soft_limit_in_bytes", value: decimal(*m.Reservation)})
+	}
+	if set(m.KernelTCP) {
+		l.add(write{field: resources + "/memory/kernelTCP", file: "memory.kmem.tcp.limit_in_bytes", value: decimal(*m.KernelTCP), optional: *m.KernelTCP < 0})
 	}
 	if s := m.Swappiness; s != nil {
 		if *s > 100 {
@@ -148,6 +148,13 @@ func (l *limits) memoryV2(m *specs.LinuxMemory, v view) {
 	}
 	if set(m.Reservation) {
 		l.add(write{field: resources + "/memory/reservation", file: "memory.low", value: orMax(*m.Reservation)})
+	}
+	//lint:ignore SA1019 deprecated, which is what we say of it
+	if set(m.Kernel) && *m.Kernel > 0 {
+		l.refuse("/memory/kernel", "cgroup v2 has no limit of kernel memory of its own")
+	}
+	if set(m.KernelTCP) && *m.KernelTCP > 0 {
+		l.refuse("/memory/kernelTCP", "cgroup v2 has no limit of TCP buffers of their own")
 	}
 	if m.Swappiness != nil {
 		l.refuse("/memory/swappiness", "cgroup v2 has no swappiness of a cgroup")
