@@ -16,6 +16,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 // Start has the first process of a created container execute its program. A
@@ -33,6 +34,13 @@ func (c *Container) Start(ctx context.Context) error {
 		return errors.New("cannot start a container that is being created")
 	default:
 		return errors.New("cannot start an already running container")
+	}
+	config, err := c.snapshot()
+	if err != nil {
+		return err
+	}
+	if err := specconv.RequireProcess(config.Spec); err != nil {
+		return err
 	}
 	pidfd, err := c.open()
 	if err != nil {

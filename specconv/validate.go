@@ -58,8 +58,8 @@ func Validate(s *specs.Spec) error {
 }
 
 // RequireProcess is the check beyond [Validate] of whoever is about to start
-// the container's process. Create asks too, as runc does: a container without a
-// process could only be deleted again.
+// the container's process (runtime.md, "Start"); a container can be created
+// without one.
 func RequireProcess(s *specs.Spec) error {
 	if s.Process == nil {
 		return Problems{{at("process"), "required"}}
