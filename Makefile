@@ -62,6 +62,7 @@ test: onggi ## unit tests, then the integration tests (as root) on this machine'
 	$(GO) vet ./...
 	$(GO) test $$($(GO) list ./... | grep -v -e '/tests$$' -e '/tests/engines$$')
 	RUNTIME=$(CURDIR)/onggi $(GO) test -count=1 ./tests
+	RUNTIME=$(CURDIR)/onggi $(GO) -C tests/conformance test -count=1 .
 
 .PHONY: check
 check: ## install what is needed (apt-get), build, and pass every test
@@ -79,6 +80,7 @@ bench: onggi ## measure onggi, crun, runc and the floor in one interleaved run (
 lint: bin/gofumpt bin/golangci-lint ## gofumpt, go vet and golangci-lint (with staticcheck) at pinned versions
 	@out=$$(git ls-files '*.go' | xargs bin/gofumpt -l); test -z "$$out" || { echo "not gofumpt'ed:"; echo "$$out"; exit 1; }
 	$(GO) vet ./...
+	$(GO) -C tests/conformance vet ./...
 	bin/golangci-lint run ./...
 
 bin/gofumpt bin/golangci-lint: Makefile

@@ -1,0 +1,145 @@
+package conformance
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// difference is something that the suite finds and that is as it should be.
+type difference struct {
+	program string
+	says    string // part of the finding
+	reason  string // with the section of runtime-spec 1.3.0 where the suite is wrong about it
+	// only says on which machines, nil for all.
+	only func() bool
+	// sometimes: the suite races with itself, and now and then it wins.
+	sometimes bool
+}
+
+func (d difference) applies() bool { return d.only == nil || d.only() }
+
+// Reasons that several programs share.
+const (
+	pidsPointers = "the suite compares the addresses of two numbers: since runtime-spec 1.3.0 pids.limit is a pointer"
+	kmem         = "no kernel that onggi supports has a limit of kernel memory: the file takes the number and forgets it; the property may be ignored (specs-go, LinuxMemory.Kernel)"
+	cfq          = "Linux 5.0 took CFQ away, and leaf weights with it; what cannot be applied is an error (runtime.md#create)"
+	netCls       = "this kernel has no net_cls and net_prio; what cannot be applied is an error (runtime.md#create)"
+	hugetlb      = "hugetlb is a controller of cgroup v2 on this machine, and the suite only looks for v1's"
+	sysResource  = "this machine's bounding set has no CAP_SYS_RESOURCE: what cannot be granted is a warning (config.md#linux-process)"
+	appArmor     = "this machine has no AppArmor; what cannot be applied is an error (runtime.md#create)"
+	bindData     = "the program gives bind mounts options of a file system, mode= and size=, which the kernel would not even look at: invalid values are an error (config.md#valid-values); TestPropagation has the rest"
+	killCreated  = "the verb, of a command line that runtime.md#operations does not specify, kills a container that was never started and then deletes it, as runc's and crun's do: engines rely on it; TestDeleteOfACreatedContainerNeedsNoForce, and TestDeleteRefusesARunningContainer for the rule"
+)
+
+var known = []difference{
+	{program: "delete", says: "that is not `stopped` MUST generate an error", reason: killCreated},
+	{program: "delete", says: "that is not `stopped` MUST have no effect", reason: killCreated},
+	{program: "delete_resources", says: "not ok: pids limit is set correctly", reason: pidsPointers},
+	{
+		program: "hooks", says: "error: Hooks MUST be called in the listed order",
+		reason: "the program's hooks write other words than it looks for (\"post-start1 called\", \"post-start1\"); TestHooksRunInTheOrderOfTheSpec",
+	},
+	{
+		program: "hooks_stdin", says: "MUST be passed to \"prestart\" hook",
+		reason: "the program wants the status created: prestart hooks are part of the create operation (config.md#prestart), and created is the status when that has finished (runtime.md#state)",
+	},
+	{program: "linux_cgroups_blkio", says: "leafWeight", reason: cfq},
+	{program: "linux_cgroups_hugetlb", says: "relative to the cgroups mount point", reason: hugetlb, only: without("hugetlb")},
+	{program: "linux_cgroups_memory", says: "not ok: memory kernel is set correctly", reason: kmem},
+	{program: "linux_cgroups_network", says: "net_cls", reason: netCls, only: without("net_cls")},
+	{program: "linux_cgroups_pids", says: "not ok: pids limit is set correctly", reason: pidsPointers},
+	{program: "linux_cgroups_relative_blkio", says: "not ok: exit status 1", reason: cfq},
+	{
+		program: "linux_cgroups_relative_hugetlb", says: "not ok: exit status 1",
+		reason: hugetlb + "; besides, the path is relative to the runtime's own cgroup, and a cgroup with processes has no controllers to give",
+		only:   without("hugetlb"),
+	},
+	{program: "linux_cgroups_relative_memory", says: "not ok: memory kernel is set correctly", reason: kmem},
+	{program: "linux_cgroups_relative_network", says: "not ok: exit status 1", reason: netCls, only: without("net_cls")},
+	{program: "linux_cgroups_relative_pids", says: "not ok: pids limit is set correctly", reason: pidsPointers},
+	{
+		program: "linux_ns_itype", says: "not ok: cannot run validation tests",
+		reason: "the program takes away the mount namespace and leaves the mounts: they would be made in the runtime's own and stay there (invalid values are an error, config.md#valid-values); TestNamespacesAreNewWhenListedAndInheritedWhenNot",
+	},
+	{program: "linux_process_apparmor_profile", says: "AppArmor is not enabled", reason: appArmor, only: noAppArmor},
+	{program: "linux_process_apparmor_profile", says: "no plan", reason: appArmor, only: noAppArmor},
+	{
+		program: "linux_uid_mappings", says: "skip: root.readonly is false but the root filesystem is still not writable",
+		reason: "the bundle belongs to a user who is not mapped, and a runtime SHOULD NOT change that (config-linux.md#user-namespace-mappings)",
+	},
+	{
+		program: "misc_props", says: "MUST NOT generate an error if they encounter an unknown annotation key",
+		reason: "the program forgets to copy the container's executable into the bundle; TestConfigThatIsNone",
+	},
+	{program: "mounts", says: "a bind mount cannot have file system specific options", reason: bindData},
+	{program: "mounts", says: "no plan", reason: bindData},
+	{
+		program: "pidfile", says: "not ok: create with '--pid-file' option works", sometimes: true,
+		reason: "the program kills a container that has ended, which is an error (runtime.md#kill), unless it is quicker than true(1); TestPidFile",
+	},
+	{
+		program: "poststart", says: "error: The post-start hooks MUST be called after the user-specified process is executed", sometimes: true,
+		reason: "the hook comes after the execve, but the program's shell may write later than the hook's; TestHooksRunInTheOrderOfTheSpec",
+	},
+	{
+		program: "poststart_fail", says: "error: if any poststart hook fails, the runtime MUST log a warning",
+		reason: "since 1.3.0 a poststart hook that fails is an error and stops the container (runtime.md#lifecycle, step 9); TestAFailingHookEndsTheContainer",
+	},
+	{
+		program: "prestart", says: "error: Pre-start hooks MUST be called after the `start` operation is called",
+		reason: "prestart hooks are part of the create operation (config.md#prestart)",
+	},
+	{program: "process_capabilities", says: "CAP_SYS_RESOURCE set", reason: sysResource, only: noSysResource},
+	{
+		program: "process_capabilities_fail", says: "exit status 1: Any value which cannot be mapped to a relevant kernel interface MUST cause an error",
+		reason: "an unknown capability MUST be a warning and SHOULD NOT be an error (config.md#linux-process)",
+	},
+	{
+		program: "process_rlimits", says: "not ok: has expected soft RLIMIT_NOFILE",
+		reason: "the suite's program in the container is written in Go, which raises its own soft limit before anybody can read it (os/rlimit.go); TestRlimits",
+	},
+	{
+		program: "process_rlimits_fail", says: "no plan",
+		reason: "the program is silent when create fails, as it has to here",
+	},
+	{
+		program: "start", says: "not ok: `start` operation MUST generate an error if `process` was not set",
+		reason: "the program takes the error for a failure: it means err != nil",
+	},
+	{
+		program: "start", says: "not ok: timeout in waiting for the container status",
+		reason: "the program waits for the end of a container that was never started",
+	},
+}
+
+// without tells whether no v1 hierarchy has a controller.
+func without(controller string) func() bool {
+	return func() bool {
+		text, _ := os.ReadFile("/proc/self/cgroup")
+		for line := range strings.Lines(string(text)) {
+			if f := strings.SplitN(line, ":", 3); slices.Contains(strings.Split(f[1], ","), controller) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func noAppArmor() bool {
+	text, _ := os.ReadFile("/sys/module/apparmor/parameters/enabled")
+	return !strings.HasPrefix(string(text), "Y")
+}
+
+func noSysResource() bool {
+	const capSysResource = 24
+	text, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(text)) {
+		if text, ok := strings.CutPrefix(line, "CapBnd:"); ok {
+			set, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64)
+			return err == nil && set&(1<<capSysResource) == 0
+		}
+	}
+	return false
+}
