@@ -254,7 +254,10 @@ func (c *creation) makeCgroup(ctx context.Context) error {
 	}
 	c.paths, c.made, c.hasCgroup = paths, made, true
 	c.record.Cgroup = recordCgroup(c.options.CgroupManager, paths)
-	return nil
+	if !paths.Optional {
+		return nil
+	}
+	return c.makePlanFor(true) // for the hierarchies that we could make it in
 }
 
 // cgroupFailure puts an error down to cgroupsPath, unless it names the field of

@@ -17,9 +17,10 @@ func (w *walk) device(s plan.Device) error {
 	b := w.building
 	if t := w.trees[w.at]; t != nil {
 		to := w.target(s.At, true, 0, remote.InRoot)
-		b.MoveMount(t.fd, to)
+		m := w.mountOf(t, false, true)
+		b.MoveMount(m, to)
 		b.Close(to)
-		b.Close(t.fd)
+		b.Close(m)
 		return nil
 	}
 	dir, opened := w.parent(s.At)
@@ -103,10 +104,29 @@ func checkDevice(f *os.File, s plan.Device) error {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
 	}
-	if st.Mode&unix.S_IFMT != deviceTypes[s.Type] || st.Rdev != unix.Mkdev(uint32(s.Major), uint32(s.Minor)) {
-		return fmt.Errorf("the host's %s is not device %s %d:%d: %w", f.Name(), s.Type, s.Major, s.Minor, unix.ENODEV)
+	if !isDevice(s, st.Mode, st.Rdev) {
+		return notDevice(f.Name(), s)
 	}
 	return nil
+}
+
+func isDevice(s plan.Device, mode uint32, rdev uint64) bool {
+	return mode&unix.S_IFMT == deviceTypes[s.Type] && rdev == unix.Mkdev(uint32(s.Major), uint32(s.Minor))
+}
+
+func notDevice(name string, s plan.Device) error {
+	return fmt.Errorf("the host's %s is not device %s %d:%d: %w", name, s.Type, s.Major, s.Minor, unix.ENODEV)
+}
+
+// hostDevice is the device that a step takes from the host.
+func hostDevice(s plan.Step) (plan.Device, bool) {
+	switch s := s.(type) {
+	case plan.Device:
+		return s, true
+	case plan.AttachRootfs:
+		return plan.Device{Type: "c", Major: 1, Minor: 3, FromHost: "/dev/null"}, true
+	}
+	return plan.Device{}, false
 }
 
 func (w *walk) symlink(s plan.Symlink) error {

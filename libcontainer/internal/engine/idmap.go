@@ -19,7 +19,7 @@ func (w *walk) mapTrees() error {
 	for i, it := range w.items {
 		s, ok := it.Step.(plan.Bind)
 		t := w.trees[i]
-		if !ok || t == nil || s.Idmap == nil || t.mapped {
+		if !ok || t == nil || s.Idmap == nil || t.mapped || t.origin {
 			continue
 		}
 		if err := w.mapIDs(t.file, s.Idmap); err != nil {

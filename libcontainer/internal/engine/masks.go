@@ -34,9 +34,10 @@ func (w *walk) maskSources(s plan.AttachRootfs) {
 		b.Mknodat(w.toolbox, maskFile, unix.S_IFREG, 0)
 		b.MoveMountAt(w.toolbox, ".")
 		node := b.Openat2(w.toolbox, maskFile, unix.O_PATH, 0, remote.Beneath)
-		b.MoveMount(t.fd, node)
+		m := w.mountOf(t, false, true)
+		b.MoveMount(m, node)
 		b.Close(node)
-		b.Close(t.fd)
+		b.Close(m)
 	} else {
 		b.Mknodat(w.toolbox, maskFile, unix.S_IFCHR|0o666, unix.Mkdev(1, 3))
 		b.MoveMountAt(w.toolbox, ".")

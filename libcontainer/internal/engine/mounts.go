@@ -15,10 +15,13 @@ import (
 // tree is a detached mount that the runtime side made for the container. It
 // cannot be walked upward, so nothing else of the host comes with it.
 type tree struct {
-	file   *os.File
-	dir    bool
-	fd     *remote.FD // in the stub, once it is there
-	mapped bool       // its ids are
+	file      *os.File // nil where the stub has to open the origin
+	dir       bool
+	nofollow  bool
+	elsewhere bool       // it has to be cloned by the stub
+	origin    bool       // not a mount, but the place to clone one from
+	fd        *remote.FD // in the stub, once it is there
+	mapped    bool       // its ids are
 }
 
 // meanwhile is for what the runtime side has to do sometime, while the stub
@@ -36,6 +39,10 @@ func (w *walk) meanwhile() error {
 			continue
 		}
 		t, err := openTree(source, recursive, nofollow)
+		if isErrno(err, unix.EPERM) && w.copiedByUserns() {
+			w.trees[i] = &tree{nofollow: nofollow, elsewhere: true}
+			continue
+		}
 		if err != nil {
 			return failed(w.items[i], err)
 		}
@@ -43,6 +50,7 @@ func (w *walk) meanwhile() error {
 		if err := prepareTree(w.items[i], t); err != nil {
 			return failed(w.items[i], err)
 		}
+		t.elsewhere = w.copiedByUserns() && mustLock(w.items[i].Step, t)
 	}
 	return nil
 }
@@ -83,22 +91,16 @@ func openTree(source string, recursive, nofollow bool) (*tree, error) {
 		f.Close()
 		return nil, &os.PathError{Op: "fstat", Path: source, Err: err}
 	}
-	return &tree{file: f, dir: st.Mode&unix.S_IFMT == unix.S_IFDIR}, nil
+	return &tree{file: f, dir: st.Mode&unix.S_IFMT == unix.S_IFDIR, nofollow: nofollow}, nil
 }
 
 // prepareTree checks what came from the host, while the tree is still nobody's.
 func prepareTree(it plan.Item, t *tree) error {
-	switch s := it.Step.(type) {
-	case plan.Device:
-		return errors.Join(checkDevice(t.file, s), t.makePrivate())
-	case plan.AttachRootfs:
-		return errors.Join(checkDevice(t.file, plan.Device{Type: "c", Major: 1, Minor: 3}), t.makePrivate())
-	case plan.Bind:
-		if s.At.Path == "/proc" {
-			if err := checkProcfs(t.file); err != nil {
-				return err
-			}
-		}
+	if d, ok := hostDevice(it.Step); ok {
+		return errors.Join(checkDevice(t.file, d), t.makePrivate())
+	}
+	if s, ok := it.Step.(plan.Bind); ok && s.At.Path == "/proc" {
+		return checkProcfs(t.file)
 	}
 	return nil
 }
@@ -141,6 +143,9 @@ func (w *walk) attachRootfs(s plan.AttachRootfs) error {
 	if err := w.meanwhile(); err != nil {
 		return err
 	}
+	if err := w.origins(w.all()); err != nil {
+		return err
+	}
 	if err := w.mapTrees(); err != nil {
 		return err
 	}
@@ -163,7 +168,7 @@ func (w *walk) receiveTrees() error {
 	var names []string
 	var list []*tree
 	for i := range w.items {
-		if t := w.trees[i]; t != nil && (t.fd == nil || t.fd.Number() < 0) {
+		if t := w.trees[i]; t != nil && t.elsewhere == t.origin && t.file != nil && (t.fd == nil || t.fd.Number() < 0) {
 			files, names, list = append(files, t.file), append(names, t.file.Name()), append(list, t)
 		}
 	}
@@ -344,13 +349,7 @@ func (w *walk) bind(s plan.Bind) error {
 		return w.copySymlink(s)
 	}
 	if t := w.trees[w.at]; t != nil {
-		to := w.target(s.At, !t.dir, destFlags(s), remote.InRoot)
-		w.notProc(to, s.At)
-		w.attributes(t.fd, s.Attrs)
-		b.MoveMount(t.fd, to)
-		b.Close(to)
-		b.Close(t.fd)
-		return nil
+		return w.bindTree(s, t)
 	}
 	from := b.Openat2(w.root, relative("/"+strings.TrimPrefix(strings.TrimPrefix(s.Source, w.rootfs()), "/")), unix.O_PATH, 0, remote.InRoot)
 	m := b.OpenTree(from, "", s.Recursive)
@@ -367,6 +366,23 @@ func (w *walk) bind(s plan.Bind) error {
 	b.MoveMount(m, to)
 	b.Close(to)
 	b.Close(m)
+	return nil
+}
+
+// bindTree attaches a tree of the host.
+func (w *walk) bindTree(s plan.Bind, t *tree) error {
+	to := w.target(s.At, !t.dir, destFlags(s), remote.InRoot)
+	w.notProc(to, s.At)
+	m := w.mountOf(t, s.Recursive, false)
+	w.attributes(m, s.Attrs)
+	if s.Idmap != nil && !t.mapped {
+		if err := w.mapMount(m, s.Source, s.Idmap); err != nil {
+			return err
+		}
+	}
+	w.building.MoveMount(m, to)
+	w.building.Close(to)
+	w.building.Close(m)
 	return nil
 }
 
@@ -410,6 +426,13 @@ func (w *walk) reconfigure(m *remote.FD, s plan.Remount) {
 	w.attributes(m, s.Attrs)
 }
 
+func (w *walk) slowRemount(it plan.Item, s plan.Remount, b *remote.Batch, ce *remote.CallError) error {
+	if isCall(ce, "mount_setattr") && ce.Errno == unix.EPERM {
+		return w.lockedFailure(it, b, ce, s.Attrs)
+	}
+	return failed(it, ce)
+}
+
 // slowMount is for a mountpoint that is not there, and for file systems that
 // the kernel refuses here.
 func (w *walk) slowMount(it plan.Item, s plan.Mount, ce *remote.CallError) (bool, error) {
@@ -444,7 +467,13 @@ func (w *walk) lateTree() error {
 	if err := w.meanwhile(); err != nil {
 		return err
 	}
+	if err := w.origins([]int{w.at}); err != nil {
+		return err
+	}
 	t := w.trees[w.at]
+	if t.file == nil {
+		return nil
+	}
 	var q remote.Batch
 	fd := q.ReceiveFiles(w.stub.Control(), []string{t.file.Name()})[0]
 	if err := w.stub.Send(&q); err != nil {
@@ -457,7 +486,7 @@ func (w *walk) lateTree() error {
 	return w.stub.Receive(&q)
 }
 
-func (w *walk) slowBind(it plan.Item, s plan.Bind, ce *remote.CallError) (bool, error) {
+func (w *walk) slowBind(it plan.Item, s plan.Bind, b *remote.Batch, ce *remote.CallError) (bool, error) {
 	t := w.trees[w.at]
 	if isCall(ce, "openat2") && ce.Errno == unix.ENOENT {
 		file := t != nil && !t.dir
@@ -469,8 +498,13 @@ func (w *walk) slowBind(it plan.Item, s plan.Bind, ce *remote.CallError) (bool, 
 		}
 		return true, w.makeMountpoint(it, s.At.Path, file)
 	}
-	if isCall(ce, "move_mount") && (ce.Errno == unix.ENOTDIR || ce.Errno == unix.EINVAL) && t != nil {
+	switch {
+	case isCall(ce, "move_mount") && (ce.Errno == unix.ENOTDIR || ce.Errno == unix.EINVAL) && t != nil:
 		return false, w.kindMismatch(it, s, t, ce)
+	case isCall(ce, "open_tree") && ce.Errno == unix.EINVAL && !s.Recursive:
+		return false, hint(it, ce, "something is mounted below the source, and a container with a user namespace may not look under it: use rbind")
+	case isCall(ce, "mount_setattr") && ce.Errno == unix.EPERM:
+		return false, w.lockedFailure(it, b, ce, s.Attrs)
 	}
 	return false, nil
 }

@@ -135,7 +135,7 @@ func (w *walk) slow(it plan.Item, b *remote.Batch, ce *remote.CallError) (again 
 	case plan.Mount:
 		return w.slowMount(it, s, ce)
 	case plan.Bind:
-		return w.slowBind(it, s, ce)
+		return w.slowBind(it, s, b, ce)
 	case plan.Device:
 		return w.slowDevice(it, s, ce)
 	case plan.Symlink:
@@ -154,6 +154,8 @@ func (w *walk) slow(it plan.Item, b *remote.Batch, ce *remote.CallError) (again 
 		return false, timeFailure(it, failed(it, ce))
 	case plan.Scheduling:
 		return false, schedulingFailure(it, s, ce)
+	case plan.Remount:
+		return false, w.slowRemount(it, s, b, ce)
 	}
 	return false, nil
 }

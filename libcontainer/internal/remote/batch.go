@@ -138,6 +138,9 @@ func (r Result) OnPositiveSkipTo(n int) {
 // Result gives the call that opens fd.
 func (b *Batch) Result(fd *FD) Result { return Result{b, fd.call} }
 
+// Subject is the descriptor that call i is about: its first argument.
+func (b *Batch) Subject(i int) *FD { return b.args[b.calls[i].first].fd }
+
 // Last is the call that was added last.
 func (b *Batch) Last() Result { return Result{b, len(b.calls) - 1} }
 

@@ -1,0 +1,135 @@
+package engine
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+)
+
+func TestLockedHint(t *testing.T) {
+	const all = unix.ST_RDONLY | unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC
+	tests := []struct {
+		flags int64
+		attrs plan.Attrs
+		want  string
+	}{
+		{all, plan.Attrs{Clear: unix.MOUNT_ATTR_RDONLY}, "ro of the host's mount is locked"},
+		{all, plan.Attrs{Clear: unix.MOUNT_ATTR_RDONLY, RecClear: unix.MOUNT_ATTR_NOEXEC}, "ro, noexec of the host's mount"},
+		{unix.ST_NODEV, plan.Attrs{Clear: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NODEV}, "nodev of the host's mount"},
+		{all, plan.Attrs{Set: unix.MOUNT_ATTR_STRICTATIME, Clear: unix.MOUNT_ATTR__ATIME}, "the access time mode of the host's mount"},
+		{all, plan.Attrs{Set: unix.MOUNT_ATTR_NODIRATIME}, "the access time mode of the host's mount"},
+		{0, plan.Attrs{Clear: unix.MOUNT_ATTR_RDONLY}, ""},
+		{all, plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY}, ""},
+	}
+	for _, tt := range tests {
+		if got := lockedHint(tt.flags, tt.attrs); !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("lockedHint(%#x, %+v) = %q; want %q", tt.flags, tt.attrs, got, tt.want)
+		}
+	}
+}
+
+func TestCopiedByUserns(t *testing.T) {
+	user, mount := plan.Unshare{Flags: unix.CLONE_NEWUSER}, plan.Unshare{Flags: unix.CLONE_NEWNS | unix.CLONE_NEWIPC}
+	tests := []struct {
+		name  string
+		steps []plan.Step
+		want  bool
+	}{
+		{"both new", []plan.Step{user, mount}, true},
+		{"user namespace joined", []plan.Step{plan.Join{Flag: unix.CLONE_NEWUSER}, mount}, true},
+		{"no user namespace", []plan.Step{mount}, false},
+		{"mount namespace joined", []plan.Step{plan.Join{Flag: unix.CLONE_NEWNS}, user}, false},
+	}
+	for _, tt := range tests {
+		w := &walk{}
+		for _, s := range tt.steps {
+			w.items = append(w.items, plan.Item{Step: s})
+		}
+		if got := w.copiedByUserns(); got != tt.want {
+			t.Errorf("%s: copiedByUserns = %t; want %t", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestMustLock(t *testing.T) {
+	plain, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	if restricted(plain) {
+		t.Skip("the temporary directory is on a restricted mount")
+	}
+	sys, err := os.Open("/proc/sys")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Close()
+	private := plan.Attrs{Propagation: unix.MS_PRIVATE}
+	tests := []struct {
+		name string
+		step plan.Step
+		want bool
+	}{
+		{"plain", plan.Bind{Attrs: private}, false},
+		{"recursive", plan.Bind{Attrs: private, Recursive: true}, true},
+		{"shared", plan.Bind{Attrs: plan.Attrs{Propagation: unix.MS_SHARED}}, true},
+		{"a peer of its source", plan.Bind{}, true},
+		{"device", plan.Device{}, false},
+	}
+	for _, tt := range tests {
+		if got := mustLock(tt.step, &tree{file: plain}); got != tt.want {
+			t.Errorf("%s: mustLock = %t; want %t", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestRelocate(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	os.Symlink(file, filepath.Join(dir, "link"))
+	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(root)
+	open := func(name string) *tree {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return &tree{file: f, elsewhere: true}
+	}
+
+	for _, name := range []string{file, filepath.Join(dir, "link"), dir} {
+		tr := open(name)
+		if err := tr.relocate(root); err != nil || !tr.origin {
+			t.Errorf("relocate(%s) = %v, origin %t; want an origin", name, err, tr.origin)
+		}
+		tr.file.Close()
+	}
+
+	magic := open("/proc/self/ns/uts")
+	if err := magic.relocate(root); err != nil || magic.origin || magic.elsewhere {
+		t.Errorf("relocate of a magic link = %v, %+v; want the tree as it was", err, magic)
+	}
+
+	replaced := open(file)
+	os.Remove(file)
+	if err := os.WriteFile(file+"2", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	os.Rename(file+"2", file)
+	if err := replaced.relocate(root); err == nil || !strings.Contains(err.Error(), "has been replaced") {
+		t.Errorf("relocate of a file that was replaced = %v", err)
+	}
+}
