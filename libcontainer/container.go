@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -25,7 +26,8 @@ type Container struct {
 	record  state.Record
 	config  *specconv.Config // the snapshot, once it is needed
 	pidfd   *os.File         // of the first process, where this process has started it
-	notify  *os.File         // the socket on which it says that it is ready, from Start on
+	exit    exit
+	notify  *os.File // the socket on which it says that it is ready, from Start on
 }
 
 // Status values of State (runtime.md, "State"; "paused" is an addition).
@@ -95,6 +97,7 @@ func (c *Container) Close() error {
 	if c.pidfd != nil {
 		c.pidfd.Close() // again, perhaps: then it does nothing
 	}
+	c.closeNotify()
 	return c.dir.Close()
 }
 
@@ -192,17 +195,56 @@ func (c *Container) snapshot() (*specconv.Config, error) {
 }
 
 // Wait waits for the end of the first process, which must be a child of the
-// calling one, and gives its exit status, 128+n for signal n.
+// calling one, and gives its exit status, 128+n for signal n. It may be called
+// while Delete ends the container, and after.
 func (c *Container) Wait(ctx context.Context) (int, error) {
-	pidfd := c.pidfd
-	if pidfd == nil {
-		var err error
-		if pidfd, err = c.record.Init.Open(); err != nil {
+	pidfd, err := c.exit.pidfd(c)
+	if err != nil {
+		return 0, err
+	}
+	if pidfd != nil {
+		if err := proc.Wait(ctx, pidfd); err != nil {
 			return 0, err
 		}
-		c.pidfd = pidfd
 	}
-	return proc.Reap(ctx, pidfd)
+	return c.exit.reap(ctx, pidfd)
+}
+
+// exit is the end of the first process where it is our child. The status can
+// be had from the kernel once.
+type exit struct {
+	mu     sync.Mutex
+	known  bool
+	status int
+}
+
+// pidfd is what to wait with, nil where the status is known already.
+func (e *exit) pidfd(c *Container) (*os.File, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.known {
+		return nil, nil
+	}
+	if c.pidfd == nil {
+		var err error
+		if c.pidfd, err = c.record.Init.Open(); err != nil {
+			return nil, err
+		}
+	}
+	return c.pidfd, nil
+}
+
+// reap takes the status of a child that has ended.
+func (e *exit) reap(ctx context.Context, pidfd *os.File) (status int, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.known {
+		return e.status, nil
+	}
+	if e.status, err = proc.Reap(ctx, pidfd); err == nil {
+		e.known = true
+	}
+	return e.status, err
 }
 
 // Processes lists the processes in the container, by the host's numbers. For

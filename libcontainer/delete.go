@@ -62,10 +62,9 @@ func (c *Container) Delete(ctx context.Context, force bool) error {
 		return err
 	}
 	if c.pidfd != nil {
-		c.pidfd.Close()
+		_, _ = c.exit.reap(wait, c.pidfd) // our child, most likely, and nobody else's to collect
 	}
-	c.closeNotify()
-	return c.dir.Close()
+	return c.Close()
 }
 
 func (c *Container) checkDelete(force bool) error {
@@ -79,7 +78,7 @@ func (c *Container) checkDelete(force bool) error {
 	if status == statusStopped || status == statusCreated {
 		return nil
 	}
-	return fmt.Errorf("cannot delete container %s that is not stopped: %s", c.record.ID, status)
+	return &worded{fmt.Sprintf("cannot delete container %s that is not stopped: %s", c.record.ID, status), ErrNotStopped}
 }
 
 // end kills what lives and waits until it is gone.

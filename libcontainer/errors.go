@@ -26,6 +26,15 @@ var (
 	ErrPaused = errors.New("container is paused")
 )
 
+// worded is a sentinel in the words of an occasion.
+type worded struct {
+	text string
+	err  error
+}
+
+func (e *worded) Error() string { return e.text }
+func (e *worded) Unwrap() error { return e.err }
+
 // Failure is one failed step: the field of config.json that asked for it, what
 // was being done, and the system call that failed.
 type Failure = engine.Failure

@@ -203,6 +203,9 @@ func (p *Process) Signal(sig unix.Signal) error { return proc.Signal(p.pidfd, si
 // signal n. The process is a child of the caller.
 func (p *Process) Wait(ctx context.Context) (int, error) { return proc.Reap(ctx, p.pidfd) }
 
+// Close lets go of the process, which goes on.
+func (p *Process) Close() error { return p.pidfd.Close() }
+
 // process lays the options over the container's own process.
 func (o *ExecOptions) process(spec *specs.Spec) (*specs.Process, error) {
 	if o.Process != nil {

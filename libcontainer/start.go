@@ -81,7 +81,9 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 		return fmt.Errorf("wait for the program to be executed: %w", err)
 	}
 	if e != 0 {
-		return c.execFailure(ctx, held, unix.Errno(-int32(e)))
+		err := c.execFailure(ctx, held, unix.Errno(-int32(e)))
+		awaitEnd(ctx, pidfd) // all that it still does is to exit
+		return err
 	}
 	return nil
 }
@@ -98,10 +100,16 @@ func (c *Container) execFailure(ctx context.Context, held namespaces, e unix.Err
 // and 9).
 func (c *Container) abandon(ctx context.Context, pidfd *os.File, err error) error {
 	_ = proc.Signal(pidfd, unix.SIGKILL)
+	awaitEnd(ctx, pidfd)
+	return err
+}
+
+// awaitEnd waits for a process that is about to end, so that it has when the
+// caller hears why. What is being undone does not end with ctx.
+func awaitEnd(ctx context.Context, pidfd *os.File) {
 	wait, stop := context.WithTimeout(context.WithoutCancel(ctx), waitTime)
 	defer stop()
 	_ = proc.Wait(wait, pidfd)
-	return err
 }
 
 // hook runs the hooks of one kind of a container that exists.

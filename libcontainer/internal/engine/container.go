@@ -180,8 +180,11 @@ func (w *walk) pivot(s plan.Pivot) error {
 }
 
 func (w *walk) changeRoot() error {
-	w.building.Chroot(".")
-	w.building.Chdir("/")
+	b := w.building
+	b.Chroot(".")
+	b.Chdir("/")
+	w.root = b.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	w.root.SetName("rootfs")
 	return nil
 }
 

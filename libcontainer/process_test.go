@@ -1,0 +1,253 @@
+package libcontainer
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+func TestEnvironment(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		env       []string
+		home      string
+		listenFDs int
+		want      []string
+	}{
+		{"nothing", nil, "", 0, nil},
+		{"as it is", []string{"B=2", "A=1"}, "", 0, []string{"B=2", "A=1"}},
+		{"the last wins, where the first stood", []string{"A=1", "B=2", "A=3", "A=4"}, "", 0, []string{"A=4", "B=2"}},
+		{"empty values", []string{"A=", "B=x=y", "A=="}, "", 0, []string{"A==", "B=x=y"}},
+		{"a name that begins like another", []string{"HOMEPAGE=x", "HOM=y"}, "/root", 0, []string{"HOMEPAGE=x", "HOM=y", "HOME=/root"}},
+		{"HOME is filled in", []string{"A=1"}, "/root", 0, []string{"A=1", "HOME=/root"}},
+		{"an empty HOME is replaced", []string{"HOME=", "A=1"}, "/root", 0, []string{"HOME=/root", "A=1"}},
+		{"descriptors", []string{"LISTEN_FDS=9", "LISTEN_PID=4711", "A=1"}, "", 2, []string{"LISTEN_FDS=2", "LISTEN_PID=1", "A=1"}},
+		{"no descriptors", []string{"LISTEN_FDS=9"}, "", 0, []string{"LISTEN_FDS=9"}},
+	} {
+		given := slices.Clone(tt.env)
+		if got := environment(tt.env, tt.home, tt.listenFDs); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: environment(%q, %q, %d) = %q; want %q", tt.name, given, tt.home, tt.listenFDs, got, tt.want)
+		}
+		if !slices.Equal(tt.env, given) {
+			t.Errorf("%s: the caller's environment is %q now; it was %q", tt.name, tt.env, given)
+		}
+	}
+}
+
+func FuzzEnvironment(f *testing.F) {
+	f.Add("A=1\x00B=2\x00A=3", "/root", 2)
+	f.Add("", "", 0)
+	f.Fuzz(func(t *testing.T, text, home string, fds int) {
+		var env []string
+		for _, kv := range strings.Split(text, "\x00") {
+			if k, _, ok := strings.Cut(kv, "="); ok && k != "" {
+				env = append(env, kv)
+			}
+		}
+		got := environment(env, home, fds)
+		names := map[string]bool{}
+		for _, kv := range got {
+			k, _, _ := strings.Cut(kv, "=")
+			if names[k] {
+				t.Errorf("environment(%q) has %q twice: %q", env, k, got)
+			}
+			names[k] = true
+		}
+		for _, kv := range env {
+			if k, _, _ := strings.Cut(kv, "="); !names[k] {
+				t.Errorf("environment(%q) has lost %q: %q", env, k, got)
+			}
+		}
+	})
+}
+
+func TestWritePidFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "pid")
+	for _, pid := range []int{4194304, 7} { // the second is shorter
+		if err := writePidFile(path, pid); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != strconv.Itoa(pid) {
+			t.Errorf("the file holds %q, %v; want %d without a line end", got, err, pid)
+		}
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
+		t.Errorf("the directory holds %v, %v; want the file alone", list, err)
+	}
+	fi, err := os.Stat(path)
+	if err != nil || fi.Mode().Perm() != 0o644 {
+		t.Errorf("the file is %v, %v; want 0644", fi.Mode(), err)
+	}
+	if err := writePidFile("", 1); err != nil {
+		t.Errorf("writePidFile without a path = %v", err)
+	}
+}
+
+func TestWritePidFileThatFails(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "taken"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "elsewhere"), filepath.Join(dir, ".link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"missing/pid", "taken", "link"} {
+		err := writePidFile(filepath.Join(dir, name), 1)
+		if err == nil || !strings.Contains(err.Error(), "write the pid file") {
+			t.Errorf("writePidFile(%s) = %v; want an error that says what was being done", name, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "elsewhere")); err == nil {
+		t.Error("a symlink was followed")
+	}
+	if list, _ := os.ReadDir(dir); len(list) != 2 {
+		t.Errorf("the directory holds %v; want what it held", list)
+	}
+}
+
+func TestParseID(t *testing.T) {
+	for in, want := range map[string]uint32{"0": 0, "1000": 1000, "00017": 17, "4294967294": 4294967294} {
+		if got, err := parseID(in); got != want || err != nil {
+			t.Errorf("parseID(%q) = %d, %v; want %d", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "root", "-1", "+1", "4294967295", "4294967296", "18446744073709551616", " 1", "1 ", "0x10", "1e3", "1_000", "1\n", "١"} {
+		if got, err := parseID(in); err == nil {
+			t.Errorf("parseID(%q) = %d; want an error", in, got)
+		}
+	}
+}
+
+// containerProcess is a process with a bit of everything.
+func containerProcess() *specs.Process {
+	p := specconv.Example().Process
+	p.ConsoleSize = &specs.Box{Height: 1, Width: 2}
+	p.User = specs.User{UID: 1, GID: 2, AdditionalGids: []uint32{3}}
+	p.Capabilities = &specs.LinuxCapabilities{
+		Bounding: []string{"CAP_KILL"}, Effective: []string{"CAP_KILL"}, Permitted: []string{"CAP_KILL"},
+		Inheritable: []string{"CAP_CHOWN"}, Ambient: []string{"CAP_CHOWN"},
+	}
+	p.ApparmorProfile, p.SelinuxLabel = "own-profile", "own-label"
+	p.NoNewPrivileges = false
+	return p
+}
+
+func TestExecProcess(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		options ExecOptions
+		check   func(p *specs.Process) bool
+	}{
+		{"arguments", ExecOptions{Args: []string{"ls", "-l"}}, func(p *specs.Process) bool {
+			return slices.Equal(p.Args, []string{"ls", "-l"}) && p.Cwd == "/" && !p.Terminal && p.ConsoleSize == nil && p.User.UID == 1 && p.User.GID == 2
+		}},
+		{"a terminal", ExecOptions{Tty: true}, func(p *specs.Process) bool { return p.Terminal }},
+		{"a directory", ExecOptions{Cwd: "/tmp"}, func(p *specs.Process) bool { return p.Cwd == "/tmp" }},
+		{"environment is added", ExecOptions{Env: []string{"A=1"}}, func(p *specs.Process) bool {
+			return len(p.Env) == 3 && p.Env[1] == "TERM=xterm" && p.Env[2] == "A=1"
+		}},
+		{"a user has its group with it", ExecOptions{User: "7"}, func(p *specs.Process) bool { return p.User.UID == 7 && p.User.GID == 0 }},
+		{"a user and a group", ExecOptions{User: "7:8"}, func(p *specs.Process) bool { return p.User.UID == 7 && p.User.GID == 8 }},
+		{"groups are added", ExecOptions{AdditionalGids: []uint32{9}}, func(p *specs.Process) bool {
+			return slices.Equal(p.User.AdditionalGids, []uint32{3, 9})
+		}},
+		{"capabilities are added to three sets", ExecOptions{Caps: []string{"CAP_NET_RAW"}}, func(p *specs.Process) bool {
+			want := []string{"CAP_KILL", "CAP_NET_RAW"}
+			c := p.Capabilities
+			return slices.Equal(c.Bounding, want) && slices.Equal(c.Effective, want) && slices.Equal(c.Permitted, want) &&
+				slices.Equal(c.Inheritable, []string{"CAP_CHOWN"}) && slices.Equal(c.Ambient, []string{"CAP_CHOWN"})
+		}},
+		{"no new privileges", ExecOptions{NoNewPrivs: true}, func(p *specs.Process) bool { return p.NoNewPrivileges }},
+		{"labels", ExecOptions{Apparmor: "a", ProcessLabel: "s"}, func(p *specs.Process) bool { return p.ApparmorProfile == "a" && p.SelinuxLabel == "s" }},
+		{"the container's labels", ExecOptions{}, func(p *specs.Process) bool {
+			return p.ApparmorProfile == "own-profile" && p.SelinuxLabel == "own-label"
+		}},
+		{"a complete process", ExecOptions{Process: &specs.Process{Args: []string{"x"}, User: specs.User{UID: 5}}, Args: []string{"ignored"}}, func(p *specs.Process) bool {
+			return slices.Equal(p.Args, []string{"x"}) && p.User.UID == 5 && p.Capabilities != nil && p.ApparmorProfile == "own-profile" && len(p.Rlimits) == 1
+		}},
+	} {
+		spec := &specs.Spec{Process: containerProcess()}
+		p, err := tt.options.process(spec)
+		if err != nil || !tt.check(p) {
+			t.Errorf("%s: process = %+v, %v", tt.name, p, err)
+		}
+		if own := containerProcess(); !slices.Equal(spec.Process.Env, own.Env) || !slices.Equal(spec.Process.User.AdditionalGids, own.User.AdditionalGids) || !slices.Equal(spec.Process.Capabilities.Bounding, own.Capabilities.Bounding) {
+			t.Errorf("%s: the container's own process is %+v now", tt.name, spec.Process)
+		}
+	}
+}
+
+func TestExecProcessErrors(t *testing.T) {
+	spec := &specs.Spec{Process: containerProcess()}
+	for _, o := range []ExecOptions{
+		{User: "root"}, {User: "4294967295"}, {User: "4294967296"}, {User: "-1"}, {User: "0:"}, {User: ":0"}, {User: "1:2:3"}, {User: "0:root"},
+		{Caps: []string{"CAP_NONSENSE"}},
+	} {
+		if p, err := o.process(spec); err == nil {
+			t.Errorf("user %q, capabilities %q: process = %+v; want an error", o.User, o.Caps, p)
+		}
+	}
+	if _, err := (&ExecOptions{Args: []string{"x"}}).process(&specs.Spec{}); err == nil {
+		t.Error("a container without a process gives one to take the rest from")
+	}
+	if _, err := (&ExecOptions{Process: &specs.Process{Args: []string{"x"}}}).process(&specs.Spec{}); err != nil {
+		t.Errorf("a complete process in a container without one: %v", err)
+	}
+}
+
+// The effective set of a process must not grow by what is in no set that the
+// caller named, and what is named twice is one.
+func TestExecCapabilitiesWithoutTheContainers(t *testing.T) {
+	p := containerProcess()
+	p.Capabilities = nil
+	got, err := (&ExecOptions{Caps: []string{"CAP_KILL"}}).process(&specs.Spec{Process: p})
+	if err != nil || !slices.Equal(got.Capabilities.Effective, []string{"CAP_KILL"}) || len(got.Capabilities.Inheritable)+len(got.Capabilities.Ambient) != 0 {
+		t.Errorf("capabilities are %+v, %v", got, err)
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	if oneLine(nil) != nil {
+		t.Error("oneLine(nil) is an error")
+	}
+	joined := &joinedError{[]error{unix.ENOENT, unix.EPERM}}
+	got := oneLine(joined)
+	if got.Error() != "no such file or directory; operation not permitted" {
+		t.Errorf("oneLine = %q", got)
+	}
+	if single := error(unix.ENOENT); oneLine(single) != single {
+		t.Error("oneLine changes what is one line")
+	}
+}
+
+type joinedError struct{ errs []error }
+
+func (e *joinedError) Error() string   { return e.errs[0].Error() + "\n" + e.errs[1].Error() }
+func (e *joinedError) Unwrap() []error { return e.errs }
+
+func TestOwnOnly(t *testing.T) {
+	for _, tt := range []struct {
+		maps []specs.LinuxIDMapping
+		want bool
+	}{
+		{nil, false},
+		{[]specs.LinuxIDMapping{{HostID: 1000, Size: 1}}, true},
+		{[]specs.LinuxIDMapping{{HostID: 1000, Size: 2}}, false},
+		{[]specs.LinuxIDMapping{{HostID: 1001, Size: 1}}, false},
+		{[]specs.LinuxIDMapping{{HostID: 1000, Size: 1}, {ContainerID: 1, HostID: 100000, Size: 1}}, false},
+	} {
+		if got := ownOnly(tt.maps, 1000); got != tt.want {
+			t.Errorf("ownOnly(%v, 1000) = %v; want %v", tt.maps, got, tt.want)
+		}
+	}
+}
