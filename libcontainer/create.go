@@ -15,6 +15,7 @@ import (
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
+	"github.com/onggi-dev/onggi/libcontainer/internal/lsm"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
@@ -27,6 +28,9 @@ import (
 func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (*Container, error) {
 	c, err := r.prepare(id, o)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkLabels(lsm.Host{}, c.config.Spec); err != nil {
 		return nil, err
 	}
 	if err := c.makeState(); err != nil {

@@ -256,6 +256,11 @@ func (w *walk) newMount(s plan.Mount) *remote.FD {
 	b.FsconfigCreate(ctx)
 	m := b.Fsmount(ctx, s.At.Path, s.Attrs.Set)
 	b.Close(ctx)
+	if s.RootLabel != "" {
+		root := b.Openat2(m, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0, remote.Beneath)
+		b.Fsetxattr(root, "security.selinux", s.RootLabel)
+		b.Close(root)
+	}
 	return m
 }
 

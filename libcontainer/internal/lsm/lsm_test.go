@@ -124,18 +124,3 @@ func TestValue(t *testing.T) {
 		}
 	}
 }
-
-func TestLabelOf(t *testing.T) {
-	tests := []struct {
-		fstype string
-		want   MountLabel
-	}{
-		{"tmpfs", ContextParam}, {"devpts", ContextParam}, {"overlay", ContextParam},
-		{"proc", NoLabel}, {"sysfs", NoLabel}, {"cgroup2", NoLabel}, {"mqueue", LabelRoot},
-	}
-	for _, tt := range tests {
-		if got := LabelOf(tt.fstype); got != tt.want {
-			t.Errorf("LabelOf(%q) = %d; want %d", tt.fstype, got, tt.want)
-		}
-	}
-}

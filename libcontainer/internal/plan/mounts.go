@@ -27,6 +27,7 @@ func (b *builder) mounts(ns *namespaces) {
 		}
 		b.mount(field, m, &o, ns)
 	}
+	b.labelMounts()
 }
 
 func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, ns *namespaces) {

@@ -202,6 +202,8 @@ type Mount struct {
 	// nested user namespace); then this path is bound instead.
 	OrBind string
 	Idmap  *Idmap
+	// RootLabel is the SELinux context of its root, set by attribute.
+	RootLabel string
 }
 
 // Bind attaches a clone of a tree that exists.

@@ -102,6 +102,12 @@ func (b *Batch) Fchmodat2(fd *FD, mode uint32) Result {
 	return b.call("fchmodat2", unix.SYS_FCHMODAT2, fdArg(fd), b.str(""), Mode(mode), Hex(unix.AT_EMPTY_PATH))
 }
 
+// Fsetxattr sets an extended attribute of the file behind fd, not of an O_PATH
+// one.
+func (b *Batch) Fsetxattr(fd *FD, name, value string) Result {
+	return b.call("fsetxattr", unix.SYS_FSETXATTR, fdArg(fd), b.str(name), b.str(value), Int(len(value)), Int(0))
+}
+
 // Write writes p to fd.
 func (b *Batch) Write(fd *FD, p string) Result {
 	a := b.str(p)
