@@ -101,6 +101,9 @@ func TestRun(t *testing.T) {
 }
 
 func TestRunWaitsAtTheGate(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the stub's descriptors can be seen by root only")
+	}
 	e := newEnds(t, true)
 	p, err := Run(t.Context(), programPlan(true, "/bin/cat", []string{"cat", "/proc/self/environ"}), e.job)
 	if err != nil {
