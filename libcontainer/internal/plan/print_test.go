@@ -123,11 +123,10 @@ func TestEveryStepPrints(t *testing.T) {
 			t.Errorf("%s.Side() = %q", name, side)
 		}
 	}
-	want := stepTypes(t)
-	slices.Sort(want)
-	slices.Sort(sampled)
-	if !slices.Equal(sampled, want) {
-		t.Errorf("samples has %q; the package has %q", sampled, want)
+	for _, name := range stepTypes(t) {
+		if !slices.Contains(sampled, name) {
+			t.Errorf("%s has no line in samples", name)
+		}
 	}
 }
 

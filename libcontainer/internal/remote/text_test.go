@@ -36,6 +36,7 @@ var texts = []struct {
 	{"Fchownat", func(b *Batch) { b.Fchownat(Cwd(), "a", 1, 2) }, `fchownat(AT_FDCWD, "a", 1, 2, 0x100)`},
 	{"Fchmod", func(b *Batch) { b.Fchmod(Inherited(5, "x"), 0o644) }, "fchmod(<x>, 0644)"},
 	{"Fchmodat2", func(b *Batch) { b.Fchmodat2(Inherited(5, "x"), 0o644) }, `fchmodat2(<x>, "", 0644, 0x1000)`},
+	{"Fsetxattr", func(b *Batch) { b.Fsetxattr(Inherited(5, "x"), "security.selinux", "label") }, `fsetxattr(<x>, "security.selinux", "label", 5, 0)`},
 	{"Write", func(b *Batch) { b.Write(Inherited(5, "x"), "say \"hi\"\n") }, `write(<x>, "say \"hi\"\n", 9)`},
 	{"Read", func(b *Batch) { b.Read(Inherited(5, "x"), 9) }, "read(<x>, &, 9)"},
 	{"Pread", func(b *Batch) { b.Pread(Inherited(5, "x"), 9, 100) }, "pread64(<x>, &, 9, 100)"},
@@ -124,11 +125,10 @@ func TestEveryCallPrints(t *testing.T) {
 			t.Errorf("%s prints as\n %s; want\n %s", tt.method, got, tt.want)
 		}
 	}
-	want := callMethods(t)
-	slices.Sort(tested)
-	slices.Sort(want)
-	if !slices.Equal(tested, want) {
-		t.Errorf("tested are %q;\nthe package has %q", tested, want)
+	for _, method := range callMethods(t) {
+		if !slices.Contains(tested, method) {
+			t.Errorf("%s has no line in the table", method)
+		}
 	}
 }
 
@@ -160,7 +160,7 @@ func callMethods(t *testing.T) []string {
 }
 
 func TestFailedCallSaysAll(t *testing.T) {
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	var b Batch
 	root := b.Open("/", unix.O_PATH)
 	root.SetName("rootfs")
