@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/lsm"
@@ -26,7 +27,7 @@ import (
 // configuration is read once, here. When it fails, or ctx ends, nothing is
 // left behind.
 func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (*Container, error) {
-	c, err := r.prepare(id, o)
+	c, err := r.prepare(ctx, id, o)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +72,7 @@ type creation struct {
 }
 
 // prepare reads and checks everything there is to check, and touches nothing.
-func (r *Runtime) prepare(id string, o CreateOptions) (*creation, error) {
+func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*creation, error) {
 	if err := state.ValidID(id); err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (r *Runtime) prepare(id string, o CreateOptions) (*creation, error) {
 	if err := c.checkTerminal(); err != nil {
 		return nil, err
 	}
-	if err := c.findRootfs(); err != nil {
+	if err := c.findRootfs(ctx); err != nil {
 		return nil, err
 	}
 	for _, w := range specconv.Warnings(spec) {
@@ -134,7 +135,7 @@ func (c *creation) checkTerminal() error {
 	return nil
 }
 
-func (c *creation) findRootfs() error {
+func (c *creation) findRootfs(ctx context.Context) error {
 	root := c.config.Spec.Root
 	if root == nil {
 		return &Failure{Field: "/root", Err: errors.New("missing")}
@@ -143,17 +144,16 @@ func (c *creation) findRootfs() error {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(c.bundle, path)
 	}
-	// A link to the root file system is the caller's, not the container's.
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return &Failure{Field: "/root/path", Step: "find the root file system", Syscall: fmt.Sprintf("stat(%q)", path), Errno: errno(err)}
-	}
-	fi, err := os.Stat(real)
+	ctx, stop := context.WithTimeout(ctx, rootfsTime)
+	defer stop()
+	real, err := bounded.Do(ctx, func() (string, error) { return realDirectory(path) }, nil)
 	switch {
 	case err != nil:
-		return &Failure{Field: "/root/path", Step: "find the root file system", Syscall: fmt.Sprintf("stat(%q)", path), Errno: errno(err)}
-	case !fi.IsDir():
-		return &Failure{Field: "/root/path", Step: "find the root file system", Syscall: fmt.Sprintf("stat(%q)", path), Errno: unix.ENOTDIR}
+		f := &Failure{Field: "/root/path", Step: "find the root file system", Syscall: fmt.Sprintf("stat(%q)", path)}
+		if !errors.As(err, &f.Errno) {
+			f.Err = err // no answer
+		}
+		return f
 	case real == "/":
 		return &Failure{Field: "/root/path", Err: errors.New("the host's root cannot be a container's")}
 	}
@@ -161,12 +161,21 @@ func (c *creation) findRootfs() error {
 	return nil
 }
 
-func errno(err error) unix.Errno {
-	var e unix.Errno
-	if errors.As(err, &e) {
-		return e
+// rootfsTime bounds the wait for the file system that the root is on.
+const rootfsTime = 30 * time.Second
+
+// realDirectory follows links: one to the root file system is the caller's,
+// not the container's.
+func realDirectory(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
 	}
-	return unix.EIO
+	fi, err := os.Stat(real)
+	if err == nil && !fi.IsDir() {
+		err = unix.ENOTDIR
+	}
+	return real, err
 }
 
 // makePlan finds the cgroup and plans the set-up around it.

@@ -1,6 +1,10 @@
 package libcontainer
 
-import "github.com/onggi-dev/onggi/libcontainer/internal/plan"
+import (
+	"context"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+)
 
 // Plan is what Create would do, step by step.
 type Plan struct{ steps *plan.Plan }
@@ -11,7 +15,7 @@ func (r *Runtime) Plan(o CreateOptions, id string) (*Plan, error) {
 	if o.Console == nil && o.ConsoleSocket == "" {
 		o.Console = discardConsole // there will be one
 	}
-	c, err := r.prepare(id, o)
+	c, err := r.prepare(context.Background(), id, o)
 	if err != nil {
 		return nil, err
 	}

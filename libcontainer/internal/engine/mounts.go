@@ -1,13 +1,16 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
@@ -33,6 +36,32 @@ func (w *walk) meanwhile() error {
 			return others{err}
 		}
 	}
+	if !w.hasSources() {
+		return nil
+	}
+	// Any of them may be a volume that does not answer.
+	ctx, stop := context.WithTimeoutCause(w.ctx, w.timeout(), remote.ErrTimeout)
+	defer stop()
+	trees, err := bounded.Do(ctx, w.openSources, closeTrees)
+	if err != nil {
+		return w.lost(err)
+	}
+	maps.Copy(w.trees, trees)
+	return nil
+}
+
+func (w *walk) hasSources() bool {
+	for i := w.at; i < len(w.items); i++ {
+		if source, _, _ := hostSource(w.items[i].Step); source != "" && w.trees[i] == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// openSources opens all that are still to be opened, or none.
+func (w *walk) openSources() (map[int]*tree, error) {
+	trees := map[int]*tree{}
 	for i := w.at; i < len(w.items); i++ {
 		source, recursive, nofollow := hostSource(w.items[i].Step)
 		if source == "" || w.trees[i] != nil {
@@ -40,19 +69,26 @@ func (w *walk) meanwhile() error {
 		}
 		t, err := openTree(source, recursive, nofollow)
 		if isErrno(err, unix.EPERM) && w.copiedByUserns() {
-			w.trees[i] = &tree{nofollow: nofollow, elsewhere: true}
+			trees[i] = &tree{nofollow: nofollow, elsewhere: true}
 			continue
 		}
-		if err != nil {
-			return failed(w.items[i], err)
+		if err == nil {
+			trees[i] = t
+			err = prepareTree(w.items[i], t)
 		}
-		w.trees[i] = t
-		if err := prepareTree(w.items[i], t); err != nil {
-			return failed(w.items[i], err)
+		if err != nil {
+			closeTrees(trees)
+			return nil, failed(w.items[i], err)
 		}
 		t.elsewhere = w.copiedByUserns() && mustLock(w.items[i].Step, t)
 	}
-	return nil
+	return trees, nil
+}
+
+func closeTrees(trees map[int]*tree) {
+	for _, t := range trees {
+		t.file.Close()
+	}
 }
 
 // hostSource is what a step needs of the host's file systems.
@@ -86,10 +122,11 @@ func openTree(source string, recursive, nofollow bool) (*tree, error) {
 		return nil, &Failure{Step: "open the source " + source, Syscall: fmt.Sprintf("open_tree(AT_FDCWD, %q, %s)", source, names), Errno: err.(unix.Errno)}
 	}
 	f := os.NewFile(uintptr(fd), source)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	var st unix.Statx_t
+	// The type is what the kernel knows already; the file system is not asked.
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st); err != nil {
 		f.Close()
-		return nil, &os.PathError{Op: "fstat", Path: source, Err: err}
+		return nil, &os.PathError{Op: "statx", Path: source, Err: err}
 	}
 	return &tree{file: f, dir: st.Mode&unix.S_IFMT == unix.S_IFDIR, nofollow: nofollow}, nil
 }
@@ -129,9 +166,7 @@ func (t *tree) makePrivate() error {
 }
 
 func (w *walk) closeTrees() {
-	for _, t := range w.trees {
-		t.file.Close()
-	}
+	closeTrees(w.trees)
 	for _, ns := range w.mappings {
 		ns.Close()
 	}

@@ -24,11 +24,7 @@ func (w *walk) spawn(s plan.Spawn) error {
 	files[w.layout.status] = w.Status
 	w.layout.put(files, w.layout.start, w.Start)
 	w.layout.put(files, w.layout.enter, w.Enter)
-	timeout := w.Timeout
-	if timeout == 0 {
-		timeout = defaultTimeout
-	}
-	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: uintptr(s.Namespaces), Timeout: timeout, Argv0: w.Name}
+	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: uintptr(s.Namespaces), Timeout: w.timeout(), Argv0: w.Name}
 	if s.Cgroup {
 		spawn.Cgroup = w.Cgroup
 	} else {
@@ -50,6 +46,13 @@ func (layout) put(files []*os.File, at int, f *os.File) {
 	if f != nil {
 		files[at] = f
 	}
+}
+
+func (w *walk) timeout() time.Duration {
+	if w.Timeout != 0 {
+		return w.Timeout
+	}
+	return defaultTimeout
 }
 
 func (w *walk) oomScoreAdj(s plan.OOMScoreAdj) error {
