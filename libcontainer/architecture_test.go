@@ -36,7 +36,7 @@ var imports = []struct {
 }
 
 var groups = map[string][]string{"[runtime side]": {
-	"libcontainer/internal/cgroup", "libcontainer/internal/console", "libcontainer/internal/hooks", "libcontainer/internal/lsm",
+	"libcontainer/internal/bounded", "libcontainer/internal/cgroup", "libcontainer/internal/console", "libcontainer/internal/hooks", "libcontainer/internal/lsm",
 	"libcontainer/internal/proc", "libcontainer/internal/state", "libcontainer/internal/systemd",
 }}
 

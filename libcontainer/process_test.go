@@ -190,7 +190,14 @@ func TestExecProcess(t *testing.T) {
 func TestExecProcessErrors(t *testing.T) {
 	spec := &specs.Spec{Process: containerProcess()}
 	for _, o := range []ExecOptions{
-		{User: "root"}, {User: "4294967295"}, {User: "4294967296"}, {User: "-1"}, {User: "0:"}, {User: ":0"}, {User: "1:2:3"}, {User: "0:root"},
+		{User: "root"},
+		{User: "4294967295"},
+		{User: "4294967296"},
+		{User: "-1"},
+		{User: "0:"},
+		{User: ":0"},
+		{User: "1:2:3"},
+		{User: "0:root"},
 		{Caps: []string{"CAP_NONSENSE"}},
 	} {
 		if p, err := o.process(spec); err == nil {

@@ -22,7 +22,7 @@ func do(t *testing.T, s *Stub, b *Batch) {
 }
 
 func TestEncodeIsBounded(t *testing.T) {
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	var fits, tooMuch Batch
 	for _, b := range []*Batch{&fits, &tooMuch} {
 		null := b.Open("/dev/null", unix.O_WRONLY)
@@ -124,7 +124,7 @@ func TestAddressesAreInTheArena(t *testing.T) {
 
 func TestResultReferences(t *testing.T) {
 	keepsDescriptors(t)
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	var b Batch
 	dir := b.Open("/proc/self", unix.O_PATH|unix.O_DIRECTORY)
 	file := b.Openat2(dir, "status", unix.O_RDONLY, 0, Beneath)
@@ -162,7 +162,7 @@ func TestResultReferences(t *testing.T) {
 }
 
 func TestDescriptorsThatAreNotOpened(t *testing.T) {
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	var b Batch
 	b.Tag(1)
 	failed := b.Open("/nowhere", unix.O_RDONLY)
@@ -200,7 +200,7 @@ func TestDescriptorsThatAreNotOpened(t *testing.T) {
 
 // A batch that fails has numbers for what it did before.
 func TestDescriptorsOfAFailedBatch(t *testing.T) {
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	var b Batch
 	b.Tag(5)
 	opened := b.Open("/", unix.O_PATH)
@@ -252,7 +252,7 @@ func TestSkipsAreBounded(t *testing.T) {
 }
 
 func TestTolerance(t *testing.T) {
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	nowhere := Inherited(500, "nothing")
 	for _, tt := range []struct {
 		name     string
@@ -283,7 +283,7 @@ func TestTolerance(t *testing.T) {
 func TestVectors(t *testing.T) {
 	r, w := pipe(t)
 	keepsDescriptors(t)
-	s := start(t, t.Context(), nil, w)
+	s := start(t.Context(), t, nil, w)
 	var b Batch
 	b.Execve("/bin/echo", []string{"echo", "", "a b", strings.Repeat("x", 5000)}, nil).TolerateAll()
 	b.Exit(1)
@@ -306,7 +306,7 @@ func TestVectors(t *testing.T) {
 
 // Program and arguments of a seccomp filter: one that allows all.
 func TestSeccompProgram(t *testing.T) {
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	var b Batch
 	b.Prctl("PR_SET_NO_NEW_PRIVS", unix.PR_SET_NO_NEW_PRIVS, 1)
 	allow := binary.LittleEndian.AppendUint32([]byte{unix.BPF_RET, 0, 0, 0}, 0x7fff0000) // SECCOMP_RET_ALLOW

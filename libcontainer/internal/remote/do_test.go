@@ -32,7 +32,7 @@ func TestReceiveFiles(t *testing.T) {
 	for _, n := range []int{0, 1, 253, 254, 300} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			keepsDescriptors(t)
-			s := start(t, t.Context())
+			s := start(t.Context(), t)
 			var files []*os.File
 			var names []string
 			for i := range n {
@@ -79,7 +79,7 @@ func readBack(t *testing.T, s *Stub, fds []*FD) {
 // Files are used in the very batch that receives them.
 func TestReceivedFileInTheSameBatch(t *testing.T) {
 	keepsDescriptors(t)
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	f := memfd(t, "hello")
 	defer f.Close()
 	var b Batch
@@ -102,7 +102,7 @@ func TestSendFile(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 300} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			keepsDescriptors(t)
-			s := start(t, t.Context())
+			s := start(t.Context(), t)
 			var b Batch
 			var fds []*FD
 			for i := range n {
@@ -134,7 +134,7 @@ func TestSendFile(t *testing.T) {
 // What arrived before a call failed belongs to the caller.
 func TestSendFileOfAFailedBatch(t *testing.T) {
 	keepsDescriptors(t)
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	var b Batch
 	fd := b.Open("/dev/null", unix.O_RDONLY)
 	b.SendFile(s.Control(), fd)
@@ -158,7 +158,7 @@ func TestFork(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	s := start(t, t.Context(), nil, w)
+	s := start(t.Context(), t, nil, w)
 	var b Batch
 	root := b.Open("/", unix.O_PATH)
 	b.Chdir("/proc")
@@ -245,7 +245,7 @@ func TestForkThatFails(t *testing.T) {
 // the stub's.
 func TestCloneShared(t *testing.T) {
 	keepsDescriptors(t)
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	var b Batch
 	child := b.CloneShared()
 	fd := b.Open("/dev/zero", unix.O_RDONLY)
@@ -283,7 +283,7 @@ func TestDeath(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r, _ := pipe(t)
 			keepsDescriptors(t)
-			s := start(t, t.Context(), r)
+			s := start(t.Context(), t, r)
 			var b Batch
 			tt.die(s, &b)
 			err := s.Do(&b)
@@ -350,7 +350,7 @@ func TestFullSocket(t *testing.T) {
 func TestReport(t *testing.T) {
 	r, w := pipe(t)
 	keepsDescriptors(t)
-	s := start(t, t.Context(), r)
+	s := start(t.Context(), t, r)
 	var b Batch
 	b.Tag(3)
 	fd := b.Open("/dev/null", unix.O_RDONLY)
@@ -410,7 +410,7 @@ func TestReportInVain(t *testing.T) {
 }
 
 func TestEmptyBatch(t *testing.T) {
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	var b Batch
 	if err := s.Do(&b); err != nil {
 		t.Errorf("Do of nothing = %v", err)

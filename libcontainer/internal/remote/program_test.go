@@ -35,7 +35,7 @@ func TestLoad(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			s := start(t, t.Context(), nil, w)
+			s := start(t.Context(), t, nil, w)
 			w.Close()
 			p, err := s.Load("/bin/cat", tt.args, tt.env)
 			if err != nil {
@@ -63,7 +63,7 @@ func TestLoad(t *testing.T) {
 
 // What is too much for the kernel is the kernel's error.
 func TestLoadTooMuch(t *testing.T) {
-	s := start(t, t.Context())
+	s := start(t.Context(), t)
 	p, err := s.Load("/bin/true", []string{"true", strings.Repeat("x", 200<<10)}, nil)
 	if err != nil {
 		t.Fatal(err)

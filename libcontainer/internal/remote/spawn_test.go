@@ -208,7 +208,7 @@ func TestNothingIsInherited(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	s := start(t, t.Context(), r)
+	s := start(t.Context(), t, r)
 	_ = s
 	w.Close()
 	if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func start(t *testing.T, ctx context.Context, files ...*os.File) *Stub {
+func start(ctx context.Context, t *testing.T, files ...*os.File) *Stub {
 	t.Helper()
 	s, err := Start(ctx, Spawn{Files: files, Control: 8, Timeout: 10 * time.Second, Argv0: "stub"})
 	if err != nil {
@@ -34,7 +34,7 @@ func pipe(t *testing.T) (r, w *os.File) {
 func TestTheEndOfTheContextEndsAWait(t *testing.T) {
 	r, _ := pipe(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	s := start(t, ctx, r)
+	s := start(ctx, t, r)
 	cause := errors.New("the caller went away")
 	time.AfterFunc(20*time.Millisecond, func() { cancel(cause) })
 	var b Batch
@@ -63,7 +63,7 @@ func TestAStubThatDoesNotAnswerIsGivenUp(t *testing.T) {
 // descriptor 0.
 func TestDescriptorsThatDidNotFit(t *testing.T) {
 	r, _ := pipe(t)
-	s := start(t, t.Context(), r)
+	s := start(t.Context(), t, r)
 	if err := unix.Prlimit(s.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 10, Max: 10}, nil); err != nil {
 		t.Fatal(err)
 	}
