@@ -52,7 +52,7 @@ func linuxFeatures() *features.Linux {
 		IntelRdt:        &features.IntelRdt{Enabled: known(false), Schemata: known(false), Monitoring: known(false)},
 		MemoryPolicy:    memoryPolicies(),
 		MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: known(true)}},
-		NetDevices:      &features.NetDevices{Enabled: known(false)},
+		NetDevices:      &features.NetDevices{Enabled: known(true)},
 	}
 }
 

@@ -15,8 +15,6 @@ func checkSupported(spec *specs.Spec) error {
 		return nil
 	case l.IntelRdt != nil:
 		return &Failure{Field: "/linux/intelRdt", Err: errors.New("resctrl groups are not supported by this version")}
-	case len(l.NetDevices) > 0:
-		return &Failure{Field: "/linux/netDevices", Err: errors.New("moving network devices is not supported by this version")}
 	}
 	return nil
 }

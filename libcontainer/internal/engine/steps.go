@@ -46,6 +46,8 @@ func (w *walk) step(s plan.Step) error {
 		return w.forkInto()
 	case plan.SessionKeyring:
 		return w.sessionKeyring(s)
+	case plan.NetDevice:
+		return w.netDevice(s)
 	case plan.LoopbackUp:
 		return w.loopbackUp()
 	case plan.Propagation:

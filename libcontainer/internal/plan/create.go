@@ -100,6 +100,7 @@ func Create(r Request) (*Plan, error) {
 	b.mounts(ns)                                            // in config.json's order, which is the law
 	b.notify(ns)                                            // over them
 	b.devices(ns)                                           // after the mount of /dev
+	b.netDevices()                                          // before sysctls, some of which are about them
 	b.sysctls()                                             // before /proc/sys becomes read-only
 	b.hooks("prestart", "createRuntime", "createContainer") // the old root is still there; masks are not yet
 	b.mountedTerminal(ns)                                   // needs devpts; before a read-only root

@@ -68,6 +68,7 @@ var samples = []Step{
 	CloneInto{},
 	Gate{},
 	DelegateCgroup{UID: 100000},
+	NetDevice{Host: "eth0", Name: "eth1"},
 	SubCgroup{Path: "init", UID: 100000},
 	Execute{Args: []string{"sh", "-c", "echo \"hello\nworld\""}},
 }
