@@ -34,6 +34,9 @@ func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (*Cont
 	if err := checkLabels(lsm.Host{}, c.config.Spec); err != nil {
 		return nil, err
 	}
+	if err := c.checkPrivilege(); err != nil {
+		return nil, err
+	}
 	if err := c.makeState(); err != nil {
 		return nil, err
 	}
@@ -97,6 +100,22 @@ func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*cre
 		r.warn(w)
 	}
 	return c, c.makePlan()
+}
+
+// checkPrivilege: all that an ordinary user can make alone is a user
+// namespace. Everything else takes privileges, which one has in it.
+func (c *creation) checkPrivilege() error {
+	if capabilities()&(1<<unix.CAP_SYS_ADMIN) != 0 {
+		return nil
+	}
+	if l := c.config.Spec.Linux; l != nil {
+		for _, n := range l.Namespaces {
+			if n.Type == specs.UserNamespace {
+				return nil
+			}
+		}
+	}
+	return &Failure{Field: "/linux/namespaces", Err: fmt.Errorf("an ordinary user can only make containers with a user namespace (see onggi spec --rootless): %w", unix.EPERM)}
 }
 
 func (c *creation) load() (err error) {
@@ -181,7 +200,7 @@ func realDirectory(path string) (string, error) {
 // makePlan finds the cgroup and plans the set-up around it.
 func (c *creation) makePlan() error {
 	spec := c.config.Spec
-	host := plan.Host{Rootless: c.rootless, InUserns: c.rootless && inUserns(), Capabilities: grantable(spec)}
+	host := plan.Host{Rootless: c.rootless, InUserns: c.rootless && inUserns(), KeepGroups: c.rootless && deniesGroups(spec), Capabilities: grantable(spec)}
 	if c.options.CgroupManager == cgroupDisabled && limited(spec) {
 		c.warn("/linux/resources: without cgroups there are no limits")
 	}
@@ -200,6 +219,9 @@ func (c *creation) makePlan() error {
 	}
 	if names := plan.Ungranted(spec.Process, host.Capabilities); len(names) > 0 {
 		c.warnf("/process/capabilities: not granted, the runtime does not have them: %v", names)
+	}
+	if err := checkGroups(host, spec, spec.Process); err != nil {
+		return err
 	}
 	c.host = host
 	return c.makePlanFor(true)

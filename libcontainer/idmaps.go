@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 // writeIDMaps maps the ids of a new user namespace (user_namespaces(7)): by
@@ -29,7 +31,35 @@ func writeIDMaps(pid int, s plan.IDMaps) error {
 		}
 		return errors.Join(writeMap(pid, "uid_map", s.UIDs), writeMap(pid, "gid_map", s.GIDs))
 	}
-	return errors.Join(helperMap("newuidmap", pid, s.UIDs), helperMap("newgidmap", pid, s.GIDs))
+	if err := helperMap("newuidmap", pid, s.UIDs); err != nil {
+		return err
+	}
+	return helperMap("newgidmap", pid, s.GIDs)
+}
+
+// deniesGroups tells whether setgroups(2) will be denied in a container that
+// is to be made. Of a user namespace that is joined nothing is known before.
+func deniesGroups(spec *specs.Spec) bool {
+	l := spec.Linux
+	if l != nil && os.Geteuid() != 0 && ownOnly(l.UIDMappings, os.Geteuid()) && ownOnly(l.GIDMappings, os.Getegid()) {
+		return true
+	}
+	return groupsDenied(os.Getpid()) // what a new one inherits
+}
+
+// checkGroups refuses groups that the process would have to do without.
+func checkGroups(host plan.Host, spec *specs.Spec, p *specs.Process) error {
+	if !host.KeepGroups || p == nil || len(p.User.AdditionalGids) == 0 || specconv.On(spec, specconv.KeepOriginalGroups) {
+		return nil
+	}
+	return &Failure{Field: "/process/user/additionalGids", Hint: "setgroups is denied in a user namespace that an ordinary user has made without newgidmap", Err: unix.EPERM}
+}
+
+// groupsDenied tells whether setgroups(2) is denied in a process's user
+// namespace (user_namespaces(7)).
+func groupsDenied(pid int) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/setgroups")
+	return err == nil && bytes.HasPrefix(text, []byte("deny"))
 }
 
 // ownOnly: an unprivileged process may map its own id, and nothing else.
@@ -63,9 +93,14 @@ func helperMap(program string, pid int, list []specs.LinuxIDMapping) error {
 	for _, m := range list {
 		args = append(args, strconv.FormatUint(uint64(m.ContainerID), 10), strconv.FormatUint(uint64(m.HostID), 10), strconv.FormatUint(uint64(m.Size), 10))
 	}
-	out, err := exec.Command(program, args...).CombinedOutput()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		// Not exec's own words: engines take those for the container's program.
+		return fmt.Errorf("an ordinary user needs %s(1) to map ids that are not its own, and it is not installed (Debian: uidmap)", program)
+	}
+	out, err := exec.Command(path, args...).CombinedOutput()
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s %v: %w: %s", program, args, err, bytes.TrimSpace(out))
+	return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, bytes.TrimSpace(out))
 }

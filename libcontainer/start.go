@@ -156,7 +156,10 @@ func (c *Container) planExec(p *specs.Process, preserve int, paths cgroup.Paths,
 	if err != nil {
 		return nil, err
 	}
-	host := plan.Host{Rootless: c.record.Rootless, Capabilities: grantable(config.Spec)}
+	host := plan.Host{Rootless: c.record.Rootless, KeepGroups: c.record.Rootless && groupsDenied(c.record.Init.Pid), Capabilities: grantable(config.Spec)}
+	if err := checkGroups(host, config.Spec, p); err != nil {
+		return nil, err
+	}
 	host.CgroupTasks = paths.SelfJoinFiles()
 	if host.Unified = born; !born && paths.Unified != nil {
 		host.CgroupTasks = append(host.CgroupTasks, paths.Unified.Abs()+"/cgroup.procs")

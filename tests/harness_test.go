@@ -47,6 +47,7 @@ type container struct {
 	extra  []*os.File
 	stdin  *os.File
 
+	ownRoot bool     // the runtime is not told where its state is
 	runtime string   // the binary, if it is not the run's
 	wrapper []string // a command that executes it
 }
@@ -180,7 +181,11 @@ type invocation struct {
 // begin starts the runtime with the container's global options in front.
 func (c *container) begin(args ...string) *invocation {
 	c.t.Helper()
-	all := slices.Concat(c.wrapper, []string{cmp.Or(c.runtime, env.runtime), "--root", c.root}, c.global, args)
+	all := append(slices.Clone(c.wrapper), cmp.Or(c.runtime, env.runtime))
+	if !c.ownRoot {
+		all = append(all, "--root", c.root)
+	}
+	all = slices.Concat(all, c.global, args)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	i := &invocation{t: c.t, args: args, cancel: cancel, began: time.Now(), Cmd: exec.CommandContext(ctx, all[0], all[1:]...)}
 	i.Dir = c.bundle

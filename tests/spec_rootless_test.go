@@ -84,5 +84,5 @@ func TestRootlessTimeOffsets(t *testing.T) {
 func TestRootlessExplainsExecve(t *testing.T) {
 	c := rootless(t, args("/bin/it"))
 	c.program("bin/it", "#!/no/such/shell\n", 0o755)
-	c.runFails().has(t, "/process/args/0", "no such file or directory", "its ELF interpreter, or the program that its #! line names")
+	c.runFails().has(t, "/process/args/0", "no such file or directory", "#! line", "/no/such/shell")
 }

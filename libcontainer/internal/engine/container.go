@@ -28,6 +28,17 @@ func (w *walk) harden(s plan.Harden) error {
 	return nil
 }
 
+// closeFiles leaves the stub nothing of the host. From here on a runtime
+// without privilege may be let in again, for exec and hooks.
+func (w *walk) closeFiles(s plan.CloseFiles) {
+	w.building.CloseRange(w.layout.keep+1, 0)
+	w.building.CloseRange(s.First, unix.CLOSE_RANGE_CLOEXEC)
+	if w.unprivileged() {
+		w.building.dumpable()
+	}
+}
+
+func (f flight) dumpable()   { f.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 1) }
 func (f flight) undumpable() { f.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 0) }
 
 // joinCgroups: a thread that moves itself takes no lock on all of the host's
@@ -83,10 +94,10 @@ func (w *walk) joins(flag uint64) bool {
 
 // becomeRoot takes the ids of root in the user namespace that was entered,
 // and then joins what only its root may.
-func (w *walk) becomeRoot() error {
+func (w *walk) becomeRoot(s plan.BecomeRoot) error {
 	b := w.building
-	b.Setresgid(0)
-	b.Setresuid(0)
+	b.Setresgid(s.GID)
+	b.Setresuid(s.UID)
 	b.undumpable() // setresuid has reset it (prctl(2))
 	if w.joined == nil {
 		return nil

@@ -83,7 +83,17 @@ func writeProc(pid int, name, value string) error {
 
 func (w *walk) idMaps(s plan.IDMaps) error { return w.IDMaps(w.stub.Pid, s) }
 
+// hooks of a runtime without privilege enter the container's namespaces
+// without any either, which takes a stub that is dumpable for the moment: as
+// yet there is nobody else in them.
 func (w *walk) hooks(s plan.Hooks) error {
+	if w.unprivileged() {
+		w.building.dumpable()
+		if err := w.settle(); err != nil {
+			return err
+		}
+		w.building.undumpable()
+	}
 	return w.Hooks(w.ctx, s.Kind, w.stub.Pid)
 }
 

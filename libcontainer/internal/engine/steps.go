@@ -35,7 +35,7 @@ func (w *walk) step(s plan.Step) error {
 	case plan.IDMaps:
 		return w.idMaps(s)
 	case plan.BecomeRoot:
-		return w.becomeRoot()
+		return w.becomeRoot(s)
 	case plan.TimeOffsets:
 		return w.timeOffsets(s)
 	case plan.EnterTime:
@@ -117,8 +117,7 @@ func (w *walk) step(s plan.Step) error {
 	case plan.Home:
 		return w.lookUpHome(s)
 	case plan.CloseFiles:
-		w.building.CloseRange(w.layout.keep+1, 0)
-		w.building.CloseRange(s.First, unix.CLOSE_RANGE_CLOEXEC)
+		w.closeFiles(s)
 		return nil
 	}
 	if _, ok := s.(done); ok {

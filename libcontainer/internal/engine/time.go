@@ -22,7 +22,7 @@ func (w *walk) timeOffsets(s plan.TimeOffsets) error {
 		return timeFailure(w.items[w.at], err)
 	}
 	b := w.building
-	b.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 1)
+	b.dumpable()
 	fd := b.Open("/proc/self/timens_offsets", unix.O_WRONLY)
 	b.undumpable()
 	b.Write(fd, offsetText(s))

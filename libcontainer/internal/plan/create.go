@@ -2,6 +2,7 @@ package plan
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,9 @@ type Host struct {
 	Rootless bool
 	// InUserns: this process is in a user namespace, where mknod is refused.
 	InUserns bool
+	// KeepGroups: the kernel lets nobody change groups in the container's user
+	// namespace (user_namespaces(7), "setgroups").
+	KeepGroups bool
 	// Capabilities are those the runtime has to give away.
 	Capabilities uint64
 	// Unified: there is a cgroup2 hierarchy to be born in.
@@ -59,11 +63,10 @@ type builder struct {
 	items []Item
 	err   error
 
-	further   bool            // exec: a further process, not the first
-	cloneInto bool            // exec: the clone is born in the cgroup
-	late      []Item          // read-only, once everything is in place
-	fresh     map[string]bool // destinations of mounts that hold only what the plan put there
-	kept      map[string]bool // destinations of mounts whose descriptor is kept
+	further bool            // exec: a further process, not the first
+	late    []Item          // read-only, once everything is in place
+	fresh   map[string]bool // destinations of mounts that hold only what the plan put there
+	kept    map[string]bool // destinations of mounts whose descriptor is kept
 }
 
 func (b *builder) add(field string, s Step) { b.items = append(b.items, Item{field, s}) }
@@ -189,14 +192,14 @@ func (b *builder) enterNamespaces(ns *namespaces) {
 	for _, n := range ns.joined {
 		if n.Type == specs.UserNamespace {
 			b.join(ns, n)
-			b.add("", BecomeRoot{})
+			b.becomeRoot()
 		}
 	}
 	rest := ns.new
 	if rest&unix.CLONE_NEWUSER != 0 {
 		b.add(ns.field(unix.CLONE_NEWUSER), Unshare{Flags: unix.CLONE_NEWUSER})
 		b.add("/linux/uidMappings", IDMaps{UIDs: b.linux.UIDMappings, GIDs: b.linux.GIDMappings})
-		b.add("", BecomeRoot{})
+		b.becomeRoot()
 		rest &^= unix.CLONE_NEWUSER
 	}
 	if !ns.forks() {
@@ -215,6 +218,22 @@ func (b *builder) enterNamespaces(ns *namespaces) {
 	if ns.forks() {
 		b.add(ns.field(unix.CLONE_NEWPID), Fork{})
 	}
+}
+
+func (b *builder) becomeRoot() {
+	b.add("", BecomeRoot{UID: lowestID(b.linux.UIDMappings), GID: lowestID(b.linux.GIDMappings)})
+}
+
+// lowestID is 0 where that is mapped.
+func lowestID(list []specs.LinuxIDMapping) uint32 {
+	var ids []uint32
+	for _, m := range list {
+		ids = append(ids, m.ContainerID)
+	}
+	if len(ids) == 0 {
+		return 0
+	}
+	return slices.Min(ids)
 }
 
 func (b *builder) join(ns *namespaces, n specs.LinuxNamespace) {

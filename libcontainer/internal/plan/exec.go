@@ -61,7 +61,7 @@ func (b *builder) enter(ns *namespaces) {
 		b.add("/linux/namespaces", Enter{Flags: ns.join})
 	}
 	if ns.join&unix.CLONE_NEWUSER != 0 {
-		b.add("", BecomeRoot{})
+		b.becomeRoot()
 	}
 	if chroot {
 		b.add("/root/path", ChangeRoot{})

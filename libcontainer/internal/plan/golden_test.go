@@ -152,7 +152,7 @@ func hostV2() Host {
 // unshare.
 func hostRootless() Host {
 	h := hostV2()
-	h.Rootless, h.InUserns = true, true
+	h.Rootless, h.InUserns, h.KeepGroups = true, true, true
 	return h
 }
 

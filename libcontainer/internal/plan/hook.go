@@ -27,7 +27,7 @@ func Hook(spec *specs.Spec, path string, args, env []string, dir string) *Plan {
 		b.add("/linux/namespaces", Enter{Flags: ns.join})
 	}
 	if ns.join&unix.CLONE_NEWUSER != 0 {
-		b.add("", BecomeRoot{}) // execve leaves no capabilities to an id that is not mapped
+		b.becomeRoot() // execve leaves no capabilities to an id that is not mapped
 	}
 	b.add("", Umask{Mask: 0o022})
 	b.add("", Cwd{Path: dir})

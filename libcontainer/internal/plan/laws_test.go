@@ -670,9 +670,19 @@ func TestLawsCatchABrokenOrder(t *testing.T) {
 	s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/true"}}, CreateContainer: []specs.Hook{{Path: "/bin/true"}}}
 	good := create(t, request(s, hostV2()))
 	for _, swap := range [][2]string{
-		{"Spawn", "Harden"}, {"IDMaps", "BecomeRoot"}, {"Hooks", "Masks"}, {"Masks", "Pivot"}, {"Sysctl", "Readonly"},
-		{"Identity", "NoNewPrivs"}, {"Capabilities", "Identity"}, {"Gate", "Execute"}, {"Seccomp", "Gate"},
-		{"CloseFiles", "Pivot"}, {"Propagation", "Mount"}, {"Terminal", "Propagation"}, {"Device", "Mount"},
+		{"Spawn", "Harden"},
+		{"IDMaps", "BecomeRoot"},
+		{"Hooks", "Masks"},
+		{"Masks", "Pivot"},
+		{"Sysctl", "Readonly"},
+		{"Identity", "NoNewPrivs"},
+		{"Capabilities", "Identity"},
+		{"Gate", "Execute"},
+		{"Seccomp", "Gate"},
+		{"CloseFiles", "Pivot"},
+		{"Propagation", "Mount"},
+		{"Terminal", "Propagation"},
+		{"Device", "Mount"},
 	} {
 		bad := &Plan{Items: slices.Clone(good.Items)}
 		find := func(name string) int {

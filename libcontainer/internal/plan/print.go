@@ -57,15 +57,18 @@ func (s Spawn) String() string {
 	}
 	return out
 }
+
 func (s Harden) String() string {
 	if s.MapsFirst {
 		return "in a new session, with umask 0; undumpable behind the id maps"
 	}
 	return "undumpable, in a new session, with umask 0"
 }
+
 func (s OOMScoreAdj) String() string {
 	return "set the OOM score adjustment to " + strconv.Itoa(s.Value)
 }
+
 func (s JoinCgroups) String() string {
 	return fmt.Sprintf("join %d cgroup v1 hierarchies", len(s.Files))
 }
@@ -88,7 +91,12 @@ func idMap(list []specs.LinuxIDMapping) string {
 	return strings.Join(out, ",")
 }
 
-func (BecomeRoot) String() string { return "become root of the user namespace" }
+func (s BecomeRoot) String() string {
+	if s.UID != 0 || s.GID != 0 {
+		return fmt.Sprintf("become user %d, group %d of the user namespace", s.UID, s.GID)
+	}
+	return "become root of the user namespace"
+}
 
 func (s TimeOffsets) String() string {
 	var out []string
@@ -122,9 +130,11 @@ func (s SecurityLabel) String() string { return s.LSM + " label " + s.Label + " 
 func (s Personality) String() string   { return fmt.Sprintf("personality %#x", s.Domain) }
 func (s BoundingSet) String() string   { return fmt.Sprintf("bounding set %016x", s.Keep) }
 func (s Home) String() string          { return fmt.Sprintf("HOME of uid %d from /etc/passwd", s.UID) }
+
 func (s CloseFiles) String() string {
 	return fmt.Sprintf("descriptors from %d on close at execve", s.First)
 }
+
 func (s FindProgram) String() string {
 	if s.Path == "" || strings.Contains(s.Name, "/") {
 		return "find " + strconv.Quote(s.Name)
@@ -298,8 +308,14 @@ var attrNames = []struct {
 	bit       uint64
 	set, gone string
 }{
-	{unix.MOUNT_ATTR_RDONLY, "ro", "rw"}, {unix.MOUNT_ATTR_NOSUID, "nosuid", "suid"}, {unix.MOUNT_ATTR_NODEV, "nodev", "dev"}, {unix.MOUNT_ATTR_NOEXEC, "noexec", "exec"},
-	{unix.MOUNT_ATTR_NOATIME, "noatime", ""}, {unix.MOUNT_ATTR_STRICTATIME, "strictatime", ""}, {unix.MOUNT_ATTR_NODIRATIME, "nodiratime", "diratime"}, {unix.MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow", "symfollow"},
+	{unix.MOUNT_ATTR_RDONLY, "ro", "rw"},
+	{unix.MOUNT_ATTR_NOSUID, "nosuid", "suid"},
+	{unix.MOUNT_ATTR_NODEV, "nodev", "dev"},
+	{unix.MOUNT_ATTR_NOEXEC, "noexec", "exec"},
+	{unix.MOUNT_ATTR_NOATIME, "noatime", ""},
+	{unix.MOUNT_ATTR_STRICTATIME, "strictatime", ""},
+	{unix.MOUNT_ATTR_NODIRATIME, "nodiratime", "diratime"},
+	{unix.MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow", "symfollow"},
 }
 
 func (a Attrs) String() string {

@@ -198,7 +198,7 @@ func Ungranted(p *specs.Process, have uint64) []string {
 func (b *builder) identity(p *specs.Process, caps *capSets) {
 	b.add("/process/user", Identity{
 		UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids,
-		SetGroups:  !b.Host.Rootless && !specconv.On(b.Spec, specconv.KeepOriginalGroups),
+		SetGroups:  !b.Host.KeepGroups && !specconv.On(b.Spec, specconv.KeepOriginalGroups),
 		ChownStdio: !p.Terminal,
 		KeepCaps:   caps != nil,
 	})

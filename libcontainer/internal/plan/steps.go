@@ -95,8 +95,12 @@ type IDMaps struct {
 	UIDs, GIDs []specs.LinuxIDMapping
 }
 
-// BecomeRoot takes the ids of root in the user namespace.
-type BecomeRoot struct{ containerStep }
+// BecomeRoot takes the ids of root in the user namespace, or of somebody else
+// where root is not mapped.
+type BecomeRoot struct {
+	containerStep
+	UID, GID uint32
+}
 
 // TimeOffsets sets the clocks of the new time namespace.
 type TimeOffsets struct {
@@ -439,8 +443,14 @@ var nsNames = []struct {
 	flag uint64
 	name string
 }{
-	{unix.CLONE_NEWUSER, "user"}, {unix.CLONE_NEWNS, "mount"}, {unix.CLONE_NEWPID, "pid"}, {unix.CLONE_NEWNET, "network"},
-	{unix.CLONE_NEWIPC, "ipc"}, {unix.CLONE_NEWUTS, "uts"}, {unix.CLONE_NEWCGROUP, "cgroup"}, {unix.CLONE_NEWTIME, "time"},
+	{unix.CLONE_NEWUSER, "user"},
+	{unix.CLONE_NEWNS, "mount"},
+	{unix.CLONE_NEWPID, "pid"},
+	{unix.CLONE_NEWNET, "network"},
+	{unix.CLONE_NEWIPC, "ipc"},
+	{unix.CLONE_NEWUTS, "uts"},
+	{unix.CLONE_NEWCGROUP, "cgroup"},
+	{unix.CLONE_NEWTIME, "time"},
 }
 
 // NamespaceNames names CLONE_NEW… flags as config.json does.
