@@ -78,8 +78,10 @@ func TestCompileEnginesProfiles(t *testing.T) {
 func TestCompileActions(t *testing.T) {
 	needBuilder(t)
 	for _, a := range actions {
-		profile := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: "/listener",
-			Syscalls: []specs.LinuxSyscall{rule(specs.LinuxSeccompAction(a.name), "getcwd")}}
+		profile := &specs.LinuxSeccomp{
+			DefaultAction: specs.ActAllow, ListenerPath: "/listener",
+			Syscalls: []specs.LinuxSyscall{rule(specs.LinuxSeccompAction(a.name), "getcwd")},
+		}
 		want := a.ret
 		if a.errno {
 			profile.Syscalls[0].ErrnoRet = number(77)
@@ -95,8 +97,10 @@ func TestCompileActions(t *testing.T) {
 		if a.name == "SCMP_ACT_NOTIFY" {
 			continue
 		}
-		inverse := &specs.LinuxSeccomp{DefaultAction: specs.LinuxSeccompAction(a.name), DefaultErrnoRet: profile.Syscalls[0].ErrnoRet,
-			Syscalls: []specs.LinuxSyscall{rule(specs.ActAllow, "exit_group")}}
+		inverse := &specs.LinuxSeccomp{
+			DefaultAction: specs.LinuxSeccompAction(a.name), DefaultErrnoRet: profile.Syscalls[0].ErrnoRet,
+			Syscalls: []specs.LinuxSyscall{rule(specs.ActAllow, "exit_group")},
+		}
 		if got := run(t, compileOK(t, inverse).Program, native(t, "getcwd")); got != want {
 			t.Errorf("%s by default: %#x; want %#x", a.name, got, want)
 		}

@@ -261,8 +261,10 @@ func randomArgs(r *rand.Rand) []specs.LinuxSeccompArg {
 func TestCompileArchitectures(t *testing.T) {
 	compiled := 0
 	for _, a := range archs {
-		p := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.Arch(a.name)},
-			Syscalls: []specs.LinuxSyscall{rule(specs.ActAllow, "read", "openat2")}}
+		p := &specs.LinuxSeccomp{
+			DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.Arch(a.name)},
+			Syscalls: []specs.LinuxSyscall{rule(specs.ActAllow, "read", "openat2")},
+		}
 		f, err := Compile(t.Context(), p)
 		if err != nil {
 			t.Logf("%v", err)

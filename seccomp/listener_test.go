@@ -98,8 +98,10 @@ func TestSendListener(t *testing.T) {
 			file, err := os.Open(os.DevNull)
 			check(t, err)
 			defer file.Close()
-			state := specs.ContainerProcessState{Version: "1.3.0", Pid: 42, Metadata: tt.metadata,
-				State: specs.State{Version: "1.3.0", ID: "c", Status: specs.StateCreating, Pid: 42, Bundle: "/b"}}
+			state := specs.ContainerProcessState{
+				Version: "1.3.0", Pid: 42, Metadata: tt.metadata,
+				State: specs.State{Version: "1.3.0", ID: "c", Status: specs.StateCreating, Pid: 42, Bundle: "/b"},
+			}
 			if err := SendListener(context.Background(), tt.path, state, file); err != nil {
 				t.Fatalf("SendListener() = %v", err)
 			}

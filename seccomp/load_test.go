@@ -144,8 +144,10 @@ func TestLoadFlags(t *testing.T) {
 	for _, name := range SupportedFlags() {
 		for _, action := range []specs.LinuxSeccompAction{specs.ActErrno, specs.ActNotify} {
 			r := rule(action, "getppid")
-			f := compileOK(t, &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: "/listener",
-				Flags: []specs.LinuxSeccompFlag{specs.LinuxSeccompFlag(name)}, Syscalls: []specs.LinuxSyscall{r}})
+			f := compileOK(t, &specs.LinuxSeccomp{
+				DefaultAction: specs.ActAllow, ListenerPath: "/listener",
+				Flags: []specs.LinuxSeccompFlag{specs.LinuxSeccompFlag(name)}, Syscalls: []specs.LinuxSyscall{r},
+			})
 			v := try(t, f)
 			if got := v.Loaded > 2; got != f.Listener {
 				t.Errorf("%s with %s: seccomp() = %d; want a descriptor: %v", name, action, v.Loaded, f.Listener)

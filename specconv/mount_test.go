@@ -64,10 +64,14 @@ func TestParseMountOptions(t *testing.T) {
 		{"none", "rbind rrw rsuid rdev rexec", MountOptions{Bind: true, Rbind: true, RecClear: rdonly | nosuid | nodev | noexec}},
 		{"none", "rbind rnoatime", MountOptions{Bind: true, Rbind: true, RecSet: noatime, RecClear: anytime}},
 		{"none", "rbind rnoatime ratime", MountOptions{Bind: true, Rbind: true, RecClear: anytime}},
-		{"none", "rbind rstrictatime rnosymfollow rnodiratime", MountOptions{Bind: true, Rbind: true,
-			RecSet: strict | unix.MOUNT_ATTR_NOSYMFOLLOW | unix.MOUNT_ATTR_NODIRATIME, RecClear: anytime}},
-		{"none", "rbind rrelatime rsymfollow rdiratime", MountOptions{Bind: true, Rbind: true,
-			RecClear: anytime | unix.MOUNT_ATTR_NOSYMFOLLOW | unix.MOUNT_ATTR_NODIRATIME}},
+		{"none", "rbind rstrictatime rnosymfollow rnodiratime", MountOptions{
+			Bind: true, Rbind: true,
+			RecSet: strict | unix.MOUNT_ATTR_NOSYMFOLLOW | unix.MOUNT_ATTR_NODIRATIME, RecClear: anytime,
+		}},
+		{"none", "rbind rrelatime rsymfollow rdiratime", MountOptions{
+			Bind: true, Rbind: true,
+			RecClear: anytime | unix.MOUNT_ATTR_NOSYMFOLLOW | unix.MOUNT_ATTR_NODIRATIME,
+		}},
 		{"none", "rbind ro rrw", MountOptions{Bind: true, Rbind: true, Set: rdonly, RecClear: rdonly, SuperSet: []string{"ro"}}},
 
 		{"tmpfs", "private rslave", MountOptions{Propagation: unix.MS_SLAVE, PropagationRec: true}},

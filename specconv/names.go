@@ -132,10 +132,14 @@ var (
 	}
 	// The recursive forms are not in the specification, but engines write them.
 	propagations = table[string, uint64]{
-		{"private", unix.MS_PRIVATE}, {"rprivate", unix.MS_PRIVATE | unix.MS_REC},
-		{"shared", unix.MS_SHARED}, {"rshared", unix.MS_SHARED | unix.MS_REC},
-		{"slave", unix.MS_SLAVE}, {"rslave", unix.MS_SLAVE | unix.MS_REC},
-		{"unbindable", unix.MS_UNBINDABLE}, {"runbindable", unix.MS_UNBINDABLE | unix.MS_REC},
+		{"private", unix.MS_PRIVATE},
+		{"rprivate", unix.MS_PRIVATE | unix.MS_REC},
+		{"shared", unix.MS_SHARED},
+		{"rshared", unix.MS_SHARED | unix.MS_REC},
+		{"slave", unix.MS_SLAVE},
+		{"rslave", unix.MS_SLAVE | unix.MS_REC},
+		{"unbindable", unix.MS_UNBINDABLE},
+		{"runbindable", unix.MS_UNBINDABLE | unix.MS_REC},
 	}
 	// <linux/mempolicy.h>
 	memoryModes = table[specs.MemoryPolicyModeType, int]{

@@ -120,7 +120,16 @@ func TestParseList(t *testing.T) {
 		{"0-3,7", []Range{{0, 3}, {7, 7}}},
 		{"0-3, 7", []Range{{0, 3}, {7, 7}}},
 		{"65535", []Range{{65535, 65535}}},
-		{"", nil}, {",", nil}, {"1,", nil}, {"3-1", nil}, {"a", nil}, {"-1", nil}, {"1-", nil}, {"1-2-3", nil}, {"65536", nil}, {"+1", nil},
+		{"", nil},
+		{",", nil},
+		{"1,", nil},
+		{"3-1", nil},
+		{"a", nil},
+		{"-1", nil},
+		{"1-", nil},
+		{"1-2-3", nil},
+		{"65536", nil},
+		{"+1", nil},
 	} {
 		got, err := ParseList(test.list)
 		if !reflect.DeepEqual(got, test.want) || (err == nil) != (test.want != nil) {

@@ -78,20 +78,27 @@ func TestValidateAccepts(t *testing.T) {
 			s.Process.Terminal, s.Process.ConsoleSize = false, &specs.Box{Height: 1 << 20}
 		}},
 		{"schedulers", func(s *specs.Spec) {
-			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 1, Deadline: 2, Period: 2,
-				Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagReclaim}}
+			s.Process.Scheduler = &specs.Scheduler{
+				Policy: specs.SchedDeadline, Runtime: 1, Deadline: 2, Period: 2,
+				Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagReclaim},
+			}
 		}},
 		{"empty affinity", func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0-3,7"} }},
 		{"sysctls", func(s *specs.Spec) {
-			s.Linux.Sysctl = map[string]string{"kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "10", "net.ipv4.conf.eno2/100.rp_filter": "1",
-				"net/core/somaxconn": "256", "user.max_user_namespaces": "0", "kernel.domainname": "x"}
+			s.Linux.Sysctl = map[string]string{
+				"kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "10", "net.ipv4.conf.eno2/100.rp_filter": "1",
+				"net/core/somaxconn": "256", "user.max_user_namespaces": "0", "kernel.domainname": "x",
+			}
 		}},
 		{"devices", func(s *specs.Spec) {
 			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229}, {Path: "/run/p", Type: "p", Major: -1}}
 		}},
 		{"device rules", func(s *specs.Spec) {
-			s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Access: "rwm"}, {Type: "a", Access: "m"},
-				{Allow: true, Type: "c", Major: ptr[int64](-1), Minor: ptr[int64](3), Access: "r"}}
+			s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{
+				{Access: "rwm"},
+				{Type: "a", Access: "m"},
+				{Allow: true, Type: "c", Major: ptr[int64](-1), Minor: ptr[int64](3), Access: "r"},
+			}
 		}},
 		{"limits", func(s *specs.Spec) {
 			s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: ptr[int64](100), Swap: ptr[int64](-1), Swappiness: ptr[uint64](100)}
@@ -112,12 +119,15 @@ func TestValidateAccepts(t *testing.T) {
 		{"hook", func(s *specs.Spec) { s.Hooks.Poststop = []specs.Hook{{Path: "/bin/true", Timeout: ptr(1)}} }},
 		{"empty annotation", func(s *specs.Spec) { s.Annotations = map[string]string{"a": ""} }},
 		{"seccomp", func(s *specs.Spec) {
-			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, DefaultErrnoRet: ptr(uint(38)), Architectures: []specs.Arch{specs.ArchSHEB},
+			s.Linux.Seccomp = &specs.LinuxSeccomp{
+				DefaultAction: specs.ActErrno, DefaultErrnoRet: ptr(uint(38)), Architectures: []specs.Arch{specs.ArchSHEB},
 				Flags: []specs.LinuxSeccompFlag{"SECCOMP_FILTER_FLAG_TSYNC"}, ListenerPath: "/run/s", ListenerMetadata: "m",
 				Syscalls: []specs.LinuxSyscall{
 					{Names: []string{"no_such_call"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Index: 5, Op: specs.OpMaskedEqual}}},
 					{Names: []string{"mknod"}, Action: specs.ActNotify},
-					{Names: []string{"open"}, Action: specs.ActTrace, ErrnoRet: ptr(uint(0xffff))}}}
+					{Names: []string{"open"}, Action: specs.ActTrace, ErrnoRet: ptr(uint(0xffff))},
+				},
+			}
 		}},
 	} {
 		s := valid()
@@ -177,12 +187,18 @@ func TestValidateRejects(t *testing.T) {
 		{mount(specs.Mount{Destination: "/a\x00", Type: "proc"}), `/mounts/0: has a NUL character`},
 		{mount(specs.Mount{Destination: "/a"}), `/mounts/0/type: required for a mount that is not a bind mount`},
 		{mount(specs.Mount{Destination: "/a", Options: []string{"rbind"}}), `/mounts/0/source: required for a bind mount`},
-		{mount(specs.Mount{Destination: "/a", Source: "/a", Options: []string{"bind", "size=1"}}),
-			`/mounts/0/options: a bind mount cannot have file system specific options: "size=1"`},
-		{mount(specs.Mount{Destination: "/a", Source: "/a", Options: []string{"bind"}, UIDMappings: one}),
-			`/mounts/0: uidMappings and gidMappings must be given together`},
-		{mount(specs.Mount{Destination: "/a", Source: "/a", Options: []string{"bind"}, UIDMappings: one, GIDMappings: []specs.LinuxIDMapping{{}}}),
-			`/mounts/0/gidMappings/0/size: must not be 0`},
+		{
+			mount(specs.Mount{Destination: "/a", Source: "/a", Options: []string{"bind", "size=1"}}),
+			`/mounts/0/options: a bind mount cannot have file system specific options: "size=1"`,
+		},
+		{
+			mount(specs.Mount{Destination: "/a", Source: "/a", Options: []string{"bind"}, UIDMappings: one}),
+			`/mounts/0: uidMappings and gidMappings must be given together`,
+		},
+		{
+			mount(specs.Mount{Destination: "/a", Source: "/a", Options: []string{"bind"}, UIDMappings: one, GIDMappings: []specs.LinuxIDMapping{{}}}),
+			`/mounts/0/gidMappings/0/size: must not be 0`,
+		},
 		{func(s *specs.Spec) {
 			without(s, specs.UserNamespace)
 			s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil
@@ -223,10 +239,14 @@ func TestValidateRejects(t *testing.T) {
 		{scheduler(specs.Scheduler{Policy: specs.SchedIdle, Runtime: 1}), `/process/scheduler: runtime, deadline and period are only for SCHED_DEADLINE`},
 		{scheduler(specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 2, Deadline: 1}), `/process/scheduler: runtime <= deadline <= period does not hold`},
 		{scheduler(specs.Scheduler{Policy: specs.SchedOther, Flags: []specs.LinuxSchedulerFlag{"X"}}), `/process/scheduler/flags/0: unknown flag "X"`},
-		{func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{Class: "X", Priority: 8} },
-			`/process/ioPriority/class: unknown class "X"; /process/ioPriority/priority: 8 is not from 0 to 7`},
-		{func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "3-1"} },
-			`/process/execCPUAffinity/final: "3-1" in list "3-1" is neither a number nor a range`},
+		{
+			func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{Class: "X", Priority: 8} },
+			`/process/ioPriority/class: unknown class "X"; /process/ioPriority/priority: 8 is not from 0 to 7`,
+		},
+		{
+			func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "3-1"} },
+			`/process/execCPUAffinity/final: "3-1" in list "3-1" is neither a number nor a range`,
+		},
 
 		// namespaces and ids
 		{func(s *specs.Spec) { s.Linux.Namespaces[0].Type = "net" }, `/linux/namespaces/0/type: unknown namespace "net"`},
@@ -252,20 +272,26 @@ func TestValidateRejects(t *testing.T) {
 		}, `/linux/timeOffsets/boottime/nanosecs: 1000000000 is a second or more; /linux/timeOffsets/realtime: unknown clock`},
 
 		// devices
-		{func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "dev/x", Type: "x"}} },
-			`/linux/devices/0/path: "dev/x" is not an absolute path; /linux/devices/0/type: "x" is not c, b, u or p`},
+		{
+			func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "dev/x", Type: "x"}} },
+			`/linux/devices/0/path: "dev/x" is not an absolute path; /linux/devices/0/type: "x" is not c, b, u or p`,
+		},
 		{func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/x", Type: "c", Major: -1}} }, `/linux/devices/0: -1:0 is not a device number`},
 		{func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/x", Type: "b", Minor: 1 << 20}} }, `/linux/devices/0: 0:1048576 is not a device number`},
-		{func(s *specs.Spec) {
-			s.Linux.Devices = []specs.LinuxDevice{{Path: "/x", Type: "p", UID: ptr(uint32(noID)), GID: ptr(uint32(noID))}}
+		{
+			func(s *specs.Spec) {
+				s.Linux.Devices = []specs.LinuxDevice{{Path: "/x", Type: "p", UID: ptr(uint32(noID)), GID: ptr(uint32(noID))}}
+			},
+			`/linux/devices/0/uid: 4294967295 is not a valid id; /linux/devices/0/gid: 4294967295 is not a valid id`,
 		},
-			`/linux/devices/0/uid: 4294967295 is not a valid id; /linux/devices/0/gid: 4294967295 is not a valid id`},
 		{func(s *specs.Spec) {
 			without(s, specs.NetworkNamespace)
 			s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}}
 		}, `/linux/netDevices: needs a network namespace`},
-		{func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"a/b": {Name: "x y"}} },
-			`/linux/netDevices/a~1b: "a/b" is not an interface name; /linux/netDevices/a~1b/name: "x y" is not an interface name`},
+		{
+			func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"a/b": {Name: "x y"}} },
+			`/linux/netDevices/a~1b: "a/b" is not an interface name; /linux/netDevices/a~1b/name: "x y" is not an interface name`,
+		},
 		{func(s *specs.Spec) {
 			s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}, "eth1": {Name: "eth0"}}
 		}, `/linux/netDevices/eth1/name: "eth0" is the name of "eth0" already`},
@@ -277,37 +303,49 @@ func TestValidateRejects(t *testing.T) {
 		{sysctl("kernel.hostname"), `/linux/sysctl/kernel.hostname: not allowed: it conflicts with the property hostname`},
 		{sysctl("net/../kernel/panic"), `/linux/sysctl/net~1..~1kernel~1panic: sysctl "net/../kernel/panic" is not a valid key`},
 		{sysctl("kernel/msgmax/../panic"), `/linux/sysctl/kernel~1msgmax~1..~1panic: sysctl "kernel/msgmax/../panic" is not a valid key`},
-		{func(s *specs.Spec) { without(s, specs.IPCNamespace); sysctl("kernel.sem")(s) },
-			`/linux/sysctl/kernel.sem: needs a namespace of type ipc: it would be the host's`},
-		{func(s *specs.Spec) { without(s, specs.IPCNamespace); sysctl("fs.mqueue.msg_max")(s) },
-			`/linux/sysctl/fs.mqueue.msg_max: needs a namespace of type ipc: it would be the host's`},
-		{func(s *specs.Spec) { without(s, specs.NetworkNamespace); sysctl("net.ipv4.ip_forward")(s) },
-			`/linux/sysctl/net.ipv4.ip_forward: needs a namespace of type network: it would be the host's`},
+		{
+			func(s *specs.Spec) { without(s, specs.IPCNamespace); sysctl("kernel.sem")(s) },
+			`/linux/sysctl/kernel.sem: needs a namespace of type ipc: it would be the host's`,
+		},
+		{
+			func(s *specs.Spec) { without(s, specs.IPCNamespace); sysctl("fs.mqueue.msg_max")(s) },
+			`/linux/sysctl/fs.mqueue.msg_max: needs a namespace of type ipc: it would be the host's`,
+		},
+		{
+			func(s *specs.Spec) { without(s, specs.NetworkNamespace); sysctl("net.ipv4.ip_forward")(s) },
+			`/linux/sysctl/net.ipv4.ip_forward: needs a namespace of type network: it would be the host's`,
+		},
 		{func(s *specs.Spec) {
 			s.Domainname = "a"
 			s.Linux.Sysctl = map[string]string{"kernel.domainname": "b"}
 		}, `/linux/sysctl/kernel.domainname: differs from the property domainname`},
-		{func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.a": "1", "net/a": "2"} },
-			`/linux/sysctl/net~1a: is the same file as "net.a"`},
+		{
+			func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.a": "1", "net/a": "2"} },
+			`/linux/sysctl/net~1a: is the same file as "net.a"`,
+		},
 
 		// paths and words
 		{func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/a", "b"} }, `/linux/maskedPaths/1: "b" is not an absolute path`},
 		{func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{""} }, `/linux/readonlyPaths/0: required`},
 		{func(s *specs.Spec) { s.Linux.CgroupsPath = "/a/../b" }, `/linux/cgroupsPath: "/a/../b" has a ".." component`},
 		{func(s *specs.Spec) { s.Linux.RootfsPropagation = "both" }, `/linux/rootfsPropagation: unknown propagation "both"`},
-		{func(s *specs.Spec) {
-			s.Linux.Personality = &specs.LinuxPersonality{Domain: "BSD", Flags: []specs.LinuxPersonalityFlag{"X"}}
+		{
+			func(s *specs.Spec) {
+				s.Linux.Personality = &specs.LinuxPersonality{Domain: "BSD", Flags: []specs.LinuxPersonalityFlag{"X"}}
+			},
+			`/linux/personality/domain: unknown domain "BSD"; /linux/personality/flags: no flags are supported`,
 		},
-			`/linux/personality/domain: unknown domain "BSD"; /linux/personality/flags: no flags are supported`},
 		{func(s *specs.Spec) {
 			s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "..", L3CacheSchema: "L3:0=f\n", MemBwSchema: "L3:", Schemata: []string{"a", "b\n"}}
 		}, `/linux/intelRdt/closID: ".." is not the name of a directory; /linux/intelRdt/l3CacheSchema: has a newline; ` +
 			`/linux/intelRdt/memBwSchema: does not start with "MB:"; /linux/intelRdt/schemata/1: has a newline`},
 		{func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "a/b"} }, `/linux/intelRdt/closID: "a/b" is not the name of a directory`},
-		{func(s *specs.Spec) {
-			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolLocal, Nodes: "0"}
+		{
+			func(s *specs.Spec) {
+				s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolLocal, Nodes: "0"}
+			},
+			`/linux/memoryPolicy/nodes: must be empty with MPOL_LOCAL`,
 		},
-			`/linux/memoryPolicy/nodes: must be empty with MPOL_LOCAL`},
 		{func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind} }, `/linux/memoryPolicy/nodes: required with MPOL_BIND`},
 		{func(s *specs.Spec) {
 			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: "X", Flags: []specs.MemoryPolicyFlagType{"Y", specs.MpolFStaticNodes, specs.MpolFRelativeNodes}}
@@ -315,26 +353,41 @@ func TestValidateRejects(t *testing.T) {
 			`/linux/memoryPolicy/flags: nodes cannot be both static and relative`},
 
 		// resources
-		{resources(specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Type: "p", Access: "x"}}}),
-			`/linux/resources/devices/0/type: "p" is not a, c or b; /linux/resources/devices/0/access: "x" is not made of r, w and m`},
-		{resources(specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "r", Minor: ptr[int64](-2)}}}),
-			`/linux/resources/devices/0/minor: -2 is not a device number`},
+		{
+			resources(specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Type: "p", Access: "x"}}}),
+			`/linux/resources/devices/0/type: "p" is not a, c or b; /linux/resources/devices/0/access: "x" is not made of r, w and m`,
+		},
+		{
+			resources(specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "r", Minor: ptr[int64](-2)}}}),
+			`/linux/resources/devices/0/minor: -2 is not a device number`,
+		},
 		{resources(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](-2)}}), `/linux/resources/memory/limit: -2 is neither a limit nor -1`},
-		{resources(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](2), Swap: ptr[int64](1)}}),
-			`/linux/resources/memory/swap: 1 is less than the limit of 2: it counts memory and swap`},
+		{
+			resources(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](2), Swap: ptr[int64](1)}}),
+			`/linux/resources/memory/swap: 1 is less than the limit of 2: it counts memory and swap`,
+		},
 		{resources(specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: ptr[uint64](101)}}), `/linux/resources/memory/swappiness: 101 is not from 0 to 100`},
-		{resources(specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr[int64](1), Burst: ptr[uint64](2), Idle: ptr[int64](2), Mems: "x"}}),
+		{
+			resources(specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr[int64](1), Burst: ptr[uint64](2), Idle: ptr[int64](2), Mems: "x"}}),
 			`/linux/resources/cpu/mems: "x" in list "x" is neither a number nor a range; ` +
-				`/linux/resources/cpu/burst: 2 is more than the quota of 1; /linux/resources/cpu/idle: 2 is neither 0 nor 1`},
-		{resources(specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{WeightDevice: []specs.LinuxWeightDevice{{}}}}),
-			`/linux/resources/blockIO/weightDevice/0: weight or leafWeight is required`},
+				`/linux/resources/cpu/burst: 2 is more than the quota of 1; /linux/resources/cpu/idle: 2 is neither 0 nor 1`,
+		},
+		{
+			resources(specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{WeightDevice: []specs.LinuxWeightDevice{{}}}}),
+			`/linux/resources/blockIO/weightDevice/0: weight or leafWeight is required`,
+		},
 		{resources(specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{ThrottleReadBpsDevice: []specs.LinuxThrottleDevice{
-			{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: -1}}}}}), `/linux/resources/blockIO/throttleReadBpsDevice/0: -1:0 is not a device number`},
-		{resources(specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "../B"}, {Pagesize: "2MB"}, {Pagesize: "2MB"}, {Pagesize: "B"}}}),
+			{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: -1}},
+		}}}), `/linux/resources/blockIO/throttleReadBpsDevice/0: -1:0 is not a device number`},
+		{
+			resources(specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "../B"}, {Pagesize: "2MB"}, {Pagesize: "2MB"}, {Pagesize: "B"}}}),
 			`/linux/resources/hugepageLimits/0/pageSize: "../B" is not a page size such as 2MB; ` +
-				`/linux/resources/hugepageLimits/2/pageSize: 2MB is given twice; /linux/resources/hugepageLimits/3/pageSize: "B" is not a page size such as 2MB`},
-		{resources(specs.LinuxResources{Network: &specs.LinuxNetwork{Priorities: []specs.LinuxInterfacePriority{{}}}}),
-			`/linux/resources/network/priorities/0/name: "" is not an interface name`},
+				`/linux/resources/hugepageLimits/2/pageSize: 2MB is given twice; /linux/resources/hugepageLimits/3/pageSize: "B" is not a page size such as 2MB`,
+		},
+		{
+			resources(specs.LinuxResources{Network: &specs.LinuxNetwork{Priorities: []specs.LinuxInterfacePriority{{}}}}),
+			`/linux/resources/network/priorities/0/name: "" is not an interface name`,
+		},
 		{resources(specs.LinuxResources{Rdma: map[string]specs.LinuxRdma{"m": {}}}), `/linux/resources/rdma/m: hcaHandles or hcaObjects is required`},
 		{resources(specs.LinuxResources{Unified: map[string]string{"../x.y": ""}}), `/linux/resources/unified/..~1x.y: not the name of a cgroup file, CONTROLLER.PARAMETER`},
 		{resources(specs.LinuxResources{Unified: map[string]string{"..": ""}}), `/linux/resources/unified/..: not the name of a cgroup file, CONTROLLER.PARAMETER`},
@@ -358,10 +411,14 @@ func TestValidateRejects(t *testing.T) {
 		{rule(specs.LinuxSyscall{Action: specs.ActAllow, Names: []string{"open", ""}}), `/linux/seccomp/syscalls/0/names/1: must not be empty`},
 		{rule(specs.LinuxSyscall{Action: specs.ActKill, Names: []string{"open"}, ErrnoRet: ptr(uint(1))}), `/linux/seccomp/syscalls/0/errnoRet: not allowed with SCMP_ACT_KILL`},
 		{rule(specs.LinuxSyscall{Action: "X", Names: []string{"open"}}), `/linux/seccomp/syscalls/0/action: unknown action "X"`},
-		{rule(specs.LinuxSyscall{Action: specs.ActNotify, Names: []string{"open", "write"}}),
-			`/linux/seccomp/syscalls/0/names/1: SCMP_ACT_NOTIFY cannot be used for write: the runtime needs it`},
-		{rule(specs.LinuxSyscall{Action: specs.ActAllow, Names: []string{"open"}, Args: []specs.LinuxSeccompArg{{Index: 6, Op: "X"}}}),
-			`/linux/seccomp/syscalls/0/args/0/index: 6 is not from 0 to 5; /linux/seccomp/syscalls/0/args/0/op: unknown operator "X"`},
+		{
+			rule(specs.LinuxSyscall{Action: specs.ActNotify, Names: []string{"open", "write"}}),
+			`/linux/seccomp/syscalls/0/names/1: SCMP_ACT_NOTIFY cannot be used for write: the runtime needs it`,
+		},
+		{
+			rule(specs.LinuxSyscall{Action: specs.ActAllow, Names: []string{"open"}, Args: []specs.LinuxSeccompArg{{Index: 6, Op: "X"}}}),
+			`/linux/seccomp/syscalls/0/args/0/index: 6 is not from 0 to 5; /linux/seccomp/syscalls/0/args/0/op: unknown operator "X"`,
+		},
 	} {
 		s := valid()
 		test.change(s)

@@ -132,7 +132,9 @@ func wait(fds []unix.PollFd) error { return proc.Poll(context.Background(), fds)
 func fdOf(f *os.File) int {
 	fd := -1
 	if c, err := f.SyscallConn(); err == nil {
-		c.Control(func(u uintptr) { fd = int(u) })
+		if c.Control(func(u uintptr) { fd = int(u) }) != nil {
+			return -1
+		}
 	}
 	return fd
 }

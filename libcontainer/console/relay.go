@@ -65,8 +65,8 @@ func (r *Relay) start() {
 		r.writeErr = r.copyOutput()
 		close(r.drained)
 		<-fed
-		wait([]unix.PollFd{in(r.closed.fd)})
-		r.release()
+		_ = wait([]unix.PollFd{in(r.closed.fd)}) // released it is in any case
+		_ = r.release()
 		close(r.released)
 	}()
 }
@@ -92,7 +92,9 @@ func (r *Relay) Resize() error {
 // that has printed is written out. Processes that live on and have the
 // terminal open are not waited for.
 func (r *Relay) Drain(ctx context.Context) error {
-	r.ended.set()
+	if err := r.ended.set(); err != nil {
+		return err
+	}
 	select {
 	case <-r.drained:
 		return r.writeErr

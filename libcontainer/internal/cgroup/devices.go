@@ -375,7 +375,7 @@ func updateDevicesV1(g group, p policy) error {
 		return nil
 	}
 	if failed := setDevicesV1(g, old); failed != nil {
-		return fmt.Errorf("old device rules are not restored (%v): %w", failed, err)
+		return fmt.Errorf("old device rules are not restored (%w): %w", failed, err)
 	}
 	return err
 }

@@ -50,7 +50,7 @@ func (g group) freeze(ctx context.Context, v2 bool) error {
 	}
 	left := running(g)
 	if thaw := g.thaw(context.WithoutCancel(ctx), v2); thaw != nil {
-		return fmt.Errorf("freeze %s: %s does not stop, and the others are not running again (%v): %w", g.path, left, thaw, err)
+		return fmt.Errorf("freeze %s: %s does not stop, and the others are not running again (%w): %w", g.path, left, thaw, err)
 	}
 	return fmt.Errorf("freeze %s: %s does not stop: %w", g.path, left, err)
 }

@@ -47,7 +47,7 @@ func (p Paths) Update(r *specs.LinuxResources, o SetOptions) error {
 		return nil
 	}
 	if failed := a.apply(old); failed != nil {
-		return fmt.Errorf("old limits are not all restored (%v): %w", failed, err)
+		return fmt.Errorf("old limits are not all restored (%w): %w", failed, err)
 	}
 	return err
 }

@@ -83,13 +83,20 @@ func TestPlanLimits(t *testing.T) {
 		{`{"memory":{"disableOOMKiller":true}}`, none, "memory.oom_control=1", "!/memory/disableOOMKiller: cgroup v2 cannot disable the OOM killer"},
 		{`{"memory":{"disableOOMKiller":false}}`, map[string]string{"memory.oom_control": "oom_kill_disable 0\nunder_oom 0"}, "", ""},
 		{`{"memory":{"disableOOMKiller":false}}`, map[string]string{"memory.oom_control": "oom_kill_disable 1\nunder_oom 0"}, "memory.oom_control=0", ""},
-		{`{"memory":{"kernel":5,"kernelTCP":5}}`, none,
+		{
+			`{"memory":{"kernel":5,"kernelTCP":5}}`, none,
 			"memory.kmem.tcp.limit_in_bytes=5|?/memory/kernel: kernel memory limits are gone since Linux 5.16, and ignored",
-			"!/memory/kernel: cgroup v2 has no limit of kernel memory of its own|!/memory/kernelTCP: cgroup v2 has no limit of TCP buffers of their own"},
-		{`{"memory":{"kernel":-1,"kernelTCP":-1}}`, none,
-			"memory.kmem.tcp.limit_in_bytes=-1|?/memory/kernel: kernel memory limits are gone since Linux 5.16, and ignored", ""},
-		{`{"memory":{"limit":1000,"checkBeforeUpdate":true}}`, map[string]string{"memory.usage_in_bytes": "1001", "memory.current": "1000"},
-			"memory.limit_in_bytes=1000|!/memory/limit: 1001 bytes are in use, more than the new limit of 1000 (checkBeforeUpdate)", "memory.max=1000"},
+			"!/memory/kernel: cgroup v2 has no limit of kernel memory of its own|!/memory/kernelTCP: cgroup v2 has no limit of TCP buffers of their own",
+		},
+		{
+			`{"memory":{"kernel":-1,"kernelTCP":-1}}`, none,
+			"memory.kmem.tcp.limit_in_bytes=-1|?/memory/kernel: kernel memory limits are gone since Linux 5.16, and ignored", "",
+		},
+		{
+			`{"memory":{"limit":1000,"checkBeforeUpdate":true}}`,
+			map[string]string{"memory.usage_in_bytes": "1001", "memory.current": "1000"},
+			"memory.limit_in_bytes=1000|!/memory/limit: 1001 bytes are in use, more than the new limit of 1000 (checkBeforeUpdate)", "memory.max=1000",
+		},
 		// cpu
 		{`{"cpu":{"shares":0,"quota":0,"period":0}}`, none, "", ""},
 		{`{"cpu":{"shares":1024}}`, none, "cpu.shares=1024", "cpu.weight=100"},
@@ -101,8 +108,10 @@ func TestPlanLimits(t *testing.T) {
 		{`{"cpu":{"burst":10,"quota":1000}}`, none, "cpu.cfs_quota_us=1000|cpu.cfs_burst_us=10", "cpu.max=1000|cpu.max.burst=10"},
 		{`{"cpu":{"idle":1,"shares":5}}`, none, "cpu.idle=1|?/cpu/shares: an idle cgroup has no weight: ignored", "cpu.idle=1|?/cpu/shares: an idle cgroup has no weight: ignored"},
 		{`{"cpu":{"idle":0,"shares":2}}`, none, "cpu.idle=0|cpu.shares=2", "cpu.idle=0|cpu.weight=1"},
-		{`{"cpu":{"realtimeRuntime":5,"realtimePeriod":9}}`, none, "cpu.rt_period_us=9|cpu.rt_runtime_us=5",
-			"!/cpu/realtimeRuntime: cgroup v2 has no real-time limits|!/cpu/realtimePeriod: cgroup v2 has no real-time limits"},
+		{
+			`{"cpu":{"realtimeRuntime":5,"realtimePeriod":9}}`, none, "cpu.rt_period_us=9|cpu.rt_runtime_us=5",
+			"!/cpu/realtimeRuntime: cgroup v2 has no real-time limits|!/cpu/realtimePeriod: cgroup v2 has no real-time limits",
+		},
 		{`{"cpu":{"cpus":"0-1","mems":"0"}}`, none, "cpuset.cpus=0-1|cpuset.mems=0", "cpuset.cpus=0-1|cpuset.mems=0"},
 		// pids
 		{`{"pids":{"limit":0}}`, none, "pids.max=0", "pids.max=0"},
@@ -114,13 +123,20 @@ func TestPlanLimits(t *testing.T) {
 		{`{"blockIO":{"weight":500}}`, map[string]string{"blkio.weight": "", "io.bfq.weight": ""}, "blkio.weight=500", "io.bfq.weight=500"},
 		{`{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":10}]}}`, none, "blkio.bfq.weight_device=8:0 10", "io.weight=8:0 1"},
 		{`{"blockIO":{"leafWeight":10}}`, none, "!/blockIO/leafWeight: this kernel has no CFQ I/O scheduler, the only one with leaf weights", "!/blockIO/leafWeight: cgroup v2 has no leaf weights"},
-		{`{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":7}],"throttleWriteIOPSDevice":[{"major":8,"minor":16,"rate":0}]}}`, none,
-			"blkio.throttle.read_bps_device=8:0 7|blkio.throttle.write_iops_device=8:16 0", "io.max=8:0 rbps=7|io.max=8:16 wiops=max"},
+		{
+			`{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":7}],"throttleWriteIOPSDevice":[{"major":8,"minor":16,"rate":0}]}}`, none,
+			"blkio.throttle.read_bps_device=8:0 7|blkio.throttle.write_iops_device=8:16 0", "io.max=8:0 rbps=7|io.max=8:16 wiops=max",
+		},
 		// huge pages
-		{`{"hugepageLimits":[{"pageSize":"2MB","limit":9}]}`, map[string]string{"hugetlb.2MB.limit_in_bytes": "", "hugetlb.2MB.max": ""},
-			"hugetlb.2MB.limit_in_bytes=9|hugetlb.2MB.rsvd.limit_in_bytes=9", "hugetlb.2MB.max=9|hugetlb.2MB.rsvd.max=9"},
-		{`{"hugepageLimits":[{"pageSize":"../3MB","limit":9}]}`, none,
-			`!/hugepageLimits/0/pageSize: this host has no huge pages of size "../3MB"`, `!/hugepageLimits/0/pageSize: this host has no huge pages of size "../3MB"`},
+		{
+			`{"hugepageLimits":[{"pageSize":"2MB","limit":9}]}`,
+			map[string]string{"hugetlb.2MB.limit_in_bytes": "", "hugetlb.2MB.max": ""},
+			"hugetlb.2MB.limit_in_bytes=9|hugetlb.2MB.rsvd.limit_in_bytes=9", "hugetlb.2MB.max=9|hugetlb.2MB.rsvd.max=9",
+		},
+		{
+			`{"hugepageLimits":[{"pageSize":"../3MB","limit":9}]}`, none,
+			`!/hugepageLimits/0/pageSize: this host has no huge pages of size "../3MB"`, `!/hugepageLimits/0/pageSize: this host has no huge pages of size "../3MB"`,
+		},
 		// network: where there is no v1 hierarchy, view refuses
 		{`{"network":{"classID":7,"priorities":[{"name":"lo","priority":3}]}}`, none, "net_cls.classid=7|net_prio.ifpriomap=lo 3", "net_cls.classid=7|net_prio.ifpriomap=lo 3"},
 		{`{"network":{"classID":0}}`, none, "", ""},

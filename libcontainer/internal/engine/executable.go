@@ -113,9 +113,18 @@ var machines = [...]struct {
 	name   string
 	goarch string // where it has 64 bits and is little endian
 }{
-	{3, "x86 (32 bits)", ""}, {8, "MIPS", "mips64le"}, {20, "PowerPC (32 bits)", ""}, {21, "PowerPC (64 bits)", "ppc64le"},
-	{22, "S/390", ""}, {40, "ARM (32 bits)", ""}, {42, "SuperH", ""}, {43, "SPARC", ""}, {62, "x86-64", "amd64"},
-	{183, "arm64", "arm64"}, {243, "RISC-V", "riscv64"}, {258, "LoongArch", "loong64"},
+	{3, "x86 (32 bits)", ""},
+	{8, "MIPS", "mips64le"},
+	{20, "PowerPC (32 bits)", ""},
+	{21, "PowerPC (64 bits)", "ppc64le"},
+	{22, "S/390", ""},
+	{40, "ARM (32 bits)", ""},
+	{42, "SuperH", ""},
+	{43, "SPARC", ""},
+	{62, "x86-64", "amd64"},
+	{183, "arm64", "arm64"},
+	{243, "RISC-V", "riscv64"},
+	{258, "LoongArch", "loong64"},
 }
 
 func machineName(number uint16) string {

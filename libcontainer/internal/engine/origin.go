@@ -210,8 +210,10 @@ func lockedHint(flags int64, a plan.Attrs) string {
 		attr uint64
 		name string
 	}{
-		{unix.ST_RDONLY, unix.MOUNT_ATTR_RDONLY, "ro"}, {unix.ST_NOSUID, unix.MOUNT_ATTR_NOSUID, "nosuid"},
-		{unix.ST_NODEV, unix.MOUNT_ATTR_NODEV, "nodev"}, {unix.ST_NOEXEC, unix.MOUNT_ATTR_NOEXEC, "noexec"},
+		{unix.ST_RDONLY, unix.MOUNT_ATTR_RDONLY, "ro"},
+		{unix.ST_NOSUID, unix.MOUNT_ATTR_NOSUID, "nosuid"},
+		{unix.ST_NODEV, unix.MOUNT_ATTR_NODEV, "nodev"},
+		{unix.ST_NOEXEC, unix.MOUNT_ATTR_NOEXEC, "noexec"},
 	} {
 		if flags&f.st != 0 && clear&f.attr != 0 {
 			names = append(names, f.name)

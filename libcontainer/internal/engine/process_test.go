@@ -263,7 +263,9 @@ func TestGivable(t *testing.T) {
 		uid  uint32
 		want bool
 	}{
-		{"the host's /dev/null", null, 1000, false}, {"a file", file, 1000, true}, {"one that is closed", closed, 1000, false},
+		{"the host's /dev/null", null, 1000, false},
+		{"a file", file, 1000, true},
+		{"one that is closed", closed, 1000, false},
 		{"root's own, to root", file, 0, own != 0},
 	} {
 		if got := givable(tt.file, tt.uid); got != tt.want {
@@ -277,7 +279,9 @@ func TestCredentials(t *testing.T) {
 	const kill, chown = 1 << unix.CAP_KILL, 1 << unix.CAP_CHOWN
 	in := newInside(t)
 	err := in.take(newMountNamespace(), []plan.Step{
-		plan.Pivot{}, plan.Umask{Mask: 0o27}, plan.NoNewPrivs{},
+		plan.Pivot{},
+		plan.Umask{Mask: 0o27},
+		plan.NoNewPrivs{},
 		plan.BoundingSet{Keep: kill | chown},
 		plan.Identity{UID: 5, GID: 6, Groups: []uint32{7, 8}, SetGroups: true, KeepCaps: true},
 		plan.Capabilities{Effective: kill, Permitted: kill | chown, Inheritable: chown, Ambient: chown},

@@ -84,7 +84,6 @@ type walk struct {
 	trees    map[int]*tree         // by item: what the runtime side opened for it
 	mappings map[string]*os.File   // user namespaces of id-mapped mounts, by their maps
 	ofClone  *plan.Item            // the scheduling that the runtime sets on the clone
-	hostNull *tree
 	procfs   *remote.FD
 	// noPidnsOption: procfs does not know pidns= here, before Linux 6.18.
 	noPidnsOption bool
@@ -316,8 +315,10 @@ const maxRetries = 128
 func (w *walk) lost(err error) error {
 	it := w.items[min(w.at, len(w.items)-1)]
 	if errors.Is(err, remote.ErrTimeout) {
-		return &Failure{Step: "set the container up, before " + it.Step.String(), Err: err,
-			Hint: "it may be stopped or frozen, or wait for a file system that does not answer"}
+		return &Failure{
+			Step: "set the container up, before " + it.Step.String(), Err: err,
+			Hint: "it may be stopped or frozen, or wait for a file system that does not answer",
+		}
 	}
 	return err
 }
@@ -356,12 +357,6 @@ func (w *walk) kernelLog(b *remote.Batch, ce *remote.CallError) string {
 		return ""
 	}
 	return string(buf.First(r.Value())[2:]) // "e message": the level, a space
-}
-
-func (w *walk) warn(msg string) {
-	if w.Warn != nil {
-		w.Warn(msg)
-	}
 }
 
 func isErrno(err error, list ...unix.Errno) bool {

@@ -32,8 +32,10 @@ func TestRun(t *testing.T) {
 		{name: "succeeds", hook: shell("exit 0")},
 		{name: "reads the state", hook: shell(`test "$(cat)" = state`)},
 		{name: "does not read", hook: shell("exec <&-; exit 0")},
-		{name: "fails", hook: shell("echo out; echo why it did >&2; exit 3"),
-			want: []string{`/hooks/prestart/1: hook "/bin/sh": exit status 3 after `, ": out; why it did"}, is: ExitError{Code: 3}},
+		{
+			name: "fails", hook: shell("echo out; echo why it did >&2; exit 3"),
+			want: []string{`/hooks/prestart/1: hook "/bin/sh": exit status 3 after `, ": out; why it did"}, is: ExitError{Code: 3},
+		},
 		{name: "status like a signal's", hook: shell("exit 137"), want: []string{"exit status 137"}, is: ExitError{Code: 137}},
 		{name: "killed", hook: shell("kill -KILL $$"), want: []string{"killed by SIGKILL"}, is: ExitError{Signal: unix.SIGKILL}},
 		{name: "no args", hook: specs.Hook{Path: "/bin/true"}},
@@ -42,8 +44,10 @@ func TestRun(t *testing.T) {
 		{name: "not executable", hook: specs.Hook{Path: "/etc/passwd"}, want: []string{`execve("/etc/passwd"): permission denied`}, is: unix.EACCES},
 		{name: "no timeout", hook: specs.Hook{Path: "/bin/true", Timeout: &zero}, want: []string{"timeout 0 is not greater than zero"}},
 		{name: "in time", hook: specs.Hook{Path: "/bin/true", Timeout: &one}},
-		{name: "too late", hook: specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "echo begun; sleep 1000"}, Timeout: &one},
-			want: []string{"killed: its timeout is 1s after 1", ": begun"}, is: TimeoutError(time.Second)},
+		{
+			name: "too late", hook: specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "echo begun; sleep 1000"}, Timeout: &one},
+			want: []string{"killed: its timeout is 1s after 1", ": begun"}, is: TimeoutError(time.Second),
+		},
 		{name: "control characters", hook: shell(`printf '\033[31mred\r\n\000\n'; exit 1`), want: []string{": [31mred"}},
 	}
 	for _, tt := range tests {
@@ -76,9 +80,13 @@ func TestSurroundings(t *testing.T) {
 	}
 	defer unix.Close(leaked)
 	dir := t.TempDir()
-	h := specs.Hook{Path: "/usr/bin/env", Args: []string{"anything", "/bin/sh", "-c",
-		"/usr/bin/env; pwd; printf 'fds '; ls -m /proc/$$/fd; read -r pid _ _ _ pgrp _ </proc/$$/stat; echo group $((pid - pgrp))"},
-		Env: []string{"A=1", "B=2 3"}}
+	h := specs.Hook{
+		Path: "/usr/bin/env", Args: []string{
+			"anything", "/bin/sh", "-c",
+			"/usr/bin/env; pwd; printf 'fds '; ls -m /proc/$$/fd; read -r pid _ _ _ pgrp _ </proc/$$/stat; echo group $((pid - pgrp))",
+		},
+		Env: []string{"A=1", "B=2 3"},
+	}
 	out := output(t, h, dir)
 	for _, want := range []string{"A=1\n", "B=2 3\n", dir + "\n", "fds 0, 1, 2\n", "group 0\n"} {
 		if !strings.Contains(out, want) {

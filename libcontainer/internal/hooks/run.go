@@ -147,8 +147,10 @@ func command(h specs.Hook, o Options, io *stdio) Command {
 	if len(args) == 0 {
 		args = []string{h.Path}
 	}
-	return Command{Path: h.Path, Args: args, Env: h.Env, Dir: o.Dir,
-		Stdin: io.stdin, Stdout: io.stdout, Stderr: io.stderr}
+	return Command{
+		Path: h.Path, Args: args, Env: h.Env, Dir: o.Dir,
+		Stdin: io.stdin, Stdout: io.stdout, Stderr: io.stderr,
+	}
 }
 
 func start(c Command, how func(Command) (*Process, error)) (*Process, error) {
@@ -161,9 +163,8 @@ func start(c Command, how func(Command) (*Process, error)) (*Process, error) {
 // untilEnd waits for the process, and kills it when the timeout or ctx is
 // over.
 func (w *watch) untilEnd(ctx context.Context, timeout *int) error {
-	limit := time.Duration(0)
 	if timeout != nil {
-		limit = time.Duration(*timeout) * time.Second
+		limit := time.Duration(*timeout) * time.Second
 		over := TimeoutError(limit)
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, over)

@@ -140,8 +140,9 @@ const killWait = 5 * time.Second
 // kill ends the hook and all of its process group. The pid is not reaped yet,
 // so the group is that of this process or does not exist.
 func (w *watch) kill() error {
-	unix.Kill(-w.Pid, unix.SIGKILL)
-	proc.Signal(w.Pidfd, unix.SIGKILL)
+	// Either may find nothing: it ends by itself.
+	_ = unix.Kill(-w.Pid, unix.SIGKILL)
+	_ = proc.Signal(w.Pidfd, unix.SIGKILL)
 	ctx, cancel := context.WithTimeout(context.Background(), killWait)
 	defer cancel()
 	if _, err := proc.Reap(ctx, w.Pidfd); err != nil {

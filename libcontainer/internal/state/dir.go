@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -186,17 +185,13 @@ func (d *Dir) removeFiles() error {
 
 // sweep is for a directory in which others have put something.
 func (d *Dir) sweep() error {
-	root, err := os.OpenRoot(d.path)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	entries, err := fs.ReadDir(root.FS(), ".")
+	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := root.RemoveAll(e.Name()); err != nil {
+		// It follows no symlink, and d.path is the runtime's own.
+		if err := os.RemoveAll(d.file(e.Name())); err != nil {
 			return err
 		}
 	}

@@ -12,11 +12,26 @@ func TestValidID(t *testing.T) {
 		id string
 		ok bool
 	}{
-		{"a", true}, {"A-Z_0+9.x", true}, {"...", true}, {".hidden", true}, {"-rf", true},
+		{"a", true},
+		{"A-Z_0+9.x", true},
+		{"...", true},
+		{".hidden", true},
+		{"-rf", true},
 		{strings.Repeat("x", 255), true},
-		{"", false}, {".", false}, {"..", false}, {"/", false}, {"a/b", false}, {"../a", false},
-		{"a b", false}, {"a\n", false}, {"a\x00", false}, {"a@b", false}, {"é", false}, {"a,b", false},
-		{"a!b", false}, {strings.Repeat("x", 256), false},
+		{"", false},
+		{".", false},
+		{"..", false},
+		{"/", false},
+		{"a/b", false},
+		{"../a", false},
+		{"a b", false},
+		{"a\n", false},
+		{"a\x00", false},
+		{"a@b", false},
+		{"é", false},
+		{"a,b", false},
+		{"a!b", false},
+		{strings.Repeat("x", 256), false},
 	}
 	for _, tt := range tests {
 		err := ValidID(tt.id)

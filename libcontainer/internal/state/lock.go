@@ -75,7 +75,10 @@ func flock(ctx context.Context, fd int) error {
 	case err := <-got:
 		return closeUnlessNil(fd, err)
 	case <-ctx.Done():
-		go func() { <-got; unix.Close(fd) }()
+		go func() {
+			<-got //nolint:errcheck // nobody wants the lock any more
+			unix.Close(fd)
+		}()
 		return context.Cause(ctx)
 	}
 }

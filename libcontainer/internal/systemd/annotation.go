@@ -51,7 +51,7 @@ func annotation(name, text string) (Property, error) {
 
 func microseconds(v any) (uint64, bool) {
 	const us, most = 1000000, float64(infinity / 2) // far above every time
-	seconds := 0.0
+	var seconds float64
 	switch n := v.(type) {
 	case byte:
 		seconds = float64(n)

@@ -70,7 +70,7 @@ func (b *bus) close() { b.file.Close() }
 func (b *bus) within(ctx context.Context, limit time.Duration, what string, f func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { b.file.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = b.file.SetDeadline(time.Unix(1, 0)) })
 	err := f()
 	if !stop() {
 		return fmt.Errorf("systemd (%s) does not answer: %s: %w", b.address, what, context.Cause(ctx))

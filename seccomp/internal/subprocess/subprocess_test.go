@@ -58,7 +58,8 @@ func set() *ruleset.Set {
 		Rules: []ruleset.Rule{
 			{Pointer: "/0", Names: []string{"read", "write", "close", "nothing"}, Action: unix.SECCOMP_RET_ALLOW, Match: always},
 			{Pointer: "/1", Names: []string{"personality"}, Action: unix.SECCOMP_RET_LOG, Match: [][]ruleset.Condition{
-				{{Arg: 0, Op: "SCMP_CMP_EQ", Value: 1<<64 - 1}}, {{Arg: 0, Op: "SCMP_CMP_MASKED_EQ", Value: 1 << 63, Two: 1 << 63}}}},
+				{{Arg: 0, Op: "SCMP_CMP_EQ", Value: 1<<64 - 1}}, {{Arg: 0, Op: "SCMP_CMP_MASKED_EQ", Value: 1 << 63, Two: 1 << 63}},
+			}},
 		},
 	}
 }
