@@ -31,6 +31,7 @@ func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (*Cont
 	if err != nil {
 		return nil, err
 	}
+	defer c.scope.close()
 	if err := checkLabels(lsm.Host{}, c.config.Spec); err != nil {
 		return nil, err
 	}
@@ -65,6 +66,7 @@ type creation struct {
 	host   plan.Host
 	plan   *plan.Plan
 	paths  cgroup.Paths
+	scope  *scope // nil where systemd does not manage cgroups
 
 	dir       *state.Dir
 	record    state.Record
@@ -99,7 +101,11 @@ func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*cre
 	for _, w := range specconv.Warnings(spec) {
 		r.warn(w)
 	}
-	return c, c.makePlan()
+	if err := c.makePlan(ctx); err != nil {
+		c.scope.close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // checkPrivilege: all that an ordinary user can make alone is a user
@@ -198,23 +204,15 @@ func realDirectory(path string) (string, error) {
 }
 
 // makePlan finds the cgroup and plans the set-up around it.
-func (c *creation) makePlan() error {
+func (c *creation) makePlan(ctx context.Context) (err error) {
 	spec := c.config.Spec
 	host := plan.Host{Rootless: c.rootless, InUserns: c.rootless && inUserns(), KeepGroups: c.rootless && deniesGroups(spec), Capabilities: grantable(spec)}
 	if c.options.CgroupManager == cgroupDisabled && limited(spec) {
 		c.warn("/linux/resources: without cgroups there are no limits")
 	}
 	if c.options.CgroupManager != cgroupDisabled {
-		h, err := cgroup.Detect()
-		if err != nil {
+		if c.paths, c.scope, err = c.place(ctx, spec, c.id); err != nil {
 			return err
-		}
-		var cgroupsPath string
-		if spec.Linux != nil {
-			cgroupsPath = spec.Linux.CgroupsPath
-		}
-		if c.paths, err = cgroup.Resolve(h, cgroupsPath, c.id, c.rootless); err != nil {
-			return &Failure{Field: "/linux/cgroupsPath", Err: err}
 		}
 	}
 	if names := plan.Ungranted(spec.Process, host.Capabilities); len(names) > 0 {
@@ -224,7 +222,7 @@ func (c *creation) makePlan() error {
 		return err
 	}
 	c.host = host
-	return c.makePlanFor(true)
+	return c.makePlanFor(c.scope == nil)
 }
 
 // makePlanFor plans for a first process that is born in its cgroup2 cgroup, or
@@ -258,8 +256,8 @@ func (c *creation) makeState() (err error) {
 	c.record = state.Record{
 		OCIVersion: spec.Version, ID: c.id, Bundle: c.bundle, Rootfs: c.rootfs, Created: time.Now().UTC(),
 		Annotations: spec.Annotations, Rootless: c.rootless, PidFile: c.o.PidFile, NotifySocket: c.o.NotifySocket,
-		Cgroup: recordCgroup(c.options.CgroupManager, c.paths),
 	}
+	c.noteCgroup()
 	if c.dir, err = c.store.Create(c.id); err != nil {
 		return err
 	}
@@ -275,24 +273,37 @@ func (c *creation) makeState() (err error) {
 // makeCgroup makes the cgroup and sets its limits. Each directory is recorded
 // before it is made.
 func (c *creation) makeCgroup(ctx context.Context) error {
-	for _, dir := range c.paths.Missing() {
-		c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.CgroupDir, Name: dir})
-	}
+	c.intend()
 	c.intendSub()
 	if err := c.dir.Save(ctx, &c.record); err != nil {
 		return err
 	}
-	resources := c.resources()
-	paths, made, err := c.paths.Create(cgroup.CreateOptions{Resources: resources, Warn: c.options.Warn})
+	if c.scope != nil {
+		return nil // it is made around the first process
+	}
+	return c.createCgroup()
+}
+
+func (c *creation) createCgroup() error {
+	paths, made, err := c.paths.Create(cgroup.CreateOptions{Resources: c.resources(), Warn: c.options.Warn, Ours: c.scope != nil})
 	if err != nil {
 		return cgroupFailure(err)
 	}
 	c.paths, c.made, c.hasCgroup = paths, made, true
-	c.record.Cgroup = recordCgroup(c.options.CgroupManager, paths)
+	c.noteCgroup()
 	if !paths.Optional {
 		return nil
 	}
 	return c.makePlanFor(true) // for the hierarchies that we could make it in
+}
+
+// openUnified opens the cgroup2 directory that the first process is born in;
+// nil where it has to move there.
+func (c *creation) openUnified() (*os.File, error) {
+	if c.scope != nil {
+		return nil, nil
+	}
+	return c.paths.OpenUnified()
 }
 
 // cgroupFailure puts an error down to cgroupsPath, unless it names the field of
@@ -338,7 +349,7 @@ func (c *creation) setUp(ctx context.Context) error {
 		return err
 	}
 	defer gate.Close()
-	unified, err := c.paths.OpenUnified()
+	unified, err := c.openUnified()
 	if err != nil {
 		return err
 	}
@@ -354,6 +365,9 @@ func (c *creation) setUp(ctx context.Context) error {
 		Stdio: std.files, Preserve: c.o.ExtraFiles, Cgroup: unified, Start: gate.Start, Status: gate.Status,
 		Cgroups: c, Hooks: c.runHooks, Filter: c.filter, Meanwhile: c.meanwhile, IDMaps: writeIDMaps, Console: c.console(ctx), Listener: c.sendListener,
 		Env: c.environment, Warn: c.options.Warn, Name: "onggi:" + c.id,
+	}
+	if c.scope != nil {
+		job.Spawned = func(pid int) error { return c.startScope(ctx, pid) }
 	}
 	p, err := engine.Run(ctx, c.plan, job)
 	if _, killed := engine.Killed(err); killed && unified != nil && !c.oomKilled() {
@@ -406,6 +420,9 @@ func (c *creation) rollBack() {
 		if err := c.paths.Remove(ctx, c.made); err != nil {
 			c.warnf("clean up after the failed create: %v", err)
 		}
+	}
+	if err := c.scope.stop(ctx); err != nil {
+		c.warnf("clean up after the failed create: %v", err)
 	}
 	if c.hooked {
 		c.runEndHooks(ctx)

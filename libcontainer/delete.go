@@ -109,6 +109,11 @@ func (c *Container) undo(ctx context.Context) error {
 		switch i.Kind {
 		case state.CgroupDir:
 			dirs = append(dirs, i.Name)
+		case state.Scope:
+			// Without processes it ends by itself, if systemd is there at all.
+			if err := stopScope(ctx, i.Name, c.record.Rootless); err != nil {
+				c.runtime.warn(err.Error())
+			}
 		case state.PidFile:
 			_ = os.Remove(i.Name)
 		}

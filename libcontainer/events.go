@@ -89,6 +89,7 @@ type watch struct {
 	oom       *cgroup.OOMWatch // nil where memory is not accounted
 	victims   *cgroup.Victims  // nil where the kernel's log may not be read
 	pressures []*cgroup.PressureWatch
+	limit     uint64 // of memory, when it was last looked at; 0 for none
 	interval  time.Duration
 	next      time.Time // of the statistics
 	events    chan Event
@@ -103,6 +104,7 @@ func (w *watch) open(at []Threshold) (err error) {
 	default:
 		// Without the log, kills are reported all the same.
 		w.victims, _ = paths.OpenVictims()
+		w.readLimit()
 	}
 	for _, t := range at {
 		p, err := paths.WatchPressure(t)
@@ -215,11 +217,11 @@ func (w *watch) kills(ctx context.Context) []Event {
 	if oom.Count == 0 {
 		return nil
 	}
-	limit := w.limit()
+	w.readLimit()
 	var events []Event
 	victims := w.newVictims(ctx)
 	for i := range max(int(oom.Count), len(victims)) {
-		o := &OOM{Group: oom.Group > 0, Limit: limit}
+		o := &OOM{Group: oom.Group > 0, Limit: w.limit}
 		if i < len(victims) {
 			o.Victim = &victims[i]
 		}
@@ -246,14 +248,18 @@ func (w *watch) newVictims(ctx context.Context) []Victim {
 	}
 }
 
-// limit is the container's memory limit in bytes, 0 for none.
-func (w *watch) limit() uint64 {
+// readLimit looks at the memory limit. With the container, its cgroup may have
+// gone; then it is what it was.
+func (w *watch) readLimit() {
 	const none = 1 << 62 // v1 prints the largest number of pages, v2 nothing
 	s, err := w.container.cgroups().Stats()
-	if err != nil || s.Memory.Usage.Limit >= none {
-		return 0
+	switch {
+	case err != nil:
+	case s.Memory.Usage.Limit >= none:
+		w.limit = 0
+	default:
+		w.limit = s.Memory.Usage.Limit
 	}
-	return s.Memory.Usage.Limit
 }
 
 // reached are the thresholds that were. Watches of a cgroup that is gone end.

@@ -19,6 +19,7 @@ func (r *Runtime) Plan(o CreateOptions, id string) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.scope.close()
 	return &Plan{c.plan}, nil
 }
 

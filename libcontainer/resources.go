@@ -39,6 +39,9 @@ func mergeMemory(old, m *specs.LinuxMemory) *specs.LinuxMemory {
 	take(&now.Limit, m.Limit)
 	take(&now.Reservation, m.Reservation)
 	take(&now.Swap, m.Swap)
+	if isSet(m.Limit) && *m.Limit < 0 && !isSet(m.Swap) {
+		now.Swap = m.Limit // without a limit of memory there is none of swap
+	}
 	takeZero(&now.Swappiness, m.Swappiness)
 	takeZero(&now.DisableOOMKiller, m.DisableOOMKiller)
 	return &now

@@ -51,11 +51,9 @@ func New(o Options) (*Runtime, error) {
 	switch o.CgroupManager {
 	case "":
 		o.CgroupManager = cgroupfs
-	case cgroupfs, cgroupDisabled:
-	case cgroupSystemd:
-		return nil, errors.New("the systemd cgroup manager is not supported by this version: use cgroupfs")
+	case cgroupfs, cgroupSystemd, cgroupDisabled:
 	default:
-		return nil, fmt.Errorf("unknown cgroup manager %q: want %s or %s", o.CgroupManager, cgroupfs, cgroupDisabled)
+		return nil, fmt.Errorf("unknown cgroup manager %q: want %s, %s or %s", o.CgroupManager, cgroupfs, cgroupSystemd, cgroupDisabled)
 	}
 	r := &Runtime{options: o, store: state.Store{Root: root}}
 	if o.Rootless != nil {

@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
 
@@ -20,7 +19,7 @@ func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id strin
 		return err
 	}
 	c := &Container{runtime: r, dir: dir, record: state.Record{ID: id}}
-	switch err := c.salvage(); {
+	switch err := c.salvage(ctx); {
 	case errors.Is(err, unix.ENOENT): // create was killed before it made anything else
 	case err != nil:
 		r.warnf("container %s: its state cannot be read, and its cgroup is not known: %v", id, err)
@@ -34,7 +33,7 @@ func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id strin
 
 // salvage finds the container's cgroup, and by that its processes, where its
 // configuration would have it made from here.
-func (c *Container) salvage() error {
+func (c *Container) salvage(ctx context.Context) error {
 	if c.runtime.options.CgroupManager == cgroupDisabled {
 		return nil
 	}
@@ -42,17 +41,13 @@ func (c *Container) salvage() error {
 	if err != nil {
 		return err
 	}
-	host, err := cgroup.Detect()
+	paths, scope, err := c.runtime.place(ctx, config.Spec, c.record.ID)
 	if err != nil {
 		return err
 	}
-	var cgroupsPath string
-	if config.Spec.Linux != nil {
-		cgroupsPath = config.Spec.Linux.CgroupsPath
-	}
-	paths, err := cgroup.Resolve(host, cgroupsPath, c.record.ID, c.runtime.rootless)
-	if err != nil {
-		return err
+	if scope != nil {
+		scope.close()
+		c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.Scope, Name: scope.unit.Name})
 	}
 	c.record.Cgroup = recordCgroup(c.runtime.options.CgroupManager, paths)
 	dirs := paths.V1

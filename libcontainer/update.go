@@ -38,8 +38,10 @@ func (c *Container) Update(ctx context.Context, r *specs.LinuxResources) error {
 		return err
 	}
 	return c.dir.SaveResources(ctx, data, func() error {
-		return c.cgroups().Update(dependent(r, now), cgroup.SetOptions{
-			Devices: cgroup.DefaultDevices(), Rootless: c.record.Rootless, Warn: c.runtime.options.Warn,
+		return c.updateScope(ctx, old, now, r, func(before func() error) error {
+			return c.cgroups().Update(dependent(r, now), cgroup.SetOptions{
+				Devices: cgroup.DefaultDevices(), Rootless: c.record.Rootless, Warn: c.runtime.options.Warn, Before: before,
+			})
 		})
 	})
 }

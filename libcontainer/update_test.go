@@ -33,6 +33,7 @@ func TestMergeResources(t *testing.T) {
 		{"other kinds stay", `{"memory":{"limit":1}}`, `{"pids":{"limit":0}}`, `{"memory":{"limit":1},"pids":{"limit":0}}`},
 		{"zeros of engines", `{"memory":{"limit":1},"cpu":{"shares":2,"quota":3}}`, `{"memory":{"limit":0},"cpu":{"shares":0,"quota":0}}`, `{"memory":{"limit":1},"cpu":{"shares":2,"quota":3}}`},
 		{"zeros that are values", `{"memory":{"swappiness":60},"cpu":{"burst":5,"idle":1}}`, `{"memory":{"swappiness":0},"cpu":{"burst":0,"idle":0}}`, `{"memory":{"swappiness":0},"cpu":{"burst":0,"idle":0}}`},
+		{"no limit, no swap limit", `{"memory":{"limit":1,"swap":2}}`, `{"memory":{"limit":-1}}`, `{"memory":{"limit":-1,"swap":-1}}`},
 		{"cpuset", `{"cpu":{"cpus":"0-3","mems":"0"}}`, `{"cpu":{"cpus":"1"}}`, `{"cpu":{"cpus":"1","mems":"0"}}`},
 		{
 			"lists by device", `{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1},{"major":8,"minor":16,"rate":2}]}}`,

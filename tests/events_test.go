@@ -189,8 +189,9 @@ func TestOOMIsReportedAtOnce(t *testing.T) {
 	want(t, "id", e.ID, c.id)
 	late := at.Sub(<-kernel)
 	t.Logf("%v after the kernel's event", late)
-	if late > 50*time.Millisecond {
-		t.Errorf("the event came %v after the kernel's; want 50 ms at most", late)
+	// An emulated machine takes as long for anything: state alone is a few milliseconds elsewhere.
+	if most := max(50*time.Millisecond, 2*c.must("state", c.id).took); late > most {
+		t.Errorf("the event came %v after the kernel's; want %v at most", late, most)
 	}
 	if env.kind == "onggi" {
 		if e.Data.Limit != 32<<20 {

@@ -21,6 +21,7 @@ var (
 type CreateOptions struct {
 	Resources *specs.LinuxResources // the limits to come: their controllers must be had (may be nil)
 	Warn      func(msg string)      // may be nil
+	Ours      bool                  // processes that are there already are the container's
 }
 
 // Missing lists the directories (absolute, parents first) that Create will
@@ -51,7 +52,7 @@ func (d Dir) missing() []string {
 // only where p.Optional) and the directories it made, parents first: what
 // Remove wants to be told later. When it fails it has removed them.
 func (p Paths) Create(o CreateOptions) (Paths, []string, error) {
-	c := creation{warn: warner(o.Warn), needs: p.needs(o.Resources)}
+	c := creation{warn: warner(o.Warn), needs: p.needs(o.Resources), ours: o.Ours}
 	used := Paths{Optional: p.Optional}
 	for _, d := range p.dirs() {
 		err := c.create(d)
@@ -103,6 +104,7 @@ func warner(f func(string)) func(string) {
 type creation struct {
 	warn  func(string)
 	needs []need
+	ours  bool
 	made  []string // absolute, parents first within a hierarchy
 }
 
@@ -187,7 +189,7 @@ func (c *creation) prepareV1(d Dir, fresh bool) error {
 			return fmt.Errorf("%s: %w", leaf.path, ErrFrozen)
 		}
 	}
-	if fresh {
+	if fresh || c.ours {
 		return nil
 	}
 	procs, err := leaf.read("cgroup.procs")
@@ -215,7 +217,7 @@ func (c *creation) prepareUnified(d Dir) error {
 	if events["frozen"] == 1 {
 		return fmt.Errorf("%s: %w", leaf.path, ErrFrozen)
 	}
-	if events["populated"] != 0 {
+	if events["populated"] != 0 && !c.ours {
 		return fmt.Errorf("%s: %w", leaf.path, ErrPopulated)
 	}
 	return nil

@@ -14,6 +14,9 @@ type SetOptions struct {
 	Devices  []specs.LinuxDeviceCgroup // rules after those of the resources: DefaultDevices for a container
 	Rootless bool                      // device rules that the kernel refuses to an unprivileged runtime are left out
 	Warn     func(msg string)          // may be nil
+	// Before is called by Update once all limits are known to be possible, and
+	// before the first is set: for others who keep them. May be nil.
+	Before func() error
 }
 
 // Set writes the limits and the device rules of a new cgroup.
@@ -40,13 +43,18 @@ func (p Paths) Update(r *specs.LinuxResources, o SetOptions) error {
 		return err
 	}
 	old := a.snapshot(ws)
+	if o.Before != nil {
+		if err := o.Before(); err != nil {
+			return err
+		}
+	}
 	if err = a.apply(ws); err == nil && r != nil && r.Devices != nil {
 		err = a.updateDevices(r, o)
 	}
 	if err == nil {
 		return nil
 	}
-	if failed := a.apply(old); failed != nil {
+	if failed := a.restore(old); failed != nil {
 		return fmt.Errorf("old limits are not all restored (%w): %w", failed, err)
 	}
 	return err
@@ -265,6 +273,37 @@ func (a *applier) apply(bs []batch) error {
 		}
 	}
 	return nil
+}
+
+// restore writes all that can be written of old values.
+func (a *applier) restore(old []batch) error {
+	var errs []error
+	for _, b := range old {
+		err := a.applyBatch(b)
+		if errors.Is(err, unix.ENOSPC) {
+			err = a.fillCpuset(b)
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return oneLine(errs)
+}
+
+// fillCpuset gives a cpuset what is above it. That is what it had by being
+// empty, which not every kernel lets one with processes become again (6.1 does
+// not).
+func (a *applier) fillCpuset(b batch) error {
+	for i, w := range b {
+		g, err := a.group(w.dir)
+		if err != nil {
+			return err
+		}
+		if b[i].value, err = g.read("../" + w.file + ".effective"); err != nil {
+			return err
+		}
+	}
+	return a.applyBatch(b)
 }
 
 // applyBatch writes a batch in the order that the kernel accepts: what it finds

@@ -82,28 +82,23 @@ func (b *bus) within(ctx context.Context, limit time.Duration, what string, f fu
 }
 
 // authenticate leaves it to the other side to look at our credentials: a user
-// id that we sent would be wrong in a user namespace.
+// id that we sent would be wrong in a user namespace. All of it goes at once,
+// as from systemd's own clients: a systemd that reads the end of it and a
+// message together does not look at the message before there is another one.
 func (b *bus) authenticate() error {
-	if _, err := b.file.WriteString("\x00AUTH EXTERNAL\r\n"); err != nil {
+	if _, err := b.file.WriteString("\x00AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"); err != nil {
 		return err
 	}
-	for {
+	for _, want := range []string{"DATA", "OK "} {
 		line, err := b.in.ReadString('\n')
-		switch {
-		case err != nil:
-			return err
-		case strings.HasPrefix(line, "DATA"):
-			_, err = b.file.WriteString("DATA\r\n")
-		case strings.HasPrefix(line, "OK "):
-			_, err = b.file.WriteString("BEGIN\r\n")
-			return err
-		default:
-			return fmt.Errorf("it does not accept us: %q", strings.TrimSpace(line))
-		}
 		if err != nil {
 			return err
 		}
+		if !strings.HasPrefix(line, want) {
+			return fmt.Errorf("it does not accept us: %q", strings.TrimSpace(line))
+		}
 	}
+	return nil
 }
 
 // hello is the first message to a message bus. It is told which signals we

@@ -53,15 +53,14 @@ func newFakeBus(t *testing.T, answer func(b *fakeBus, call *message), other ...f
 }
 
 // greet is the handshake of sd-bus: it looks at the credentials of the socket.
-func greet(c net.Conn, in *bufio.Reader) bool {
-	for _, step := range [][2]string{{"\x00AUTH EXTERNAL\r\n", "DATA\r\n"}, {"DATA\r\n", "OK 0123456789abcdef\r\n"}, {"BEGIN\r\n", ""}} {
-		line, err := in.ReadString('\n')
-		if err != nil || line != step[0] {
-			return false
-		}
-		fmt.Fprint(c, step[1])
-	}
-	return true
+// Like systemd's private socket, it forgets a message that comes together with
+// the end of the handshake.
+func greet(c net.Conn, _ *bufio.Reader) bool {
+	const want = "\x00AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
+	got := make([]byte, 4096)
+	n, err := c.Read(got)
+	fmt.Fprint(c, "DATA\r\nOK 0123456789abcdef\r\n")
+	return err == nil && string(got[:n]) == want
 }
 
 func (b *fakeBus) serve() {

@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -119,6 +120,8 @@ func (p *properties) cpu(c *specs.LinuxCPU, v2 bool, version int) {
 		p.add("CPUWeight", "t", cgroup.CPUWeight(*c.Shares))
 	case c.Shares != nil && *c.Shares > 0:
 		p.add("CPUShares", "t", *c.Shares)
+	case v2 && c.Idle != nil:
+		p.add("CPUWeight", "t", infinity) // idle no more: the default
 	}
 	p.quota(c.Quota, c.Period, version)
 	if version >= hasCpuset {
@@ -251,4 +254,28 @@ func parseQuota(text string) (quota int64, period uint64, ok bool) {
 	}
 	quota, err := strconv.ParseInt(f[0], 10, 64)
 	return quota, period, err == nil && quota > 0
+}
+
+// Undo is old, and the properties that only now has without a value.
+func Undo(now, old []Property) []Property {
+	all := slices.Clone(old)
+	for _, p := range now {
+		if !slices.ContainsFunc(old, func(o Property) bool { return o.Name == p.Name }) {
+			all = append(all, unset(p))
+		}
+	}
+	return all
+}
+
+// unset is what a property is where nobody has set it.
+func unset(p Property) Property {
+	switch {
+	case p.Name == "MemoryMin" || p.Name == "MemoryLow":
+		p.Value.Value = uint64(0) // guarantees: none
+	case p.Value.Type == "t":
+		p.Value.Value = infinity // limits and weights: none
+	default:
+		p.Value.Value = []any{}
+	}
+	return p
 }

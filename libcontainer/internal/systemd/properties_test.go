@@ -43,6 +43,7 @@ func TestLimits(t *testing.T) {
 		{"swap below memory", `{"memory":{"limit":10,"swap":5}}`, "MemoryLimit=10", "MemoryMax=10"},
 		{"shares", `{"cpu":{"shares":1024}}`, "CPUShares=1024", "CPUWeight=100"},
 		{"idle", `{"cpu":{"shares":1024,"idle":1}}`, "", "CPUWeight=0"},
+		{"idle no more", `{"cpu":{"idle":0}}`, "", "CPUWeight=infinity"},
 		{"quota", `{"cpu":{"quota":50000}}`, "CPUQuotaPerSecUSec=500000", "CPUQuotaPerSecUSec=500000"},
 		{"quota and period", `{"cpu":{"quota":1000,"period":30000}}`, "CPUQuotaPeriodUSec=30000 CPUQuotaPerSecUSec=40000", "CPUQuotaPeriodUSec=30000 CPUQuotaPerSecUSec=40000"},
 		{"no quota", `{"cpu":{"quota":-1}}`, "CPUQuotaPerSecUSec=infinity", "CPUQuotaPerSecUSec=infinity"},
@@ -89,6 +90,15 @@ func TestScope(t *testing.T) {
 	}
 	if got := printed(Scope(Unit{"a.slice", "system.slice"}, "c", 7, false)); strings.Contains(got, "PIDs") || !strings.Contains(got, "BlockIOAccounting=true") {
 		t.Errorf("Scope of a slice = %q", got)
+	}
+}
+
+func TestUndo(t *testing.T) {
+	old := Limits(parseResources(t, `{"memory":{"limit":10},"cpu":{"shares":1024}}`), true, 252)
+	now := Limits(parseResources(t, `{"memory":{"limit":20,"reservation":5},"cpu":{"shares":512,"cpus":"0","quota":1000},"pids":{"limit":7}}`), true, 252)
+	want := "MemoryMax=10 CPUWeight=100 MemoryLow=0 CPUQuotaPerSecUSec=infinity AllowedCPUs=[] TasksMax=infinity"
+	if got := printed(Undo(now, old)); got != want {
+		t.Errorf("Undo = %q; want %q", got, want)
 	}
 }
 

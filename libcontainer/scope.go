@@ -1,0 +1,238 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+	"github.com/onggi-dev/onggi/libcontainer/internal/systemd"
+)
+
+// With the systemd cgroup manager, the container's cgroup is that of a scope:
+// a unit that systemd makes around a process that is there. So the first
+// process starts in our cgroup, and is in its own before it is told anything.
+
+// scope is the unit of a container that is being created.
+type scope struct {
+	manager *systemd.Manager
+	unit    systemd.Unit
+	version int
+	given   []systemd.Property // by annotations
+	started bool
+}
+
+// place says where the container's cgroup is or will be. The caller closes the
+// scope, which is nil where systemd does not manage cgroups.
+func (r *Runtime) place(ctx context.Context, spec *specs.Spec, id string) (cgroup.Paths, *scope, error) {
+	host, err := cgroup.Detect()
+	if err != nil {
+		return cgroup.Paths{}, nil, err
+	}
+	path := ""
+	if spec.Linux != nil {
+		path = spec.Linux.CgroupsPath
+	}
+	var s *scope
+	if r.options.CgroupManager == cgroupSystemd {
+		if s, path, err = findScope(ctx, spec, path, id, r.rootless); err != nil {
+			return cgroup.Paths{}, nil, err
+		}
+	}
+	paths, err := cgroup.Resolve(host, path, id, r.rootless)
+	if err != nil {
+		s.close()
+		return cgroup.Paths{}, nil, &Failure{Field: "/linux/cgroupsPath", Err: err}
+	}
+	return paths, s, nil
+}
+
+// findScope asks systemd where the cgroup of the unit is or will be.
+func findScope(ctx context.Context, spec *specs.Spec, cgroupsPath, id string, user bool) (*scope, string, error) {
+	s := &scope{}
+	var err error
+	if s.unit, err = systemd.ParsePath(cgroupsPath, id, user); err != nil {
+		return nil, "", &Failure{Field: "/linux/cgroupsPath", Err: err}
+	}
+	if s.given, err = systemd.Annotations(spec.Annotations); err != nil {
+		return nil, "", err
+	}
+	if s.manager, err = systemd.Open(ctx, user); err != nil {
+		return nil, "", err
+	}
+	path, err := s.ask(ctx)
+	if err != nil {
+		s.close()
+		return nil, "", err
+	}
+	return s, path, nil
+}
+
+func (s *scope) ask(ctx context.Context) (path string, err error) {
+	if s.version, err = s.manager.Version(ctx); err != nil {
+		return "", err
+	}
+	root, err := s.manager.Root(ctx)
+	if err != nil {
+		return "", err
+	}
+	return s.unit.Cgroup(root)
+}
+
+func (s *scope) close() {
+	if s != nil {
+		s.manager.Close()
+	}
+}
+
+// intend records what will have to be undone. Slices of cgroup2 are systemd's
+// to remove.
+func (c *creation) intend() {
+	u := c.paths.Unified
+	for _, dir := range c.paths.Missing() {
+		slice := c.scope != nil && u != nil && dir != u.Abs() && strings.HasPrefix(dir, u.Mountpoint+"/")
+		if !slice {
+			c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.CgroupDir, Name: dir})
+		}
+	}
+	if c.scope != nil {
+		c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.Scope, Name: c.scope.unit.Name})
+	}
+}
+
+// noteCgroup keeps in the record where the cgroup is.
+func (c *creation) noteCgroup() {
+	c.record.Cgroup = recordCgroup(c.options.CgroupManager, c.paths)
+	if c.scope != nil {
+		c.record.Cgroup.Scope = c.scope.unit.Name
+	}
+}
+
+// startScope puts the first process into its unit; engine.Job.Spawned calls it.
+// A child of that process is in it from birth.
+func (c *creation) startScope(ctx context.Context, pid int) error {
+	s := c.scope
+	if s.started {
+		return nil
+	}
+	v2 := c.paths.V1 == nil
+	r := c.resources()
+	if r == nil {
+		r = &specs.LinuxResources{}
+	}
+	limits, err := scopeLimits(r, r.Devices, v2, s.version, c.rootless)
+	if err != nil {
+		return err
+	}
+	properties := append(systemd.Scope(s.unit, c.id, pid, v2), limits...)
+	if err := s.manager.Start(ctx, s.unit.Name, systemd.Override(properties, s.given)); err != nil {
+		return &Failure{Field: "/linux/cgroupsPath", Step: "make the scope", Err: err}
+	}
+	s.started = true
+	// Hierarchies and controllers that systemd leaves alone are ours to make.
+	if err := c.createCgroup(); err != nil {
+		return err
+	}
+	if s.unit.IsSlice() { // systemd puts no processes there
+		return c.paths.Join(pid)
+	}
+	return nil
+}
+
+// scopeLimits are limits and device rules as properties. A user's systemd
+// cannot keep device rules.
+func scopeLimits(r *specs.LinuxResources, devices []specs.LinuxDeviceCgroup, v2 bool, version int, user bool) ([]systemd.Property, error) {
+	limits := systemd.Limits(r, v2, version)
+	if user {
+		return limits, nil
+	}
+	groups, err := os.ReadFile("/proc/devices")
+	if err != nil {
+		return nil, err
+	}
+	rules, err := systemd.Devices(append(devices[:len(devices):len(devices)], cgroup.DefaultDevices()...), string(groups))
+	return append(limits, rules...), err
+}
+
+// stop takes the unit back after a failure. Its processes are gone.
+func (s *scope) stop(ctx context.Context) error {
+	if s == nil || !s.started {
+		return nil
+	}
+	return s.manager.Stop(ctx, s.unit.Name)
+}
+
+// stopScope has systemd forget the unit.
+func stopScope(ctx context.Context, unit string, user bool) error {
+	m, err := systemd.Open(ctx, user)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.Stop(ctx, unit)
+}
+
+// updateScope has systemd keep what is about to be set in the cgroup by update;
+// now is that with all that was set before. When update fails, systemd has the
+// old limits again.
+func (c *Container) updateScope(ctx context.Context, old, now, r *specs.LinuxResources, update func(before func() error) error) error {
+	if c.record.Cgroup.Scope == "" {
+		return update(nil)
+	}
+	m, err := systemd.Open(ctx, c.record.Rootless)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	version, err := m.Version(ctx)
+	if err != nil {
+		return err
+	}
+	// Device rules are left alone unless they change: for systemd, to set them
+	// is to take them all back for a moment.
+	devices := len(r.Devices) > 0 && !c.record.Rootless
+	properties := func(all *specs.LinuxResources) ([]systemd.Property, error) {
+		return scopeLimits(all, all.Devices, c.record.Cgroup.V1 == nil, version, !devices)
+	}
+	after, err := properties(now)
+	if err != nil {
+		return err
+	}
+	told := false
+	err = update(func() error {
+		told = true
+		return c.whileFrozen(ctx, devices, func() error { return m.Set(ctx, c.record.Cgroup.Scope, after) })
+	})
+	if err == nil || !told {
+		return err
+	}
+	before, failed := properties(old)
+	if failed == nil {
+		failed = c.whileFrozen(ctx, devices, func() error { return m.Set(ctx, c.record.Cgroup.Scope, systemd.Undo(after, before)) })
+	}
+	if failed != nil {
+		return fmt.Errorf("systemd has not all old limits (%w): %w", failed, err)
+	}
+	return err
+}
+
+// whileFrozen does f, with processes that do not run if v1 device rules change:
+// systemd denies everything before it allows anything.
+func (c *Container) whileFrozen(ctx context.Context, devices bool, f func() error) error {
+	if !devices || c.record.Cgroup.V1 == nil {
+		return f()
+	}
+	if frozen, err := c.cgroups().Frozen(); err != nil || frozen {
+		return errors.Join(err, f())
+	}
+	if err := c.cgroups().Freeze(ctx); err != nil {
+		return err
+	}
+	err := f()
+	return errors.Join(err, c.cgroups().Thaw(context.WithoutCancel(ctx)))
+}
