@@ -15,7 +15,7 @@ var fence = regexp.MustCompile("(?ms)^```\\w+ (/\\S+)\n(.*?)^```$")
 // changes.
 func configure(t *testing.T, page string) {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("../../docs/engines", page))
+	data, err := os.ReadFile(filepath.Join(env.dir, "pages", page))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,4 +33,14 @@ func place(t *testing.T, path, text string) {
 	if err := errorsOf(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// more appends to a file.
+func more(t *testing.T, path, text string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place(t, path, string(data)+text)
 }

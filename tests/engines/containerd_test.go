@@ -1,21 +1,27 @@
 package engines
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func containerd() engine {
 	return engine{
-		name:  "containerd",
-		needs: map[string]string{"containerd": "containerd", "ctr": "containerd"},
+		name:    "containerd",
+		needs:   map[string]string{"containerd": "containerd", "ctr": "containerd"},
+		version: []string{"containerd", "--version"},
 		start: func(t *testing.T) client {
 			configure(t, "containerd.md")
-			daemon(t, func() error { return exec.Command("ctr", "version").Run() }, "containerd")
-			c := client{T: t, command: []string{"ctr"}}
+			ready := func() error { return exec.Command("ctr", "version").Run() }
+			c := client{T: t, command: []string{"ctr"}, daemon: serve(t, ready, "containerd")}
 			c.ok("image", "import", env.image)
 			return c
 		},
@@ -94,7 +100,23 @@ func containerd() engine {
 				makeRootfs(c.T, dir)
 				c.is(c.ok(ctrArgs("--rm", "--rootfs", dir, c.name(), "/bin/busybox", "echo", "hello")...), "hello")
 			}},
-			{"timing", func(c *client) { c.timing("containerd", ctrArgs("--rm", image, "timed", "true")...) }},
+			{"containerd stops and starts", func(c *client) {
+				name := c.ctrDetached()
+				c.daemon.stop()
+				c.daemon.start()
+				c.has(c.ok("task", "ls"), name, "RUNNING")
+				c.is(c.ok("task", "exec", "--exec-id", "e", name, "echo", "hello"), "hello")
+			}},
+			{"containerd is killed while creating", func(c *client) {
+				c.interrupted(func(string) {
+					c.daemon.cmd.Process.Kill()
+					c.daemon.stop()
+					c.daemon.start()
+				})
+			}},
+			{"shim is killed while creating", func(c *client) {
+				c.interrupted(func(name string) { killAll("containerd-shim-runc-v2", name) })
+			}},
 		},
 	}
 }
@@ -136,5 +158,51 @@ func makeRootfs(t *testing.T, dir string) {
 	}
 	if err := os.Chmod(filepath.Join(dir, "bin/busybox"), 0o755); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// interrupted runs containers, lets interrupt do its work a little later each time, and then cleans up as a user does.
+// Nothing may be left that neither containerd nor `delete --force` takes away.
+func (c *client) interrupted(interrupt func(name string)) {
+	c.Helper()
+	for delay := time.Duration(0); delay < 60*time.Millisecond; delay += 6 * time.Millisecond {
+		name := c.name()
+		ctx, cancel := context.WithCancel(context.Background())
+		run := exec.CommandContext(ctx, "ctr", ctrArgs(image, name, "sleep", "1000")...)
+		if err := run.Start(); err != nil {
+			c.Fatal(err)
+		}
+		time.Sleep(20*time.Millisecond + delay) // until the shim runs
+		interrupt(name)
+		time.AfterFunc(time.Second, cancel)
+		run.Wait()
+		cancel()
+		c.try("task", "delete", "--force", name)
+		c.try("container", "delete", name)
+		killAll("containerd-shim-runc-v2", name)
+	}
+	for _, dir := range stateDirs() {
+		out, err := exec.Command(env.kind, "--root", filepath.Dir(dir), "delete", "--force", filepath.Base(dir)).CombinedOutput()
+		if err != nil {
+			c.Errorf("delete --force %s: %v\n%s", dir, err, out)
+		}
+	}
+	leftContainers(c.T)
+}
+
+// killAll kills the processes that have all words among their arguments.
+func killAll(words ...string) {
+	entries, _ := os.ReadDir("/proc")
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		cmdline, _ := os.ReadFile("/proc/" + entry.Name() + "/cmdline")
+		args := strings.Split(string(cmdline), "\x00")
+		args[0] = filepath.Base(args[0])
+		if !slices.ContainsFunc(words, func(word string) bool { return !slices.Contains(args, word) }) {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
 	}
 }

@@ -9,14 +9,18 @@ import (
 
 func docker() engine {
 	return engine{
-		name:  "docker",
-		needs: map[string]string{"dockerd": "docker.io", "docker": "docker.io", "containerd": "containerd", "iptables": "iptables"},
+		name:    "docker",
+		needs:   map[string]string{"dockerd": "docker.io", "docker": "docker.io", "containerd": "containerd", "iptables": "iptables"},
+		version: []string{"dockerd", "--version"},
 		start: func(t *testing.T) client {
-			if env.kind != "runc" { // a name that Docker keeps for itself
+			switch {
+			case len(env.kinds) > 1:
+				place(t, "/etc/docker/daemon.json", dockerRuntimes())
+			case env.kind != "runc": // a name that Docker keeps for itself
 				configure(t, "docker.md")
 			}
-			daemon(t, func() error { return exec.Command("docker", "version").Run() }, "dockerd")
-			c := client{T: t, command: []string{"docker"}, env: []string{"DOCKER_BUILDKIT=0"}}
+			ready := func() error { return exec.Command("docker", "version").Run() }
+			c := client{T: t, command: []string{"docker"}, env: []string{"DOCKER_BUILDKIT=0"}, daemon: serve(t, ready, "dockerd")}
 			c.ok("load", "-i", env.image)
 			return c
 		},
@@ -52,7 +56,11 @@ func docker() engine {
 				name := c.dockerDetached("", "sleep", "1000")
 				c.is(c.ok("exec", "--user=1000", "--env=A=b", "--workdir=/tmp", name, "sh", "-c", "id -u; echo $A; pwd"), "1000\nb\n/tmp")
 				c.exits(5, "exec", name, "sh", "-c", "exit 5")
-				c.has(c.exits(126, "exec", name, "/nosuch"), "no such file or directory")
+				out, code := c.try("exec", name, "/nosuch")
+				c.has(out, "no such file or directory")
+				if code != 126 && code != 127 { // Docker 20.10 and 28
+					c.Fatalf("exit status %d; want 126 or 127", code)
+				}
 			}},
 			{"terminal", func(c *client) {
 				out, code := c.terminal("word\n", "run", "--rm", "-it", image, "sh", "-c", "tty; read x; echo got $x; "+sized+"; exit 3")
@@ -153,7 +161,6 @@ func docker() engine {
 				c.ok("build", "--no-cache", "--tag=built", dir)
 				c.is(c.ok("run", "--rm", "built", "cat", "/built"), "built")
 			}},
-			{"timing", func(c *client) { c.timing("docker", "run", "--rm", "--network=none", image, "true") }},
 		},
 	}
 }

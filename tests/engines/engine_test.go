@@ -3,12 +3,12 @@ package engines
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -23,10 +23,11 @@ const patience = 60 * time.Second
 
 // engine is a program that runs containers, and what it is asked to do with them.
 type engine struct {
-	name  string
-	needs map[string]string // program: the Debian package that has it
-	start func(t *testing.T) client
-	cases []testCase
+	name    string
+	needs   map[string]string // program: the Debian package that has it
+	version []string          // a command that says which
+	start   func(t *testing.T) client
+	cases   []testCase
 }
 
 // testCase is a row of the table.
@@ -40,24 +41,24 @@ type client struct {
 	*testing.T
 	command []string
 	env     []string
+	daemon  *daemon // what it talks to, if it does
 }
 
 func TestEngines(t *testing.T) {
-	for _, e := range []engine{containerd(), podman(), docker()} {
+	if len(env.kinds) > 1 {
+		t.Skip("several runtimes: they are timed, not tested")
+	}
+	for _, e := range []engine{containerd(), cri(), podman(), docker()} {
 		t.Run(e.name, func(t *testing.T) { e.run(t) })
 	}
 }
 
 func (e engine) run(t *testing.T) {
-	for program, pkg := range e.needs {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s is not installed: apt-get install %s", program, pkg)
-		}
-	}
+	e.installed(t)
 	before := mounts()
-	var c client
 	t.Run("engine", func(t *testing.T) { // its own clean-ups stop the daemon before leftovers are looked for
-		c = e.start(t)
+		c := e.start(t)
+		title := e.title()
 		for _, tc := range e.cases {
 			ok := t.Run(tc.name, func(t *testing.T) {
 				own := c
@@ -68,12 +69,37 @@ func (e engine) run(t *testing.T) {
 					t.Logf("took %d ms", time.Since(began).Milliseconds())
 				}
 			})
-			report.add(e.name, tc.name, ok)
+			report.add(title, tc.name, ok)
 		}
 	})
 	ok := t.Run("nothing is left", func(t *testing.T) { leftovers(t, before) })
-	report.add(e.name, "nothing is left", ok)
+	report.add(e.title(), "nothing is left", ok)
 }
+
+// installed skips the test where a program that it needs is not.
+func (e engine) installed(t *testing.T) {
+	t.Helper()
+	for program, pkg := range e.needs {
+		if _, err := exec.LookPath(program); err != nil {
+			if pkg == "" {
+				t.Skipf("%s is not installed: make bin/%s", program, program)
+			}
+			t.Skipf("%s is not installed: apt-get install %s", program, pkg)
+		}
+	}
+}
+
+// title is the engine's name and version.
+func (e engine) title() string {
+	out, err := exec.Command(e.version[0], e.version[1:]...).Output()
+	if err != nil {
+		return e.name
+	}
+	return e.name + " " + number.FindString(string(out))
+}
+
+// number is a version, without what a distribution adds to it.
+var number = regexp.MustCompile(`\d+(\.\d+)+`)
 
 var serial atomic.Int64
 
@@ -234,61 +260,4 @@ func (c *client) until(text string, args ...string) {
 		}
 	}
 	c.Fatalf("%s %s never says %q:\n%s", c.command[0], strings.Join(args, " "), text, out)
-}
-
-// timing runs a command ten times after a first one, and reports the median.
-func (c *client) timing(engine string, args ...string) {
-	c.ok(args...)
-	var took []time.Duration
-	for range 10 {
-		began := time.Now()
-		c.ok(args...)
-		took = append(took, time.Since(began))
-	}
-	report.time(engine, took)
-}
-
-// daemon starts a program that serves until the test ends. Its output is shown if the test fails.
-func daemon(t *testing.T, ready func() error, argv ...string) {
-	t.Helper()
-	log, err := os.CreateTemp(env.dir, "log-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		cmd.Process.Signal(unix.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(30 * time.Second):
-			t.Errorf("%s does not end at SIGTERM", argv[0])
-			cmd.Process.Kill()
-			<-ended
-		}
-		if data, _ := os.ReadFile(log.Name()); t.Failed() && testing.Verbose() {
-			t.Logf("%s:\n%s", argv[0], data)
-		}
-		log.Close()
-	})
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if err = ready(); err == nil {
-			return
-		}
-		select {
-		case <-ended:
-			ended <- nil
-			data, _ := os.ReadFile(log.Name())
-			t.Fatalf("%s ended:\n%s", argv[0], data)
-		default:
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(errors.Join(fmt.Errorf("%s does not serve", argv[0]), err))
-		}
-	}
 }

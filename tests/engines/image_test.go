@@ -24,7 +24,7 @@ func writeImage(path string) error {
 	id := digest(layer)
 	config, err := json.Marshal(map[string]any{
 		"architecture": "amd64", "os": "linux",
-		"config":  map[string]any{"Cmd": []string{"/bin/sh"}, "Env": []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}},
+		"config":  map[string]any{"Cmd": []string{"sleep", "1000000"}, "Env": []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}},
 		"rootfs":  map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + id}},
 		"history": []any{map[string]string{"created_by": "tests/engines"}},
 	})

@@ -13,7 +13,7 @@ import (
 )
 
 // Directories in the cgroup file systems that engines make once and keep.
-var engineCgroups = []string{"default", "docker", "libpod_parent", "libpod_parent/conmon", "k8s.io", "docker/buildkit"}
+var engineCgroups = []string{"default", "docker", "libpod_parent", "libpod_parent/conmon", "kubepods", "docker/buildkit"}
 
 // leftovers looks for what an engine and its runtime should have taken away by now, and takes it away.
 func leftovers(t *testing.T, mountsBefore string) {
@@ -23,6 +23,12 @@ func leftovers(t *testing.T, mountsBefore string) {
 	if now := mounts(); now != mountsBefore {
 		t.Errorf("mounts:\n%s\nwere:\n%s", now, mountsBefore)
 	}
+	leftContainers(t)
+}
+
+// leftContainers looks for what a container leaves in the sandbox, and takes it away.
+func leftContainers(t *testing.T) {
+	t.Helper()
 	for _, dir := range containerCgroups() {
 		t.Errorf("cgroup %s", dir)
 		removeCgroup(dir)
@@ -112,7 +118,7 @@ func stateDirs() []string {
 	for _, pattern := range []string{"/run/" + env.kind + "/*", "/run/containerd/runc/*/*", "/run/docker/runtime-*/moby/*"} {
 		dirs, _ := filepath.Glob(pattern)
 		for _, dir := range dirs {
-			if !strings.HasPrefix(filepath.Base(dir), "@") { // onggi's cache of seccomp filters
+			if !strings.ContainsAny(filepath.Base(dir)[:1], "@.") { // onggi's and crun's caches
 				left = append(left, dir)
 			}
 		}

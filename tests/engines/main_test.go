@@ -22,10 +22,10 @@ var update = flag.Bool("update", false, "write the table to docs/engines/README.
 
 // suite is what all tests of one sandbox share, made once by TestMain and only read afterwards.
 type suite struct {
-	runtime string // the binary outside of the sandbox
-	kind    string // its name: onggi, runc, crun
-	dir     string // private directory on a disk
-	image   string // a docker-archive with busybox
+	dir   string   // private directory on a disk
+	kinds []string // the runtimes in /usr/local/sbin, by name: onggi, runc, crun
+	kind  string   // the first of them, the one under test
+	image string   // a docker-archive with busybox
 }
 
 var env suite
@@ -50,56 +50,68 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// outside runs one sandbox for each runtime, and prints their columns side by side.
+// outside runs one sandbox for each runtime, and one with all of them where they are timed in turns.
 func outside() (int, error) {
 	dir, err := os.MkdirTemp("", "onggi-engines-")
 	if err != nil {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	worst, columns := 0, []column(nil)
-	for _, runtime := range strings.Split(os.Getenv("RUNTIME"), ",") {
-		path, err := findRuntime(runtime)
+	var runtimes []string
+	for _, name := range strings.Split(os.Getenv("RUNTIME"), ",") {
+		path, err := findRuntime(name)
 		if err != nil {
 			return 1, err
 		}
-		code, err := sandbox(filepath.Join(dir, fmt.Sprint(len(columns))), path)
-		if err != nil {
-			return 1, err
-		}
-		worst = max(worst, code)
-		c, err := readColumn(filepath.Join(dir, fmt.Sprint(len(columns))))
-		if err != nil {
-			return 1, err
-		}
-		columns = append(columns, c)
+		runtimes = append(runtimes, path)
 	}
-	text := render(columns)
-	fmt.Print("\n" + text)
+	worst, all := 0, table{}
+	visit := func(runtimes ...string) error {
+		place := filepath.Join(dir, fmt.Sprint(len(all.Columns)))
+		code, err := sandbox(place, runtimes)
+		worst = max(worst, code)
+		return errors.Join(err, all.read(place))
+	}
+	for _, runtime := range runtimes {
+		if err := visit(runtime); err != nil {
+			return 1, err
+		}
+	}
+	if len(runtimes) > 1 {
+		if err := visit(runtimes...); err != nil {
+			return 1, err
+		}
+	}
+	fmt.Print("\n" + all.render())
 	if *update {
-		return worst, replaceTable(text)
+		return worst, all.publish()
 	}
 	return worst, nil
 }
 
 // findRuntime is the path of the binary that is called name; "" and "onggi" are the one that make builds.
 func findRuntime(name string) (string, error) {
-	if name != "" && name != "onggi" {
-		path, err := exec.LookPath(name)
+	if name == "" || name == "onggi" {
+		out, err := exec.Command("make", "-C", "../..", "onggi").CombinedOutput()
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("make: %w\n%s", err, out)
 		}
-		return filepath.Abs(path)
+		return filepath.Abs("../../onggi")
 	}
-	out, err := exec.Command("make", "-C", "../..", "onggi").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("make: %w\n%s", err, out)
+	if filepath.IsAbs(name) {
+		return name, nil
 	}
-	return filepath.Abs("../../onggi")
+	for _, dir := range []string{"usr/sbin", "usr/bin"} {
+		path := filepath.Join("/", os.Getenv("TREE"), dir, name)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not installed", name)
 }
 
 // sandbox runs this program again in namespaces of its own, in a cgroup of its own.
-func sandbox(dir, runtime string) (int, error) {
+func sandbox(dir string, runtimes []string) (int, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return 1, err
 	}
@@ -108,7 +120,7 @@ func sandbox(dir, runtime string) (int, error) {
 		return 1, err
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), stageEnv+"=init", "ONGGI_ENGINES_DIR="+dir, "RUNTIME="+runtime)
+	cmd.Env = append(os.Environ(), stageEnv+"=init", "ONGGI_ENGINES_DIR="+dir, "RUNTIME="+strings.Join(runtimes, ","))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWCGROUP | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
@@ -152,21 +164,23 @@ func inside(m *testing.M) (int, error) {
 	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return 1, err
 	}
-	env = suite{runtime: os.Getenv("RUNTIME"), dir: os.Getenv("ONGGI_ENGINES_DIR")}
-	version, err := exec.Command(env.runtime, "--version").Output()
-	if err != nil {
-		return 1, fmt.Errorf("%s --version: %w", env.runtime, err)
+	env.dir = os.Getenv("ONGGI_ENGINES_DIR")
+	runtimes := strings.Split(os.Getenv("RUNTIME"), ",")
+	for _, path := range runtimes {
+		env.kinds = append(env.kinds, filepath.Base(path))
 	}
-	line, _, _ := strings.Cut(string(version), "\n")
-	env.kind, _, _ = strings.Cut(line, " ")
-	if err := furnish(); err != nil {
+	env.kind = env.kinds[0]
+	env.image = filepath.Join(env.dir, "busybox.tar")
+	if err := errorsOf(writeImage(env.image), furnish(runtimes)); err != nil {
 		return 1, fmt.Errorf("sandbox: %w", err)
 	}
-	env.image = filepath.Join(env.dir, "busybox.tar")
-	if err := writeImage(env.image); err != nil {
-		return 1, fmt.Errorf("image: %w", err)
+	version, err := exec.Command(env.kind, "--version").Output()
+	if err != nil {
+		return 1, fmt.Errorf("%s --version: %w", env.kind, err)
 	}
-	report.Version = line
+	line, _, _ := strings.Cut(string(version), "\n")
+	report.Runtime = strings.Replace(line, " version", "", 1)
+	report.System = systemName()
 	code := m.Run()
 	return code, report.write(env.dir)
 }

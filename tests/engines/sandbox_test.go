@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,10 +111,26 @@ func removeCgroup(dir string) error {
 	}
 }
 
-// furnish makes the sandbox a machine of its own: what engines write to is overlaid, the runtime is installed.
-func furnish() error {
+// furnish makes the sandbox a machine of its own: what engines write to is overlaid, the runtimes are installed.
+func furnish(runtimes []string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
+	}
+	if err := os.CopyFS(filepath.Join(env.dir, "pages"), os.DirFS("../../docs/engines")); err != nil {
+		return err
+	}
+	for _, path := range runtimes {
+		if err := copyFile(path, filepath.Join(env.dir, filepath.Base(path))); err != nil {
+			return err
+		}
+	}
+	if err := copyFile("../../bin/crictl", filepath.Join(env.dir, "crictl")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if tree := os.Getenv("TREE"); tree != "" {
+		if err := enterTree(tree); err != nil {
+			return fmt.Errorf("%s: %w", tree, err)
+		}
 	}
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return err
@@ -145,6 +162,37 @@ func furnish() error {
 	return install()
 }
 
+// enterTree makes a directory with a Debian the root: for newer engines than the machine's.
+func enterTree(tree string) error {
+	root := filepath.Join(env.dir, "root")
+	if err := errorsOf(os.Mkdir(root, 0o755), overlayAt(tree, root)); err != nil {
+		return err
+	}
+	for dir, flags := range map[string]uintptr{"/dev": unix.MS_REC, "/sys": unix.MS_REC, env.dir: 0} {
+		point := filepath.Join(root, dir)
+		if err := errorsOf(os.MkdirAll(point, 0o755), unix.Mount(dir, point, "", unix.MS_BIND|flags, "")); err != nil {
+			return err
+		}
+	}
+	return errorsOf(
+		unix.Mount("proc", filepath.Join(root, "proc"), "proc", 0, ""),
+		unix.Chdir(root),
+		unix.PivotRoot(".", "."),
+		unix.Unmount(".", unix.MNT_DETACH),
+		unix.Chdir("/"))
+}
+
+// systemName is the distribution that the engines are from.
+func systemName() string {
+	data, _ := os.ReadFile("/etc/os-release")
+	for _, line := range strings.Split(string(data), "\n") {
+		if name, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
+			return strings.Trim(name, `"`)
+		}
+	}
+	return "unknown system"
+}
+
 // storage gives /var/lib/NAME to an engine, on the disk: an overlay cannot be the upper layer of the engine's own.
 func storage(name string) error {
 	private, dir := filepath.Join(env.dir, name), filepath.Join("/var/lib", name)
@@ -155,15 +203,16 @@ func storage(name string) error {
 }
 
 // overlay lets dir be written to without changing it.
-func overlay(dir string) error {
-	private := filepath.Join(env.dir, "overlay", dir)
+func overlay(dir string) error { return overlayAt(dir, dir) }
+
+// overlayAt shows the directory lower at point, for writing. What is written goes to the disk.
+func overlayAt(lower, point string) error {
+	private := filepath.Join(env.dir, "overlay", lower)
 	upper, work := filepath.Join(private, "upper"), filepath.Join(private, "work")
-	for _, d := range []string{upper, work} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return err
-		}
+	if err := errorsOf(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755)); err != nil {
+		return err
 	}
-	return unix.Mount("overlay", dir, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", dir, upper, work))
+	return unix.Mount("overlay", point, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", lower, upper, work))
 }
 
 // remountCgroups shows the sandbox its own cgroups only. crun refuses a v2 hierarchy beside v1 ones, so it gets none.
@@ -180,7 +229,7 @@ func remountCgroups() error {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 			return err
 		}
-		if name == "unified" && env.kind == "crun" {
+		if name == "unified" && slices.Contains(env.kinds, "crun") {
 			continue
 		}
 		if err := unix.Mount("cgroup", dir, fstype, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
@@ -204,18 +253,18 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req)
 }
 
-// install puts the runtime where docs/engines says it is. It is also what `runc` means: BuildKit has no setting for the
-// runtime, and `ctr --uidmap` forgets the one it was given. The rest of PATH has Debian's programs only.
+// install puts the runtimes where docs/engines says they are. The one under test is also what `runc` means: BuildKit has
+// no setting for the runtime, and `ctr --uidmap` forgets the one it was given. The rest of PATH has Debian's programs.
 func install() error {
 	const bin = "/usr/local/sbin"
-	data, err := os.ReadFile(env.runtime)
-	if err != nil {
-		return err
+	for _, name := range append(slices.Clone(env.kinds), "crictl") {
+		path := filepath.Join(bin, name)
+		err := errorsOf(copyFile(filepath.Join(env.dir, name), path), os.Chmod(path, 0o755))
+		if err != nil && (name != "crictl" || !errors.Is(err, os.ErrNotExist)) {
+			return err
+		}
 	}
-	if err := os.WriteFile(filepath.Join(bin, env.kind), data, 0o755); err != nil {
-		return err
-	}
-	if env.kind != "runc" {
+	if !slices.Contains(env.kinds, "runc") {
 		if err := os.Symlink(env.kind, filepath.Join(bin, "runc")); err != nil {
 			return err
 		}

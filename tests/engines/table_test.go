@@ -2,7 +2,6 @@ package engines
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,9 +11,10 @@ import (
 	"time"
 )
 
-// column is what one runtime did.
+// column is what was seen in one sandbox.
 type column struct {
-	Version string
+	System  string // the distribution
+	Runtime string // name and version
 	Cells   []cell
 	Timings []timing
 }
@@ -24,9 +24,10 @@ type cell struct {
 	OK           bool
 }
 
+// timing is how long an engine takes with a runtime.
 type timing struct {
-	Engine string
-	Median time.Duration
+	Engine, Kind string
+	Median       time.Duration
 }
 
 // collector gathers the column of this sandbox.
@@ -43,11 +44,11 @@ func (c *collector) add(engine, name string, ok bool) {
 	c.Cells = append(c.Cells, cell{engine, name, ok})
 }
 
-func (c *collector) time(engine string, took []time.Duration) {
+func (c *collector) time(engine, kind string, took []time.Duration) {
 	slices.Sort(took)
 	c.Lock()
 	defer c.Unlock()
-	c.Timings = append(c.Timings, timing{engine, took[len(took)/2]})
+	c.Timings = append(c.Timings, timing{engine, kind, took[len(took)/2]})
 }
 
 func (c *collector) write(dir string) error {
@@ -58,35 +59,55 @@ func (c *collector) write(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "column.json"), data, 0o644)
 }
 
-func readColumn(dir string) (column, error) {
-	var c column
+// table is the columns of all runtimes, and what they were timed to take.
+type table struct {
+	Columns []column
+	Timings []timing
+}
+
+// read adds what a sandbox reported.
+func (t *table) read(dir string) error {
 	data, err := os.ReadFile(filepath.Join(dir, "column.json"))
 	if err != nil {
-		return c, err
+		return err
 	}
-	return c, json.Unmarshal(data, &c)
+	var c column
+	if err := json.Unmarshal(data, &c); err != nil {
+		return err
+	}
+	if c.Timings != nil {
+		t.Timings = c.Timings
+		return nil
+	}
+	t.Columns = append(t.Columns, c)
+	return nil
 }
 
 // render is the table in Markdown: a row a case, in the order of the first column's run.
-func render(columns []column) string {
+func (t *table) render() string {
 	var b strings.Builder
 	head, rule := "| engine | case |", "|---|---|"
-	for _, c := range columns {
-		head += " " + strings.Replace(c.Version, " version", "", 1) + " |"
+	for _, c := range t.Columns {
+		head += " " + c.Runtime + " |"
 		rule += "---|"
 	}
 	fmt.Fprintf(&b, "%s\n%s\n", head, rule)
-	for _, row := range columns[0].Cells {
+	for _, row := range t.Columns[0].Cells {
 		fmt.Fprintf(&b, "| %s | %s |", row.Engine, row.Case)
-		for _, c := range columns {
+		for _, c := range t.Columns {
 			fmt.Fprintf(&b, " %s |", c.verdict(row))
 		}
 		b.WriteString("\n")
 	}
-	for _, row := range columns[0].Timings {
-		fmt.Fprintf(&b, "| %s | run of `true`, start to end, median of 10 |", row.Engine)
-		for _, c := range columns {
-			fmt.Fprintf(&b, " %s |", c.median(row.Engine))
+	last := ""
+	for _, row := range t.Timings {
+		if row.Engine == last {
+			continue
+		}
+		last = row.Engine
+		fmt.Fprintf(&b, "| %s | `run` of `true`, start to end |", row.Engine)
+		for _, c := range t.Columns {
+			fmt.Fprintf(&b, " %s |", t.median(row.Engine, c.Runtime))
 		}
 		b.WriteString("\n")
 	}
@@ -106,34 +127,28 @@ func (c column) verdict(row cell) string {
 	return "not run"
 }
 
-func (c column) median(engine string) string {
-	for _, own := range c.Timings {
-		if own.Engine == engine {
+func (t *table) median(engine, runtime string) string {
+	for _, own := range t.Timings {
+		if own.Engine == engine && strings.HasPrefix(runtime, own.Kind+" ") {
 			return fmt.Sprintf("%d ms", own.Median.Milliseconds())
 		}
 	}
 	return "not run"
 }
 
-const (
-	page     = "../../docs/engines/README.md"
-	beginTag = "<!-- table: written by `RUNTIME=onggi,runc,crun go test ./tests/engines -update` -->\n"
-	endTag   = "<!-- end of table -->\n"
-)
+const page = "../../docs/engines/README.md"
 
-// replaceTable puts the table between its tags.
-func replaceTable(table string) error {
+// publish puts the table into the page, between the tags of its system.
+func (t *table) publish() error {
 	data, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	before, rest, ok := strings.Cut(string(data), beginTag)
-	if !ok {
-		return errors.New(page + " has no place for the table")
+	begin, end := fmt.Sprintf("<!-- table: %s -->\n", t.Columns[0].System), "<!-- end of table -->\n"
+	before, rest, ok := strings.Cut(string(data), begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !ok || !ended {
+		return fmt.Errorf("%s has no place for the table: %s", page, begin)
 	}
-	_, after, ok := strings.Cut(rest, endTag)
-	if !ok {
-		return errors.New(page + " does not say where the table ends")
-	}
-	return os.WriteFile(page, []byte(before+beginTag+table+endTag+after), 0o644)
+	return os.WriteFile(page, []byte(before+begin+"\n"+t.render()+"\n"+end+after), 0o644)
 }
