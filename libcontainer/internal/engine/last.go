@@ -91,9 +91,12 @@ func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
 	}
 	b := l.building
 	early := l.waits()
+	// A path for notifications is of no use to a profile that sends none
+	// (config-linux.md, "listenerPath"): then there is no descriptor to take.
+	listens := s.Listener && f.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0
 	var loaded remote.Result
 	switch {
-	case s.Listener:
+	case listens:
 		loaded = b.Result(b.SeccompListener(f.Program, uint64(f.Flags)))
 	default:
 		loaded = b.Seccomp(f.Program, uint64(f.Flags))
@@ -104,7 +107,7 @@ func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
 	}
 	if early {
 		b.WriteResult(l.control, loaded)
-		l.reports = append(l.reports, report{it, func(v int) error { return l.loaded(s, v) }})
+		l.reports = append(l.reports, report{it, func(v int) error { return l.loaded(listens, v) }})
 		return nil
 	}
 	// Nobody reads replies any more: a failure goes the way of a failed execve.
@@ -128,8 +131,8 @@ func (l *last) waits() bool {
 }
 
 // loaded takes the listener out of the stub by its number.
-func (l *last) loaded(s plan.Seccomp, number int) error {
-	if !s.Listener {
+func (l *last) loaded(listens bool, number int) error {
+	if !listens {
 		return nil
 	}
 	fd, err := unix.PidfdGetfd(l.stub.Pidfd(), number, 0)
