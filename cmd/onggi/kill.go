@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -13,7 +14,8 @@ func killCommand() command {
 		name: "kill", args: "<container-id> [signal]", min: 1, max: 2,
 		summary: "send a signal to a container's first process",
 		detail: `The signal is a name or a number: KILL, SIGKILL and 9 are the same, RTMIN+3 is
-known too. Without one it is TERM.`,
+known too. Without one it is the one that the container's annotation
+org.opencontainers.image.stopSignal names, or else TERM.`,
 		define: defineKill,
 	}
 }
@@ -24,13 +26,13 @@ func defineKill(f *flags) action {
 	f.hide()
 	f.bool(&regex, "regex", "r", "<container-id> is a regular expression that selects containers")
 	return func(c *call) error {
-		name := "TERM"
+		choose := stopSignal
 		if len(c.args) > 1 {
-			name = c.args[1]
-		}
-		sig, err := libcontainer.ParseSignal(name)
-		if err != nil {
-			return &usageError{cmd: lookup("kill"), msg: err.Error()}
+			sig, err := libcontainer.ParseSignal(c.args[1])
+			if err != nil {
+				return &usageError{cmd: lookup("kill"), msg: err.Error()}
+			}
+			choose = func(*libcontainer.Container) (unix.Signal, error) { return sig, nil }
 		}
 		r, err := c.runtime()
 		if err != nil {
@@ -42,9 +44,32 @@ func defineKill(f *flags) action {
 			if err != nil {
 				return err
 			}
+			sig, err := choose(container)
+			if err != nil {
+				return err
+			}
 			return kill(container, sig, all)
 		}))
 	}
+}
+
+// stopSignal is what the container is to be stopped with (config.md,
+// "Annotations").
+func stopSignal(container *libcontainer.Container) (unix.Signal, error) {
+	const key = "org.opencontainers.image.stopSignal"
+	state, err := container.State()
+	if err != nil {
+		return 0, err
+	}
+	name := state.Annotations[key]
+	if name == "" {
+		return unix.SIGTERM, nil
+	}
+	sig, err := libcontainer.ParseSignal(name)
+	if err != nil {
+		return 0, fmt.Errorf("annotation %s: %w", key, err)
+	}
+	return sig, nil
 }
 
 // kill sends a signal. With --all a container that has stopped already is no
