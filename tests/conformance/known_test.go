@@ -29,6 +29,7 @@ const (
 	hugetlb      = "hugetlb is a controller of cgroup v2 on this machine, and the suite only looks for v1's"
 	sysResource  = "this machine's bounding set has no CAP_SYS_RESOURCE: what cannot be granted is a warning (config.md#linux-process)"
 	appArmor     = "this machine has no AppArmor; what cannot be applied is an error (runtime.md#create)"
+	seLinux      = "this machine has no SELinux; what cannot be applied is an error (runtime.md#create)"
 	bindData     = "the program gives bind mounts options of a file system, mode= and size=, which the kernel would not even look at: invalid values are an error (config.md#valid-values); TestPropagation has the rest"
 	killCreated  = "the verb, of a command line that runtime.md#operations does not specify, kills a container that was never started and then deletes it, as runc's and crun's do: engines rely on it; TestDeleteOfACreatedContainerNeedsNoForce, and TestDeleteRefusesARunningContainer for the rule"
 )
@@ -44,6 +45,12 @@ var known = []difference{
 	{
 		program: "hooks_stdin", says: "MUST be passed to \"prestart\" hook",
 		reason: "the program wants the status created: prestart hooks are part of the create operation (config.md#prestart), and created is the status when that has finished (runtime.md#state)",
+	},
+	{program: "linux_mount_label", says: "it did not come to its end", reason: seLinux, only: withoutSELinux},
+	{program: "linux_mount_label", says: "selinux label", reason: seLinux, only: withoutSELinux},
+	{
+		program: "killsig", says: "MUST send the specified signal", sometimes: true,
+		reason: "the program signals a shell as soon as it runs, without waiting for its trap; TestKillSendsTheSignal",
 	},
 	{program: "linux_cgroups_blkio", says: "leafWeight", reason: cfq},
 	{program: "linux_cgroups_hugetlb", says: "relative to the cgroups mount point", reason: hugetlb, only: without("hugetlb")},
@@ -142,4 +149,9 @@ func noSysResource() bool {
 		}
 	}
 	return false
+}
+
+func withoutSELinux() bool {
+	_, err := os.Stat("/sys/fs/selinux/enforce")
+	return err != nil
 }
