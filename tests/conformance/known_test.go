@@ -50,7 +50,7 @@ var known = []difference{
 	{program: "linux_mount_label", says: "selinux label", reason: seLinux, only: withoutSELinux},
 	{
 		program: "killsig", says: "MUST send the specified signal", sometimes: true,
-		reason: "the program signals a shell as soon as it runs, without waiting for its trap; TestKillSendsTheSignal",
+		reason: "the program signals a shell as soon as it runs, without waiting for its trap; TestKillByEverySpelling",
 	},
 	{program: "linux_cgroups_blkio", says: "leafWeight", reason: cfq},
 	{program: "linux_cgroups_hugetlb", says: "relative to the cgroups mount point", reason: hugetlb, only: without("hugetlb")},
