@@ -98,6 +98,22 @@ func TestLife(t *testing.T) {
 }
 
 // The remover of a container must not take away its successor's directory.
+func TestRootIsSpared(t *testing.T) {
+	s := Store{Root: filepath.Join(t.TempDir(), "a", "root")}
+	d, err := s.Create("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	info, err := os.Stat(s.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := info.Mode(), os.ModeDir|os.ModeSticky|0o700; got != want {
+		t.Errorf("the root made by Create has mode %v; want %v", got, want)
+	}
+}
+
 func TestRemoveSparesSuccessor(t *testing.T) {
 	s := Store{Root: t.TempDir()}
 	first := create(t, s, "c")

@@ -30,7 +30,7 @@ func (s Store) Create(id string) (*Dir, error) {
 	}
 	err := unix.Mkdir(s.path(id), 0o700)
 	if err == unix.ENOENT {
-		if err := os.MkdirAll(s.Root, 0o700); err != nil {
+		if err := s.makeRoot(); err != nil {
 			return nil, err
 		}
 		err = unix.Mkdir(s.path(id), 0o700)
@@ -42,6 +42,16 @@ func (s Store) Create(id string) (*Dir, error) {
 		return nil, fmt.Errorf("mkdir %s: %w", s.path(id), err)
 	}
 	return s.Open(id)
+}
+
+// makeRoot makes the state root. The sticky bit tells those who clean up
+// $XDG_RUNTIME_DIR from time to time to spare it (XDG Base Directory
+// Specification): a container's state is not touched while it runs.
+func (s Store) makeRoot() error {
+	if err := os.MkdirAll(s.Root, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(s.Root, 0o700|os.ModeSticky)
 }
 
 // Open gives the directory of a container, whatever is in it.
