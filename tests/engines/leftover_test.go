@@ -115,7 +115,7 @@ func podCgroup(rel string) bool {
 // stateDirs are the containers that the runtime still knows, in every root that an engine gives it.
 func stateDirs() []string {
 	var left []string
-	for _, pattern := range []string{"/run/" + env.kind + "/*", "/run/containerd/runc/*/*", "/run/docker/runtime-*/moby/*"} {
+	for _, pattern := range []string{"/run/" + env.kind + "/*", runtimeDir + "/" + env.kind + "/*", "/run/containerd/runc/*/*", "/run/docker/runtime-*/moby/*"} {
 		dirs, _ := filepath.Glob(pattern)
 		for _, dir := range dirs {
 			if !strings.ContainsAny(filepath.Base(dir)[:1], "@.") { // onggi's and crun's caches

@@ -148,8 +148,8 @@ func furnish(runtimes []string) error {
 			return fmt.Errorf("storage of %s: %w", name, err)
 		}
 	}
-	for _, dir := range []string{"/run", "/dev/shm"} {
-		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+	for dir, mode := range map[string]string{"/run": "mode=0755", "/dev/shm": "mode=1777"} {
+		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, mode); err != nil {
 			return fmt.Errorf("tmpfs on %s: %w", dir, err)
 		}
 	}
@@ -158,6 +158,9 @@ func furnish(runtimes []string) error {
 	}
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("loopback: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil { // as systemd has it
+		return err
 	}
 	return install()
 }
