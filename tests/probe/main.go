@@ -18,6 +18,7 @@ func main() {
 		"overwrite":  overwrite,
 		"scheduler":  scheduler,
 		"seize":      seize,
+		"stop":       stop,
 		"type":       typeInto,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {

@@ -30,3 +30,17 @@ func deafen(command []string) error {
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), 0, 8, 0, 0)
 	return fmt.Errorf("execve: %w", unix.Exec(path, command, os.Environ()))
 }
+
+// stop sends a signal to every process that passes by, the one that was named: STOP if none was.
+func stop(which []string) error {
+	sig := unix.SIGSTOP
+	if len(which) > 0 {
+		sig = unix.SignalNum("SIG" + which[0])
+	}
+	fmt.Println("ready")
+	for {
+		for _, pid := range processes() {
+			unix.Kill(pid, sig)
+		}
+	}
+}
