@@ -42,8 +42,9 @@ func TestKillOfCreateAtAnyMoment(t *testing.T) {
 			t.Fatalf("killed after %v: left %s", after, left)
 		}
 	}
-	// Positive control: most of the kills have to have met a create that was still running.
-	if interrupted < tries/4 {
+	// Positive control: many of the kills have to have met a create that was still running. On a busy machine the one
+	// that was timed may have taken much longer than the others.
+	if interrupted < tries/10 {
 		t.Errorf("control: only %d of %d were interrupted", interrupted, tries)
 	}
 }

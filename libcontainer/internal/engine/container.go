@@ -22,7 +22,7 @@ func (w *walk) harden(s plan.Harden) error {
 	b.Setsid()
 	b.Umask(0)
 	b.UnblockSignals()
-	for _, sig := range ignoredSignals() {
+	for _, sig := range w.ignored {
 		b.DefaultSignal(sig)
 	}
 	return nil

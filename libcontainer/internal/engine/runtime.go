@@ -30,6 +30,8 @@ func (w *walk) spawn(s plan.Spawn) error {
 	} else {
 		w.layout.put(files, w.layout.cgroup, w.Cgroup)
 	}
+	// Before the fork: what is caught from here on, the child has by default.
+	w.ignored = ignoredSignals()
 	stub, err := remote.Start(w.ctx, spawn)
 	if err != nil {
 		return err

@@ -73,6 +73,7 @@ type walk struct {
 
 	stub      *remote.Stub
 	dismissed []*remote.Stub // to be reaped
+	ignored   []unix.Signal  // by us, and so by the stub
 	building  flight         // what steps add to
 	inflight  *flight        // with the stub, its results not back yet
 	retry     struct{ item, count int }
