@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,5 +74,30 @@ func TestAProcessFileWithoutConfinement(t *testing.T) {
 	want(t, "status of the process", out, c.execOutput(nil, look...)+"\n")
 	if !strings.Contains(out, "CapBnd:\t0000000020000420\n") || !strings.HasSuffix(out, "\n77\n") {
 		t.Errorf("control: %s", out)
+	}
+}
+
+// Each bind mount is a descriptor for a while: there is room for more than the caller's soft limit, which is the
+// program's all the same.
+func TestMoreBindMountsThanDescriptors(t *testing.T) {
+	for name, edits := range map[string][]edit{
+		"root":           nil,
+		"another user":   {func(s *specs.Spec) { s.Process.User.UID = 1000 }},
+		"user namespace": {userNamespace(100000)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newContainer(t, append(edits, sh("ulimit -Sn; ulimit -Hn; grep -c /mnt/ /proc/self/mountinfo"), func(s *specs.Spec) { s.Process.Rlimits = nil })...)
+			c.write("source/file", "")
+			for n := range 300 {
+				c.write(fmt.Sprintf("rootfs/mnt/%d", n), "")
+				c.edit(mount(specs.Mount{Destination: fmt.Sprintf("/mnt/%d", n), Type: "bind", Source: "source/file", Options: []string{"bind", "ro"}}))
+			}
+			c.wrapper = []string{"/bin/sh", "-c", `ulimit -Sn 64; ulimit -Hn 1024; exec "$@"`, "sh"}
+			want(t, "limits and mounts", c.output(), "64\n1024\n300")
+			c.edit(func(s *specs.Spec) {
+				s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 77, Hard: 88}}
+			})
+			want(t, "with a limit of its own", c.output(), "77\n88\n300")
+		})
 	}
 }

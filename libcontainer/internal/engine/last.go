@@ -26,6 +26,9 @@ func (w *walk) lastBatch() (*Process, error) {
 			return nil, err
 		}
 	}
+	if err := w.restoreLimits(); err != nil {
+		return nil, err
+	}
 	l := last{walk: w, control: w.stub.Control()}
 	for ; w.at < len(w.items); w.at++ {
 		w.building.Tag(w.at)

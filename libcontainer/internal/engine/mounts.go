@@ -203,7 +203,7 @@ func (w *walk) receiveTrees() error {
 	var names []string
 	var list []*tree
 	for i := range w.items {
-		if t := w.trees[i]; t != nil && t.elsewhere == t.origin && t.file != nil && (t.fd == nil || t.fd.Number() < 0) {
+		if t := w.trees[i]; t != nil && t.elsewhere == t.origin && t.file != nil && (t.fd == nil || t.fd.Number() == remote.Gone) {
 			files, names, list = append(files, t.file), append(names, t.file.Name()), append(list, t)
 		}
 	}

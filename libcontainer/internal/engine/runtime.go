@@ -37,10 +37,44 @@ func (w *walk) spawn(s plan.Spawn) error {
 		return err
 	}
 	w.stub = stub
+	if err := w.makeRoom(); err != nil {
+		return err
+	}
 	if w.Spawned != nil {
 		return w.Spawned(stub.Pid)
 	}
 	return nil
+}
+
+// makeRoom raises the stub's soft limit on descriptors where the plan takes
+// more, up to the hard one. It has our caller's, which is for the program.
+func (w *walk) makeRoom() error {
+	const others = 64 // the layout, and what is open for a step or two
+	need := uint64(others + len(w.Preserve))
+	for _, it := range w.items {
+		switch it.Step.(type) {
+		case plan.Mount, plan.Bind, plan.Device, plan.Join:
+			need++
+		}
+	}
+	var lim unix.Rlimit
+	if err := unix.Prlimit(w.stub.Pid, unix.RLIMIT_NOFILE, nil, &lim); err != nil {
+		return os.NewSyscallError("prlimit(RLIMIT_NOFILE)", err)
+	}
+	if lim.Cur >= need {
+		return nil
+	}
+	w.nofile = &plan.Rlimit{Name: "RLIMIT_NOFILE", Resource: unix.RLIMIT_NOFILE, Soft: lim.Cur, Hard: lim.Max}
+	lim.Cur = min(need, lim.Max)
+	return os.NewSyscallError("prlimit(RLIMIT_NOFILE)", unix.Prlimit(w.stub.Pid, unix.RLIMIT_NOFILE, &lim, nil))
+}
+
+// restoreLimits undoes makeRoom.
+func (w *walk) restoreLimits() error {
+	if w.nofile == nil {
+		return nil
+	}
+	return w.rlimits(plan.Rlimits{Limits: []plan.Rlimit{*w.nofile}})
 }
 
 // put is for a descriptor that there may not be.
@@ -105,6 +139,9 @@ func (w *walk) hooks(s plan.Hooks) error {
 func (w *walk) rlimits(s plan.Rlimits) error {
 	var own remote.Batch
 	for _, l := range s.Limits {
+		if l.Resource == unix.RLIMIT_NOFILE {
+			w.nofile = nil // there is nothing to restore any more
+		}
 		lim := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
 		switch err := unix.Prlimit(w.stub.Pid, l.Resource, &lim, nil); err {
 		case nil:

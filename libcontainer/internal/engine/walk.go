@@ -77,6 +77,7 @@ type walk struct {
 	building  flight         // what steps add to
 	inflight  *flight        // with the stub, its results not back yet
 	retry     struct{ item, count int }
+	nofile    *plan.Rlimit // to be restored
 	layout    layout
 
 	root     *remote.FD            // the root file system's tree
@@ -257,6 +258,7 @@ func (w *walk) collect() (back bool, err error) {
 	if failure == nil {
 		return false, nil
 	}
+	w.building.Discard()
 	w.building = flight{Batch: &remote.Batch{}}
 	return w.rescue(f.Batch, failure)
 }

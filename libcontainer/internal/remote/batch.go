@@ -350,6 +350,14 @@ func (b *Batch) settle() {
 	}
 }
 
+// Discard is for a batch that will not be sent: what it would have opened there
+// is not.
+func (b *Batch) Discard() {
+	for _, fd := range b.fds {
+		fd.n, fd.batch = Gone, nil
+	}
+}
+
 // Opened lists the descriptors that the done batch opened and left open, of
 // calls with the tag.
 func (b *Batch) Opened(tag int) []*FD {
