@@ -130,6 +130,7 @@ func podman() engine {
 				c.has(c.podmanRun("--uidmap=0:100000:65536 --gidmap=0:100000:65536", "cat", "/proc/self/uid_map"), "100000      65536")
 			}},
 			{"--userns=auto", func(c *client) {
+				more(c.T, "/etc/passwd", "containers:x:998:998::/:/bin/false\n") // Podman 5 wants it to exist
 				place(c.T, "/etc/subuid", "containers:200000:400000\n")
 				place(c.T, "/etc/subgid", "containers:200000:400000\n")
 				c.has(c.podmanRun("--userns=auto", "cat", "/proc/self/uid_map"), "200000")
