@@ -304,3 +304,22 @@ func TestFeaturesDoNotDependOnTheCaller(t *testing.T) {
 	c.wrapper = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--"}
 	want(t, "features", c.must("features").out, asRoot)
 }
+
+// config.md, "Linux mount options": remount changes a mount that an earlier entry has made.
+func TestRemount(t *testing.T) {
+	c := newContainer(t, mount(
+		specs.Mount{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "size=64k"}},
+		specs.Mount{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs", Options: []string{"remount", "ro", "size=128k"}},
+	))
+	got := c.mountsInside()["/mnt"]
+	if !got.has("ro") || !got.has("size=128k") {
+		t.Errorf("/mnt = %+v; want ro and size=128k", got)
+	}
+	c = newContainer(t, mount(
+		specs.Mount{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid"}},
+		specs.Mount{Destination: "/mnt", Options: []string{"remount", "bind", "ro"}},
+	), sh("touch /mnt/x"))
+	if r := c.run(); !strings.Contains(r.err, "Read-only file system") {
+		t.Errorf("want a read-only mount\n%v", r)
+	}
+}

@@ -25,7 +25,7 @@ func (p Paths) Delegate(uid int) error {
 	if err := unix.Fchownat(g.fd, "", uid, -1, unix.AT_EMPTY_PATH); err != nil {
 		return &FileError{Op: "chown", Path: g.path, Err: err}
 	}
-	for _, file := range filesToDelegate() {
+	for _, file := range filesToDelegate(delegatedFiles) {
 		err := unix.Fchownat(g.fd, file, uid, -1, unix.AT_SYMLINK_NOFOLLOW)
 		if err != nil && err != unix.ENOENT {
 			return &FileError{Op: "chown", Path: g.join(file), Err: err}
@@ -59,8 +59,10 @@ func (p Paths) Below(sub string) Paths {
 	return Paths{Unified: &u}
 }
 
-func filesToDelegate() []string {
-	text, err := readPath(delegatedFiles)
+// filesToDelegate reads the kernel's list; where there is none, that of
+// config-linux.md holds.
+func filesToDelegate(list string) []string {
+	text, err := readPath(list)
 	if err != nil {
 		return []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
 	}

@@ -1,8 +1,11 @@
 package cgroup
 
 import (
+	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -44,5 +47,21 @@ func TestKernelEnterSub(t *testing.T) {
 		if st.Uid != want {
 			t.Errorf("owner of %q = %d; want %d", file, st.Uid, want)
 		}
+	}
+}
+
+// TestFilesToDelegate: without the kernel's list, that of the specification
+// holds (config-linux.md, "Cgroup ownership").
+func TestFilesToDelegate(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "delegate")
+	want := []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
+	if got := filesToDelegate(list); !slices.Equal(got, want) {
+		t.Errorf("filesToDelegate(none) = %q; want %q", got, want)
+	}
+	if err := os.WriteFile(list, []byte("cgroup.procs\nmemory.reclaim\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := filesToDelegate(list), []string{"cgroup.procs", "memory.reclaim"}; !slices.Equal(got, want) {
+		t.Errorf("filesToDelegate(a list) = %q; want %q", got, want)
 	}
 }
