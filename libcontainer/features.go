@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/systemd"
 	"github.com/onggi-dev/onggi/seccomp"
 	"github.com/onggi-dev/onggi/specconv"
 )
@@ -26,8 +27,9 @@ func Features() *features.Features {
 		MountOptions:  specconv.KnownMountOptions(),
 		Linux:         linuxFeatures(),
 		Annotations:   versions(),
-		// What a config.json may ask for by annotations.
-		PotentiallyUnsafeConfigAnnotations: specconv.KnownAnnotations(),
+		// What a config.json may ask for by annotations; the last stands for all
+		// that begin with it.
+		PotentiallyUnsafeConfigAnnotations: append(specconv.KnownAnnotations(), systemd.AnnotationPrefix),
 	}
 }
 
@@ -37,7 +39,7 @@ func linuxFeatures() *features.Linux {
 		Capabilities: specconv.KnownCapabilities(),
 		Cgroup: &features.Cgroup{
 			V1: known(true), V2: known(true), Rdma: known(true),
-			Systemd: known(false), SystemdUser: known(false),
+			Systemd: known(true), SystemdUser: known(true),
 		},
 		Seccomp: &features.Seccomp{
 			Enabled:        known(true),

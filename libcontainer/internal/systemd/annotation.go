@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-const annotationPrefix = "org.systemd.property."
+// AnnotationPrefix is before the names of properties.
+const AnnotationPrefix = "org.systemd.property."
 
 // Annotations are the properties that config.json gives by
 // org.systemd.property.NAME: GVariant text. Engines use them for what only
@@ -15,7 +16,7 @@ const annotationPrefix = "org.systemd.property."
 func Annotations(annotations map[string]string) ([]Property, error) {
 	var all []Property
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		name, ok := strings.CutPrefix(key, annotationPrefix)
+		name, ok := strings.CutPrefix(key, AnnotationPrefix)
 		if !ok {
 			continue
 		}

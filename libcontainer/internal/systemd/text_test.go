@@ -81,7 +81,7 @@ func TestAnnotations(t *testing.T) {
 		t.Errorf("Annotations = %v, %v; want %v", got, err, want)
 	}
 	for _, bad := range [][2]string{{"No", "5"}, {"Nu1l", "5"}, {"Delegate", "yes"}, {"TimeoutStopSec", "'5'"}, {"TimeoutStopSec", "-1"}, {"TimeoutStopSec", "1e300"}} {
-		if got, err := Annotations(map[string]string{annotationPrefix + bad[0]: bad[1]}); err == nil || !strings.Contains(err.Error(), "/annotations/org.systemd.property."+bad[0]) {
+		if got, err := Annotations(map[string]string{AnnotationPrefix + bad[0]: bad[1]}); err == nil || !strings.Contains(err.Error(), "/annotations/org.systemd.property."+bad[0]) {
 			t.Errorf("Annotations(%v) = %v, %v; want an error that names it", bad, got, err)
 		}
 	}
