@@ -100,6 +100,15 @@ func containerd() engine {
 				makeRootfs(c.T, dir)
 				c.is(c.ok(ctrArgs("--rm", "--rootfs", dir, c.name(), "/bin/busybox", "echo", "hello")...), "hello")
 			}},
+			{"redis", func(c *client) {
+				c.ok("image", "import", redisArchive(c.T))
+				name := c.name()
+				c.later("container", "delete", name)
+				c.later("task", "delete", "--force", name)
+				c.ok(ctrArgs(append([]string{"--detach", "--net-host", redis, name}, redisServer[1:]...)...)...)
+				c.speaksRedis("127.0.0.1:6379")
+				c.is(c.ok("task", "exec", "--exec-id", "e", name, "redis-cli", "get", "key"), "value")
+			}},
 			{"containerd stops and starts", func(c *client) {
 				name := c.ctrDetached()
 				c.daemon.stop()

@@ -117,6 +117,15 @@ func cri() engine {
 				id := c.created(pod, file, nil, "/nosuch")
 				c.has(c.exits(1, "start", id), "/nosuch", "no such file or directory")
 			}},
+			{"redis", func(c *client) {
+				ctr := client{T: c.T, command: []string{"ctr", "--namespace=k8s.io", "image"}}
+				ctr.ok("import", redisArchive(c.T))
+				c.until("redis", "images", "--quiet", "--output=json", redis)
+				pod, file := c.pod(object{"port_mappings": []object{{"protocol": 0, "container_port": 6379, "host_port": 18079}}})
+				id := c.inPod(pod, file, object{"image": object{"image": redis}}, redisServer[1:]...)
+				c.speaksRedis("127.0.0.1:18079")
+				c.is(c.ok("exec", id, "redis-cli", "get", "key"), "value")
+			}},
 			{"stop, exit status", func(c *client) {
 				id := c.container(nil, "sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done")
 				c.until("ready", "logs", id)

@@ -144,6 +144,14 @@ func docker() engine {
 				c.ok("cp", filepath.Join(env.dir, "copied"), name+":/tmp")
 				c.is(c.ok("exec", name, "cat", "/tmp/copied"), "content")
 			}},
+			{"redis", func(c *client) {
+				c.ok("load", "-i", redisArchive(c.T))
+				name := c.name()
+				c.later("rm", "--force", name)
+				c.ok(append([]string{"run", "--detach", "--name=" + name, "--publish=127.0.0.1:18079:6379"}, redisServer...)...)
+				c.speaksRedis("127.0.0.1:18079")
+				c.is(c.ok("exec", name, "redis-cli", "get", "key"), "value")
+			}},
 			{"build", func(c *client) {
 				c.later("rmi", "--force", "built")
 				dir := filepath.Join(env.dir, "docker-build")

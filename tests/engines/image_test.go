@@ -9,39 +9,41 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 )
 
-// image is the name under which engines know what writeImage makes.
+// image is the name of an image with busybox, which all engines have.
 const image = "docker.io/library/bb:1"
 
-// writeImage writes a docker-archive of one layer with busybox: the form that all engines can load without a registry.
-func writeImage(path string) error {
-	layer, err := busyboxLayer()
-	if err != nil {
-		return err
+// writeImage writes a docker-archive: the form that all engines can load without a registry.
+func writeImage(path, name string, layers ...[]byte) error {
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	var ids, files []string
+	for _, layer := range layers {
+		id := digest(layer)
+		ids, files = append(ids, "sha256:"+id), append(files, id+".tar")
+		if err := file(w, id+".tar", 0o644, layer); err != nil {
+			return err
+		}
 	}
-	id := digest(layer)
 	config, err := json.Marshal(map[string]any{
-		"architecture": "amd64", "os": "linux",
-		"config":  map[string]any{"Cmd": []string{"sleep", "1000000"}, "Env": []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}},
-		"rootfs":  map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + id}},
-		"history": []any{map[string]string{"created_by": "tests/engines"}},
+		"architecture": runtime.GOARCH, "os": "linux",
+		"config": map[string]any{"Cmd": []string{"sleep", "1000000"}, "Env": []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": ids},
 	})
 	if err != nil {
 		return err
 	}
 	manifest, err := json.Marshal([]map[string]any{{
-		"Config": digest(config) + ".json", "RepoTags": []string{image}, "Layers": []string{id + ".tar"},
+		"Config": digest(config) + ".json", "RepoTags": []string{name}, "Layers": files,
 	}})
 	if err != nil {
 		return err
 	}
-	var archive bytes.Buffer
-	w := tar.NewWriter(&archive)
 	err = errorsOf(
 		file(w, digest(config)+".json", 0o644, config),
-		file(w, id+".tar", 0o644, layer),
 		file(w, "manifest.json", 0o644, manifest),
 		w.Close())
 	if err != nil {
@@ -53,6 +55,15 @@ func writeImage(path string) error {
 func digest(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
+}
+
+// busyboxImage writes the archive of image.
+func busyboxImage(path string) error {
+	layer, err := busyboxLayer()
+	if err != nil {
+		return err
+	}
+	return writeImage(path, image, layer)
 }
 
 func busyboxLayer() ([]byte, error) {

@@ -171,7 +171,7 @@ func inside(m *testing.M) (int, error) {
 	}
 	env.kind = env.kinds[0]
 	env.image = filepath.Join(env.dir, "busybox.tar")
-	if err := errorsOf(writeImage(env.image), furnish(runtimes)); err != nil {
+	if err := errorsOf(busyboxImage(env.image), furnish(runtimes)); err != nil {
 		return 1, fmt.Errorf("sandbox: %w", err)
 	}
 	version, err := exec.Command(env.kind, "--version").Output()

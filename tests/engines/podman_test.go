@@ -149,6 +149,14 @@ func podman() engine {
 				name := c.podmanDetached("--health-cmd=pidof_sleep --health-interval=disable", "sleep", "1000")
 				c.exits(1, "healthcheck", "run", name)
 			}},
+			{"redis", func(c *client) {
+				c.ok("load", "-i", redisArchive(c.T))
+				name := c.name()
+				c.later("rm", "--force", "--time=0", name)
+				c.ok(append([]string{"run", "--detach", "--name=" + name, "--publish=127.0.0.1:18079:6379"}, redisServer...)...)
+				c.speaksRedis("127.0.0.1:18079")
+				c.is(c.ok("exec", name, "redis-cli", "get", "key"), "value")
+			}},
 			{"build", func(c *client) {
 				c.later("rmi", "--force", "built")
 				dir := filepath.Join(env.dir, "build")

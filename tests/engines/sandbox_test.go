@@ -124,8 +124,10 @@ func furnish(runtimes []string) error {
 			return err
 		}
 	}
-	if err := copyFile("../../bin/crictl", filepath.Join(env.dir, "crictl")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	for _, extra := range []string{"crictl", "redis.tar"} { // what make has built of them
+		if err := copyFile(filepath.Join("../../bin", extra), filepath.Join(env.dir, extra)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	if tree := os.Getenv("TREE"); tree != "" {
 		if err := enterTree(tree); err != nil {
