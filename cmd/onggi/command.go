@@ -63,6 +63,7 @@ func commands() []command {
 		restoreCommand(),
 		specCommand(),
 		planCommand(),
+		checkCommand(),
 		featuresCommand(),
 		helpCommand(),
 		versionCommand(),

@@ -157,13 +157,16 @@ func errnoName(e unix.Errno) string {
 // oneLine is the message on one line, as joined errors come one a line. Parts
 // of it may come from a container's files: nothing in it moves a cursor.
 func oneLine(err error) string {
-	lines := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	return printable(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+}
+
+func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return '?'
 		}
 		return r
-	}, lines)
+	}, s)
 }
 
 // textFormat is logrus's text record, or a plain line where a person reads.

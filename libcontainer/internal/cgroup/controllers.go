@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -138,4 +139,55 @@ func without(list, drop []string) []string {
 		}
 	}
 	return rest
+}
+
+// Lacks names all limits of r that this host cannot keep: for want of a
+// controller, or of a way to say them in the version of cgroups that has it.
+// Nothing is made for it.
+func (p Paths) Lacks(r *specs.LinuxResources) []error {
+	if r == nil || len(p.dirs()) == 0 {
+		return nil
+	}
+	var l limits
+	for _, k := range kinds(r) {
+		d, ok := p.find(k.v1)
+		if err := p.lacks(d, ok, k); err != nil {
+			if !k.optional {
+				l.problems = append(l.problems, err)
+			}
+			continue
+		}
+		k.plan(&l, freshView(d.Controllers == nil))
+	}
+	return l.problems
+}
+
+// freshView is that of a cgroup without limits, which has every file.
+func freshView(v2 bool) view {
+	return view{v2: v2, has: func(string) bool { return true }, read: func(file string) (string, error) {
+		if file == "memory.max" {
+			return "max", nil
+		}
+		return "", unix.ENOENT
+	}}
+}
+
+func (p Paths) lacks(d Dir, mounted bool, k kind) error {
+	if !mounted {
+		return fmt.Errorf("%s: the %s controller is not mounted on this host", k.field, k.v1)
+	}
+	if d.Controllers != nil {
+		return nil
+	}
+	if k.v2 == "" {
+		return fmt.Errorf("%s: cgroup v2 has no %s controller, and no v1 hierarchy has it", k.field, k.v1)
+	}
+	text, err := named(d.Mountpoint).read("cgroup.controllers")
+	if err != nil {
+		return err
+	}
+	if available := strings.Fields(text); !contains(available, k.v2) {
+		return noController(need{k.v2, k.field}, d.Mountpoint, available)
+	}
+	return nil
 }

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
+
+func checkCommand() command {
+	return command{
+		name: "check", args: "[bundle]", max: 1,
+		summary: "say what is wrong with a bundle, and what this host lacks for it",
+		detail: `Reads the bundle (the working directory, if none is given) and this host, and
+prints everything because of which create would fail, and what it would warn
+of. Nothing is made or changed. The exit status is 1 if create would fail.
+Whether the program is there can only be known inside of the container, and is
+not looked at.`,
+		define: defineCheck,
+	}
+}
+
+func defineCheck(f *flags) action {
+	var o libcontainer.CreateOptions
+	format := "text"
+	f.string(&o.ConfigFile, "config", "f", "FILE", "configuration in place of config.json in the bundle")
+	f.choice(&format, "format", "", "form of the findings", "text", "json")
+	return func(c *call) error {
+		if len(c.args) > 0 {
+			o.Bundle = c.args[0]
+		}
+		r, err := c.runtime()
+		if err != nil {
+			return err
+		}
+		findings, err := r.Check(c.ctx, o)
+		if err != nil {
+			return err
+		}
+		if err := printFindings(c, findings, format); err != nil {
+			return err
+		}
+		for _, f := range findings {
+			if !f.Warning {
+				return exitStatus(1)
+			}
+		}
+		return nil
+	}
+}
+
+func printFindings(c *call, findings []libcontainer.Finding, format string) error {
+	if format == "json" {
+		if findings == nil {
+			findings = []libcontainer.Finding{}
+		}
+		return printJSON(c.std.out, findings, "  ")
+	}
+	for _, f := range findings {
+		if _, err := fmt.Fprintln(c.std.out, printable(f.String())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

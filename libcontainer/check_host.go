@@ -1,0 +1,298 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
+	"github.com/onggi-dev/onggi/libcontainer/internal/netdev"
+	"github.com/onggi-dev/onggi/seccomp"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// What a host may lack, subject by subject. Each looks only: at /proc, /sys and
+// at the host's files that the configuration names.
+
+func (in *inspection) host() {
+	in.kernel()
+	in.hookFiles()
+	if in.spec.Process != nil {
+		in.rlimits(in.spec.Process)
+		in.oomScore(in.spec.Process)
+	}
+	in.sources()
+	if in.spec.Linux == nil {
+		return
+	}
+	in.namespaces()
+	in.idMaps()
+	in.controllers()
+	in.profile()
+	in.sysctls()
+	in.netDevices()
+	in.memoryNodes()
+}
+
+func (in *inspection) read(path string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(in.root, path))
+	return strings.TrimSpace(string(data)), err
+}
+
+// oldestKernel has all that is used without asking: openat2, the new mount API,
+// mount_setattr with id-mapped mounts.
+var oldestKernel = [2]int{5, 14}
+
+func (in *inspection) kernel() {
+	release, err := in.read("proc/sys/kernel/osrelease")
+	if err != nil {
+		return
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
+		return
+	}
+	if slices.Compare([]int{major, minor}, oldestKernel[:]) < 0 {
+		in.add("", "the kernel is %s, and the oldest that will do is %d.%d", release, oldestKernel[0], oldestKernel[1])
+	}
+}
+
+// hookFiles: those of startContainer are the container's own.
+func (in *inspection) hookFiles() {
+	for _, kind := range []string{"prestart", "createRuntime", "createContainer", "poststart", "poststop"} {
+		for i, h := range hookList(in.spec.Hooks, kind) {
+			if filepath.IsAbs(h.Path) {
+				if err := in.access(h.Path, unix.X_OK); err != nil {
+					in.add(fmt.Sprintf("/hooks/%s/%d/path", kind, i), "%q cannot be executed: %v", h.Path, err)
+				}
+			}
+		}
+	}
+}
+
+// lookTime bounds the look at one file: its file system may not answer.
+const lookTime = 5 * time.Second
+
+func (in *inspection) access(path string, mode uint32) error {
+	ctx, stop := context.WithTimeout(in.ctx, lookTime)
+	defer stop()
+	_, err := bounded.Do(ctx, func() (struct{}, error) { return struct{}{}, unix.Access(path, mode) }, nil)
+	return err
+}
+
+func (in *inspection) rlimits(p *specs.Process) {
+	if capabilities()&(1<<unix.CAP_SYS_RESOURCE) != 0 {
+		return
+	}
+	for i, l := range p.Rlimits {
+		n, ok := specconv.RlimitResource(l.Type)
+		var own unix.Rlimit
+		if ok && unix.Getrlimit(n, &own) == nil && l.Hard > own.Max {
+			in.add(fmt.Sprintf("/process/rlimits/%d/hard", i), "%d is above the runtime's own %d, and raising %s takes CAP_SYS_RESOURCE, which it does not have", l.Hard, own.Max, l.Type)
+		}
+	}
+}
+
+func (in *inspection) oomScore(p *specs.Process) {
+	own, err := in.read("proc/self/oom_score_adj")
+	if err != nil || p.OOMScoreAdj == nil || capabilities()&(1<<unix.CAP_SYS_RESOURCE) != 0 {
+		return
+	}
+	if n, err := strconv.Atoi(own); err == nil && *p.OOMScoreAdj < n {
+		in.add("/process/oomScoreAdj", "%d is below the runtime's own %d, and lowering it takes CAP_SYS_RESOURCE, which it does not have", *p.OOMScoreAdj, n)
+	}
+}
+
+// sources: the host's files that are mounted, and the file systems that are
+// made.
+func (in *inspection) sources() {
+	known, err := in.read("proc/filesystems")
+	for i, m := range in.spec.Mounts {
+		field := fmt.Sprintf("/mounts/%d", i)
+		o, parseErr := specconv.ParseMountOptions(m.Type, m.Options)
+		switch {
+		case parseErr != nil || o.Remount:
+		case o.Bind && m.Source != "":
+			in.source(field, m.Source)
+		case err == nil && !o.Bind && m.Type != "" && m.Type != "cgroup" && !slices.Contains(strings.Fields(known), m.Type):
+			in.doubt(field+"/type", "the kernel does not have the file system %q now; it may be a module", m.Type)
+		}
+	}
+}
+
+// source: one in the root file system may be there only once other mounts are.
+func (in *inspection) source(field, source string) {
+	if !filepath.IsAbs(source) {
+		source = filepath.Join(in.bundle, source)
+	}
+	if in.rootfs != "" && strings.HasPrefix(filepath.Clean(source)+"/", in.rootfs+"/") {
+		return
+	}
+	if err := in.access(source, unix.F_OK); err != nil {
+		in.add(field+"/source", "%q: %v", source, err)
+	}
+}
+
+// nsFiles are the names of namespaces in /proc/PID/ns.
+func nsFile(t specs.LinuxNamespaceType) string {
+	switch t {
+	case specs.NetworkNamespace:
+		return "net"
+	case specs.MountNamespace:
+		return "mnt"
+	}
+	return string(t)
+}
+
+func (in *inspection) namespaces() {
+	for i, n := range in.spec.Linux.Namespaces {
+		flag, known := specconv.NamespaceFlag(n.Type)
+		if !known {
+			continue
+		}
+		field := fmt.Sprintf("/linux/namespaces/%d", i)
+		if _, err := os.Stat(filepath.Join(in.root, "proc/self/ns", nsFile(n.Type))); err != nil {
+			in.add(field, "the kernel has no %s namespaces", n.Type)
+			continue
+		}
+		if n.Path != "" {
+			in.joined(field+"/path", n, int(flag))
+			continue
+		}
+		if limit, err := in.read("proc/sys/user/max_" + nsFile(n.Type) + "_namespaces"); err == nil && limit == "0" {
+			in.add(field, "the host allows no new %s namespaces: /proc/sys/user/max_%s_namespaces is 0", n.Type, nsFile(n.Type))
+		}
+		if n.Type == specs.UserNamespace && in.rootless {
+			in.unprivilegedUserns(field)
+		}
+	}
+}
+
+// joined checks that the path is a namespace, and of that type.
+func (in *inspection) joined(field string, n specs.LinuxNamespace, flag int) {
+	fd, err := unix.Open(n.Path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		in.add(field, "%q: %v", n.Path, err)
+		return
+	}
+	defer unix.Close(fd)
+	got, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+	switch {
+	case err != nil:
+		in.add(field, "%q is not a namespace", n.Path)
+	case got != flag:
+		in.add(field, "%q is not a %s namespace", n.Path, n.Type)
+	}
+}
+
+// unprivilegedUserns: three ways in which distributions keep ordinary users from
+// user namespaces.
+func (in *inspection) unprivilegedUserns(field string) {
+	for _, s := range []struct{ file, forbids string }{
+		{"kernel/unprivileged_userns_clone", "0"},
+		{"kernel/apparmor_restrict_unprivileged_userns", "1"},
+	} {
+		if v, err := in.read("proc/sys/" + s.file); err == nil && v == s.forbids {
+			in.add(field, "ordinary users may not make user namespaces here: /proc/sys/%s is %s", s.file, v)
+		}
+	}
+}
+
+// idMaps: an ordinary user needs help to map more than the own id.
+func (in *inspection) idMaps() {
+	l := in.spec.Linux
+	if os.Geteuid() == 0 || len(l.UIDMappings) == 0 || ownOnly(l.UIDMappings, os.Geteuid()) && ownOnly(l.GIDMappings, os.Getegid()) {
+		return
+	}
+	for field, program := range map[string]string{"/linux/uidMappings": "newuidmap", "/linux/gidMappings": "newgidmap"} {
+		if _, err := exec.LookPath(program); err != nil {
+			in.add(field, "an ordinary user maps other ids by %s, which is not installed", program)
+		}
+	}
+}
+
+func (in *inspection) controllers() {
+	for _, err := range in.paths.Lacks(in.resources()) {
+		field, rest, ok := strings.Cut(err.Error(), ": ")
+		if !ok {
+			field, rest = "/linux/resources", err.Error()
+		}
+		in.add(field, "%s", rest)
+	}
+}
+
+// profile compiles the seccomp profile, and keeps the result nowhere.
+func (in *inspection) profile() {
+	if in.spec.Linux.Seccomp == nil {
+		return
+	}
+	f, err := seccomp.Compile(in.ctx, in.spec.Linux.Seccomp)
+	if err != nil {
+		in.add("", "%s", err)
+		return
+	}
+	if err := checkUnknown(in.spec, f); err != nil {
+		in.note(err)
+	} else if len(f.Unknown) > 0 {
+		in.doubt("/linux/seccomp/syscalls", "libseccomp does not know %s: no rules for them", strings.Join(f.Unknown, ", "))
+	}
+}
+
+// sysctls: those of the network may be about devices that the container only
+// gets later.
+func (in *inspection) sysctls() {
+	for _, key := range slices.Sorted(maps.Keys(in.spec.Linux.Sysctl)) {
+		path, err := specconv.SysctlPath(key)
+		if err != nil || path[0] == "net" && slices.ContainsFunc(path, func(p string) bool { return p == "conf" || p == "neigh" }) {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(in.root, "proc/sys", filepath.Join(path...))); errors.Is(err, os.ErrNotExist) {
+			in.add("/linux/sysctl/"+strings.ReplaceAll(key, "/", "~1"), "this kernel has no such parameter")
+		}
+	}
+}
+
+func (in *inspection) netDevices() {
+	for _, name := range slices.Sorted(maps.Keys(in.spec.Linux.NetDevices)) {
+		if _, err := netdev.Find(name); err != nil {
+			in.add("/linux/netDevices/"+name, "%v", err)
+		}
+	}
+}
+
+// memoryNodes: a policy for nodes that are not there is refused.
+func (in *inspection) memoryNodes() {
+	p := in.spec.Linux.MemoryPolicy
+	if p == nil || p.Nodes == "" {
+		return
+	}
+	online, err := in.read("sys/devices/system/node/online")
+	if err != nil {
+		in.add("/linux/memoryPolicy", "the kernel has no NUMA support")
+		return
+	}
+	have, err := specconv.ParseList(online)
+	want, wantErr := specconv.ParseList(p.Nodes)
+	if err != nil || wantErr != nil {
+		return
+	}
+	for _, r := range want {
+		for n := r.First; n <= r.Last; n++ {
+			if !slices.ContainsFunc(have, func(h specconv.Range) bool { return h.First <= n && n <= h.Last }) {
+				in.add("/linux/memoryPolicy/nodes", "this host has no memory node %d (only %s)", n, online)
+				return
+			}
+		}
+	}
+}

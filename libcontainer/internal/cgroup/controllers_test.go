@@ -1,0 +1,49 @@
+package cgroup
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func TestLacks(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.controllers"), []byte("cpu memory\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	one, swappiness := int64(1<<20), uint64(10)
+	class := uint32(7)
+	r := &specs.LinuxResources{
+		Memory:  &specs.LinuxMemory{Limit: &one, Swappiness: &swappiness},
+		Pids:    &specs.LinuxPids{Limit: &one},
+		Network: &specs.LinuxNetwork{ClassID: &class},
+	}
+	v2 := Paths{Unified: &Dir{Mountpoint: dir, Path: "/c"}}
+	v1 := Paths{V1: []Dir{{Controllers: []string{"memory"}, Mountpoint: dir, Path: "/c"}}}
+	tests := []struct {
+		name string
+		p    Paths
+		r    *specs.LinuxResources
+		want []string
+	}{
+		{"nothing asked for", v2, &specs.LinuxResources{}, nil},
+		{"no cgroup", Paths{}, r, nil},
+		{"v2", v2, r, []string{"/memory/swappiness: ", "/pids/limit: the pids controller is not available", "/network/classID: cgroup v2 has no net_cls controller"}},
+		{"v1", v1, r, []string{"/pids/limit: the pids controller is not mounted", "/network/classID: the net_cls controller is not mounted"}},
+	}
+	for _, tt := range tests {
+		got := tt.p.Lacks(tt.r)
+		if len(got) != len(tt.want) {
+			t.Errorf("%s: Lacks = %v; want %q", tt.name, got, tt.want)
+			continue
+		}
+		for i, err := range got {
+			if !strings.HasPrefix(err.Error(), resources+tt.want[i]) {
+				t.Errorf("%s: Lacks has %q; want %q", tt.name, err, tt.want[i])
+			}
+		}
+	}
+}
