@@ -101,3 +101,28 @@ func TestMoreBindMountsThanDescriptors(t *testing.T) {
 		})
 	}
 }
+
+// The process that makes the program's, and has the program's user, must not count: two processes would not fit.
+func TestExecWithALimitOnProcesses(t *testing.T) {
+	user := func(s *specs.Spec) {
+		s.Process.User.UID = 54321
+		s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NPROC", Soft: 2, Hard: 3}}
+	}
+	limits := []string{"sh", "-c", "ulimit -Su; ulimit -Hu"}
+	for name, edits := range map[string][]edit{
+		"root's namespace":              {user},
+		"filter without privileges":     {user, seccomp(), func(s *specs.Spec) { s.Process.NoNewPrivileges = false }},
+		"filter with no new privileges": {user, seccomp()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newContainer(t, edits...)
+			c.up()
+			want(t, "limits", c.execOutput(nil, limits...), "2\n3")
+			// Control: it is a limit.
+			c.execDetached(nil, "sleep", "1000")
+			if r := c.exec(nil, "sh", "-c", "(true); echo forked"); r.code == 0 || !strings.Contains(r.err, "fork") {
+				t.Errorf("control: %v", r)
+			}
+		})
+	}
+}

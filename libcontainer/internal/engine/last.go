@@ -73,6 +73,7 @@ func (l *last) step(it plan.Item) error {
 			b.Close(l.control) // the child reports through nothing but its exit
 		}
 		l.newSession()
+		l.limitProcesses()
 	case plan.Gate:
 		if !l.filtered && !l.forks {
 			b.Close(l.control)
@@ -156,6 +157,19 @@ func (l *last) newSession() {
 	if l.hasTerminal() {
 		l.building.IoctlInt(remote.Inherited(0, "terminal"), "TIOCSCTTY", unix.TIOCSCTTY, 0).TolerateAll()
 	}
+}
+
+// limitProcesses is the clone's own limit (see limitClone). A failure goes the
+// way of a failed execve.
+func (l *last) limitProcesses() {
+	if l.nproc == nil {
+		return
+	}
+	b := l.building
+	r := b.Setrlimit(l.nproc.Resource, l.nproc.Soft, l.nproc.Hard).TolerateAll()
+	b.WriteResult(remote.Inherited(l.layout.status, "status"), r).TolerateAll()
+	b.Exit(exitExec)
+	r.OnZeroSkip()
 }
 
 func (l *last) execute(s plan.Execute) error {

@@ -142,6 +142,12 @@ func (w *walk) rlimits(s plan.Rlimits) error {
 		if l.Resource == unix.RLIMIT_NOFILE {
 			w.nofile = nil // there is nothing to restore any more
 		}
+		if l.Resource == unix.RLIMIT_NPROC && w.clones() {
+			if err := w.limitClone(l); err != nil {
+				return err
+			}
+			continue
+		}
 		lim := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
 		switch err := unix.Prlimit(w.stub.Pid, l.Resource, &lim, nil); err {
 		case nil:
@@ -156,6 +162,22 @@ func (w *walk) rlimits(s plan.Rlimits) error {
 	}
 	if err := w.ask(&own); err != nil {
 		return hint(w.items[w.at], err, "raising a hard limit takes CAP_SYS_RESOURCE, which the runtime does not have")
+	}
+	return nil
+}
+
+// limitClone leaves a limit on processes to the clone, as it would count the
+// stub and could forbid the clone itself. Raising the hard limit takes our
+// privilege; without, the clone is told that it may not.
+func (w *walk) limitClone(l plan.Rlimit) error {
+	w.nproc = &l
+	var lim unix.Rlimit
+	if err := unix.Prlimit(w.stub.Pid, l.Resource, nil, &lim); err != nil || l.Hard <= lim.Max {
+		return nil //nolint:nilerr // EPERM: we have none
+	}
+	lim.Max = l.Hard
+	if err := unix.Prlimit(w.stub.Pid, l.Resource, &lim, nil); err != nil && err != unix.EPERM {
+		return rlimitFailure(w.stub.Pid, l, err)
 	}
 	return nil
 }

@@ -78,6 +78,7 @@ type walk struct {
 	inflight  *flight        // with the stub, its results not back yet
 	retry     struct{ item, count int }
 	nofile    *plan.Rlimit // to be restored
+	nproc     *plan.Rlimit // for the clone
 	layout    layout
 
 	root     *remote.FD            // the root file system's tree
