@@ -125,7 +125,8 @@ func (u *changes) define(f *flags) {
 	u.flag(f, "memory", "SIZE", "limit of memory", size(&u.memory.Limit))
 	u.flag(f, "memory-reservation", "SIZE", "memory that is not reclaimed while others have more", size(&u.memory.Reservation))
 	u.flag(f, "memory-swap", "SIZE", "limit of memory and swap together", size(&u.memory.Swap))
-	u.flag(f, "kernel-memory", "SIZE", "no longer a limit: ignored", size(&u.memory.Kernel)) //nolint:staticcheck // runc's flag
+	//lint:ignore SA1019 runc has the flag
+	u.flag(f, "kernel-memory", "SIZE", "no longer a limit: ignored", size(&u.memory.Kernel)) //nolint:staticcheck // runc has the flag
 	f.hide()
 	u.flag(f, "kernel-memory-tcp", "SIZE", "limit of memory for TCP buffers, of cgroup v1 only", size(&u.memory.KernelTCP))
 	f.hide()
