@@ -117,6 +117,8 @@ func TestADeadVolumeHoldsNobodyUp(t *testing.T) {
 			c.edit(mount(m...))
 			v.dead.Store(true)
 			endsWhenAsked(t, c, c.withFlags("create"))
+			c.edit(userNamespace(100000))
+			endsWhenAsked(t, c, c.withFlags("create"))
 		})
 	}
 	for name, line := range map[string][]string{

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"os"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
@@ -91,29 +93,55 @@ func (w *walk) relocate(items []int) error {
 	if err != nil {
 		return os.NewSyscallError("open the stub's root", err)
 	}
-	defer unix.Close(root)
-	for _, i := range items {
-		if err := w.trees[i].relocate(root); err != nil {
-			return failed(w.items[i], err)
-		}
+	// Any of them may be a volume that does not answer.
+	ctx, stop := context.WithTimeoutCause(w.ctx, w.timeout(), remote.ErrTimeout)
+	defer stop()
+	files, err := bounded.Do(ctx, func() (map[int]*os.File, error) {
+		defer unix.Close(root)
+		return w.openAll(root, items)
+	}, closeFiles)
+	if err != nil {
+		return w.lost(err)
+	}
+	for i, f := range files {
+		w.trees[i].relocate(f)
 	}
 	return nil
 }
 
-// relocate finds the tree's file in the mount namespace that root is of. A path
-// through one of procfs's magic links leads out of that, and the tree stays.
-func (t *tree) relocate(root int) error {
+// openAll finds the files of trees in the mount namespace that root is of.
+func (w *walk) openAll(root int, items []int) (map[int]*os.File, error) {
+	files := map[int]*os.File{}
+	for _, i := range items {
+		f, err := w.trees[i].find(root)
+		if err != nil {
+			closeFiles(files)
+			return nil, failed(w.items[i], err)
+		}
+		files[i] = f
+	}
+	return files, nil
+}
+
+func closeFiles(files map[int]*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// find gives the tree's file as it is below root; nil where a path through one
+// of procfs's magic links leads out of that.
+func (t *tree) find(root int) (*os.File, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
 	if t.nofollow {
 		how.Flags |= unix.O_NOFOLLOW
 	}
 	fd, err := openat2(root, relative(t.file.Name()), &how)
 	if err == unix.ELOOP || err == unix.EXDEV {
-		t.elsewhere = false
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return &Failure{Step: "open the source " + t.file.Name() + " in the container's mount namespace", Syscall: "openat2(" + strconv.Quote(t.file.Name()) + ", RESOLVE_IN_ROOT)", Errno: err.(unix.Errno)}
+		return nil, &Failure{Step: "open the source " + t.file.Name() + " in the container's mount namespace", Syscall: "openat2(" + strconv.Quote(t.file.Name()) + ", RESOLVE_IN_ROOT)", Errno: err.(unix.Errno)}
 	}
 	f := os.NewFile(uintptr(fd), t.file.Name())
 	same, err := sameFile(f, t.file)
@@ -122,11 +150,19 @@ func (t *tree) relocate(root int) error {
 	}
 	if err != nil {
 		f.Close()
-		return err
+		return nil, err
+	}
+	return f, nil
+}
+
+// relocate has the stub clone the tree from f, or leaves the tree as it is.
+func (t *tree) relocate(f *os.File) {
+	if f == nil {
+		t.elsewhere = false
+		return
 	}
 	t.file.Close()
 	t.file, t.origin = f, true
-	return nil
 }
 
 // openat2 tries again as often as a rename somewhere gets in its way.
@@ -140,9 +176,10 @@ func openat2(dir int, path string, how *unix.OpenHow) (fd int, err error) {
 }
 
 func sameFile(a, b *os.File) (bool, error) {
-	var x, y unix.Stat_t
-	err := errors.Join(unix.Fstat(int(a.Fd()), &x), unix.Fstat(int(b.Fd()), &y))
-	return x.Dev == y.Dev && x.Ino == y.Ino, err
+	const what = unix.AT_EMPTY_PATH | unix.AT_STATX_DONT_SYNC // the kernel knows
+	var x, y unix.Statx_t
+	err := errors.Join(unix.Statx(int(a.Fd()), "", what, unix.STATX_INO, &x), unix.Statx(int(b.Fd()), "", what, unix.STATX_INO, &y))
+	return x.Dev_major == y.Dev_major && x.Dev_minor == y.Dev_minor && x.Ino == y.Ino, err
 }
 
 // openOrigins has the stub open what the runtime could not clone. Their kinds

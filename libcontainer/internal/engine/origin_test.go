@@ -112,15 +112,20 @@ func TestRelocate(t *testing.T) {
 
 	for _, name := range []string{file, filepath.Join(dir, "link"), dir} {
 		tr := open(name)
-		if err := tr.relocate(root); err != nil || !tr.origin {
-			t.Errorf("relocate(%s) = %v, origin %t; want an origin", name, err, tr.origin)
+		f, err := tr.find(root)
+		if err != nil {
+			t.Fatalf("find(%s): %v", name, err)
+		}
+		if tr.relocate(f); !tr.origin {
+			t.Errorf("relocate(%s): no origin", name)
 		}
 		tr.file.Close()
 	}
 
 	magic := open("/proc/self/ns/uts")
-	if err := magic.relocate(root); err != nil || magic.origin || magic.elsewhere {
-		t.Errorf("relocate of a magic link = %v, %+v; want the tree as it was", err, magic)
+	f, err := magic.find(root)
+	if magic.relocate(f); err != nil || magic.origin || magic.elsewhere {
+		t.Errorf("find of a magic link = %v, %v, %+v; want the tree as it was", f, err, magic)
 	}
 
 	replaced := open(file)
@@ -129,7 +134,7 @@ func TestRelocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.Rename(file+"2", file)
-	if err := replaced.relocate(root); err == nil || !strings.Contains(err.Error(), "has been replaced") {
-		t.Errorf("relocate of a file that was replaced = %v", err)
+	if _, err := replaced.find(root); err == nil || !strings.Contains(err.Error(), "has been replaced") {
+		t.Errorf("find of a file that was replaced: %v", err)
 	}
 }
