@@ -68,8 +68,12 @@ func TestCheckKernel(t *testing.T) {
 
 func TestCheckNamespaces(t *testing.T) {
 	spec := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{
-		{Type: specs.UserNamespace}, {Type: specs.TimeNamespace}, {Type: specs.NetworkNamespace, Path: "/proc/self/ns/net"},
-		{Type: specs.IPCNamespace, Path: "/proc/self/ns/uts"}, {Type: specs.UTSNamespace, Path: "/dev/null"}, {Type: specs.PIDNamespace, Path: "/no/such"},
+		{Type: specs.UserNamespace},
+		{Type: specs.TimeNamespace},
+		{Type: specs.NetworkNamespace, Path: "/proc/self/ns/net"},
+		{Type: specs.IPCNamespace, Path: "/proc/self/ns/uts"},
+		{Type: specs.UTSNamespace, Path: "/dev/null"},
+		{Type: specs.PIDNamespace, Path: "/no/such"},
 	}}}
 	in := inspect(t, spec, map[string]string{
 		"proc/self/ns/user": "", "proc/self/ns/net": "", "proc/self/ns/ipc": "", "proc/self/ns/uts": "", "proc/self/ns/pid": "",
@@ -92,8 +96,13 @@ func TestCheckUnprivilegedUserns(t *testing.T) {
 
 func TestCheckSources(t *testing.T) {
 	in := inspect(t, &specs.Spec{Mounts: []specs.Mount{
-		{Type: "tmpfs", Source: "tmpfs"}, {Type: "nonsensefs", Source: "x"}, {Type: "cgroup", Source: "cgroup"},
-		{Type: "bind", Source: "here"}, {Type: "bind", Source: "/no/such"}, {Source: "nor/this", Options: []string{"bind"}}, {Options: []string{"remount", "ro"}},
+		{Type: "tmpfs", Source: "tmpfs"},
+		{Type: "nonsensefs", Source: "x"},
+		{Type: "cgroup", Source: "cgroup"},
+		{Type: "bind", Source: "here"},
+		{Type: "bind", Source: "/no/such"},
+		{Source: "nor/this", Options: []string{"bind"}},
+		{Options: []string{"remount", "ro"}},
 	}}, map[string]string{"proc/filesystems": "nodev\tproc\nnodev\ttmpfs\n\text4", "here": ""})
 	in.sources()
 	wantFindings(t, "sources", in,
