@@ -33,7 +33,8 @@ func ordinaryUser(t *testing.T) ordinary {
 		}
 	}
 	run("useradd", "--no-create-home", "--user-group", u.name)
-	t.Cleanup(func() { run("userdel", u.name) })
+	// By force: a process that has just ended is in use for a moment more.
+	t.Cleanup(func() { run("userdel", "--force", u.name) })
 	u.uid, u.gid = uint32(idOf(t, "-u", u.name)), uint32(idOf(t, "-g", u.name))
 	if u.sub = subordinate(t, u.name); u.sub == 0 {
 		u.sub = 1_000_000_000 + uint32(os.Getpid())*65536%1_000_000_000

@@ -134,9 +134,11 @@ func TestTopOnATerminal(t *testing.T) {
 		s.tmux("resize-window", "-x", "40", "-y", "3")
 		s.shown("CONTAINER", "MEMORY")
 		s.tmux("resize-window", "-x", "80", "-y", "24")
+		s.shown("CONTAINER", "P.IO") // all columns are back
 		s.typed("n")
 		s.typed("q")
-		s.shows("$")
+		s.typed("clear; echo back", "Enter")
+		s.shows("back")
 		s.normal(before)
 	})
 	t.Run("suspended", func(t *testing.T) {
