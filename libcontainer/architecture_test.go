@@ -37,7 +37,7 @@ var imports = []struct {
 
 var groups = map[string][]string{"[runtime side]": {
 	"libcontainer/internal/bounded", "libcontainer/internal/cgroup", "libcontainer/internal/console", "libcontainer/internal/hooks", "libcontainer/internal/lsm",
-	"libcontainer/internal/netdev", "libcontainer/internal/proc", "libcontainer/internal/state", "libcontainer/internal/systemd",
+	"libcontainer/internal/netdev", "libcontainer/internal/proc", "libcontainer/internal/resctrl", "libcontainer/internal/state", "libcontainer/internal/systemd",
 }}
 
 func expand(list []string) []string {

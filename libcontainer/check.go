@@ -110,11 +110,11 @@ func (in *inspection) bundleItself() {
 	for _, w := range specconv.Warnings(in.spec) {
 		in.warning(w)
 	}
-	in.note(checkSupported(in.spec))
 	in.note(checkLabels(lsm.Host{}, in.spec))
 	in.note(in.checkPrivilege())
 	in.note(in.findRootfs(in.ctx))
 	if err == nil {
 		in.note(in.makePlan(in.ctx))
+		in.note(in.checkResctrl())
 	}
 }

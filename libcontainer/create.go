@@ -19,6 +19,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/lsm"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/libcontainer/internal/resctrl"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 	"github.com/onggi-dev/onggi/specconv"
 )
@@ -38,10 +39,16 @@ func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (*Cont
 	if err := c.checkPrivilege(); err != nil {
 		return nil, err
 	}
+	if err := c.checkResctrl(); err != nil {
+		return nil, err
+	}
 	if err := c.makeState(); err != nil {
 		return nil, err
 	}
 	err = c.makeCgroup(ctx)
+	if err == nil {
+		err = c.makeResctrl()
+	}
 	if err == nil {
 		err = c.setUp(ctx)
 	}
@@ -68,6 +75,10 @@ type creation struct {
 	paths  cgroup.Paths
 	scope  *scope // nil where systemd does not manage cgroups
 
+	resctrl     *resctrl.Group // nil without intelRdt
+	resctrlErr  error          // why there cannot be one
+	madeResctrl []string       // its directories that are the container's own
+
 	dir       *state.Dir
 	record    state.Record
 	made      []string // cgroup directories
@@ -88,9 +99,6 @@ func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*cre
 	spec := c.config.Spec
 	if err := specconv.Validate(spec); err != nil {
 		return nil, oneLine(err)
-	}
-	if err := checkSupported(spec); err != nil {
-		return nil, err
 	}
 	if err := c.checkTerminal(); err != nil {
 		return nil, err
@@ -222,6 +230,7 @@ func (c *creation) makePlan(ctx context.Context) (err error) {
 		return err
 	}
 	c.host = host
+	c.chooseResctrl()
 	return c.makePlanFor(c.scope == nil)
 }
 
@@ -236,7 +245,7 @@ func (c *creation) makePlanFor(born bool) error {
 	}
 	p, err := plan.Create(plan.Request{
 		Spec: c.config.Spec, ID: c.id, Rootfs: c.rootfs, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
-		Preserve: len(c.o.ExtraFiles), Host: host, NotifyDir: c.notifyDir(),
+		Preserve: len(c.o.ExtraFiles), Host: host, NotifyDir: c.notifyDir(), Resctrl: c.resctrlDirs(),
 	})
 	c.plan = p
 	return err
@@ -275,6 +284,7 @@ func (c *creation) makeState() (err error) {
 func (c *creation) makeCgroup(ctx context.Context) error {
 	c.intend()
 	c.intendSub()
+	c.intendResctrl()
 	if err := c.dir.Save(ctx, &c.record); err != nil {
 		return err
 	}
@@ -421,6 +431,7 @@ func (c *creation) rollBack() {
 			c.warnf("clean up after the failed create: %v", err)
 		}
 	}
+	c.removeResctrl()
 	if err := c.scope.stop(ctx); err != nil {
 		c.warnf("clean up after the failed create: %v", err)
 	}

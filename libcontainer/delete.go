@@ -118,6 +118,9 @@ func (c *Container) undo(ctx context.Context) error {
 			_ = os.Remove(i.Name)
 		}
 	}
+	if err := c.leaveResctrl(); err != nil {
+		return err
+	}
 	if c.record.Cgroup.Unified == nil && c.record.Cgroup.V1 == nil {
 		return nil
 	}

@@ -51,7 +51,7 @@ func linuxFeatures() *features.Linux {
 		},
 		Apparmor:        &features.Apparmor{Enabled: known(true)},
 		Selinux:         &features.Selinux{Enabled: known(true)},
-		IntelRdt:        &features.IntelRdt{Enabled: known(false), Schemata: known(false), Monitoring: known(false)},
+		IntelRdt:        &features.IntelRdt{Enabled: known(true), Schemata: known(true), Monitoring: known(true)},
 		MemoryPolicy:    memoryPolicies(),
 		MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: known(true)}},
 		NetDevices:      &features.NetDevices{Enabled: known(true)},

@@ -145,3 +145,13 @@ func mergeMaps[V any](old, more map[string]V) map[string]V {
 	maps.Copy(now, more)
 	return now
 }
+
+// limited tells whether a configuration asks for limits that only a cgroup
+// could keep.
+func limited(spec *specs.Spec) bool {
+	if spec.Linux == nil || spec.Linux.Resources == nil {
+		return false
+	}
+	r := spec.Linux.Resources
+	return r.Memory != nil || r.CPU != nil || r.Pids != nil || len(r.HugepageLimits)+len(r.Unified)+len(r.Rdma) > 0
+}

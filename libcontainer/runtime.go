@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/resctrl"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 	"github.com/onggi-dev/onggi/seccomp"
 )
@@ -20,6 +21,7 @@ type Runtime struct {
 	options  Options
 	store    state.Store
 	rootless bool
+	resctrl  resctrl.Host
 }
 
 // DefaultRoot is /run/onggi for root and $XDG_RUNTIME_DIR/onggi for others,

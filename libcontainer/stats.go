@@ -42,7 +42,7 @@ type (
 	Pressure     = cgroup.Pressure
 )
 
-// IntelRdtStats is empty: containers have no resctrl group.
+// IntelRdtStats is empty: what resctrl counts is not read.
 type IntelRdtStats struct{}
 
 // InterfaceStats counts what went through one network interface. The names are

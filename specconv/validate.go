@@ -83,6 +83,13 @@ func ValidateResources(r *specs.LinuxResources) error {
 	return c.err()
 }
 
+// ValidateIntelRdt checks a class of service; its pointers start at it.
+func ValidateIntelRdt(r *specs.LinuxIntelRdt) error {
+	c := &checker{spec: &specs.Spec{}}
+	c.intelRdt(r)
+	return c.err()
+}
+
 // Warnings lists what a configuration asks for and will not get, where the
 // specification wants the user told but the container made.
 func Warnings(s *specs.Spec) []string {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -37,8 +36,6 @@ func defineUpdate(f *flags) action {
 			return err
 		}
 		switch {
-		case u.l3Cache != "" || u.memoryBandwidth != "":
-			return errors.New("/linux/intelRdt: the container has no resctrl group")
 		case file == "":
 			return u.apply(c, container)
 		case u.given:
@@ -100,6 +97,12 @@ func newChanges() *changes {
 // apply adds the device rules to those that hold: a rule has no place of its
 // own that a new one could take.
 func (u *changes) apply(c *call, container *libcontainer.Container) error {
+	if u.l3Cache != "" || u.memoryBandwidth != "" {
+		err := container.UpdateIntelRdt(&specs.LinuxIntelRdt{L3CacheSchema: u.l3Cache, MemBwSchema: u.memoryBandwidth})
+		if err != nil {
+			return err
+		}
+	}
 	if len(u.rules) > 0 {
 		now, err := container.Resources()
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+	"github.com/onggi-dev/onggi/libcontainer/internal/resctrl"
 )
 
 // step adds a step to the batch, or takes it where the runtime side does.
@@ -46,6 +47,8 @@ func (w *walk) step(s plan.Step) error {
 		return w.forkInto()
 	case plan.SessionKeyring:
 		return w.sessionKeyring(s)
+	case plan.JoinResctrl:
+		return resctrl.Join(s.Dirs, w.stub.Pid)
 	case plan.NetDevice:
 		return w.netDevice(s)
 	case plan.LoopbackUp:

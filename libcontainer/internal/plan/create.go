@@ -53,7 +53,9 @@ type Request struct {
 	// NotifyDir has the socket on which the program says that it is ready, ""
 	// where nobody wants to be told.
 	NotifyDir string
-	Host      Host
+	// Resctrl are the directories of resctrl that the container is put into.
+	Resctrl []string
+	Host    Host
 }
 
 // builder collects steps under the field that asks for them.
@@ -90,8 +92,9 @@ func Create(r Request) (*Plan, error) {
 	ns := b.namespaces()
 
 	b.spawn(ns)                                             // outside the container: its memory is never the container's (mm->user_ns)
-	b.delegate(ns)                                          // by the host, before there is anything in it
 	b.add("", Harden{MapsFirst: b.mapsFirst(ns)})           // first, before there is anything to see
+	b.delegate(ns)                                          // by the host, before there is anything in it
+	b.joinResctrl(r.Resctrl)                                // before it has children
 	b.cgroups()                                             // before namespaces: what they cost is charged to the container
 	b.add("", Affinity{})                                   // the runtime's is not the container's: the cpuset is
 	b.enterRootfs(ns, true)                                 // with the runtime's credentials, through directories closed to others

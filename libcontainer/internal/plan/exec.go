@@ -22,8 +22,10 @@ type ExecRequest struct {
 	Rootfs  string // absolute
 	// NoKeyring: the container was made without a keyring of its own.
 	NoKeyring bool
-	Preserve  int
-	Host      Host
+	// Resctrl are the directories of resctrl that the container is in.
+	Resctrl  []string
+	Preserve int
+	Host     Host
 }
 
 // Exec plans a further process of a container that runs.
@@ -36,9 +38,10 @@ func Exec(r ExecRequest) (*Plan, error) {
 	}
 	ns := containerNamespaces(b.linux.Namespaces)
 
-	b.add("", Spawn{})    // in our own cgroup: one that is frozen would freeze us too
-	b.add("", Harden{})   // before it is anywhere near the container
-	b.affinity(r.Process) // initial: while the host's cpuset still holds
+	b.add("", Spawn{})       // in our own cgroup: one that is frozen would freeze us too
+	b.add("", Harden{})      // before it is anywhere near the container
+	b.joinResctrl(r.Resctrl) // before it has children
+	b.affinity(r.Process)    // initial: while the host's cpuset still holds
 	if r.Host.Unified {
 		b.add(given("/linux/cgroupsPath", b.linux.CgroupsPath), ForkInto{}) // before the privilege for it goes; the clone below must not hold a descriptor of the cgroup
 	}

@@ -69,6 +69,7 @@ var samples = []Step{
 	Gate{},
 	DelegateCgroup{UID: 100000},
 	NetDevice{Host: "eth0", Name: "eth1"},
+	JoinResctrl{Dirs: []string{"/sys/fs/resctrl/gold"}},
 	SubCgroup{Path: "init", UID: 100000},
 	Execute{Args: []string{"sh", "-c", "echo \"hello\nworld\""}},
 }

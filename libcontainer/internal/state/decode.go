@@ -57,6 +57,9 @@ func (r *reader) record(rec *Record) {
 			rec.Namespaces = r.dict()
 		case "cgroup":
 			rec.Cgroup = r.cgroup()
+		case "resctrl":
+			rec.Resctrl = nil
+			r.array(func() { rec.Resctrl = append(rec.Resctrl, r.str()) })
 		case "intents":
 			rec.Intents = r.intents()
 		default:

@@ -34,6 +34,10 @@ func (r *Record) encode() []byte {
 		w.str("notifySocket", r.NotifySocket)
 		w.dict("namespaces", r.Namespaces)
 		w.cgroup(r.Cgroup)
+		if len(r.Resctrl) > 0 {
+			w.key("resctrl")
+			w.array(len(r.Resctrl), func(i int) { w.quote(r.Resctrl[i]) })
+		}
 		w.intents(r.Intents)
 	})
 	return append(w.buf, '\n')

@@ -30,6 +30,8 @@ type Record struct {
 	// Namespaces are those joined by path, by their type in config.json.
 	Namespaces map[string]string `json:"namespaces,omitempty"`
 	Cgroup     Cgroup            `json:"cgroup,omitzero"`
+	// Resctrl are the directories of resctrl that its processes are in.
+	Resctrl []string `json:"resctrl,omitempty"`
 	// Intents are in the order of making; undo them backwards.
 	Intents []Intent `json:"intents,omitempty"`
 }
@@ -79,7 +81,7 @@ func (r *Record) check() error {
 	case !clean(r.Rootfs):
 		return fmt.Errorf("/rootfs: %q is not a clean absolute path", r.Rootfs)
 	}
-	return errors.Join(r.checkInit(), r.Cgroup.check(), r.checkIntents())
+	return errors.Join(r.checkInit(), r.Cgroup.check(), r.checkResctrl(), r.checkIntents())
 }
 
 func (r *Record) checkInit() error {
@@ -110,6 +112,15 @@ func (d *CgroupPath) check(pointer string) error {
 	}
 	if !clean(d.Path) || d.Path == "/" {
 		return fmt.Errorf("%s/path: %q is not a clean absolute path below the root", pointer, d.Path)
+	}
+	return nil
+}
+
+func (r *Record) checkResctrl() error {
+	for i, dir := range r.Resctrl {
+		if !clean(dir) {
+			return fmt.Errorf("/resctrl/%d: %q is not a clean absolute path", i, dir)
+		}
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ func record(id string) *Record {
 		Init:         proc.Identity{Pid: 42, PidfdInode: 7, BootID: "boot"},
 		Namespaces:   map[string]string{"network": "/proc/1/ns/net"},
 		NotifySocket: "/run/systemd/notify",
+		Resctrl:      []string{"/sys/fs/resctrl/gold", "/sys/fs/resctrl/gold/mon_groups/c"},
 		Cgroup:       Cgroup{Manager: "cgroupfs", V1: []CgroupPath{{Controllers: []string{"cpu"}, Mountpoint: "/sys/fs/cgroup/cpu", Path: "/x"}}, Unified: &CgroupPath{Mountpoint: "/sys/fs/cgroup/unified", Root: "/r", Path: "/x"}},
 		Intents:      []Intent{{CgroupDir, "/sys/fs/cgroup/cpu/x"}, {Scope, "onggi-x.scope"}},
 	}

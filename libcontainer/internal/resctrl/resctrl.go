@@ -1,0 +1,269 @@
+package resctrl
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Host is where resctrl is. The zero value is this machine.
+type Host struct {
+	Root string // where it is mounted; "" is to be found out
+	// Mkdir makes a group's directory, for tests, where no kernel fills it; nil
+	// is mkdir(2).
+	Mkdir func(path string, mode uint32) error
+}
+
+// ErrNotMounted: the runtime has no resctrl.
+var ErrNotMounted = errors.New("resctrl is not mounted on this host, or its CPUs have nothing to control")
+
+func (h Host) root() (string, error) {
+	if h.Root != "" {
+		return h.Root, nil
+	}
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	root := findMount(string(data))
+	if root == "" {
+		return "", ErrNotMounted
+	}
+	return root, nil
+}
+
+// findMount finds the mountpoint in a mountinfo (proc_pid_mountinfo(5)).
+func findMount(mountinfo string) string {
+	for line := range strings.Lines(mountinfo) {
+		front, back, ok := strings.Cut(line, " - ")
+		fields := strings.Fields(front)
+		if ok && len(fields) > 4 && strings.HasPrefix(back, "resctrl ") {
+			return fields[4]
+		}
+	}
+	return ""
+}
+
+// Group is what a container is assigned to.
+type Group struct {
+	Dir string // the class of service
+	Mon string // the monitoring group in it, "" for none
+
+	own   bool // named after the container: made for it
+	rdt   *specs.LinuxIntelRdt
+	mkdir func(path string, mode uint32) error
+}
+
+// Group decides on the group of a container. Nothing is made.
+func (h Host) Group(id string, rdt *specs.LinuxIntelRdt) (*Group, error) {
+	root, err := h.root()
+	if err != nil {
+		return nil, err
+	}
+	g := &Group{rdt: rdt, own: rdt.ClosID == "", mkdir: h.Mkdir}
+	if g.mkdir == nil {
+		g.mkdir = unix.Mkdir
+	}
+	switch rdt.ClosID {
+	case "":
+		g.Dir = filepath.Join(root, id)
+	case "/":
+		g.Dir = root
+	default:
+		g.Dir = filepath.Join(root, rdt.ClosID)
+	}
+	if rdt.EnableMonitoring {
+		g.Mon = filepath.Join(g.Dir, "mon_groups", id)
+	}
+	return g, nil
+}
+
+// Dirs are the directories that the container's processes are put into.
+func (g *Group) Dirs() []string {
+	if g.Mon == "" {
+		return []string{g.Dir}
+	}
+	return []string{g.Dir, g.Mon}
+}
+
+// Removable are the directories that Create will make and that are to be removed
+// with the container, in the order of making. One that is there already is
+// others'.
+func (g *Group) Removable() []string {
+	dirs := g.Dirs()
+	if !g.own {
+		dirs = dirs[1:]
+	}
+	return slices.DeleteFunc(dirs, func(dir string) bool { return unix.Access(dir, unix.F_OK) == nil })
+}
+
+// Create makes what is missing of the group. When it fails, it has removed what
+// it made.
+func (g *Group) Create() error {
+	made, err := g.makeDir()
+	if err == nil && g.Mon != "" {
+		err = g.makeMon()
+	}
+	if err != nil && made {
+		_ = unix.Rmdir(g.Dir)
+	}
+	return err
+}
+
+// schemata are the lines to be written, in their order.
+func (g *Group) schemata() []string {
+	var lines []string
+	for _, l := range append([]string{g.rdt.L3CacheSchema, g.rdt.MemBwSchema}, g.rdt.Schemata...) {
+		if l != "" {
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}
+
+func (g *Group) makeDir() (made bool, err error) {
+	lines := g.schemata()
+	exists := unix.Access(g.Dir, unix.F_OK) == nil
+	switch {
+	case exists && g.own:
+		return false, &os.PathError{Op: "mkdir", Path: g.Dir, Err: unix.EEXIST}
+	case exists:
+		return false, g.compare(lines)
+	case len(lines) == 0 && !g.own:
+		return false, fmt.Errorf("there is no class of service %s, and nothing says how to make it: %w", g.Dir, unix.ENOENT)
+	}
+	if err := g.mkdir(g.Dir, 0o755); err != nil {
+		return false, noSpace(&os.PathError{Op: "mkdir", Path: g.Dir, Err: err}, "the CPUs have no class of service left")
+	}
+	if err := g.write(lines); err != nil {
+		_ = unix.Rmdir(g.Dir)
+		return false, err
+	}
+	return true, nil
+}
+
+func (g *Group) makeMon() error {
+	if err := g.mkdir(g.Mon, 0o755); err != nil {
+		return noSpace(&os.PathError{Op: "mkdir", Path: g.Mon, Err: err}, "the CPUs have no monitoring group left")
+	}
+	return nil
+}
+
+func noSpace(err error, text string) error {
+	if errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("%s: %w", text, err)
+	}
+	return err
+}
+
+// compare checks that a class of service that is there already is the one that
+// is asked for.
+func (g *Group) compare(lines []string) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	data, err := os.ReadFile(g.file("schemata"))
+	if err != nil {
+		return err
+	}
+	for _, l := range lines {
+		if !contains(string(data), l) {
+			return fmt.Errorf("the class of service %s is there already, and its schemata have no %q", g.Dir, l)
+		}
+	}
+	return nil
+}
+
+// contains tells whether schemata as the kernel prints them (padded with zeros
+// and blanks, all domains) have all that a line says.
+func contains(schemata, line string) bool {
+	name, values, _ := strings.Cut(line, ":")
+	for have := range strings.Lines(schemata) {
+		haveName, haveValues, _ := strings.Cut(have, ":")
+		if strings.TrimSpace(haveName) != strings.TrimSpace(name) {
+			continue
+		}
+		all := domains(haveValues)
+		for id, v := range domains(values) {
+			if value, ok := all[id]; !ok || value != v {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// domains takes "0=7f0;1=01f" apart.
+func domains(s string) map[string]string {
+	out := map[string]string{}
+	for part := range strings.SplitSeq(strings.TrimSpace(s), ";") {
+		id, v, _ := strings.Cut(part, "=")
+		out[strings.TrimSpace(id)] = strings.ToLower(strings.TrimLeft(strings.TrimSpace(v), "0"))
+	}
+	return out
+}
+
+// write writes lines one by one; the kernel's own words come with a refusal.
+func (g *Group) write(lines []string) error {
+	for _, l := range lines {
+		if err := writeFile(g.file("schemata"), l+"\n"); err != nil {
+			return g.explain(fmt.Errorf("write %q: %w", l, err))
+		}
+	}
+	return nil
+}
+
+func (g *Group) file(name string) string { return filepath.Join(g.Dir, name) }
+
+// explain adds what the kernel says of the last command that it refused.
+func (g *Group) explain(err error) error {
+	for _, root := range []string{g.Dir, filepath.Dir(g.Dir)} {
+		if text, e := os.ReadFile(filepath.Join(root, "info", "last_cmd_status")); e == nil {
+			return fmt.Errorf("%s: %w", strings.TrimSpace(string(text)), err)
+		}
+	}
+	return err
+}
+
+// Update changes the schemata of an existing group.
+func Update(dir string, lines ...string) error {
+	g := &Group{Dir: dir}
+	return g.write(lines)
+}
+
+// Join puts a process into the directories of a group. Its children are born
+// there.
+func Join(dirs []string, pid int) error {
+	for _, dir := range dirs {
+		if err := writeFile(filepath.Join(dir, "tasks"), strconv.Itoa(pid)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Remove removes a directory that Create has made. The kernel gives its
+// processes back to the group above.
+func Remove(dir string) error {
+	if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+		return &os.PathError{Op: "rmdir", Path: dir, Err: err}
+	}
+	return nil
+}
+
+func writeFile(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}

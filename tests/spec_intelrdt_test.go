@@ -1,0 +1,44 @@
+package tests
+
+import (
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// config-linux.md, "IntelRdt": without a resctrl that is an error. What happens with one is tested in libcontainer, with
+// a directory in its place.
+func TestIntelRdtWithoutResctrl(t *testing.T) {
+	peersLack(t, "1.1 takes no notice")
+	if strings.Contains(mountinfo(), " - resctrl ") {
+		t.Skip("this machine has resctrl")
+	}
+	c := newContainer(t, func(s *specs.Spec) {
+		s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "gold", Schemata: []string{"L3:0=f"}, EnableMonitoring: true}
+	})
+	c.fails(c.withFlags("create")...).has(t, "/linux/intelRdt: ", "", "resctrl is not mounted on this host")
+	if dirs := c.cgroupDirs(); len(dirs) > 0 {
+		t.Errorf("left: %v", dirs)
+	}
+	if plan := c.must("plan", "--bundle", c.bundle).out; !strings.Contains(plan, "enter /sys/fs/resctrl/gold, /sys/fs/resctrl/gold/mon_groups/container") {
+		t.Errorf("the plan does not say it:\n%s", plan)
+	}
+	if r := c.verb("check", c.bundle); r.code != 1 || !strings.Contains(r.out, "error: /linux/intelRdt: resctrl is not mounted") {
+		t.Error(r)
+	}
+	for name, closID := range map[string]string{"a path": "a/b", "upwards": "..", "itself": "."} {
+		t.Run(name, func(t *testing.T) {
+			newContainer(t, func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: closID} }).
+				runFails().has(t, "/linux/intelRdt/closID", "", "is not the name of a directory")
+		})
+	}
+}
+
+func TestUpdateOfIntelRdtNeedsAGroup(t *testing.T) {
+	peersLack(t, "says less")
+	c := newContainer(t)
+	c.up()
+	c.fails("update", "--l3-cache-schema", "L3:0=f", c.id).has(t, "/linux/intelRdt: ", "the container has no resctrl group")
+	c.fails("update", "--mem-bw-schema", "nonsense", c.id).has(t, "", "", `does not start with "MB:"`)
+}
