@@ -48,7 +48,7 @@ func TestEngines(t *testing.T) {
 	if len(env.kinds) > 1 {
 		t.Skip("several runtimes: they are timed, not tested")
 	}
-	for _, e := range []engine{containerd(), cri(), podman(), rootless(), docker()} {
+	for _, e := range []engine{containerd(), cri(), podman(), rootless(), docker(), swarm()} {
 		t.Run(e.name, func(t *testing.T) { e.run(t) })
 	}
 }

@@ -21,7 +21,9 @@ func writeImage(path, name string, layers ...[]byte) error {
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
 	var ids, files []string
+	var history []map[string]string // one entry a layer: builds on top count them
 	for _, layer := range layers {
+		history = append(history, map[string]string{"created_by": "tests/engines"})
 		id := digest(layer)
 		ids, files = append(ids, "sha256:"+id), append(files, id+".tar")
 		if err := file(w, id+".tar", 0o644, layer); err != nil {
@@ -31,7 +33,7 @@ func writeImage(path, name string, layers ...[]byte) error {
 	config, err := json.Marshal(map[string]any{
 		"architecture": runtime.GOARCH, "os": "linux",
 		"config": map[string]any{"Cmd": []string{"sleep", "1000000"}, "Env": []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": ids},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": ids}, "history": history,
 	})
 	if err != nil {
 		return err
