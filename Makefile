@@ -10,6 +10,7 @@ BINDIR  ?= $(PREFIX)/sbin
 MANDIR  ?= $(PREFIX)/share/man
 BASHDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
+DATADIR ?= $(PREFIX)/share/onggi
 FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 DESTDIR ?=
 
@@ -51,11 +52,13 @@ onggi:
 .PHONY: install
 install: onggi ## install binary, man pages and completions (PREFIX, DESTDIR)
 	install -D -m 0755 onggi $(DESTDIR)$(BINDIR)/onggi
-	install -d -m 0755 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
+	install -d -m 0755 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(DATADIR)
 	./onggi man $(DESTDIR)$(MANDIR)/man8
 	./onggi completion bash > $(DESTDIR)$(BASHDIR)/onggi
 	./onggi completion zsh > $(DESTDIR)$(ZSHDIR)/_onggi
 	./onggi completion fish > $(DESTDIR)$(FISHDIR)/onggi.fish
+	sed -n '/^```toml .*onggi.conf$$/,/^```$$/{//!s|/usr/local/sbin|$(BINDIR)|;//!p}' docs/engines/podman.md > $(DESTDIR)$(DATADIR)/podman.conf
+	@echo 'Podman and Docker have to be told of onggi: see docs/engines and $(DATADIR)/podman.conf'
 
 .PHONY: test
 test: onggi ## unit tests, then the integration tests (as root) on this machine's cgroup layout

@@ -6,6 +6,18 @@ import (
 	"testing"
 )
 
+// podmanMachine is what Podman needs on a machine without systemd and CAP_SYS_RESOURCE: it raises hard limits. It is no part
+// of what is tested.
+const (
+	podmanMachineFile = "/etc/containers/containers.conf.d/machine.conf"
+	podmanMachine     = `[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+`
+)
+
 func podman() engine {
 	return engine{
 		name:    "podman",
@@ -13,8 +25,7 @@ func podman() engine {
 		version: []string{"podman", "--version"},
 		start: func(t *testing.T) client {
 			configure(t, "podman.md")
-			// This is no part of what is tested: the machine may lack CAP_SYS_RESOURCE, and Podman raises hard limits.
-			place(t, "/etc/containers/containers.conf.d/limits.conf", "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n")
+			place(t, podmanMachineFile, podmanMachine)
 			c := client{T: t, command: []string{"podman"}, env: []string{"PODMAN_IGNORE_CGROUPSV1_WARNING=1"}}
 			c.ok("load", "-i", env.image)
 			return c

@@ -22,7 +22,7 @@ func rootless() engine {
 		start: func(t *testing.T) client {
 			configure(t, "podman.md")
 			home := newUser(t)
-			place(t, "/etc/containers/containers.conf.d/limits.conf", "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n")
+			place(t, podmanMachineFile, podmanMachine)
 			id := fmt.Sprint(userID)
 			c := client{T: t, command: []string{
 				"setpriv", "--reuid=" + id, "--regid=" + id, "--clear-groups", "env", "--chdir=/", "--ignore-environment", "PATH=" + os.Getenv("PATH"),
