@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -67,7 +68,12 @@ func runHooks(ctx context.Context, spec *specs.Spec, kind string, st specs.State
 		return err
 	}
 	defer done()
-	return hooks.RunAll(ctx, kind, list, data, o)
+	err = hooks.RunAll(ctx, kind, list, data, o)
+	if err != nil && ctx.Err() != nil {
+		// Whatever ended the hook, this is why it had to end.
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return err
 }
 
 // startInside starts a hook in the namespaces of the process behind job.Enter,
