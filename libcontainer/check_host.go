@@ -223,7 +223,7 @@ func (in *inspection) idMaps() {
 }
 
 func (in *inspection) controllers() {
-	for _, err := range in.paths.Lacks(in.resources()) {
+	for _, err := range in.paths.Lacks(in.resources(), in.warning) {
 		field, rest, ok := strings.Cut(err.Error(), ": ")
 		if !ok {
 			field, rest = "/linux/resources", err.Error()

@@ -102,9 +102,6 @@ func Warnings(s *specs.Spec) []string {
 			c.add(at("mounts", i, "destination"), "relative path %q is deprecated, taken as relative to /", m.Destination)
 		}
 	}
-	if s.Linux != nil && s.Linux.Resources != nil {
-		c.resourceWarnings(s.Linux.Resources)
-	}
 	var warnings []string
 	for _, p := range c.problems {
 		warnings = append(warnings, p.String())

@@ -144,12 +144,3 @@ func (c *checker) priorities(ps []specs.LinuxInterfacePriority, property pointer
 		}
 	}
 }
-
-// resourceWarnings: the specification discourages the kernel memory limit, and
-// since Linux 5.16 ("memcg, kmem: further deprecate kmem.limit_in_bytes") there
-// is none.
-func (c *checker) resourceWarnings(r *specs.LinuxResources) {
-	if r.Memory != nil && r.Memory.Kernel != nil { //nolint:staticcheck // deprecated, so somebody has to say it
-		c.add(at("linux", "resources", "memory", "kernel"), "ignored: kernels no longer have this limit")
-	}
-}

@@ -469,13 +469,11 @@ func TestWarnings(t *testing.T) {
 		Effective: []string{"CAP_KILL", "CAP_CHOWN"}, Ambient: []string{"CAP_KILL"},
 	}
 	s.Mounts[0].Destination = "proc"
-	s.Linux.Resources.Memory = &specs.LinuxMemory{Kernel: ptr[int64](1)}
 	want := []string{
 		"/process/capabilities/bounding: ignoring unknown capabilities CAP_NEW, CAP_NEWER",
 		"/process/capabilities/effective: CAP_CHOWN cannot be effective: not permitted",
 		"/process/capabilities/ambient: CAP_KILL cannot be ambient: not both permitted and inheritable",
 		`/mounts/0/destination: relative path "proc" is deprecated, taken as relative to /`,
-		"/linux/resources/memory/kernel: ignored: kernels no longer have this limit",
 	}
 	if got := Warnings(s); !slices.Equal(got, want) {
 		t.Errorf("Warnings = %q; want %q", got, want)

@@ -24,7 +24,7 @@ func engineBundle(t *testing.T, dir string) *container {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	c.spec.Linux.CgroupsPath = c.cgroup
+	c.spec.Linux.CgroupsPath = c.cgroupsPath()
 	if env.layout == "v2" && !unifiedHas("/sys/fs/cgroup", "memory") {
 		// The limits are for controllers that this machine has on v1 only.
 		c.spec.Linux.Resources = &specs.LinuxResources{Devices: c.spec.Linux.Resources.Devices}

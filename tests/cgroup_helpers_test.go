@@ -48,6 +48,27 @@ func currentLayout() string {
 	}
 }
 
+// inScope has systemd make the container's cgroup.
+func (c *container) inScope() {
+	c.scope, c.cgroup = true, "/system.slice/onggi-"+c.id+".scope"
+}
+
+// cgroupsPath is how config.json says where the cgroup is to be.
+func (c *container) cgroupsPath() string {
+	if c.scope {
+		return "system.slice:onggi:" + c.id
+	}
+	return c.cgroup
+}
+
+// needCgroupfs skips a test that says itself where the cgroup is to be.
+func needCgroupfs(t testing.TB) {
+	t.Helper()
+	if env.driver != "cgroupfs" {
+		t.Skipf("systemd knows no such cgroupsPath (DRIVER=%s)", env.driver)
+	}
+}
+
 // cgroupDirs are the container's cgroups that exist.
 func (c *container) cgroupDirs() []string {
 	var dirs []string

@@ -166,6 +166,7 @@ func mountedHierarchy(controllers string) bool {
 }
 
 func TestNestedCgroupsPath(t *testing.T) {
+	needCgroupfs(t)
 	c := newContainer(t)
 	c.cgroup = "/onggi-tests-" + c.id + "/a/b"
 	c.edit(func(s *specs.Spec) { s.Linux.CgroupsPath = c.cgroup })
@@ -181,6 +182,7 @@ func TestNestedCgroupsPath(t *testing.T) {
 }
 
 func TestACgroupInUseIsRefused(t *testing.T) {
+	needCgroupfs(t)
 	peerFails(t, "runc", "1.1 only warns")
 	first := newContainer(t)
 	first.up()

@@ -188,10 +188,10 @@ func TestOOMIsReportedAtOnce(t *testing.T) {
 	e, at := i.await("oom")
 	want(t, "id", e.ID, c.id)
 	late := at.Sub(<-kernel)
-	t.Logf("%v after the kernel's event", late)
-	// An emulated machine takes as long for anything: state alone is a few milliseconds elsewhere.
-	if most := max(50*time.Millisecond, 2*c.must("state", c.id).took); late > most {
-		t.Errorf("the event came %v after the kernel's; want %v at most", late, most)
+	t.Logf("the event came %v after the kernel's", late.Round(10*time.Microsecond))
+	// What is pushed takes milliseconds; what is polled for takes the interval, an hour. Nothing in between is wrong.
+	if late > patience/2 {
+		t.Error("that is not at once")
 	}
 	if env.kind == "onggi" {
 		if e.Data.Limit != 32<<20 {

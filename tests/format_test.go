@@ -188,7 +188,7 @@ func TestSpec(t *testing.T) {
 		decode(t, string(data), c.spec)
 		c.edit(sh("id -u; hostname"))
 		c.spec.Process.Terminal = false
-		c.spec.Linux.CgroupsPath = c.cgroup
+		c.spec.Linux.CgroupsPath = c.cgroupsPath()
 		c.edit()
 		if name := strings.Split(c.output(), "\n"); name[0] != "0" || name[1] != c.spec.Hostname {
 			t.Errorf("output = %q", name)

@@ -37,7 +37,8 @@ type container struct {
 	bundle string
 	rootfs string
 	root   string // state root
-	cgroup string // cgroupsPath, absolute
+	cgroup string // where it is, from the mountpoints
+	scope  bool   // systemd makes it
 	spec   *specs.Spec
 
 	// Laid over every invocation.
@@ -66,7 +67,10 @@ func newContainer(t testing.TB, edits ...edit) *container {
 		cgroup: "/onggi-tests-" + n,
 		spec:   defaultSpec(),
 	}
-	c.spec.Linux.CgroupsPath = c.cgroup
+	if env.driver == "systemd" {
+		c.inScope()
+	}
+	c.spec.Linux.CgroupsPath = c.cgroupsPath()
 	before := takeStock()
 	makeRootfs(t, c.rootfs)
 	t.Cleanup(func() {
@@ -184,6 +188,9 @@ func (c *container) begin(args ...string) *invocation {
 	all := append(slices.Clone(c.wrapper), cmp.Or(c.runtime, env.runtime))
 	if !c.ownRoot {
 		all = append(all, "--root", c.root)
+	}
+	if c.scope {
+		all = append(all, "--systemd-cgroup")
 	}
 	all = slices.Concat(all, c.global, args)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

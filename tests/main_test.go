@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,7 @@ type suite struct {
 	runtime string // path of the binary under test
 	kind    string // first word of its --version: onggi, runc, crun
 	layout  string // v1, hybrid, v2
+	driver  string // who makes cgroups: cgroupfs, systemd
 	dir     string // working directory of the run
 	busybox string // a copy of busybox that bundles hard-link
 	probe   string // the helper program that runs in containers
@@ -50,7 +52,9 @@ func enter() (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	// What is tested is no part of this program: without its log of what it looked at, go test keeps no result.
+	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return strings.HasPrefix(a, "-test.testlogfile=") })
+	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), innerEnv+"="+runtime)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
@@ -86,6 +90,10 @@ func inner(m *testing.M) (int, error) {
 	if err := setLayout(os.Getenv("LAYOUT")); err != nil {
 		return 1, err
 	}
+	driver, err := findDriver(os.Getenv("DRIVER"))
+	if err != nil {
+		return 1, err
+	}
 	dir, err := os.MkdirTemp("", "onggi-tests-")
 	if err != nil {
 		return 1, err
@@ -94,6 +102,7 @@ func inner(m *testing.M) (int, error) {
 	if err := prepare(dir); err != nil {
 		return 1, err
 	}
+	env.driver = driver
 	code := m.Run()
 	if left := strayChildren(); len(left) > 0 {
 		return 1, fmt.Errorf("processes left at the end of the run: %v", left)
@@ -116,6 +125,19 @@ func setLayout(layout string) error {
 		return unix.Mount("none", "/sys/fs/cgroup", "cgroup2", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	default:
 		return fmt.Errorf("LAYOUT=%s: want v1 or v2", layout)
+	}
+}
+
+// findDriver is who makes the cgroups of all containers: "systemd" makes them scopes.
+func findDriver(driver string) (string, error) {
+	switch driver {
+	case "", "cgroupfs":
+		return "cgroupfs", nil
+	case "systemd":
+		_, err := os.Stat("/run/systemd/system")
+		return driver, err
+	default:
+		return "", fmt.Errorf("DRIVER=%s: want cgroupfs or systemd", driver)
 	}
 }
 

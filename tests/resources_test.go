@@ -12,263 +12,176 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
-// on is a cgroup file with its text after create and after update.
-type on struct{ file, created, updated string }
-
-// field is one field of linux.resources: as config.json has it, as flags of update, and as the kernel tells it.
-type resourceField struct {
-	name, controller string
-	config           string
-	flags            []string
-	v1, v2           on
-}
-
-func resourceFields(t testing.TB) []resourceField {
-	disk := rootDevice(t)
-	major, minor, _ := strings.Cut(disk, ":")
-	throttled := func(kind, flag, v1, v2 string) resourceField {
-		return resourceField{
-			"block I/O " + kind, "blkio",
-			fmt.Sprintf(`{"blockIO":{"throttle%sDevice":[{"major":%s,"minor":%s,"rate":1048576}]}}`, kind, major, minor),
-			[]string{flag, disk + "=2m"},
-			on{"blkio.throttle." + v1, disk + " 1048576", disk + " 2097152"},
-			on{"io.max", v2 + "=1048576", v2 + "=2097152"},
-		}
-	}
-	return []resourceField{
-		{
-			"memory limit", "memory", `{"memory":{"limit":67108864}}`,
-			[]string{"--memory", "32m"},
-			on{"memory.limit_in_bytes", "67108864", "33554432"},
-			on{"memory.max", "67108864", "33554432"},
-		},
-		{
-			"no memory limit any more", "memory", `{"memory":{"limit":67108864,"swap":67108864}}`,
-			[]string{"--memory", "-1"},
-			on{"memory.memsw.limit_in_bytes", "67108864", "9223372036854771712"},
-			on{"memory.swap.max", "0", "max"},
-		},
-		{
-			"memory reservation", "memory", `{"memory":{"reservation":33554432}}`,
-			[]string{"--memory-reservation", "16m"},
-			on{"memory.soft_limit_in_bytes", "33554432", "16777216"},
-			on{"memory.low", "33554432", "16777216"},
-		},
-		{
-			"TCP buffers", "memory", `{"memory":{"kernelTCP":33554432}}`,
-			[]string{"--kernel-memory-tcp", "16m"},
-			on{"memory.kmem.tcp.limit_in_bytes", "33554432", "16777216"},
-			on{},
-		},
-		{
-			"memory and swap", "memory", `{"memory":{"limit":67108864,"swap":100663296}}`,
-			[]string{"--memory-swap", "128m"},
-			on{"memory.memsw.limit_in_bytes", "100663296", "134217728"},
-			on{"memory.swap.max", "33554432", "67108864"},
-		},
-		{
-			"memory and swap, both lower", "memory", `{"memory":{"limit":67108864,"swap":100663296}}`,
-			[]string{"--memory", "32m", "--memory-swap", "48m"},
-			on{"memory.memsw.limit_in_bytes", "100663296", "50331648"},
-			on{"memory.swap.max", "33554432", "16777216"},
-		},
-		{
-			"memory and swap, both higher", "memory", `{"memory":{"limit":67108864,"swap":67108864}}`,
-			[]string{"--memory", "128m", "--memory-swap", "160m"},
-			on{"memory.memsw.limit_in_bytes", "67108864", "167772160"},
-			on{"memory.swap.max", "0", "33554432"},
-		},
-		{
-			"swap follows memory", "memory", `{"memory":{"limit":67108864,"swap":100663296}}`,
-			[]string{"--memory", "80m"},
-			on{"memory.memsw.limit_in_bytes", "100663296", "100663296"},
-			on{"memory.swap.max", "33554432", "16777216"},
-		},
-		{
-			"swappiness", "memory", `{"memory":{"swappiness":10}}`,
-			[]string{"--memory-swappiness", "0"},
-			on{"memory.swappiness", "10", "0"},
-			on{},
-		},
-		{
-			"OOM killer", "memory", `{"memory":{"disableOOMKiller":true}}`,
-			[]string{"--oom-kill-disable", "false"},
-			on{"memory.oom_control", "oom_kill_disable 1", "oom_kill_disable 0"},
-			on{},
-		},
-		{
-			"CPU shares", "cpu", `{"cpu":{"shares":512}}`,
-			[]string{"--cpu-share", "2048"},
-			on{"cpu.shares", "512", "2048"},
-			on{"cpu.weight", "59", "174"},
-		},
-		{
-			"CPU quota", "cpu", `{"cpu":{"quota":50000,"period":200000}}`,
-			[]string{"--cpu-quota", "60000"},
-			on{"cpu.cfs_quota_us", "50000", "60000"},
-			on{"cpu.max", "50000 200000", "60000 200000"},
-		},
-		{
-			"no CPU quota any more", "cpu", `{"cpu":{"quota":50000}}`,
-			[]string{"--cpu-quota", "-1"},
-			on{"cpu.cfs_quota_us", "50000", "-1"},
-			on{"cpu.max", "50000 100000", "max 100000"},
-		},
-		{
-			"CPU period", "cpu", `{"cpu":{"quota":50000,"period":200000}}`,
-			[]string{"--cpu-period", "100000"},
-			on{"cpu.cfs_period_us", "200000", "100000"},
-			on{"cpu.max", "50000 200000", "50000 100000"},
-		},
-		{
-			"CPU burst", "cpu", `{"cpu":{"quota":50000,"burst":10000}}`,
-			[]string{"--cpu-burst", "20000"},
-			on{"cpu.cfs_burst_us", "10000", "20000"},
-			on{"cpu.max.burst", "10000", "20000"},
-		},
-		{
-			"idle", "cpu", `{"cpu":{"idle":1}}`,
-			[]string{"--cpu-idle", "0"},
-			on{"cpu.idle", "1", "0"},
-			on{"cpu.idle", "1", "0"},
-		},
-		{
-			"weight once idle no more", "cpu", `{"cpu":{"shares":512,"idle":0}}`,
-			[]string{"--cpu-idle", "0"},
-			on{"cpu.shares", "512", "512"},
-			on{"cpu.weight", "59", "59"},
-		},
-		{
-			"real-time period", "cpu", `{"cpu":{"realtimePeriod":500000}}`,
-			[]string{"--cpu-rt-period", "1000000"},
-			on{"cpu.rt_period_us", "500000", "1000000"},
-			on{},
-		},
-		{
-			"real-time runtime", "cpu", `{"cpu":{"realtimeRuntime":1000}}`,
-			[]string{"--cpu-rt-runtime", "2000"},
-			on{"cpu.rt_runtime_us", "1000", "2000"},
-			on{},
-		},
-		{
-			"processors", "cpuset", `{"cpu":{"cpus":"0"}}`,
-			[]string{"--cpuset-cpus", "0-1"},
-			on{"cpuset.cpus", "0", "0-1"},
-			on{"cpuset.cpus", "0", "0-1"},
-		},
-		{
-			"memory nodes", "cpuset", `{"cpu":{"mems":"0"}}`,
-			[]string{"--cpuset-mems", "0"},
-			on{"cpuset.mems", "0", "0"},
-			on{"cpuset.mems", "0", "0"},
-		},
-		{
-			"processes", "pids", `{"pids":{"limit":20}}`,
-			[]string{"--pids-limit", "-1"},
-			on{"pids.max", "20", "max"},
-			on{"pids.max", "20", "max"},
-		},
-		{
-			"block I/O weight", "blkio", `{"blockIO":{"weight":200}}`,
-			[]string{"--blkio-weight", "300"},
-			on{"blkio.bfq.weight", "200", "300"},
-			on{"io.weight", "default 1920", "default 2930"},
-		},
-		throttled("ReadBps", "--blkio-read-bps-device", "read_bps_device", "rbps"),
-		throttled("WriteBps", "--blkio-write-bps-device", "write_bps_device", "wbps"),
-		throttled("ReadIOPS", "--blkio-read-iops-device", "read_iops_device", "riops"),
-		throttled("WriteIOPS", "--blkio-write-iops-device", "write_iops_device", "wiops"),
-		{
-			"huge pages", "hugetlb", `{"hugepageLimits":[{"pageSize":"2MB","limit":4194304}]}`,
-			[]string{"--hugepage", "2MB=8m"},
-			on{"hugetlb.2MB.limit_in_bytes", "4194304", "8388608"},
-			on{"hugetlb.2MB.max", "4194304", "8388608"},
-		},
-		{
-			"reserved huge pages", "hugetlb", `{"hugepageLimits":[{"pageSize":"2MB","limit":4194304}]}`,
-			[]string{"--hugepage", "2MB=0"},
-			on{"hugetlb.2MB.rsvd.limit_in_bytes", "4194304", "0"},
-			on{"hugetlb.2MB.rsvd.max", "4194304", "0"},
-		},
-		{
-			"network class", "net_cls", `{"network":{"classID":1048577}}`,
-			[]string{"--network-class", "0x100002"},
-			on{"net_cls.classid", "1048577", "1048578"},
-			on{},
-		},
-		{
-			"network priority", "net_prio", `{"network":{"priorities":[{"name":"lo","priority":3}]}}`,
-			[]string{"--network-priority", "lo=4"},
-			on{"net_prio.ifpriomap", "lo 3", "lo 4"},
-			on{},
-		},
-		{
-			"unified", "hugetlb", `{"unified":{"hugetlb.2MB.max":"2097152"}}`,
-			[]string{"--unified", "hugetlb.2MB.max=6291456"},
-			on{},
-			on{"hugetlb.2MB.max", "2097152", "6291456"},
-		},
-		{
-			"unified, of the core", "freezer", `{"unified":{"cgroup.max.depth":"3"}}`,
-			[]string{"--unified", "cgroup.max.depth=4"},
-			on{},
-			on{"cgroup.max.depth", "3", "4"},
-		},
-		{
-			"device rules", "devices", `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":10,"minor":229,"access":"rw"}]}`,
-			[]string{"--device-allow", "c 10:237 r"},
-			on{"devices.list", "c 10:229 rw", "c 10:237 r"},
-			on{},
-		},
-	}
-}
-
-// The acceptance test of limits: set by config.json, read outside and inside, changed while the container runs.
+// The acceptance test of limits: set by config.json, read outside and inside, changed while the container runs by
+// flags and by JSON, and read again each time. With DRIVER=systemd, what systemd keeps is read too, also after it has
+// read its own files anew. What this host or its version of cgroups cannot have has to be an error, and change nothing.
 func TestResources(t *testing.T) {
 	for _, f := range resourceFields(t) {
 		t.Run(f.name, func(t *testing.T) {
-			h, file := f.place(t)
-			c := newContainer(t, resourcesJSON(t, f.config))
-			c.up()
-			check := func(when, text string) {
-				t.Helper()
-				data, err := os.ReadFile(filepath.Join(h.mountpoint, c.cgroup, file.file))
-				if err != nil {
-					t.Fatal(err)
-				}
-				tells(t, when+", outside", string(data), text)
-				tells(t, when+", inside", c.execOutput(nil, "cat", filepath.Join(h.inside(), file.file)), text)
+			h, side, why := f.place(t)
+			switch {
+			case side.refusal != "":
+				f.refused(t, side.refusal)
+			case side.warning != "":
+				f.warned(t, side.warning)
+			default:
+				f.written(t, h, side)
 			}
-			check("created", file.created)
-			c.must(append(append([]string{"update"}, f.flags...), c.id)...)
-			check("updated", file.updated)
+			if why != "" {
+				t.Skip(why)
+			}
 		})
 	}
 }
 
-// place is the hierarchy and the file that tell of the field. What both sides of a hybrid layout could have, the v1
-// side has.
-func (f resourceField) place(t testing.TB) (hierarchy, on) {
+// written reads the file back, and what systemd has.
+func (f resourceField) written(t *testing.T, h hierarchy, side side) {
+	c := newContainer(t, resourcesJSON(t, f.config))
+	c.up()
+	check := func(when, text, property string) {
+		t.Helper()
+		data, err := os.ReadFile(filepath.Join(h.mountpoint, c.cgroup, side.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tells(t, when+", outside", string(data), text)
+		tells(t, when+", inside", c.execOutput(nil, "cat", filepath.Join(h.inside(), side.file)), text)
+		if c.scope && env.layout == "v2" && f.property.name != "" {
+			want(t, when+", "+f.property.name, c.property(f.property.name), property)
+		}
+	}
+	check("created", side.created, f.property.created)
+	if f.flags != nil {
+		c.must(slices.Concat([]string{"update"}, f.flags, []string{c.id})...)
+		check("updated by flags", side.updated, f.property.updated)
+	}
+	if c.scope {
+		daemonReload(t)
+		check("after daemon-reload", side.updated, f.property.updated)
+	}
+	c.must("update", "--resources", f.json(c), c.id)
+	check("updated by JSON", side.created, f.property.created)
+}
+
+// json is the case's configuration as a file for update.
+func (f resourceField) json(c *container) string {
+	c.t.Helper()
+	c.write("update.json", f.config)
+	return filepath.Join(c.bundle, "update.json")
+}
+
+// refused wants the error from create and from update, and nothing done.
+func (f resourceField) refused(t *testing.T, text string) {
+	peerFails(t, "runc", "drops what it cannot convert")
+	check := func(r result) {
+		t.Helper()
+		refused(t, r, 1, text)
+		if !strings.Contains(r.err, f.pointer()) && !strings.Contains(r.err, f.group()) {
+			t.Errorf("the message does not name %s\n%v", f.pointer(), r)
+		}
+	}
+	c := newContainer(t, resourcesJSON(t, f.config))
+	check(c.run())
+	if dirs := c.cgroupDirs(); len(dirs) > 0 {
+		t.Errorf("left behind: %v", dirs)
+	}
+	c.edit(resourcesJSON(t, "{}"))
+	c.up()
+	before := c.allLimits()
+	if f.flags != nil {
+		// The default of v1 can be asked for on v2.
+		if r := c.verb(slices.Concat([]string{"update"}, f.flags, []string{c.id})...); f.flags[1] != "false" {
+			check(r)
+		}
+	}
+	check(c.verb("update", "--resources", f.json(c), c.id))
+	if now := c.allLimits(); now != before {
+		t.Errorf("limits changed:\n%s", diff(before, now))
+	}
+}
+
+// group is where the message points if a whole controller is missing: to the first field that needs it.
+func (f resourceField) group() string {
+	name, _, _ := strings.Cut(f.field, ".")
+	return "/linux/resources/" + name
+}
+
+// warned wants a word about what no kernel does any more.
+func (f resourceField) warned(t *testing.T, text string) {
+	peerFails(t, "runc", "has other words")
+	c := newContainer(t, resourcesJSON(t, f.config), args("true"))
+	if r := c.run(); r.code != 0 || !strings.Contains(r.err, text) {
+		t.Errorf("no %q in a warning\n%v", text, r)
+	}
+}
+
+// place is the hierarchy of the field and what its version does about it. What both sides of a hybrid layout could
+// have, the v1 side has. If the host is without something, an error is wanted, and why says what there is no proof of.
+func (f resourceField) place(t *testing.T) (h hierarchy, s side, why string) {
 	t.Helper()
-	for _, h := range hierarchies() {
-		if slices.Contains(h.controllers, f.controller) && f.v1.file != "" {
-			needFile(t, h, f.v1.file)
-			return h, f.v1
+	if f.why != "" && f.field == "rdma" {
+		f.v1, f.v2 = refusal(f.controller), refusal(f.controller)
+	} else if f.why != "" {
+		t.Skip(f.why)
+	}
+	if env.layout != "v2" && (f.controller == "net_cls" || f.controller == "net_prio") {
+		mountController(t, f.controller)
+	}
+	all := hierarchies()
+	for _, h := range all {
+		if slices.Contains(h.controllers, f.controller) && (f.v1.file != "" || f.v1.warning != "" || env.layout == "v1" || f.v2.file == "") {
+			f.needFile(t, h, f.v1)
+			return h, f.v1, f.why
 		}
 	}
-	for _, h := range hierarchies() {
-		if h.unified && unifiedHas(h.mountpoint, v2Name(f.controller)) {
-			if f.v2.file == "" {
-				t.Skip("cgroup v2 does not have it")
-			}
-			needFile(t, h, f.v2.file)
-			return h, f.v2
+	for _, h := range all {
+		if h.unified && (unifiedHas(h.mountpoint, v2Name(f.controller)) || strings.HasPrefix(f.controller, "net_")) {
+			f.needFile(t, h, f.v2)
+			return h, f.v2, f.why
 		}
 	}
-	t.Skipf("the cgroup layout (%s) has no %s controller", env.layout, f.controller)
-	return hierarchy{}, on{}
+	if f.v2 == (side{}) && f.controller == "devices" {
+		t.Skip("a program does it: see TestDeviceRulesChangeWhileRunning")
+	}
+	if f.v1.refusal != "" && env.layout == "v1" {
+		return hierarchy{}, f.v1, ""
+	}
+	return hierarchy{}, refusal("controller is not "), fmt.Sprintf("the cgroup layout (%s) has no %s controller", env.layout, f.controller)
+}
+
+// needFile skips the test where there is nothing to read.
+func (f resourceField) needFile(t *testing.T, h hierarchy, s side) {
+	t.Helper()
+	switch {
+	case s.file != "":
+		needFile(t, h, s.file)
+	case s == side{}:
+		t.Skip("there is no file to read")
+	}
+}
+
+// mountController mounts a v1 hierarchy that this machine does without, where the kernel has it.
+func mountController(t *testing.T, controller string) {
+	t.Helper()
+	if slices.ContainsFunc(hierarchies(), func(h hierarchy) bool { return slices.Contains(h.controllers, controller) }) {
+		return
+	}
+	dir := filepath.Join("/sys/fs/cgroup", controller)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Skipf("no place for a hierarchy: %v", err)
+	}
+	t.Cleanup(func() { os.Remove(dir) })
+	if err := unix.Mount("none", dir, "cgroup", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, controller); err != nil {
+		t.Skipf("this kernel has no %s controller: %v", controller, err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func v2Name(controller string) string {

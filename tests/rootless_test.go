@@ -86,6 +86,7 @@ func (u ordinary) many() (uids, gids []specs.LinuxIDMapping) {
 // and its /sys, no limits.
 func newRootless(t *testing.T, u ordinary, maps func() (uids, gids []specs.LinuxIDMapping), edits ...edit) *container {
 	t.Helper()
+	needCgroupfs(t)
 	c := newContainer(t, func(s *specs.Spec) {
 		without(specs.NetworkNamespace)(s)
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})

@@ -15,6 +15,7 @@ import (
 // rootless is a container of an ordinary user who has one id only, with the configuration of spec --rootless.
 func rootless(t *testing.T, edits ...edit) *container {
 	t.Helper()
+	needCgroupfs(t)
 	peersLack(t, "not the subject here")
 	const uid = 1000
 	c := newContainer(t)

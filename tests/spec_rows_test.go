@@ -218,6 +218,7 @@ func TestPidsLimitOfZero(t *testing.T) {
 
 // A cgroup that is frozen would hold up what is put into it.
 func TestAFrozenCgroupIsRefused(t *testing.T) {
+	needCgroupfs(t)
 	needController(t, "freezer")
 	peersLack(t, "hangs or only warns")
 	first := newContainer(t)

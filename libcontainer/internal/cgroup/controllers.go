@@ -143,8 +143,8 @@ func without(list, drop []string) []string {
 
 // Lacks names all limits of r that this host cannot keep: for want of a
 // controller, or of a way to say them in the version of cgroups that has it.
-// Nothing is made for it.
-func (p Paths) Lacks(r *specs.LinuxResources) []error {
+// Nothing is made for it. What Set would warn of, it warns of too.
+func (p Paths) Lacks(r *specs.LinuxResources, warn func(string)) []error {
 	if r == nil || len(p.dirs()) == 0 {
 		return nil
 	}
@@ -158,6 +158,9 @@ func (p Paths) Lacks(r *specs.LinuxResources) []error {
 			continue
 		}
 		k.plan(&l, freshView(d.Controllers == nil))
+	}
+	for _, w := range l.warnings {
+		warn(w)
 	}
 	return l.problems
 }

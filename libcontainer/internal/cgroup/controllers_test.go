@@ -15,9 +15,9 @@ func TestLacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	one, swappiness := int64(1<<20), uint64(10)
-	class := uint32(7)
+	class, off := uint32(7), false
 	r := &specs.LinuxResources{
-		Memory:  &specs.LinuxMemory{Limit: &one, Swappiness: &swappiness},
+		Memory:  &specs.LinuxMemory{Limit: &one, Swappiness: &swappiness, UseHierarchy: &off},
 		Pids:    &specs.LinuxPids{Limit: &one},
 		Network: &specs.LinuxNetwork{ClassID: &class},
 	}
@@ -35,7 +35,11 @@ func TestLacks(t *testing.T) {
 		{"v1", v1, r, []string{"/pids/limit: the pids controller is not mounted", "/network/classID: the net_cls controller is not mounted"}},
 	}
 	for _, tt := range tests {
-		got := tt.p.Lacks(tt.r)
+		warnings := 0
+		got := tt.p.Lacks(tt.r, func(string) { warnings++ })
+		if want := min(len(tt.want), 1); warnings != want {
+			t.Errorf("%s: %d warnings; want %d", tt.name, warnings, want)
+		}
 		if len(got) != len(tt.want) {
 			t.Errorf("%s: Lacks = %v; want %q", tt.name, got, tt.want)
 			continue
