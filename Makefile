@@ -63,7 +63,7 @@ install: onggi ## install binary, man pages and completions (PREFIX, DESTDIR)
 .PHONY: test
 test: onggi ## unit tests, then the integration tests (as root) on this machine's cgroup layout
 	$(GO) vet ./...
-	$(GO) test $$($(GO) list ./... | grep -v -e '/tests$$' -e '/tests/engines$$')
+	$(GO) test $$($(GO) list ./... | grep -v -e '/tests$$' -e '/tests/engines$$' -e '/tests/vm$$')
 	RUNTIME=$(CURDIR)/onggi $(GO) test -count=1 ./tests
 	RUNTIME=$(CURDIR)/onggi $(GO) -C tests/conformance test -count=1 .
 

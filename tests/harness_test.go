@@ -25,7 +25,15 @@ import (
 
 // patience is how long a verb may take before the test gives up on it. A slow machine under load needs seconds for
 // what takes milliseconds; nothing legitimate takes this long.
-const patience = 30 * time.Second
+var patience = slowly(30 * time.Second)
+
+// slowly is a deadline where SLOWER says how many times slower than hardware the machine is.
+func slowly(d time.Duration) time.Duration {
+	if factor, err := strconv.Atoi(os.Getenv("SLOWER")); err == nil {
+		return d * time.Duration(factor)
+	}
+	return d
+}
 
 // number gives every container of the run its own names.
 var number atomic.Int64
@@ -391,7 +399,7 @@ func (c *container) reap(pid int) int {
 // eventually waits for something that has no event to wait for.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(10 * time.Second)); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		if cond() {
 			return
 		}

@@ -280,7 +280,7 @@ func TestStartOfADeadContainerFailsAtOnce(t *testing.T) {
 	if r.code != 1 {
 		t.Errorf("start of a dead container: %v", r)
 	}
-	if r.took > 5*time.Second {
+	if r.took > slowly(5*time.Second) {
 		t.Errorf("start took %v to find out", r.took)
 	}
 	c.must("delete", c.id)

@@ -29,7 +29,7 @@ func consoleSocket(t *testing.T) (path string, next func() (*os.File, string)) {
 	t.Cleanup(func() { listener.Close() })
 	return path, func() (*os.File, string) {
 		t.Helper()
-		listener.SetDeadline(time.Now().Add(10 * time.Second))
+		listener.SetDeadline(time.Now().Add(slowly(10 * time.Second)))
 		conn, err := listener.AcceptUnix()
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +56,7 @@ func readAll(t *testing.T, master *os.File) string {
 	select {
 	case text := <-done:
 		return text
-	case <-time.After(10 * time.Second):
+	case <-time.After(slowly(10 * time.Second)):
 		t.Error("the terminal stays in use")
 		return ""
 	}
@@ -161,7 +161,7 @@ func (s *screen) typed(text string, keys ...string) {
 func (s *screen) shows(line string) {
 	s.t.Helper()
 	text := ""
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(10 * time.Second)); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		text = s.tmux("capture-pane", "-p")
 		for got := range strings.Lines(text) {
 			if strings.TrimRight(got, " \n") == line {

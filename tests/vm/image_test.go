@@ -1,0 +1,187 @@
+package vm
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// image is a Debian release: its kernel, and a root file system that guests only ever see a snapshot of.
+type image struct {
+	kernel string // ELF
+	root   string // ext4
+}
+
+// cache survives runs; make clean removes it.
+const cache = "../.cache/vm"
+
+// packages are what a guest has besides the required ones: an init, what the tests call, and both kinds of policies.
+var packages = []string{
+	"linux-image-cloud-amd64", "kmod",
+	"systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd",
+	"busybox-static", "iproute2", "login", "passwd", "procps", "strace", "tmux", "uidmap", "util-linux",
+	"apparmor", "policycoreutils", "selinux-policy-default",
+}
+
+// newImage is the image of a Debian suite, made anew if the recipe is not the one it was made by.
+func newImage(suite string) (image, error) {
+	key, err := recipeKey(suite)
+	if err != nil {
+		return image{}, err
+	}
+	dir := filepath.Join(cache, suite+"-"+key)
+	i := image{kernel: filepath.Join(dir, "vmlinux"), root: filepath.Join(dir, "root.ext4")}
+	if _, err := os.Stat(dir); err == nil {
+		return i, nil
+	}
+	if err := discard(suite); err != nil {
+		return image{}, err
+	}
+	made, err := os.MkdirTemp(cache, suite+"-unfinished-")
+	if err != nil {
+		return image{}, err
+	}
+	defer os.RemoveAll(made)
+	if err := bootstrap(suite, made); err != nil {
+		return image{}, fmt.Errorf("image of %s: %w", suite, err)
+	}
+	return i, os.Rename(made, dir)
+}
+
+// recipeKey is a hash of all that an image is made of.
+func recipeKey(suite string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, suite, packages, bootstrapFlags(suite, ""))
+	files, err := filepath.Glob("guest/*")
+	if err != nil {
+		return "", err
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
+	}
+	return fmt.Sprintf("%.6x", h.Sum(nil)), nil
+}
+
+// discard removes what earlier recipes made, and what was never finished.
+func discard(suite string) error {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return err
+	}
+	old, err := filepath.Glob(filepath.Join(cache, suite+"-*"))
+	for _, dir := range old {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
+func bootstrapFlags(suite, tree string) []string {
+	flags := []string{
+		"--quiet", "--mode=root", "--variant=minbase", "--include=" + strings.Join(packages, ","),
+		`--aptopt=APT::Install-Recommends "false"`, `--aptopt=Acquire::Retries "5"`,
+		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+		"--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/i18n/*",
+		// Packages' own configuration files do not ask whether they may stay away.
+		"--dpkgopt=force-confold",
+		`--setup-hook=mkdir -p "$1"/etc/initramfs-tools; echo update_initramfs=no > "$1"/etc/initramfs-tools/update-initramfs.conf`,
+		`--customize-hook=guest/setup "$1"`,
+	}
+	return append(flags, suite, tree)
+}
+
+// bootstrap makes the files of an image.
+func bootstrap(suite, dir string) error {
+	tree, err := os.MkdirTemp("", "onggi-vm-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tree)
+	if err := command("mmdebstrap", bootstrapFlags(suite, tree)...); err != nil {
+		return err
+	}
+	kernels, err := filepath.Glob(filepath.Join(tree, "boot/vmlinuz-*"))
+	if err != nil || len(kernels) != 1 {
+		return fmt.Errorf("kernels in the tree: %v; want one", kernels)
+	}
+	if err := extractKernel(kernels[0], filepath.Join(dir, "vmlinux")); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(kernels[0]), err)
+	}
+	root := filepath.Join(dir, "root.ext4")
+	if err := command("truncate", "-s", "2G", root); err != nil {
+		return err
+	}
+	// Nothing survives a run: neither a journal nor checksums are of use.
+	return command("mkfs.ext4", "-q", "-F", "-O", "^has_journal,^metadata_csum", "-E", "lazy_itable_init=1,nodiscard", "-d", tree, root)
+}
+
+// extractKernel takes the ELF image out of a bzImage: QEMU enters that at its PVH entry point, where a bzImage would
+// have to be unpacked by translated code, which takes seconds.
+//
+//	0x1f1  setup_sects      sectors of real-mode code behind the first
+//	0x248  payload_offset   from the start of the protected-mode code, 4 bytes
+//	0x24c  payload_length   4 bytes, of which the last four are the unpacked length
+//
+// See Documentation/arch/x86/boot.rst of the kernel.
+func extractKernel(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if len(data) < 0x250 || string(data[0x202:0x206]) != "HdrS" {
+		return errors.New("not a bzImage")
+	}
+	code := (max(int(data[0x1f1]), 4) + 1) * 512
+	at := code + int(binary.LittleEndian.Uint32(data[0x248:]))
+	end := at + int(binary.LittleEndian.Uint32(data[0x24c:]))
+	if end > len(data) || end-at < 8 {
+		return errors.New("the payload is not in the file")
+	}
+	return unpack(data[at:end-4], to)
+}
+
+// unpackers are the commands for the formats that a kernel's payload has, by its first bytes.
+var unpackers = []struct {
+	magic   string
+	command []string
+}{
+	{"\x02\x21\x4c\x18", []string{"lz4", "-dc"}}, // the legacy format
+	{"\x28\xb5\x2f\xfd", []string{"zstd", "-dcq"}},
+	{"\xfd7zXZ", []string{"xz", "-dcq", "--single-stream"}},
+}
+
+func unpack(payload []byte, to string) error {
+	for _, u := range unpackers {
+		if !bytes.HasPrefix(payload, []byte(u.magic)) {
+			continue
+		}
+		cmd := exec.Command(u.command[0], u.command[1:]...)
+		cmd.Stdin = bytes.NewReader(payload)
+		elf, err := cmd.Output()
+		if err != nil {
+			return fmt.Errorf("%s: %w", u.command[0], err)
+		}
+		return os.WriteFile(to, elf, 0o644)
+	}
+	return fmt.Errorf("unknown compression % x", payload[:4])
+}
+
+// command runs a program that has something to say only when it fails.
+func command(name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = io.Discard, &said
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, said.Bytes())
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package vm
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// event is a line of test2json (go doc test2json).
+type event struct {
+	Action, Test, Output string
+}
+
+// node is a test that ran in a guest, with its subtests.
+type node struct {
+	name    string
+	verdict string // pass, fail, skip; empty if it did not come to an end
+	output  []string
+	subs    []*node
+}
+
+// parse makes the tree of tests of a run's output. The root is the run itself.
+func parse(output []byte) (*node, error) {
+	cmd := exec.Command("go", "tool", "test2json")
+	cmd.Stdin = bytes.NewReader(output)
+	lines, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("test2json: %w", err)
+	}
+	root := &node{}
+	known := map[string]*node{"": root}
+	for decoder := json.NewDecoder(bytes.NewReader(lines)); decoder.More(); {
+		var e event
+		if err := decoder.Decode(&e); err != nil {
+			return nil, fmt.Errorf("test2json: %w", err)
+		}
+		n := find(known, e.Test)
+		switch e.Action {
+		case "output":
+			n.output = append(n.output, e.Output)
+		case "pass", "fail", "skip":
+			n.verdict = e.Action
+		}
+	}
+	return root, nil
+}
+
+// find is the node of a test's full name, made with its parents if it is new.
+func find(known map[string]*node, name string) *node {
+	if n := known[name]; n != nil {
+		return n
+	}
+	parent, last := "", name
+	if i := strings.LastIndexByte(name, '/'); i >= 0 {
+		parent, last = name[:i], name[i+1:]
+	}
+	n := &node{name: last}
+	known[name] = n
+	above := find(known, parent)
+	above.subs = append(above.subs, n)
+	return n
+}
+
+// report makes a subtest of each test that ran in the guest, with its verdict and, unless it passed, its words.
+func (n *node) report(t *testing.T, count *tally) {
+	t.Run(n.name, func(t *testing.T) {
+		for _, sub := range n.subs {
+			sub.report(t, count)
+		}
+		switch n.verdict {
+		case "pass":
+			count.passed++
+		case "skip":
+			count.skipped++
+			t.Skip(n.reason())
+		case "fail":
+			count.failed++
+			t.Error(n.words())
+		default:
+			count.failed++
+			t.Errorf("the guest did not get to the end of this test\n%s", n.words())
+		}
+	})
+}
+
+// words are what the test logged, without the lines that the testing package adds.
+func (n *node) words() string {
+	var b strings.Builder
+	for _, line := range n.output {
+		if s := strings.TrimSpace(line); !strings.HasPrefix(s, "=== ") && !strings.HasPrefix(s, "--- ") {
+			b.WriteString(line)
+		}
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// reason is why a test was skipped, without the place in its source.
+func (n *node) reason() string {
+	words := n.words()
+	if _, text, ok := strings.Cut(words, ".go:"); ok {
+		if _, text, ok = strings.Cut(text, ": "); ok {
+			return text
+		}
+	}
+	return words
+}
+
+// tally counts the tests of a run.
+type tally struct {
+	passed, failed, skipped int
+}

@@ -1,0 +1,58 @@
+package vm
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// summary is a row for each run, in the order of guests().
+type summary struct {
+	sync.Mutex
+	rows map[string]string
+}
+
+func (s *summary) add(g guest, r run, h heard, count tally) {
+	s.Lock()
+	defer s.Unlock()
+	if s.rows == nil {
+		s.rows = map[string]string{}
+	}
+	init := "none"
+	if v := h.facts["systemd"]; r.driver != "cgroupfs" || strings.HasPrefix(g.name, "systemd") {
+		init = "systemd " + v
+	}
+	s.rows[g.name+"/"+r.driver] = fmt.Sprintf("| %s | %s | %s | %s | %d | %d | %d | %v |\n", h.facts["kernel"], g.layout, init, r.driver,
+		count.passed, count.failed, count.skipped, h.took[r.driver].Round(time.Second))
+}
+
+// render is the table in Markdown.
+func (s *summary) render() string {
+	var b strings.Builder
+	b.WriteString("| kernel | cgroups | init | driver | passed | failed | skipped | time |\n|---|---|---|---|---|---|---|---|\n")
+	for _, g := range guests() {
+		for _, r := range g.runs {
+			b.WriteString(s.rows[g.name+"/"+r.driver])
+		}
+	}
+	return b.String()
+}
+
+const page = "../../docs/cgroups.md"
+
+// publish puts the table into the page, between its tags.
+func publish(table string) error {
+	data, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	const begin, end = "<!-- table: tests/vm -->\n", "<!-- end of table -->\n"
+	before, rest, ok := strings.Cut(string(data), begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !ok || !ended {
+		return fmt.Errorf("%s has no place for the table: %s", page, begin)
+	}
+	return os.WriteFile(page, []byte(before+begin+"\n"+table+"\n"+end+after), 0o644)
+}
