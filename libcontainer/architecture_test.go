@@ -21,14 +21,15 @@ var imports = []struct {
 	packages, may []string
 	why           string
 }{
-	{[]string{"cmd/onggi"}, []string{"libcontainer", "libcontainer/console", "specconv"}, "the command uses the library as any other program can"},
-	{[]string{"libcontainer"}, []string{"[runtime side]", "libcontainer/internal/engine", "libcontainer/internal/plan", "seccomp", "specconv"}, "only the engine speaks to the container side"},
+	{[]string{"cmd/onggi"}, []string{"libcontainer", "libcontainer/console", "libcontainer/timeline", "specconv"}, "the command uses the library as any other program can"},
+	{[]string{"libcontainer"}, []string{"[runtime side]", "libcontainer/internal/engine", "libcontainer/internal/plan", "libcontainer/timeline", "seccomp", "specconv"}, "only the engine speaks to the container side"},
 	{[]string{"libcontainer/console"}, []string{"libcontainer/internal/proc"}, "a terminal is nobody's container"},
-	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/plan", "libcontainer/internal/remote", "specconv"}, "the engine is where steps become calls; it knows no state, and no library above it"},
+	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/plan", "libcontainer/internal/remote", "libcontainer/timeline", "specconv"}, "the engine is where steps become calls; it knows no state, and no library above it"},
 	{[]string{"libcontainer/internal/plan"}, []string{"specconv"}, "a plan is pure: it must not know who takes its steps"},
-	{[]string{"libcontainer/internal/remote"}, []string{"libcontainer/internal/stub"}, "calls have no policy: they must not know the steps they are for"},
+	{[]string{"libcontainer/internal/remote"}, []string{"libcontainer/internal/stub", "libcontainer/timeline"}, "calls have no policy: they must not know the steps they are for"},
 	{[]string{"libcontainer/internal/stub"}, nil, "policy never enters the stub"},
-	{[]string{"[runtime side]"}, []string{"[runtime side]"}, "what works on the host needs nothing of what works in the container"},
+	{[]string{"libcontainer/timeline"}, nil, "what is recorded is nothing to it but words and times"},
+	{[]string{"[runtime side]"}, []string{"[runtime side]", "libcontainer/timeline"}, "what works on the host needs nothing of what works in the container"},
 	{[]string{"specconv"}, nil, "a configuration can be read and checked without a runtime"},
 	{[]string{"seccomp", "seccomp/helper"}, []string{"seccomp/internal/libseccomp", "seccomp/internal/ruleset", "seccomp/internal/subprocess"}, "filters are compiled without a runtime, in a process of their own"},
 	{[]string{"seccomp/internal/libseccomp", "seccomp/internal/subprocess"}, []string{"seccomp/internal/ruleset", "seccomp/internal/libseccomp"}, "filters are compiled without a runtime, in a process of their own"},

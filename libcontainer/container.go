@@ -41,6 +41,7 @@ const (
 
 // Load finds a container by its id.
 func (r *Runtime) Load(id string) (*Container, error) {
+	defer r.span("load the state").End()
 	dir, err := r.store.Open(id)
 	if err != nil {
 		return nil, err
@@ -186,6 +187,7 @@ func (c *Container) snapshot() (*specconv.Config, error) {
 	if c.config != nil {
 		return c.config, nil
 	}
+	defer c.runtime.span("read the container's configuration").End()
 	raw, err := c.dir.Config()
 	if err != nil {
 		return nil, err
@@ -198,6 +200,7 @@ func (c *Container) snapshot() (*specconv.Config, error) {
 // calling one, and gives its exit status, 128+n for signal n. It may be called
 // while Delete ends the container, and after.
 func (c *Container) Wait(ctx context.Context) (int, error) {
+	defer c.runtime.waiting("wait for the container").End()
 	pidfd, err := c.exit.pidfd(c)
 	if err != nil {
 		return 0, err

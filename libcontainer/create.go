@@ -97,7 +97,7 @@ func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*cre
 		return nil, err
 	}
 	spec := c.config.Spec
-	if err := specconv.Validate(spec); err != nil {
+	if err := c.validate(); err != nil {
 		return nil, oneLine(err)
 	}
 	if err := c.checkTerminal(); err != nil {
@@ -114,6 +114,11 @@ func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*cre
 		return nil, err
 	}
 	return c, nil
+}
+
+func (c *creation) validate() error {
+	defer c.span("validate the configuration").End()
+	return specconv.Validate(c.config.Spec)
 }
 
 // checkPrivilege: all that an ordinary user can make alone is a user
@@ -133,6 +138,7 @@ func (c *creation) checkPrivilege() error {
 }
 
 func (c *creation) load() (err error) {
+	defer c.span("read the configuration").End()
 	bundle := c.o.Bundle
 	if bundle == "" {
 		bundle = "."
@@ -169,6 +175,7 @@ func (c *creation) checkTerminal() error {
 }
 
 func (c *creation) findRootfs(ctx context.Context) error {
+	defer c.span("find the root file system").End()
 	root := c.config.Spec.Root
 	if root == nil {
 		return &Failure{Field: "/root", Err: errors.New("missing")}
@@ -213,6 +220,7 @@ func realDirectory(path string) (string, error) {
 
 // makePlan finds the cgroup and plans the set-up around it.
 func (c *creation) makePlan(ctx context.Context) (err error) {
+	defer c.span("find a place for the cgroup, and plan").End()
 	spec := c.config.Spec
 	host := plan.Host{Rootless: c.rootless, InUserns: c.rootless && inUserns(), KeepGroups: c.rootless && deniesGroups(spec), Capabilities: grantable(spec)}
 	if c.options.CgroupManager == cgroupDisabled && limited(spec) {
@@ -237,6 +245,7 @@ func (c *creation) makePlan(ctx context.Context) (err error) {
 // makePlanFor plans for a first process that is born in its cgroup2 cgroup, or
 // one that moves there.
 func (c *creation) makePlanFor(born bool) error {
+	defer c.span("plan").End()
 	host := c.host
 	describeCgroups(&host, c.paths)
 	if host.Unified && !born {
@@ -261,6 +270,7 @@ func describeCgroups(h *plan.Host, p cgroup.Paths) {
 
 // makeState makes the container known, with what is about to be made.
 func (c *creation) makeState() (err error) {
+	defer c.span("make the state directory").End()
 	spec := c.config.Spec
 	c.record = state.Record{
 		OCIVersion: spec.Version, ID: c.id, Bundle: c.bundle, Rootfs: c.rootfs, Created: time.Now().UTC(),
@@ -285,7 +295,7 @@ func (c *creation) makeCgroup(ctx context.Context) error {
 	c.intend()
 	c.intendSub()
 	c.intendResctrl()
-	if err := c.dir.Save(ctx, &c.record); err != nil {
+	if err := c.save(ctx); err != nil {
 		return err
 	}
 	if c.scope != nil {
@@ -294,7 +304,13 @@ func (c *creation) makeCgroup(ctx context.Context) error {
 	return c.createCgroup()
 }
 
+func (c *creation) save(ctx context.Context) error {
+	defer c.span("save the state").End()
+	return c.dir.Save(ctx, &c.record)
+}
+
 func (c *creation) createCgroup() error {
+	defer c.span("make the cgroup").End()
 	paths, made, err := c.paths.Create(cgroup.CreateOptions{Resources: c.resources(), Warn: c.options.Warn, Ours: c.scope != nil})
 	if err != nil {
 		return cgroupFailure(err)
@@ -328,7 +344,7 @@ func cgroupFailure(err error) error {
 // meanwhile is what has to be done before there is anything of the container
 // in the stub: while the kernel makes namespaces there is time for it.
 func (c *creation) meanwhile(ctx context.Context) error {
-	if err := c.dir.SaveConfig(c.config.Raw); err != nil {
+	if err := c.saveConfig(); err != nil {
 		return err
 	}
 	if c.options.CgroupManager == cgroupDisabled {
@@ -337,7 +353,13 @@ func (c *creation) meanwhile(ctx context.Context) error {
 	return c.setLimits()
 }
 
+func (c *creation) saveConfig() error {
+	defer c.span("save the configuration").End()
+	return c.dir.SaveConfig(c.config.Raw)
+}
+
 func (c *creation) setLimits() error {
+	defer c.span("set the cgroup's limits").End()
 	resources := c.resources()
 	if resources == nil {
 		resources = &specs.LinuxResources{}
@@ -374,7 +396,7 @@ func (c *creation) setUp(ctx context.Context) error {
 	job := &engine.Job{
 		Stdio: std.files, Preserve: c.o.ExtraFiles, Cgroup: unified, Start: gate.Start, Status: gate.Status,
 		Cgroups: c, Hooks: c.runHooks, Filter: c.filter, Meanwhile: c.meanwhile, IDMaps: writeIDMaps, Console: c.console(ctx), Listener: c.sendListener,
-		Env: c.environment, Warn: c.options.Warn, Name: "onggi:" + c.id,
+		Env: c.environment, Warn: c.options.Warn, Name: "onggi:" + c.id, Trace: c.options.Trace,
 	}
 	if c.scope != nil {
 		job.Spawned = func(pid int) error { return c.startScope(ctx, pid) }
@@ -394,7 +416,7 @@ func (c *creation) setUp(ctx context.Context) error {
 	}
 	c.record.Init = identity
 	c.container = &Container{runtime: c.Runtime, dir: c.dir, record: c.record, config: c.config, pidfd: p.Pidfd}
-	return c.dir.Save(ctx, &c.record)
+	return c.save(ctx)
 }
 
 // moveIn is for a first process that was killed at birth (see errStillborn):
@@ -409,6 +431,7 @@ func (c *creation) moveIn(ctx context.Context, job *engine.Job) (*engine.Process
 
 // announce tells others about the first process, once it is in the state.
 func (c *creation) announce(ctx context.Context) error {
+	defer c.span("announce the process").End()
 	if err := c.sendPidfds(ctx); err != nil {
 		return err
 	}
@@ -418,6 +441,7 @@ func (c *creation) announce(ctx context.Context) error {
 // rollBack undoes a failed create. The process that failed is gone already,
 // unless the failure came behind its last batch.
 func (c *creation) rollBack() {
+	defer c.span("undo what was done").End()
 	ctx, stop := context.WithTimeout(context.Background(), cleanUpTime)
 	defer stop()
 	if c.container != nil {

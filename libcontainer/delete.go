@@ -58,13 +58,18 @@ func (c *Container) Delete(ctx context.Context, force bool) error {
 	if err := c.hook(ctx, "poststop", nil); err != nil {
 		c.runtime.warn(err.Error())
 	}
-	if err := c.dir.Remove(wait); err != nil {
+	if err := c.removeState(wait); err != nil {
 		return err
 	}
 	if c.pidfd != nil {
 		_, _ = c.exit.reap(wait, c.pidfd) // our child, most likely, and nobody else's to collect
 	}
 	return c.Close()
+}
+
+func (c *Container) removeState(ctx context.Context) error {
+	defer c.runtime.span("remove the state").End()
+	return c.dir.Remove(ctx)
 }
 
 func (c *Container) checkDelete(force bool) error {
@@ -83,6 +88,7 @@ func (c *Container) checkDelete(force bool) error {
 
 // end kills what lives and waits until it is gone.
 func (c *Container) end(ctx context.Context) error {
+	defer c.runtime.span("end what lives in it").End()
 	pidfd, err := c.open()
 	if err == nil {
 		defer pidfd.Close()
@@ -104,6 +110,7 @@ func (c *Container) end(ctx context.Context) error {
 
 // undo takes the intents back, the last first.
 func (c *Container) undo(ctx context.Context) error {
+	defer c.runtime.span("remove the cgroup").End()
 	var dirs []string
 	for _, i := range c.record.Intents {
 		switch i.Kind {

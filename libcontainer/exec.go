@@ -133,7 +133,7 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 		Console:  consoleFunc(ctx, o.ConsoleSocket, o.Console),
 		Listener: c.sendListener,
 		Env:      func(env []string, home string) []string { return environment(env, home, 0) },
-		Warn:     c.runtime.options.Warn, Name: "onggi:" + c.record.ID,
+		Warn:     c.runtime.options.Warn, Name: "onggi:" + c.record.ID, Trace: c.runtime.options.Trace,
 	}
 	if born {
 		if job.Cgroup, err = paths.OpenUnified(); err != nil {
@@ -150,8 +150,13 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 	}
 	report.Close()
 	process := &Process{pid: child.Pid, pidfd: child.Pidfd}
+	span := c.runtime.waiting("execve of the program")
 	e, err := awaitExecve(ctx, status)
+	span.End()
+	c.runtime.options.Trace.EndBatches()
+	span = c.runtime.waiting("end of the stub")
 	child.Settle()
+	span.End()
 	if err == nil && e != 0 {
 		held := hold(pidfd, c.record.Init.Pid)
 		err = held.execFailure(ctx, c.config.Spec, p, e)
@@ -168,7 +173,7 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 }
 
 func (c *Container) filter(ctx context.Context) (engine.Filter, error) {
-	return filter(ctx, c.runtime.filters(), c.config)
+	return c.runtime.filter(ctx, c.config)
 }
 
 func (c *Container) sendListener(ctx context.Context, pid int, fd *os.File) error {

@@ -40,7 +40,7 @@ func hookList(h *specs.Hooks, kind string) []specs.Hook {
 // runHooks runs hooks of create; pid is the stub's.
 func (c *creation) runHooks(ctx context.Context, kind string, pid int) error {
 	c.hooked = true
-	o := hooks.Options{Dir: c.bundle}
+	o := hooks.Options{Dir: c.bundle, Trace: c.options.Trace}
 	if kind == "createContainer" {
 		pidfd, err := proc.OpenPid(pid)
 		if err != nil {
@@ -48,7 +48,7 @@ func (c *creation) runHooks(ctx context.Context, kind string, pid int) error {
 		}
 		defer pidfd.Close()
 		o.Start = func(cmd hooks.Command) (*hooks.Process, error) {
-			return startInside(ctx, cmd, plan.Hook(c.config.Spec, cmd.Path, cmd.Args, cmd.Env, cmd.Dir), engine.Job{Enter: pidfd})
+			return startInside(ctx, cmd, plan.Hook(c.config.Spec, cmd.Path, cmd.Args, cmd.Env, cmd.Dir), engine.Job{Enter: pidfd, Trace: c.options.Trace})
 		}
 	}
 	return runHooks(ctx, c.config.Spec, kind, c.specState(specs.StateCreating, pid), o)
@@ -104,7 +104,7 @@ func startInside(ctx context.Context, cmd hooks.Command, p *plan.Plan, job engin
 
 // runEndHooks runs the poststop hooks: all of them, whatever they do.
 func (c *creation) runEndHooks(ctx context.Context) {
-	err := runHooks(ctx, c.config.Spec, "poststop", c.specState(specs.StateStopped, 0), hooks.Options{Dir: c.bundle, KeepGoing: true})
+	err := runHooks(ctx, c.config.Spec, "poststop", c.specState(specs.StateStopped, 0), hooks.Options{Dir: c.bundle, KeepGoing: true, Trace: c.options.Trace})
 	if err != nil {
 		c.warnf("%v", err)
 	}

@@ -16,6 +16,7 @@ import (
 // Kill sends a signal to the first process, or to all processes with all. What
 // SIGKILL is sent to dies, paused or not. ErrNotRunning where nothing lives.
 func (c *Container) Kill(sig unix.Signal, all bool) error {
+	defer c.runtime.span("kill").End()
 	ctx, stop := context.WithTimeout(context.Background(), waitTime)
 	defer stop()
 	if all {

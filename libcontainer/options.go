@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
 // Options say where containers live and how their cgroups are managed.
@@ -13,6 +15,9 @@ type Options struct {
 	CgroupManager string           // "cgroupfs" (the default), "systemd" or "disabled"
 	Rootless      *bool            // nil: found out
 	Warn          func(msg string) // receives warnings; nil drops them
+	// Trace records what every operation spends its time with; nil, the usual,
+	// costs nothing.
+	Trace *timeline.Recorder
 }
 
 // CreateOptions are what the caller of create decides beyond config.json.

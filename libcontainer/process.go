@@ -18,6 +18,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/console"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+	"github.com/onggi-dev/onggi/libcontainer/timeline"
 	"github.com/onggi-dev/onggi/seccomp"
 	"github.com/onggi-dev/onggi/specconv"
 )
@@ -144,8 +145,14 @@ func (c *creation) console(ctx context.Context) func(*os.File) error {
 }
 
 // filter gives the compiled filter of linux.seccomp.
-func filter(ctx context.Context, cache seccomp.Cache, config *specconv.Config) (engine.Filter, error) {
-	f, err := cache.Load(ctx, config.SeccompRaw, func() (*specs.LinuxSeccomp, error) { return config.Spec.Linux.Seccomp, nil })
+func (r *Runtime) filter(ctx context.Context, config *specconv.Config) (engine.Filter, error) {
+	defer r.span("find the seccomp filter").End()
+	var compile timeline.Span
+	f, err := r.filters().Load(ctx, config.SeccompRaw, func() (*specs.LinuxSeccomp, error) {
+		compile = r.span("compile the seccomp filter, which is not in the cache")
+		return config.Spec.Linux.Seccomp, nil
+	})
+	compile.EndWith(err)
 	if err == nil {
 		err = checkUnknown(config.Spec, f)
 	}
@@ -156,7 +163,7 @@ func filter(ctx context.Context, cache seccomp.Cache, config *specconv.Config) (
 }
 
 func (c *creation) filter(ctx context.Context) (engine.Filter, error) {
-	return filter(ctx, c.filters(), c.config)
+	return c.Runtime.filter(ctx, c.config)
 }
 
 func (c *creation) sendListener(ctx context.Context, pid int, fd *os.File) error {

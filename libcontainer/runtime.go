@@ -13,6 +13,7 @@ import (
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/resctrl"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+	"github.com/onggi-dev/onggi/libcontainer/timeline"
 	"github.com/onggi-dev/onggi/seccomp"
 )
 
@@ -79,6 +80,14 @@ func (r *Runtime) warn(msg string) {
 }
 
 func (r *Runtime) warnf(format string, args ...any) { r.warn(fmt.Sprintf(format, args...)) }
+
+// span begins a part of an operation in the trace.
+func (r *Runtime) span(name string) timeline.Span { return r.options.Trace.Begin(timeline.Work, name) }
+
+// waiting is span for the time in which others work.
+func (r *Runtime) waiting(name string) timeline.Span {
+	return r.options.Trace.Begin(timeline.Wait, name)
+}
 
 // filters is the cache of compiled seccomp filters. No container can have a
 // name with "@".

@@ -66,7 +66,9 @@ func (c *Container) Start(ctx context.Context) error {
 func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 	held := hold(pidfd, c.record.Init.Pid) // while there is a process to take them from
 	defer held.close()
+	span := c.runtime.span("open the gate")
 	passage, err := c.dir.OpenGate(ctx)
+	span.End()
 	switch {
 	case errors.Is(err, state.ErrNotCreated):
 		return errors.New("cannot start an already running container")
@@ -76,7 +78,10 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 	defer passage.Close()
 	wait, stop := context.WithTimeout(ctx, execveTime)
 	defer stop()
+	span = c.runtime.waiting("execve of the program")
 	e, err := passage.Wait(wait)
+	span.End()
+	c.runtime.options.Trace.EndBatches()
 	if err != nil {
 		return fmt.Errorf("wait for the program to be executed: %w", err)
 	}
@@ -122,7 +127,7 @@ func (c *Container) hook(ctx context.Context, kind string, pidfd *os.File) error
 		return nil
 	}
 	st := c.specState(map[string]specs.ContainerState{"startContainer": specs.StateCreated, "poststart": specs.StateRunning, "poststop": specs.StateStopped}[kind])
-	o := hooks.Options{Dir: c.record.Bundle, KeepGoing: kind == "poststop"}
+	o := hooks.Options{Dir: c.record.Bundle, KeepGoing: kind == "poststop", Trace: c.runtime.options.Trace}
 	if kind == "startContainer" {
 		o.Dir = "/"
 		o.Start = func(cmd hooks.Command) (*hooks.Process, error) {
@@ -131,7 +136,7 @@ func (c *Container) hook(ctx context.Context, kind string, pidfd *os.File) error
 				return nil, err
 			}
 			p.SetProgram(cmd.Path)
-			return startInside(ctx, cmd, p, engine.Job{Enter: pidfd, Filter: c.filter, Listener: c.sendListener})
+			return startInside(ctx, cmd, p, engine.Job{Enter: pidfd, Filter: c.filter, Listener: c.sendListener, Trace: c.runtime.options.Trace})
 		}
 	}
 	return runHooks(ctx, config.Spec, kind, st, o)
@@ -152,6 +157,7 @@ func hookProcess(spec *specs.Spec, cmd hooks.Command) *specs.Process {
 // planExec plans a further process of the container: one that is born in its
 // cgroup2 cgroup, or one that moves there.
 func (c *Container) planExec(p *specs.Process, preserve int, paths cgroup.Paths, born bool) (*plan.Plan, error) {
+	defer c.runtime.span("plan").End()
 	config, err := c.snapshot()
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func TestLinksNothingSlow(t *testing.T) {
 
 // The command uses the library as any other program can.
 func TestUsesTheLibraryOnly(t *testing.T) {
-	allowed := []string{"libcontainer", "libcontainer/console", "specconv"}
+	allowed := []string{"libcontainer", "libcontainer/console", "libcontainer/timeline", "specconv"}
 	for _, dep := range strings.Fields(strings.Trim(strings.Join(goList(t, "-f={{.Imports}}"), " "), "[]")) {
 		if path, ours := strings.CutPrefix(dep, module); ours && !slices.Contains(allowed, path) {
 			t.Errorf("cmd/onggi imports %s", path)

@@ -15,6 +15,7 @@ type globals struct {
 	level     string
 	debug     bool
 	systemd   bool
+	trace     string
 	version   bool
 }
 
@@ -41,6 +42,7 @@ func globalFlags(g *globals) *flags {
 		text: "tolerate cgroups that may not be written to",
 		set:  func(v string) (err error) { g.Runtime.Rootless, err = parseRootless(v); return err },
 	})
+	f.string(&g.trace, "trace", "", "FILE", "write what the command spends its time with to this file, in the form that Perfetto opens")
 	f.bool(&g.version, "version", "v", "print the version")
 	return f
 }

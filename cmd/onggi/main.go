@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
 // stdio is what the command reads and writes; tests pass files of their own.
@@ -84,9 +86,17 @@ func dispatch(args []string, std stdio, log *logger) error {
 		return unknownCommand(args[0])
 	}
 	c.args = args[1:]
+	t, err := openTrace(g.trace, cmd.name)
+	if err != nil {
+		return err
+	}
+	defer t.write(log)
+	c.globals.Runtime.Trace = t.recorder
 	began := time.Now()
 	log.debug("onggi " + versionName() + ": " + cmd.name)
+	span := t.recorder.Begin(timeline.Verb, cmd.name)
 	err = cmd.execute(c)
+	span.EndWith(failure(err))
 	log.debug(cmd.name + " took " + time.Since(began).String())
 	return err
 }

@@ -39,7 +39,7 @@ func (w *walk) lastBatch() (*Process, error) {
 	if l.forks {
 		l.clone.OnPositiveSkipTo(l.end)
 	}
-	if err := w.stub.Send(w.building.Batch); err != nil {
+	if err := w.stub.SendLast(w.building.Batch); err != nil {
 		return nil, w.lost(err)
 	}
 	return l.finish()

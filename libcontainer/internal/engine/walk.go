@@ -10,6 +10,7 @@ import (
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
 // Filter is a compiled seccomp filter.
@@ -44,6 +45,7 @@ type Job struct {
 
 	Timeout time.Duration // for one batch
 	Name    string        // argv[0] of the stub: what ps shows
+	Trace   *timeline.Recorder
 }
 
 // Process is what a walk leaves behind: a process that waits at the gate or
@@ -174,7 +176,7 @@ func (w *walk) run() (*Process, error) {
 			return w.lastBatch()
 		}
 		w.building.Tag(w.at)
-		if err := w.step(it.Step); err != nil {
+		if err := w.take(it); err != nil {
 			if err == errAgain {
 				continue
 			}
@@ -182,6 +184,26 @@ func (w *walk) run() (*Process, error) {
 		}
 	}
 	return nil, errors.New("BUG: the plan has no program")
+}
+
+// take is step, with a trace if there is one.
+func (w *walk) take(it plan.Item) error {
+	if w.Trace == nil {
+		return w.step(it.Step)
+	}
+	span := w.Trace.BeginStep(it.Step, it.Field)
+	err := w.step(it.Step)
+	span.EndWith(err)
+	return err
+}
+
+// task is what calls with a tag are for. The stub's start has no calls: what is
+// not tagged belongs to the step that is being taken.
+func (w *walk) task(tag int) timeline.Task {
+	if tag == 0 {
+		tag = min(w.at, len(w.items)-1)
+	}
+	return timeline.Task{Step: w.items[tag].Step, Field: w.items[tag].Field}
 }
 
 // errAgain: the step needed results, and getting them sent the walk back.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
 // Options are what the hooks of one call share.
@@ -23,6 +24,7 @@ type Options struct {
 	Start func(Command) (*Process, error)
 	// KeepGoing makes RunAll run the hooks after a failed one.
 	KeepGoing bool
+	Trace     *timeline.Recorder
 }
 
 // Command is what is to be executed. The three files are the runtime's, and
@@ -89,7 +91,9 @@ func (e TimeoutError) Error() string {
 func RunAll(ctx context.Context, kind string, hooks []specs.Hook, state []byte, o Options) error {
 	var errs []error
 	for i, h := range hooks {
+		span := o.Trace.Begin(timeline.Wait, h.Path)
 		err := Run(ctx, kind, i, h, state, o)
+		span.EndWith(err)
 		if err != nil && !o.KeepGoing {
 			return err
 		}

@@ -27,6 +27,8 @@ type Batch struct {
 	presets []preset
 	sends   int        // SendFile calls
 	files   []*os.File // what they brought
+
+	trace batchTrace
 }
 
 // call is one call of the batch; its arguments are laid out when it is encoded.
@@ -224,13 +226,14 @@ func (m Buf) Bytes() []byte {
 func (m Buf) First(n int64) []byte { return m.Bytes()[:min(max(n, 0), int64(m.n))] }
 
 // Value is what the call returned, stub.NotRun if it was not executed.
-func (r Result) Value() int64 {
-	c := &r.b.calls[r.i]
-	at := 8 * r.i
-	if c.slot != 0 {
-		at = r.b.base + int(c.slot)&^slotFlag
+func (r Result) Value() int64 { return r.b.valueIn(r.b.back, r.i) }
+
+func (b *Batch) valueIn(reply []byte, i int) int64 {
+	at := 8 * i
+	if slot := b.calls[i].slot; slot != 0 {
+		at = b.base + int(slot)&^slotFlag
 	}
-	return int64(binary.LittleEndian.Uint64(r.b.back[at:]))
+	return int64(binary.LittleEndian.Uint64(reply[at:]))
 }
 
 // Ran tells whether the call was executed.
@@ -244,8 +247,9 @@ func (r Result) Errno() unix.Errno {
 	return 0
 }
 
-// encode lays the batch out for the stub.
-func (b *Batch) encode() ([]byte, error) {
+// encode lays the batch out for the stub; stamped, with room for stamps if
+// there is any.
+func (b *Batch) encode(stamped bool) ([]byte, error) {
 	n := len(b.calls)
 	data := stub.HeaderSize + stub.CallSize*n
 	reply := (data + len(b.data) + 7) &^ 7
@@ -254,8 +258,13 @@ func (b *Batch) encode() ([]byte, error) {
 	if size > stub.ArenaSize {
 		return nil, fmt.Errorf("a batch of %d calls takes %d bytes: more than the stub's %d", n, size, stub.ArenaSize)
 	}
+	stamps := 0
+	if room := stub.StampSize * (n + 1); stamped && size+room <= stub.ArenaSize {
+		stamps, b.trace.stamps = size, b.base+b.reply
+		size += room
+	}
 	msg := make([]byte, size)
-	stub.PutHeader(msg, n, reply, b.base+b.reply)
+	stub.PutHeader(msg, n, reply, size-reply, stamps)
 	copy(msg[data:], b.data)
 	for _, r := range b.relocs {
 		to := data + r.to

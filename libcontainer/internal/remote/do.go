@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
+	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
 // maxFiles is the most descriptors that one message carries (SCM_MAX_FD, 253).
@@ -32,11 +33,26 @@ func (s *Stub) Do(b *Batch) error {
 // Send gives the stub the batch without waiting for it: the way to queue the
 // next one while it works, or one that never answers.
 func (s *Stub) Send(b *Batch) error {
-	msg, err := b.encode()
+	msg, err := b.encode(s.trace != nil)
 	if err != nil {
 		return err
 	}
+	b.trace.sent = s.trace.Now()
 	return s.send(b, msg, nil)
+}
+
+// SendLast is Send for a batch that is not answered.
+func (s *Stub) SendLast(b *Batch) error {
+	msg, err := b.encode(false) // nobody would read stamps, and a filter may forbid to tell the time
+	if err != nil {
+		return err
+	}
+	b.trace.sent = s.trace.Now()
+	if err := s.send(b, msg, nil); err != nil {
+		return err
+	}
+	s.unanswered(b, nil)
+	return nil
 }
 
 func (s *Stub) send(b *Batch, msg, oob []byte) error {
@@ -60,7 +76,15 @@ func (s *Stub) send(b *Batch, msg, oob []byte) error {
 // descriptors that its SendFile calls bring. Those come first; the message
 // that carries none is the reply.
 func (s *Stub) Receive(b *Batch) error {
-	b.back = make([]byte, b.base+b.reply+1)
+	wait := s.trace.Begin(timeline.Wait, "wait for the container side")
+	err := s.answer(b)
+	wait.End()
+	s.answered(b, err)
+	return err
+}
+
+func (s *Stub) answer(b *Batch) error {
+	b.back = make([]byte, b.replyLen()+1)
 	for {
 		n, file, err := s.receive(b.back)
 		switch {
@@ -87,7 +111,7 @@ func (s *Stub) Receive(b *Batch) error {
 // Report waits for what a batch writes with WriteResult to the control socket
 // instead of a reply, or for the reply that says why it did not come to that.
 func (s *Stub) Report(b *Batch) (int, error) {
-	b.back = make([]byte, b.base+b.reply+1)
+	b.back = make([]byte, b.replyLen()+1)
 	n, file, err := s.receive(b.back)
 	switch {
 	case file != nil:

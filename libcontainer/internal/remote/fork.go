@@ -20,7 +20,7 @@ func (s *Stub) Fork(b *Batch, cgroup *FD) (*Stub, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	child := &Stub{sock: ours, pidfd: -1, control: s.control, timeout: s.timeout}
+	child := &Stub{sock: ours, pidfd: -1, control: s.control, timeout: s.timeout, trace: s.trace, timing: s.timing, task: s.task}
 	child.watch(s.ctx)
 	if err := s.fork(b, child, theirs, cgroup); err != nil {
 		if child.pidfd >= 0 {
@@ -58,5 +58,6 @@ func (s *Stub) fork(b *Batch, child *Stub, theirs *os.File, cgroup *FD) error {
 		return os.NewSyscallError("pidfd_open", err)
 	}
 	child.pidfd = fd
+	b.trace.first = pid.i + 1
 	return child.Receive(b) // the child's own reply to the same batch
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
+	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
 // Stub is a process made of package stub's image, and the control socket to
@@ -25,6 +26,10 @@ type Stub struct {
 	reaped  bool
 	ctx     context.Context // its end is the end of every wait
 	unwatch func()
+
+	trace  *timeline.Recorder // nil without a trace
+	timing stub.Timing
+	task   func(tag int) timeline.Task
 }
 
 // Spawn says how a stub is started.
@@ -35,6 +40,7 @@ type Spawn struct {
 	Timeout    time.Duration // how long one batch may take
 	Control    int           // number of the control socket in the stub
 	Argv0      string
+	Trace      Trace
 }
 
 // Start starts a stub. The caller owns s.Files and s.Cgroup. When ctx ends,
@@ -45,7 +51,7 @@ func Start(ctx context.Context, s Spawn) (*Stub, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	image, err := openImage(s.Control)
+	image, err := openImage(s.Control, s.Trace.timing())
 	if err != nil {
 		unix.Close(ours)
 		return nil, err
@@ -56,7 +62,10 @@ func Start(ctx context.Context, s Spawn) (*Stub, error) {
 		unix.Close(ours)
 		return nil, fmt.Errorf("start the first process: %w", err)
 	}
-	started := &Stub{Pid: pid, pidfd: pidfd, sock: ours, control: s.Control, timeout: s.Timeout}
+	started := &Stub{
+		Pid: pid, pidfd: pidfd, sock: ours, control: s.Control, timeout: s.Timeout,
+		trace: s.Trace.Recorder, timing: s.Trace.timing(), task: s.Trace.Task,
+	}
 	started.watch(ctx)
 	return started, nil
 }
@@ -129,8 +138,8 @@ func (s *Spawn) fork(image, control *os.File) (pidfd, pid int, err error) {
 // a sealed memfd or, where executing those is forbidden
 // (vm.memfd_noexec=2, memfd_create(2)), a file on a tmpfs of its own that is
 // mounted nowhere and made read-only.
-func openImage(control int) (*os.File, error) {
-	image := stub.Image(control)
+func openImage(control int, timing stub.Timing) (*os.File, error) {
+	image := stub.Image(control, timing)
 	f, err := memfdImage(image)
 	if errors.Is(err, unix.EACCES) {
 		f, err = tmpfsImage(image)

@@ -40,7 +40,7 @@ func writable(t *testing.T, f *os.File) error {
 
 func TestMemfdImageIsSealed(t *testing.T) {
 	keepsDescriptors(t)
-	f, err := memfdImage(stub.Image(3))
+	f, err := memfdImage(stub.Image(3, stub.Untimed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestTmpfsImageIsReadOnly(t *testing.T) {
 	needsRoot(t)
 	keepsDescriptors(t)
 	mounts := mountinfo(t)
-	f, err := tmpfsImage(stub.Image(3))
+	f, err := tmpfsImage(stub.Image(3, stub.Untimed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func mountinfo(t *testing.T) string {
 func TestStubRunsFromATmpfs(t *testing.T) {
 	needsRoot(t)
 	keepsDescriptors(t)
-	image, err := tmpfsImage(stub.Image(4))
+	image, err := tmpfsImage(stub.Image(4, stub.Untimed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestStubStartsWhereMemfdsCannotBeExecuted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := memfdImage(stub.Image(3)); !errors.Is(err, unix.EACCES) {
+	if _, err := memfdImage(stub.Image(3, stub.Untimed)); !errors.Is(err, unix.EACCES) {
 		t.Fatalf("a memfd that can be executed = %v; want EACCES", err)
 	}
 	s, err := Start(context.Background(), Spawn{Control: 3, Timeout: 10 * time.Second})

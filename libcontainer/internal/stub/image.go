@@ -28,19 +28,21 @@ const (
 	controlWord = ImageBase + ctlOffset
 )
 
-// textAddr gives the address of the first instruction of the loop in this
-// program's own text. It is assembly because a Go func value would give the
-// address of an ABI wrapper.
+// These give the address of the first instruction of the loop, and of the
+// variants that stamp, in this program's own text. They are assembly because a
+// Go func value would give the address of an ABI wrapper.
 func textAddr() unsafe.Pointer
+func counterTextAddr() unsafe.Pointer
+func clockTextAddr() unsafe.Pointer
 
 // endMark follows the last instruction of the loop.
 const endMark = 0x1dea11ed0ff1ce5a
 
 // code gives the machine code of the loop. The end mark stands at a multiple
 // of 4 behind it; the bound is far above what the loop needs.
-func code() []byte {
+func code(begin unsafe.Pointer) []byte {
 	const bound = 2048
-	text := unsafe.Slice((*byte)(textAddr()), bound)
+	text := unsafe.Slice((*byte)(begin), bound)
 	for n := 0; n+8 <= bound; n += 4 {
 		if le.Uint64(text[n:]) == endMark {
 			return text[:n:n]
@@ -51,8 +53,8 @@ func code() []byte {
 
 // Image gives the executable: an ET_EXEC file for this machine whose control
 // socket is descriptor control.
-func Image(control int) []byte {
-	text := code()
+func Image(control int, t Timing) []byte {
+	text := code(t.text())
 	b := make([]byte, codeOffset+len(text))
 	copy(b[codeOffset:], text)
 	le.PutUint32(b[ctlOffset:], uint32(control))

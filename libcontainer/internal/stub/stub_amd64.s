@@ -12,16 +12,19 @@
 // func text()
 //
 // Never called: copied into the image and entered by execve with nothing but
-// a stack that it does not use.
+// a stack that it does not use. loop_amd64.h is its body.
 //
 //	R15  control descriptor
 //	R12  address of the call
 //	R13  calls left
+//	R14  address of the stamps, 0 for none
 //	BX   loads of the call; after it, its result
 //
 //	for recvfrom(control, ArenaBase, ArenaSize, 0, 0, 0) > 0 {
+//		stamps[0] = now
 //		for each call {
 //			*call.result = r = syscall(call.nr, args)
+//			stamps[1 + its number] = now
 //			switch {
 //			case failed(r) && !tolerated: break out
 //			case failed(r): skip call.onFail
@@ -32,99 +35,50 @@
 //		if sendto(control, reply, MSG_NOSIGNAL) < 0 { break }
 //	}
 //	exit_group(ExitLost)
+//
+// This one has no stamps.
 TEXT ·text(SB), NOSPLIT|NOFRAME, $0-0
-	MOVQ $const_controlWord, AX
-	MOVL (AX), R15
+#include "loop_amd64.h"
 
-receive:
-	MOVL R15, DI
-	MOVL $const_ArenaBase, SI
-	MOVL $const_ArenaSize, DX
-	XORL R10, R10
-	XORL R8, R8
-	XORL R9, R9
-	MOVL $const_sysRecvfrom, AX
+// STAMP stores the time at SI. It may change AX, CX, DX, DI and R11.
+#define STAMP \
+	RDTSC; \
+	SHLQ $32, DX; \
+	ORQ  DX, AX; \
+	MOVQ AX, (SI)
+
+// func counterText()
+//
+// The loop with stamps of the time-stamp counter.
+TEXT ·counterText(SB), NOSPLIT|NOFRAME, $0-0
+#include "loop_amd64.h"
+
+#undef STAMP
+#define STAMP \
+	MOVL $const_stampClock, DI; \
+	MOVL $const_sysClockGettime, AX; \
 	SYSCALL
-	TESTQ AX, AX
-	JLE  lost
-	MOVL $(const_ArenaBase+const_HeaderSize), R12
-	MOVL $const_ArenaBase, AX
-	MOVL const_offCalls(AX), R13
 
-next:
-	TESTL R13, R13
-	JLE  reply
-	MOVBLZX const_offLoads(R12), BX
-	ARG(0, DI)
-	ARG(1, SI)
-	ARG(2, DX)
-	ARG(3, R10)
-	ARG(4, R8)
-	ARG(5, R9)
-	MOVL const_offNr(R12), AX
-	SYSCALL
-	MOVL const_offResult(R12), CX
-	MOVQ AX, (CX)
-	TESTQ AX, AX
-	JEQ  zero
-	CMPQ AX, $-const_maxErrno
-	JCC  failed // unsigned: -maxErrno … -1
-
-	MOVBLZX const_offOnPos(R12), CX
-	JMP  advance
-
-zero:
-	MOVBLZX const_offOnZero(R12), CX
-	JMP  advance
-
-failed:
-	NEGL AX
-	MOVWLZX const_offErrno1(R12), CX
-	CMPL CX, $const_AnyErrno
-	JEQ  tolerated
-	CMPL CX, AX
-	JEQ  tolerated
-	MOVWLZX const_offErrno2(R12), CX
-	CMPL CX, AX
-	JNE  reply
-
-tolerated:
-	MOVBLZX const_offOnFail(R12), CX
-
-advance:
-	INCL CX
-	SUBL CX, R13
-	SHLL $6, CX // CallSize
-	ADDQ CX, R12
-	JMP  next
-
-reply:
-	MOVL $const_ArenaBase, AX
-	MOVL const_offReplyOff(AX), SI
-	ADDQ AX, SI
-	MOVL const_offReplyLen(AX), DX
-	MOVL R15, DI
-	MOVL $const_msgNosignal, R10
-	XORL R8, R8
-	XORL R9, R9
-	MOVL $const_sysSendto, AX
-	SYSCALL
-	TESTQ AX, AX
-	JGE  receive
-
-lost:
-	MOVL $const_ExitLost, DI
-	MOVL $const_sysExitGroup, AX
-	SYSCALL
-	JMP  lost
-
-	PCALIGN $8
-	LONG $0x0ff1ce5a // endMark
-	LONG $0x1dea11ed
-	RET
+// func clockText()
+//
+// The loop with stamps of clock_gettime(2), each a system call more.
+TEXT ·clockText(SB), NOSPLIT|NOFRAME, $0-0
+#include "loop_amd64.h"
 
 // func textAddr() unsafe.Pointer
 TEXT ·textAddr(SB), NOSPLIT, $0-8
 	LEAQ ·text(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func counterTextAddr() unsafe.Pointer
+TEXT ·counterTextAddr(SB), NOSPLIT, $0-8
+	LEAQ ·counterText(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func clockTextAddr() unsafe.Pointer
+TEXT ·clockTextAddr(SB), NOSPLIT, $0-8
+	LEAQ ·clockText(SB), AX
 	MOVQ AX, ret+0(FP)
 	RET

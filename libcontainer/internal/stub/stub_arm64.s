@@ -11,105 +11,56 @@
 // func text()
 //
 // Never called: copied into the image and entered by execve with nothing but
-// a stack that it does not use. stub_amd64.s has the loop in pseudo-code.
+// a stack that it does not use. loop_arm64.h is its body; stub_amd64.s has the
+// loop in pseudo-code.
 //
 //	R19  control descriptor
 //	R20  address of the call
 //	R21  calls left
-//	R22  loads of the call
+//	R22  loads of the call; after it, its result
 //	R23  scratch
+//	R24  address of the stamps, 0 for none
 TEXT ·text(SB), NOSPLIT|NOFRAME, $0-0
-	MOVD $const_controlWord, R23
-	MOVWU (R23), R19
+#include "loop_arm64.h"
 
-receive:
-	MOVD R19, R0
-	MOVD $const_ArenaBase, R1
-	MOVD $const_ArenaSize, R2
-	MOVD $0, R3
-	MOVD $0, R4
-	MOVD $0, R5
-	MOVD $const_sysRecvfrom, R8
+// STAMP stores the time at R1. It may change R0 to R8.
+#define STAMP \
+	ISB  $15; \
+	MRS  CNTVCT_EL0, R2; \
+	MOVD R2, (R1)
+
+// func counterText()
+//
+// The loop with stamps of the virtual counter.
+TEXT ·counterText(SB), NOSPLIT|NOFRAME, $0-0
+#include "loop_arm64.h"
+
+#undef STAMP
+#define STAMP \
+	MOVD $const_stampClock, R0; \
+	MOVD $const_sysClockGettime, R8; \
 	SVC
-	CMP  $0, R0
-	BLE  lost
-	MOVD $const_ArenaBase, R20
-	MOVWU const_offCalls(R20), R21
-	ADD  $const_HeaderSize, R20
 
-next:
-	CMPW $0, R21
-	BLE  reply
-	MOVBU const_offLoads(R20), R22
-	ARG(0, R0)
-	ARG(1, R1)
-	ARG(2, R2)
-	ARG(3, R3)
-	ARG(4, R4)
-	ARG(5, R5)
-	MOVWU const_offNr(R20), R8
-	SVC
-	MOVWU const_offResult(R20), R23
-	MOVD R0, (R23)
-	CBZ  R0, zero
-	CMN  $const_maxErrno, R0
-	BCS  failed // unsigned: -maxErrno … -1
-
-	MOVBU const_offOnPos(R20), R23
-	B    advance
-
-zero:
-	MOVBU const_offOnZero(R20), R23
-	B    advance
-
-failed:
-	NEG  R0, R0
-	MOVHU const_offErrno1(R20), R23
-	MOVD $const_AnyErrno, R22
-	CMP  R22, R23
-	BEQ  tolerated
-	CMP  R0, R23
-	BEQ  tolerated
-	MOVHU const_offErrno2(R20), R23
-	CMP  R0, R23
-	BNE  reply
-
-tolerated:
-	MOVBU const_offOnFail(R20), R23
-
-advance:
-	ADD  $1, R23
-	SUBW R23, R21
-	ADD  R23<<6, R20 // CallSize
-	B    next
-
-reply:
-	MOVD $const_ArenaBase, R20
-	MOVD R19, R0
-	MOVWU const_offReplyOff(R20), R1
-	ADD  R20, R1
-	MOVWU const_offReplyLen(R20), R2
-	MOVD $const_msgNosignal, R3
-	MOVD $0, R4
-	MOVD $0, R5
-	MOVD $const_sysSendto, R8
-	SVC
-	CMP  $0, R0
-	BGE  receive
-
-lost:
-	MOVD $const_ExitLost, R0
-	MOVD $const_sysExitGroup, R8
-	SVC
-	B    lost
-
-	PCALIGN $8
-	WORD $0x0ff1ce5a // endMark
-	WORD $0x1dea11ed
-	RET
+// func clockText()
+//
+// The loop with stamps of clock_gettime(2), each a system call more.
+TEXT ·clockText(SB), NOSPLIT|NOFRAME, $0-0
+#include "loop_arm64.h"
 
 // func textAddr() unsafe.Pointer
 TEXT ·textAddr(SB), NOSPLIT, $0-8
 	MOVD $·text(SB), R0
+	MOVD R0, ret+0(FP)
+	RET
+
+// func counterTextAddr() unsafe.Pointer
+TEXT ·counterTextAddr(SB), NOSPLIT, $0-8
+	MOVD $·counterText(SB), R0
+	MOVD R0, ret+0(FP)
+	RET
+
+// func clockTextAddr() unsafe.Pointer
+TEXT ·clockTextAddr(SB), NOSPLIT, $0-8
+	MOVD $·clockText(SB), R0
 	MOVD R0, ret+0(FP)
 	RET

@@ -14,7 +14,7 @@ import (
 )
 
 func TestImageIsAnExecutableWithoutWritableCode(t *testing.T) {
-	f, err := elf.NewFile(bytes.NewReader(Image(3)))
+	f, err := elf.NewFile(bytes.NewReader(Image(3, Untimed)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestImageIsAnExecutableWithoutWritableCode(t *testing.T) {
 // The promise of the package: less than a page, so that a container costs one
 // page of text.
 func TestImageFitsOnePage(t *testing.T) {
-	if n := len(Image(3)); n > 1024 {
+	if n := len(Image(3, Untimed)); n > 1024 {
 		t.Errorf("len(Image) = %d bytes; want at most 1024", n)
 	}
 }
@@ -41,7 +41,7 @@ func TestImageFitsOnePage(t *testing.T) {
 func batch(calls []Call, data []byte, read int) []byte {
 	replyOff := (HeaderSize + CallSize*len(calls) + len(data) + 7) &^ 7
 	b := make([]byte, replyOff+8*len(calls)+read)
-	PutHeader(b, len(calls), replyOff, 8*len(calls)+read)
+	PutHeader(b, len(calls), replyOff, 8*len(calls)+read, 0)
 	for i := range calls {
 		c := calls[i]
 		c.Result = uint32(ArenaBase + replyOff + 8*i)
@@ -62,16 +62,18 @@ type process struct {
 	sock int
 }
 
-// start runs the image under the machine's kernel, or, when the test itself
+// start runs an image under the machine's kernel, or, when the test itself
 // runs under an emulator, under the same emulator (binfmt_misc or -exec).
-func start(t *testing.T) *process {
+func start(t *testing.T) *process { return startTimed(t, Untimed) }
+
+func startTimed(t *testing.T, timing Timing) *process {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := t.TempDir() + "/stub"
-	if err := os.WriteFile(path, Image(3), 0o755); err != nil {
+	if err := os.WriteFile(path, Image(3, timing), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{path}
@@ -204,7 +206,7 @@ func TestStubExitsWithItsSocket(t *testing.T) {
 // a program that leaves at once.
 func TestStubWithoutSocketExits(t *testing.T) {
 	path := t.TempDir() + "/stub"
-	if err := os.WriteFile(path, Image(0), 0o755); err != nil {
+	if err := os.WriteFile(path, Image(0, Untimed), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{path}

@@ -3,18 +3,28 @@ package stub
 // A batch is one message on the control socket, received to the fixed address
 // ArenaBase, so that the sender knows every address in it beforehand:
 //
-//	ArenaBase ┌──────────────────────────────────────────┐
-//	          │ calls u32 │ replyOff u32 │ replyLen u32 │ 0 u32 │
-//	          ├──────────────────────────────────────────┤ HeaderSize
-//	          │ call 0 … call n-1, CallSize bytes each    │
-//	          ├──────────────────────────────────────────┤
-//	          │ data: paths, structs, argument vectors    │
-//	          ├──────────────────────────────────────────┤ replyOff
-//	          │ results, 8 bytes each │ bytes to read back │
-//	          └──────────────────────────────────────────┘ replyOff+replyLen
+//	ArenaBase ┌────────────────────────────────────────────────────┐
+//	          │ calls u32 │ replyOff u32 │ replyLen u32 │ stamps u32 │
+//	          ├────────────────────────────────────────────────────┤ HeaderSize
+//	          │ call 0 … call n-1, CallSize bytes each             │
+//	          ├────────────────────────────────────────────────────┤
+//	          │ data: paths, structs, argument vectors             │
+//	          ├────────────────────────────────────────────────────┤ replyOff
+//	          │ results, 8 bytes each │ bytes to read back         │
+//	          ├────────────────────────────────────────────────────┤ stamps, or 0
+//	          │ stamp 0 … stamp n, StampSize bytes each            │
+//	          └────────────────────────────────────────────────────┘ replyOff+replyLen
 //
 // The reply is the last part, sent back as it is. All integers are little
 // endian, as both machines are.
+//
+// A batch has stamps only where the stub is one that writes them (Timing), and
+// need not have them there: the address is 0 then. Stamp 0 is when the batch
+// was received, stamp i+1 when call i returned; of a call that was not executed
+// it is what the sender put there. A stamp:
+//
+//	Counter   0 value of the counter u64 │ 8 unused
+//	Clock     0 seconds u64              │ 8 nanoseconds u64
 //
 // A call:
 //
@@ -41,10 +51,12 @@ const (
 
 	HeaderSize = 16
 	CallSize   = 64
+	StampSize  = 16 // the loop knows that it is a fourth of CallSize
 
 	offCalls    = 0
 	offReplyOff = 4
 	offReplyLen = 8
+	offStamps   = 12
 
 	offNr     = 0
 	offLoads  = 4
@@ -93,9 +105,13 @@ func (c *Call) Put(b []byte) {
 }
 
 // PutHeader writes the header of a batch to the first HeaderSize bytes of b.
-func PutHeader(b []byte, calls, replyOff, replyLen int) {
+// stamps is where they begin, as an offset like replyOff; 0 for none.
+func PutHeader(b []byte, calls, replyOff, replyLen, stamps int) {
 	le.PutUint32(b[offCalls:], uint32(calls))
 	le.PutUint32(b[offReplyOff:], uint32(replyOff))
 	le.PutUint32(b[offReplyLen:], uint32(replyLen))
-	le.PutUint32(b[12:], 0)
+	if stamps != 0 {
+		stamps += ArenaBase
+	}
+	le.PutUint32(b[offStamps:], uint32(stamps))
 }

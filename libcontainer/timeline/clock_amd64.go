@@ -1,0 +1,4 @@
+package timeline
+
+// clocksource is what the kernel calls the counter.
+const clocksource = "tsc"
