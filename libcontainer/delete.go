@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
@@ -97,7 +98,7 @@ func (c *Container) end(ctx context.Context) error {
 		}
 		_ = c.thawDying(ctx)
 		if err := proc.Wait(ctx, pidfd); err != nil {
-			return fmt.Errorf("wait for the end of process %d: %w", c.record.Init.Pid, err)
+			return c.survivors(err)
 		}
 	} else if !errors.Is(err, ErrNotRunning) {
 		return err
@@ -106,6 +107,16 @@ func (c *Container) end(ctx context.Context) error {
 		return c.killCgroup(ctx)
 	}
 	return nil
+}
+
+// survivors names what does not end, as err came instead: seldom the first
+// process, which waits for the others of its pid namespace.
+func (c *Container) survivors(err error) error {
+	pids, failed := c.Processes()
+	if failed != nil || len(pids) == 0 {
+		pids = []int{c.record.Init.Pid}
+	}
+	return fmt.Errorf("container %s does not end: it still has %s: %w", c.record.ID, cgroup.Describe(pids), err)
 }
 
 // undo takes the intents back, the last first.

@@ -92,7 +92,8 @@ func (c *Container) ownPIDs() bool {
 	return false
 }
 
-// Pause freezes all processes of the container.
+// Pause freezes all processes of the container. One that sleeps where it cannot
+// be frozen ends the attempt after a while; then all run again.
 func (c *Container) Pause(ctx context.Context) error {
 	status, err := c.status()
 	if err != nil {
@@ -101,6 +102,8 @@ func (c *Container) Pause(ctx context.Context) error {
 	if status != statusRunning && status != statusCreated {
 		return fmt.Errorf("cannot pause a container that is %s: %w", status, ErrNotRunning)
 	}
+	ctx, stop := context.WithTimeout(ctx, waitTime)
+	defer stop()
 	return c.cgroups().Freeze(ctx)
 }
 
@@ -113,5 +116,7 @@ func (c *Container) Resume(ctx context.Context) error {
 	if !frozen {
 		return errors.New("cannot resume: container not paused")
 	}
+	ctx, stop := context.WithTimeout(ctx, waitTime)
+	defer stop()
 	return c.cgroups().Thaw(ctx)
 }

@@ -213,6 +213,8 @@ func (c *Container) updateScope(ctx context.Context, old, now, r *specs.LinuxRes
 	}
 	before, failed := properties(old)
 	if failed == nil {
+		// Even if ctx was what made it fail. Each call has a deadline of its own.
+		ctx := context.WithoutCancel(ctx)
 		failed = c.whileFrozen(ctx, devices, func() error { return m.Set(ctx, c.record.Cgroup.Scope, systemd.Undo(after, before)) })
 	}
 	if failed != nil {

@@ -21,6 +21,7 @@ type volume struct {
 	dir  string
 	fd   int
 	dead atomic.Bool // requests are not read
+	mute atomic.Bool // they are read, and not answered: who waits cannot even be killed
 
 	mu      sync.Mutex
 	lookups map[string]int
@@ -101,6 +102,9 @@ func (v *volume) serve() {
 		}
 		var h requestHeader
 		binary.Decode(buf, binary.LittleEndian, &h)
+		if v.mute.Load() {
+			continue
+		}
 		answer, errno := v.answer(h, buf[binary.Size(h):n])
 		if errno == noAnswer {
 			continue

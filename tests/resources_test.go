@@ -319,7 +319,7 @@ func TestARefusedUpdateChangesNothing(t *testing.T) {
 func (c *container) allLimits() string {
 	var b strings.Builder
 	for _, dir := range c.cgroupDirs() {
-		for _, pattern := range []string{"memory.*limit*", "memory.m*", "memory.low", "memory.swap.max", "cpu.[csmwi]*", "cpuset.*effective*", "pids.max", "blkio.throttle.*_device", "io.max", "hugetlb.*max", "devices.list"} {
+		for _, pattern := range []string{"memory.*limit*", "memory.m*", "memory.low", "memory.swap.max", "cpu.[csmwi]*", "cpuset.*effective*", "pids.max", "cgroup.max.depth", "blkio.throttle.*_device", "io.max", "hugetlb.*max", "devices.list"} {
 			files, _ := filepath.Glob(filepath.Join(dir, pattern))
 			for _, file := range files {
 				if base := filepath.Base(file); strings.Contains(base, "stat") || strings.Contains(base, "usage") || strings.Contains(base, "force") {
@@ -358,56 +358,6 @@ func TestUpdateWhilePaused(t *testing.T) {
 	want(t, "status", c.status(), "paused")
 	c.must("resume", c.id)
 	want(t, "limit", c.limit("pids", "pids.max", "pids.max"), "9")
-}
-
-// Device rules change under a running process, on v1 and, by an eBPF program that takes the place of the other, on v2.
-func TestDeviceRulesChangeWhileRunning(t *testing.T) {
-	peerFails(t, "runc", "does not update device rules")
-	if f, err := os.Open("/dev/fuse"); err != nil {
-		t.Skip("no /dev/fuse to open")
-	} else {
-		f.Close()
-	}
-	c := newContainer(t, func(s *specs.Spec) {
-		s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229}}
-	})
-	c.up()
-	opens := func(mode string) bool { return c.exec(nil, "sh", "-c", "exec 9"+mode+"/dev/fuse").code == 0 }
-	check := func(when string, read, write bool) {
-		t.Helper()
-		if got := opens("<"); got != read {
-			t.Errorf("%s: opens for reading %v; want %v", when, got, read)
-		}
-		if got := opens(">"); got != write {
-			t.Errorf("%s: opens for writing %v; want %v", when, got, write)
-		}
-		if r := c.exec(nil, "sh", "-c", "echo > /dev/null < /dev/zero"); r.code != 0 {
-			t.Errorf("%s: the default devices do not work: %v", when, r)
-		}
-	}
-	check("at first", false, false)
-	c.must("update", "--device-allow", "c 10:229 r", c.id)
-	check("after the first update", true, false)
-	c.must("update", "--device-allow", "c 10:229 w", c.id)
-	check("after the second update", true, true)
-	if env.layout == "v1" {
-		c.must("update", "--pids-limit", "50", c.id)
-	} else {
-		c.must("update", "--unified", "cgroup.max.depth=5", c.id)
-	}
-	check("after an update of something else", true, true)
-	c.must("update", "--device-deny", "/dev/fuse r", c.id)
-	check("after a denial", false, true)
-	c.write("update.json", `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":10,"minor":229,"access":"r"}]}`)
-	c.must("update", "-r", filepath.Join(c.bundle, "update.json"), c.id)
-	check("after a list of its own", true, false)
-	c.write("update.json", `{"devices":[]}`)
-	c.must("update", "-r", filepath.Join(c.bundle, "update.json"), c.id)
-	check("after an engine's empty list", true, false)
-	c.must("update", "--device-allow", "a", c.id)
-	check("after all was allowed", true, true)
-	c.must("update", "--device-deny", "a", c.id)
-	check("after all was denied", false, false)
 }
 
 // Processes that fork all the time, in cgroups of their own below the container's and without a first process that

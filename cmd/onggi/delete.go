@@ -1,6 +1,9 @@
 package main
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
 func deleteCommand() command {
 	return command{
@@ -21,7 +24,7 @@ func defineDelete(f *flags) action {
 		}
 		ids, err := selectIDs(r, c.args[0], regex)
 		return errors.Join(err, forEach(ids, func(id string) error {
-			return r.Delete(c.ctx, id, force)
+			return whole(c.ctx, func(ctx context.Context) error { return r.Delete(ctx, id, force) })
 		}))
 	}
 }

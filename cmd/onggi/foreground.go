@@ -180,7 +180,14 @@ func interruptible(parent context.Context) (context.Context, context.CancelFunc)
 	return ctx, func() { cancel(nil) }
 }
 
-// interrupted is why a process was not created after all.
+// whole does what must not be left half done by a signal that asks us to end.
+func whole(parent context.Context, do func(context.Context) error) error {
+	ctx, stop := interruptible(parent)
+	defer stop()
+	return because(ctx, do(ctx))
+}
+
+// interrupted is why something was not done after all.
 func interrupted(sig unix.Signal) error {
 	return fmt.Errorf("interrupted by %s", unix.SignalName(sig))
 }

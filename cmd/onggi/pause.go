@@ -22,7 +22,7 @@ func pause(c *call) error {
 	if err != nil {
 		return err
 	}
-	return container.Pause(c.ctx)
+	return whole(c.ctx, container.Pause)
 }
 
 func resume(c *call) error {
@@ -30,5 +30,5 @@ func resume(c *call) error {
 	if err != nil {
 		return err
 	}
-	return container.Resume(c.ctx)
+	return whole(c.ctx, container.Resume)
 }

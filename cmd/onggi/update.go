@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,17 +36,17 @@ func defineUpdate(f *flags) action {
 		if err != nil {
 			return err
 		}
-		switch {
-		case file == "":
-			return u.apply(c, container)
-		case u.given:
+		if file != "" && u.given {
 			return &usageError{cmd: lookup("update"), msg: "flag --resources goes with no other flag"}
+		}
+		if file == "" {
+			return whole(c.ctx, func(ctx context.Context) error { return u.apply(ctx, container) })
 		}
 		r, err := readResources(file, c.std.in)
 		if err != nil {
 			return err
 		}
-		return container.Update(c.ctx, r)
+		return whole(c.ctx, func(ctx context.Context) error { return container.Update(ctx, r) })
 	}
 }
 
@@ -96,7 +97,7 @@ func newChanges() *changes {
 
 // apply adds the device rules to those that hold: a rule has no place of its
 // own that a new one could take.
-func (u *changes) apply(c *call, container *libcontainer.Container) error {
+func (u *changes) apply(ctx context.Context, container *libcontainer.Container) error {
 	if u.l3Cache != "" || u.memoryBandwidth != "" {
 		err := container.UpdateIntelRdt(&specs.LinuxIntelRdt{L3CacheSchema: u.l3Cache, MemBwSchema: u.memoryBandwidth})
 		if err != nil {
@@ -110,7 +111,7 @@ func (u *changes) apply(c *call, container *libcontainer.Container) error {
 		}
 		u.resources.Devices = append(now.Devices, u.rules...)
 	}
-	return container.Update(c.ctx, &u.resources)
+	return container.Update(ctx, &u.resources)
 }
 
 // define declares runc's flags, then those that only onggi has.

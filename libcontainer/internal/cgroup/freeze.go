@@ -3,6 +3,7 @@ package cgroup
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -49,10 +50,15 @@ func (g group) freeze(ctx context.Context, v2 bool) error {
 		return nil
 	}
 	left := running(g)
-	if thaw := g.thaw(context.WithoutCancel(ctx), v2); thaw != nil {
-		return fmt.Errorf("freeze %s: %s does not stop, and the others are not running again (%w): %w", g.path, left, thaw, err)
+	thaw := g.thaw(context.WithoutCancel(ctx), v2)
+	names := "a process"
+	if left = stubborn(left); len(left) > 0 {
+		names = Describe(left)
 	}
-	return fmt.Errorf("freeze %s: %s does not stop: %w", g.path, left, err)
+	if thaw != nil {
+		return fmt.Errorf("freeze %s: waiting for %s, and the others are not running again (%w): %w", g.path, names, thaw, err)
+	}
+	return fmt.Errorf("freeze %s: waiting for %s: %w", g.path, names, err)
 }
 
 func (g group) freezeV2(ctx context.Context) error {
@@ -79,24 +85,35 @@ func (g group) freezeV1(ctx context.Context) error {
 	}
 }
 
-// running names the processes of g that have not stopped.
-func running(g group) string {
+// running are the processes of g that have not stopped, as far as that can be
+// seen: since Linux 6.1 ("freezer,sched: Rewrite core freezer logic") some stop
+// where they sleep.
+func running(g group) []int {
 	pids, err := allProcs(g.path)
 	if err != nil {
-		return "a process"
+		return nil
 	}
-	var left []int
-	for _, pid := range pids {
+	return slices.DeleteFunc(pids, func(pid int) bool {
 		switch waitChannel(pid) {
 		case "__refrigerator", "do_freezer_trap": // where v1 and v2 stop them
-		default:
-			left = append(left, pid)
+			return true
 		}
+		return false
+	})
+}
+
+// stubborn are those of pids in uninterruptible sleep, all if none is. Asked
+// once the others run again: v1 shows what it has stopped as asleep like that.
+func stubborn(pids []int) []int {
+	asleep := slices.DeleteFunc(slices.Clone(pids), func(pid int) bool {
+		stat, err := readPath(fmt.Sprintf("/proc/%d/stat", pid))
+		_, state := parseStat(stat)
+		return err != nil || state != "D"
+	})
+	if len(asleep) == 0 {
+		return pids
 	}
-	if left == nil {
-		return "a process"
-	}
-	return describe(left)
+	return asleep
 }
 
 // Thaw lets all processes run again.

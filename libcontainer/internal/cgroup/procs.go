@@ -134,8 +134,8 @@ func unlessGone(err error) error {
 	return err
 }
 
-// describe names processes for a message: what they are, and what they wait for.
-func describe(pids []int) string {
+// Describe names processes for a message: what they are, and what they wait for.
+func Describe(pids []int) string {
 	const most = 8 // on one line
 	var names []string
 	for i, pid := range pids {

@@ -70,7 +70,7 @@ func leftover(dir string, err error) error {
 	if e != nil || len(pids) == 0 {
 		return fmt.Errorf("cgroup %s is still in use: %w", dir, err)
 	}
-	return fmt.Errorf("cgroup %s still has %s: %w", dir, describe(pids), err)
+	return fmt.Errorf("cgroup %s still has %s: %w", dir, Describe(pids), err)
 }
 
 // Remove removes the cgroups that made lists (see Create): the container's with
