@@ -3,9 +3,11 @@ package libcontainer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -209,6 +211,39 @@ func TestIntelRdtAfterAFailedCreate(t *testing.T) {
 	}
 	if _, err := os.Stat(group); !os.IsNotExist(err) {
 		t.Errorf("it is left: %v", err)
+	}
+}
+
+// Without intelRdt, nothing is looked for and nothing made.
+func TestNoIntelRdtTouchesNothing(t *testing.T) {
+	o := rdtBundle(t, nil)
+	r, err := New(Options{Root: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.resctrl = fakeResctrl(t)
+	list := func() (names []string) {
+		entries, err := os.ReadDir(r.resctrl.Root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			info, _ := e.Info()
+			names = append(names, fmt.Sprint(e.Name(), info.ModTime()))
+		}
+		return names
+	}
+	before := list()
+	c, err := r.Create(t.Context(), "c", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end(t, c)
+	if err := c.Delete(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if after := list(); !slices.Equal(before, after) {
+		t.Errorf("resctrl: %q, then %q", before, after)
 	}
 }
 
