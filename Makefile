@@ -94,9 +94,9 @@ bin/crictl: tests/engines/crictl/go.mod ## the CRI's client, for tests/engines
 	@mkdir -p bin
 	cd $(<D) && $(GO) build -trimpath -o $(CURDIR)/$@ sigs.k8s.io/cri-tools/cmd/crictl
 
-bin/redis.tar: tests/engines/redis.sh ## a redis server's files, for tests/engines
+bin/debian.tar: tests/engines/debian.sh ## a Debian with redis and nginx, for tests/engines
 	@mkdir -p bin
-	tests/engines/redis.sh $@
+	tests/engines/debian.sh $@
 
 .PHONY: release
 release: release-amd64 release-arm64 ## static amd64 and arm64 binaries with checksums into dist/

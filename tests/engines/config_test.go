@@ -1,6 +1,8 @@
 package engines
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -33,6 +35,34 @@ func place(t *testing.T, path, text string) {
 	if err := errorsOf(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// reconfigure changes dockerd's configuration until the test case ends, and lets it start anew with it.
+func (c *client) reconfigure(change func(object)) {
+	c.Helper()
+	const file = "/etc/docker/daemon.json"
+	page, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		page = []byte("{}")
+	} else if err != nil {
+		c.Fatal(err)
+	}
+	config := object{}
+	if err := json.Unmarshal(page, &config); err != nil {
+		c.Fatal(err)
+	}
+	change(config)
+	changed, err := json.Marshal(config)
+	if err != nil {
+		c.Fatal(err)
+	}
+	renew := func(text []byte) {
+		c.daemon.stop()
+		place(c.T, file, string(text))
+		c.daemon.start()
+	}
+	c.Cleanup(func() { renew(page) })
+	renew(changed)
 }
 
 // more appends to a file.

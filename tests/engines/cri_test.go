@@ -115,16 +115,31 @@ func cri() engine {
 			{"command not found", func(c *client) {
 				pod, file := c.pod(nil)
 				id := c.created(pod, file, nil, "/nosuch")
-				c.has(c.exits(1, "start", id), "/nosuch", "no such file or directory")
+				c.reports(c.exits(1, "start", id), "/process/args/0", "/nosuch", "no such file or directory")
+			}},
+			{"bad mount", func(c *client) {
+				pod, file := c.pod(nil)
+				id := c.created(pod, file, object{"mounts": []object{{"container_path": "/etc", "host_path": "/etc/passwd"}}}, "true")
+				c.reports(c.exits(1, "start", id), "/mounts/", "not a directory")
+			}},
+			{"bad user", func(c *client) {
+				pod, file := c.pod(nil)
+				user := object{"linux": object{"security_context": object{"run_as_username": "nosuch"}}}
+				c.has(c.fails("create", "--no-pull", pod, c.write(c.name(), c.containerSpec(user, "true")), file), "no users found")
+			}},
+			{"bad limit", func(c *client) {
+				pod, file := c.pod(nil)
+				id := c.created(pod, file, object{"linux": object{"resources": object{"cpu_quota": 1, "cpu_period": 100000}}}, "true")
+				c.reports(c.exits(1, "start", id), "/linux/resources/cpu/quota", "invalid argument")
 			}},
 			{"redis", func(c *client) {
-				ctr := client{T: c.T, command: []string{"ctr", "--namespace=k8s.io", "image"}}
-				ctr.ok("import", redisArchive(c.T))
-				c.until("redis", "images", "--quiet", "--output=json", redis)
-				pod, file := c.pod(object{"port_mappings": []object{{"protocol": 0, "container_port": 6379, "host_port": 18079}}})
-				id := c.inPod(pod, file, object{"image": object{"image": redis}}, redisServer[1:]...)
+				id := c.server(6379, 18079, redisServer)
 				c.speaksRedis("127.0.0.1:18079")
 				c.is(c.ok("exec", id, "redis-cli", "get", "key"), "value")
+			}},
+			{"nginx", func(c *client) {
+				c.server(80, 18080, nginxServer)
+				c.has(get(c.T, "http://127.0.0.1:18080/"), "Welcome to nginx")
 			}},
 			{"stop, exit status", func(c *client) {
 				id := c.container(nil, "sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done")
@@ -171,9 +186,23 @@ func (c *client) pod(changes object) (id, file string) {
 	return id, file
 }
 
+// server is a container that serves on a port of the pod, which is published.
+func (c *client) server(port, published int, command []string) string {
+	c.Helper()
+	ctr := client{T: c.T, command: []string{"ctr", "--namespace=k8s.io", "image"}}
+	ctr.ok("import", serversArchive(c.T))
+	c.until("servers", "images", "--quiet", "--output=json", servers)
+	pod, file := c.pod(object{"port_mappings": []object{{"protocol": 0, "container_port": port, "host_port": published}}})
+	return c.inPod(pod, file, object{"image": object{"image": servers}}, command...)
+}
+
 // created is a container in a pod.
 func (c *client) created(pod, podFile string, changes object, command ...string) string {
 	c.Helper()
+	return c.ok("create", "--no-pull", pod, c.write(c.name(), c.containerSpec(changes, command...)), podFile)
+}
+
+func (c *client) containerSpec(changes object, command ...string) object {
 	name := c.name()
 	spec := object{
 		"metadata": object{"name": name}, "image": object{"image": image}, "command": command, "log_path": name + ".log",
@@ -181,7 +210,7 @@ func (c *client) created(pod, podFile string, changes object, command ...string)
 	for field, value := range changes {
 		spec[field] = value
 	}
-	return c.ok("create", "--no-pull", pod, c.write(name, spec), podFile)
+	return spec
 }
 
 func (c *client) inPod(pod, podFile string, changes object, command ...string) string {

@@ -67,6 +67,14 @@ func (d *daemon) start() {
 	d.t.Fatal(errors.Join(fmt.Errorf("%s does not serve", d.argv[0]), err))
 }
 
+// restart kills the program and starts it again.
+func (d *daemon) restart() {
+	d.t.Helper()
+	d.cmd.Process.Kill()
+	<-d.ended
+	d.start()
+}
+
 func (d *daemon) stop() {
 	d.cmd.Process.Signal(unix.SIGTERM)
 	select {

@@ -10,7 +10,7 @@ import (
 func docker() engine {
 	return engine{
 		name:    "docker",
-		needs:   map[string]string{"dockerd": "docker.io", "docker": "docker.io", "containerd": "containerd", "iptables": "iptables"},
+		needs:   map[string]string{"dockerd": "docker.io", "docker": "docker.io", "containerd": "containerd", "iptables": "iptables", "ps": "procps"},
 		version: []string{"dockerd", "--version"},
 		start: func(t *testing.T) client {
 			switch {
@@ -39,7 +39,20 @@ func docker() engine {
 				c.exits(126, "run", "--rm", image, "/etc")
 			}},
 			{"file mounted on directory", func(c *client) {
-				c.has(c.exits(125, "run", "--rm", "--volume=/etc/passwd:/etc", image, "true"), "Are you trying to mount a directory onto a file")
+				out := c.exits(125, "run", "--rm", "--volume=/etc/passwd:/etc", image, "true")
+				c.reports(out, "/mounts/", "not a directory", "Are you trying to mount a directory onto a file")
+			}},
+			{"bad mount", func(c *client) {
+				c.reports(c.exits(125, "run", "--rm", "--volume=/tmp:/proc/x", image, "true"), "/mounts/", "/proc")
+			}},
+			{"bad user", func(c *client) {
+				c.has(c.fails("run", "--rm", "--user=nosuch", image, "true"), "unable to find user nosuch")
+			}},
+			{"bad limit", func(c *client) {
+				out := c.fails("run", "--rm", "--sysctl=net.ipv4.ip_forward=nonsense", image, "true")
+				c.reports(out, "/linux/sysctl/net.ipv4.ip_forward", "invalid argument")
+				out = c.fails("run", "--rm", "--ulimit=nofile=2000000000:2000000000", image, "true")
+				c.reports(out, "/process/rlimits", "operation not permitted")
 			}},
 			{"bridge network, published port", func(c *client) {
 				c.dockerDetached("--publish=127.0.0.1:18080:80", "httpd", "-f", "-h", "/var/www")
@@ -114,7 +127,7 @@ func docker() engine {
 			{"memory limit is felt", func(c *client) {
 				name := c.dockerDetached("--memory=16m", "sh", "-c", "x=a; while :; do x=$x$x; done")
 				c.is(c.ok("wait", name), "137")
-				c.is(c.ok("inspect", "--format={{.State.OOMKilled}}", name), "true")
+				c.until(" oom ", "events", "--since=5m", "--until=0s", "--filter=container="+name) // .State.OOMKilled is set only if this came first
 			}},
 			{"unprivileged, read-only", func(c *client) {
 				out, _ := c.try("run", "--rm", "--read-only", "--user=1000:1000", "--cap-drop=all", "--security-opt=no-new-privileges", image, "sh", "-c",
@@ -145,12 +158,13 @@ func docker() engine {
 				c.is(c.ok("exec", name, "cat", "/tmp/copied"), "content")
 			}},
 			{"redis", func(c *client) {
-				c.ok("load", "-i", redisArchive(c.T))
-				name := c.name()
-				c.later("rm", "--force", name)
-				c.ok(append([]string{"run", "--detach", "--name=" + name, "--publish=127.0.0.1:18079:6379"}, redisServer...)...)
+				name := c.dockerServer("--publish=127.0.0.1:18079:6379", redisServer)
 				c.speaksRedis("127.0.0.1:18079")
 				c.is(c.ok("exec", name, "redis-cli", "get", "key"), "value")
+			}},
+			{"nginx", func(c *client) {
+				c.dockerServer("--publish=127.0.0.1:18080:80", nginxServer)
+				c.has(get(c.T, "http://127.0.0.1:18080/"), "Welcome to nginx")
 			}},
 			{"build", func(c *client) {
 				c.later("rmi", "--force", "built")
@@ -169,6 +183,27 @@ func docker() engine {
 				c.ok("build", "--no-cache", "--tag=built", dir)
 				c.is(c.ok("run", "--rm", "built", "cat", "/built"), "built")
 			}},
+			{"added, not the default", func(c *client) {
+				c.reconfigure(func(config object) { delete(config, "default-runtime") })
+				c.has(c.ok("info", "--format={{.DefaultRuntime}} {{.Runtimes}}"), "runc ", env.kind)
+				name := c.dockerDetached("--runtime="+env.kind, "sleep", "1000")
+				c.is(c.ok("inspect", "--format={{.HostConfig.Runtime}}", name), env.kind)
+				c.is(c.ok("exec", name, "echo", "hello"), "hello")
+				c.is(c.dockerRun("", "echo", "hello"), "hello")
+			}},
+			{"dockerd is killed while creating", func(c *client) {
+				run := func(name string) []string {
+					return []string{"run", "--network=none", "--name=" + name, image, "sleep", "1000"}
+				}
+				tidy := func(c *client, name string) {
+					c.try("rm", "--force", name)
+					killAll("containerd-shim-runc-v2") // see ctrTidy
+					if out := c.ok("ps", "--all"); strings.Contains(out, name) {
+						c.Errorf("docker rm --force %s leaves\n%s", name, out)
+					}
+				}
+				c.interrupted(interruption{rounds: 6, run: run, tidy: tidy, kill: func(string) { c.daemon.restart() }})
+			}},
 		},
 	}
 }
@@ -178,6 +213,16 @@ func (c *client) dockerRun(flags string, command ...string) string {
 	c.Helper()
 	args := append([]string{"run", "--rm"}, strings.Fields(flags)...)
 	return c.ok(append(append(args, image), command...)...)
+}
+
+// dockerServer is a container that serves on a published port until the test case ends.
+func (c *client) dockerServer(publish string, command []string) string {
+	c.Helper()
+	c.ok("load", "-i", serversArchive(c.T))
+	name := c.name()
+	c.later("rm", "--force", name)
+	c.ok(append([]string{"run", "--detach", "--name=" + name, publish, servers}, command...)...)
+	return name
 }
 
 // dockerDetached is a container that runs until the test case ends.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -48,7 +49,7 @@ func TestEngines(t *testing.T) {
 	if len(env.kinds) > 1 {
 		t.Skip("several runtimes: they are timed, not tested")
 	}
-	for _, e := range []engine{containerd(), cri(), podman(), rootless(), docker(), swarm()} {
+	for _, e := range []engine{containerd(), cri(), podman(), rootless(), rootlessV2(), docker(), swarm()} {
 		t.Run(e.name, func(t *testing.T) { e.run(t) })
 	}
 }
@@ -212,6 +213,33 @@ func (c *client) has(out string, texts ...string) {
 			c.Fatalf("no %q in\n%s", text, out)
 		}
 	}
+}
+
+// reports fails the test case unless out has the reasons that the runtime gives. onggi names the field of config.json
+// too, all in one line.
+func (c *client) reports(out, field string, reasons ...string) {
+	c.Helper()
+	c.has(out, reasons...)
+	if env.kind != "onggi" {
+		return
+	}
+	for _, line := range strings.Split(out, "\n") {
+		has := func(reason string) bool { return strings.Contains(line, reason) }
+		if has(field) && !slices.ContainsFunc(reasons, func(reason string) bool { return !has(reason) }) {
+			return
+		}
+	}
+	c.Fatalf("no line with %q and %q in\n%s", field, reasons, out)
+}
+
+// fails runs a command that must not succeed and returns what it wrote.
+func (c *client) fails(args ...string) string {
+	c.Helper()
+	out, code := c.try(args...)
+	if code == 0 {
+		c.Fatalf("%s %s succeeds\n%s", c.command[0], strings.Join(args, " "), out)
+	}
+	return out
 }
 
 // sized is a shell command that ends once the terminal has the size that terminal gives it: engines set it when the

@@ -39,6 +39,18 @@ func podman() engine {
 			{"command not executable: 126", func(c *client) {
 				c.has(c.exits(126, "run", "--rm", "--network=none", image, "/etc/notexec"), "permission denied")
 			}},
+			{"bad mount", func(c *client) {
+				c.reports(c.fails("run", "--rm", "--network=none", "--volume=/etc/passwd:/etc", image, "true"), "/mounts/", "not a directory")
+			}},
+			{"bad user", func(c *client) {
+				c.has(c.fails("run", "--rm", "--network=none", "--user=nosuch", image, "true"), "unable to find user nosuch")
+			}},
+			{"bad limit", func(c *client) {
+				out := c.fails("run", "--rm", "--network=none", "--sysctl=net.ipv4.ip_forward=nonsense", image, "true")
+				c.reports(out, "/linux/sysctl/net.ipv4.ip_forward", "invalid argument")
+				out = c.fails("run", "--rm", "--network=none", "--ulimit=nofile=2000000000:2000000000", image, "true")
+				c.reports(out, "/process/rlimits", "operation not permitted")
+			}},
 			{"bridge network", func(c *client) { c.has(c.ok("run", "--rm", image, "ip", "route"), "default via") }},
 			{"published port", func(c *client) {
 				name := c.podmanDetached("--network=podman -p=127.0.0.1:18080:80", "httpd", "-f", "-h", "/var/www")
@@ -156,17 +168,15 @@ func podman() engine {
 				c.ok("pod", "unpause", "p1")
 				c.ok("pod", "stop", "--time=0", "p1")
 			}},
-			{"health check", func(c *client) {
-				name := c.podmanDetached("--health-cmd=pidof_sleep --health-interval=disable", "sleep", "1000")
-				c.exits(1, "healthcheck", "run", name)
-			}},
+			{"health check", healthCheck},
 			{"redis", func(c *client) {
-				c.ok("load", "-i", redisArchive(c.T))
-				name := c.name()
-				c.later("rm", "--force", "--time=0", name)
-				c.ok(append([]string{"run", "--detach", "--name=" + name, "--publish=127.0.0.1:18079:6379"}, redisServer...)...)
+				name := c.podmanServer("--publish=127.0.0.1:18079:6379", redisServer)
 				c.speaksRedis("127.0.0.1:18079")
 				c.is(c.ok("exec", name, "redis-cli", "get", "key"), "value")
+			}},
+			{"nginx", func(c *client) {
+				c.podmanServer("--publish=127.0.0.1:18080:80", nginxServer)
+				c.has(get(c.T, "http://127.0.0.1:18080/"), "Welcome to nginx")
 			}},
 			{"build", func(c *client) {
 				c.later("rmi", "--force", "built")
@@ -176,6 +186,18 @@ func podman() engine {
 				c.is(c.ok("run", "--rm", "--network=none", "built", "cat", "/built"), "built")
 				place(c.T, filepath.Join(dir, "Dockerfile"), "FROM "+image+"\nRUN exit 3\n")
 				c.has(c.exits(3, "build", "--network=none", dir), "exit status 3")
+			}},
+			{"buildah run", func(c *client) {
+				buildah := client{T: c.T, command: []string{"buildah"}, env: c.env}
+				name := buildah.ok("from", "--pull-never", image)
+				buildah.later("rm", name)
+				flags := []string{"run", "--runtime=/usr/local/sbin/" + env.kind, "--network=none", name}
+				buildah.has(buildah.ok(append(flags, "echo", "hello")...), "hello") // and a warning: docs/engines/podman.md
+				buildah.exits(5, append(flags, "sh", "-c", "exit 5")...)
+			}},
+			{"conmon is killed while creating", conmonKilled},
+			{"podman is killed while creating", func(c *client) {
+				c.interrupted(interruption{rounds: 5, run: podmanSleeper, tidy: podmanTidy, kill: func(name string) { killAll("podman", "--name="+name) }})
 			}},
 		},
 	}
@@ -190,6 +212,37 @@ func (c *client) podmanRun(flags string, command ...string) string {
 		c.Fatalf("podman run %s: %d\n%s", flags, code, out)
 	}
 	return out
+}
+
+// podmanServer is a container that serves on a published port until the test case ends.
+func (c *client) podmanServer(publish string, command []string) string {
+	c.Helper()
+	c.ok("load", "-i", serversArchive(c.T))
+	name := c.name()
+	c.later("rm", "--force", "--time=0", name)
+	c.ok(append([]string{"run", "--detach", "--name=" + name, publish, servers}, command...)...)
+	return name
+}
+
+func healthCheck(c *client) {
+	for command, code := range map[string]int{"true": 0, "false": 1} {
+		name := c.podmanDetached("--health-interval=disable --health-cmd="+command, "sleep", "1000")
+		c.exits(code, "healthcheck", "run", name)
+	}
+}
+
+func conmonKilled(c *client) {
+	kill := func(name string) { killAll("conmon", name) }
+	c.interrupted(interruption{rounds: 5, run: podmanSleeper, tidy: podmanTidy, kill: kill})
+}
+
+func podmanSleeper(name string) []string {
+	return []string{"run", "--network=none", "--name=" + name, image, "sleep", "1000"}
+}
+
+func podmanTidy(c *client, name string) {
+	c.Helper()
+	c.ok("rm", "--force", "--time=0", name)
 }
 
 // podmanDetached is a container that runs until the test case ends.

@@ -124,7 +124,7 @@ func furnish(runtimes []string) error {
 			return err
 		}
 	}
-	for _, extra := range []string{"crictl", "redis.tar"} { // what make has built of them
+	for _, extra := range []string{"crictl", "debian.tar"} { // what make has built of them
 		if err := copyFile(filepath.Join("../../bin", extra), filepath.Join(env.dir, extra)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -154,6 +154,9 @@ func furnish(runtimes []string) error {
 		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, mode); err != nil {
 			return fmt.Errorf("tmpfs on %s: %w", dir, err)
 		}
+	}
+	if err := openTun(); err != nil {
+		return fmt.Errorf("/dev/net/tun: %w", err)
 	}
 	if err := remountCgroups(); err != nil {
 		return fmt.Errorf("cgroups: %w", err)
@@ -242,6 +245,19 @@ func remountCgroups() error {
 		}
 	}
 	return nil
+}
+
+// openTun lets everybody have network devices, as udev does: rootless networks need it.
+func openTun() error {
+	const tun = "/dev/net/tun"
+	if _, err := os.Stat(tun); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	node := filepath.Join(env.dir, "tun")
+	return errorsOf(
+		unix.Mknod(node, unix.S_IFCHR, int(unix.Mkdev(10, 200))),
+		os.Chmod(node, 0o666),
+		unix.Mount(node, tun, "", unix.MS_BIND, ""))
 }
 
 func loopbackUp() error {

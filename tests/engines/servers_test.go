@@ -11,25 +11,27 @@ import (
 	"time"
 )
 
-// redis is the image of a redis server, if redis.sh has made its files.
-const redis = "docker.io/library/redis:1"
+// servers is the image of a Debian with redis and nginx, if debian.sh has made it.
+const servers = "docker.io/library/servers:1"
 
-// redisServer is its command line: in memory only, for anybody.
-var redisServer = []string{redis, "redis-server", "--save", "", "--protected-mode", "no"}
+// Their command lines: redis in memory only, for anybody; nginx as Debian configures it, in the foreground.
+var (
+	redisServer = []string{"redis-server", "--save", "", "--protected-mode", "no"}
+	nginxServer = []string{"nginx", "-g", "daemon off;"}
+)
 
-// redisArchive makes the image from busybox's layer and the one of redis.sh, and returns its archive.
-func redisArchive(t *testing.T) string {
+// serversArchive makes the image, once, and returns its archive.
+func serversArchive(t *testing.T) string {
 	t.Helper()
-	layer, err := os.ReadFile(filepath.Join(env.dir, "redis.tar"))
-	if err != nil {
-		t.Skip("no redis: make bin/redis.tar")
+	archive := filepath.Join(env.dir, "servers-image.tar")
+	if _, err := os.Stat(archive); err == nil {
+		return archive
 	}
-	busybox, err := busyboxLayer()
+	layer, err := os.ReadFile(filepath.Join(env.dir, "debian.tar"))
 	if err != nil {
-		t.Fatal(err)
+		t.Skip("no servers: make bin/debian.tar")
 	}
-	archive := filepath.Join(env.dir, "redis-image.tar")
-	if err := writeImage(archive, redis, busybox, layer); err != nil {
+	if err := writeImage(archive, servers, layer); err != nil {
 		t.Fatal(err)
 	}
 	return archive
