@@ -44,7 +44,8 @@ func guests() []guest {
 	return []guest{
 		{name: "v2-6.1", suite: "bookworm", layout: "v2", cmdline: plain, runs: []run{{driver: "cgroupfs", tests: limits}}, deadline: 15 * time.Minute},
 		{name: "v1-6.1", suite: "bookworm", layout: "v1", cmdline: v1, runs: []run{{driver: "cgroupfs", tests: limits}}, deadline: 15 * time.Minute},
-		{name: "systemd-6.1", suite: "bookworm", layout: "v2", cmdline: systemd, runs: []run{{driver: "systemd", tests: []string{"TestResourcesInAScope"}}}, deadline: 15 * time.Minute},
+		{name: "systemd-6.1", suite: "bookworm", layout: "v2", cmdline: systemd, runs: []run{{driver: "systemd", tests: limits, env: []string{"DRIVER=systemd"}}}, deadline: 15 * time.Minute},
+		{name: "systemd-6.12", suite: "trixie", layout: "v2", cmdline: systemd, runs: []run{{driver: "systemd", tests: limits, env: []string{"DRIVER=systemd"}}}, deadline: 15 * time.Minute},
 		{name: "v2-6.12", suite: "trixie", layout: "v2", cmdline: plain, runs: []run{{driver: "cgroupfs", tests: limits}}, deadline: 15 * time.Minute},
 	}
 }

@@ -72,8 +72,8 @@ func (g guest) boot(ctx context.Context, i image, p payload, runs []run, dir str
 	return h, nil
 }
 
-// machine is QEMU's command line. The serial ports are the console and the tests' output; the disks are namespaces of an
-// NVMe controller, whose driver Debian's cloud kernels have built in.
+// machine is QEMU's command line. The serial ports are the console and the tests' output. NVMe is the disk that Debian's
+// cloud kernels have built in, and there is only one, as names are given in the order of being found.
 func (g guest) machine(i image, disk, console string) []string {
 	cmdline := []string{
 		"console=ttyS0", "quiet", "loglevel=4", "panic=-1", "oops=panic", "no_timer_check", "mitigations=off", "nowatchdog", "audit=0",
@@ -86,9 +86,8 @@ func (g guest) machine(i image, disk, console string) []string {
 		"-nodefaults", "-vga", "none", "-display", "none", "-no-reboot",
 		"-kernel", i.kernel, "-append", strings.Join(append(cmdline, g.cmdline...), " "),
 		"-serial", "file:" + console, "-serial", "stdio",
-		"-device", "nvme,id=nvme,serial=guest",
-		"-drive", "if=none,id=root,format=raw,snapshot=on,cache=unsafe,file=" + i.root, "-device", "nvme-ns,bus=nvme,drive=root,nsid=1",
-		"-drive", "if=none,id=payload,format=raw,readonly=on,file=" + disk, "-device", "nvme-ns,bus=nvme,drive=payload,nsid=2",
+		"-drive", "if=none,id=root,format=raw,snapshot=on,cache=unsafe,file=" + i.root, "-device", "nvme,drive=root,serial=root",
+		"-drive", "if=none,id=payload,format=raw,readonly=on,file=" + disk, "-device", "virtio-blk-pci,drive=payload",
 	}
 }
 

@@ -48,19 +48,19 @@ func parse(output []byte) (*node, error) {
 	return root, nil
 }
 
-// find is the node of a test's full name, made with its parents if it is new.
+// find is the node of a test's full name. A new one goes below the longest name that is known: a parent is heard of before
+// its subtests, and a slash may be part of either's own name.
 func find(known map[string]*node, name string) *node {
 	if n := known[name]; n != nil {
 		return n
 	}
-	parent, last := "", name
-	if i := strings.LastIndexByte(name, '/'); i >= 0 {
-		parent, last = name[:i], name[i+1:]
+	above := name
+	for known[above] == nil {
+		above = above[:max(0, strings.LastIndexByte(above, '/'))]
 	}
-	n := &node{name: last}
+	n := &node{name: strings.TrimPrefix(strings.TrimPrefix(name, above), "/")}
 	known[name] = n
-	above := find(known, parent)
-	above.subs = append(above.subs, n)
+	known[above].subs = append(known[above].subs, n)
 	return n
 }
 
