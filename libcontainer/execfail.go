@@ -21,6 +21,7 @@ type namespaces struct{ user, mount *os.File }
 // ioctls of a pidfd (<linux/pidfd.h>), since Linux 6.11.
 const (
 	pidfdGetMountNamespace = 0xff03
+	pidfdGetPIDNamespace   = 0xff05
 	pidfdGetUserNamespace  = 0xff09
 )
 

@@ -54,7 +54,7 @@ func newDecoder(text string) *decoder {
 	return &decoder{text: text, types: map[reflect.Type][]field{}}
 }
 
-// document decodes the whole text into v, a pointer to a struct.
+// document decodes the whole text into what v points to.
 func (d *decoder) document(v any) error {
 	d.space()
 	if err := d.value(reflect.ValueOf(v).Elem()); err != nil {

@@ -61,7 +61,7 @@ func Parse(name string, raw []byte) (*Config, error) {
 
 // Decode decodes another document made of runtime-spec types, such as the
 // process of `exec --process` or the resources of `update --resources`, by the
-// rules and with the errors of [Load]. v is a pointer to a struct.
+// rules and with the errors of [Load]. v points to a struct or a slice of structs.
 func Decode(name string, raw []byte, v any) error {
 	if err := newDecoder(string(raw)).document(v); err != nil {
 		return errors.New(name + ":" + err.Error())

@@ -75,6 +75,16 @@ func ValidateProcess(s *specs.Spec, p *specs.Process) error {
 	return c.err()
 }
 
+// ValidateMounts checks mounts that are to be made in a container with the
+// configuration s; its pointers start at the list.
+func ValidateMounts(s *specs.Spec, mounts []specs.Mount) error {
+	c := &checker{spec: s}
+	for i := range mounts {
+		c.mount(&mounts[i], i)
+	}
+	return c.err()
+}
+
 // ValidateResources checks the limits of an update; its pointers start at the
 // resources themselves.
 func ValidateResources(r *specs.LinuxResources) error {

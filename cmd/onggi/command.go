@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 
 	"github.com/onggi-dev/onggi/libcontainer"
@@ -57,6 +59,7 @@ func commands() []command {
 		pauseCommand(),
 		resumeCommand(),
 		updateCommand(),
+		mountsCommand(),
 		eventsCommand(),
 		deleteCommand(),
 		checkpointCommand(),
@@ -198,10 +201,26 @@ func (c *call) runtime() (*libcontainer.Runtime, error) {
 }
 
 // container loads the container that the first argument names.
-func (c *call) container() (*libcontainer.Container, error) {
+func (c *call) container() (*libcontainer.Container, error) { return c.load(c.args[0]) }
+
+func (c *call) load(id string) (*libcontainer.Container, error) {
 	r, err := c.runtime()
 	if err != nil {
 		return nil, err
 	}
-	return r.Load(c.args[0])
+	return r.Load(id)
+}
+
+// read reads a whole file, or standard input for "-"; name is what errors call
+// it.
+func (c *call) read(file string) (raw []byte, name string, err error) {
+	if file != "-" {
+		raw, err = os.ReadFile(file)
+		return raw, file, err
+	}
+	name = "standard input"
+	if raw, err = io.ReadAll(c.std.in); err != nil {
+		err = fmt.Errorf("read %s: %w", name, err)
+	}
+	return raw, name, err
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -42,7 +40,7 @@ func defineUpdate(f *flags) action {
 		if file == "" {
 			return whole(c.ctx, func(ctx context.Context) error { return u.apply(ctx, container) })
 		}
-		r, err := readResources(file, c.std.in)
+		r, err := readResources(c, file)
 		if err != nil {
 			return err
 		}
@@ -51,19 +49,10 @@ func defineUpdate(f *flags) action {
 }
 
 // readResources reads what engines send.
-func readResources(file string, stdin *os.File) (*specs.LinuxResources, error) {
-	in, name := stdin, "standard input"
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in, name = f, file
-	}
-	data, err := io.ReadAll(in)
+func readResources(c *call, file string) (*specs.LinuxResources, error) {
+	data, name, err := c.read(file)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, err
 	}
 	r := &specs.LinuxResources{}
 	if err := json.Unmarshal(data, r); err != nil {

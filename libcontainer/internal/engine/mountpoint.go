@@ -34,7 +34,11 @@ func (w *walk) makeMountpoint(it plan.Item, path string, file bool) error {
 		if _, ok := it.Step.(plan.Mount); !ok && !file {
 			what = "make the directory for: "
 		}
-		return failed(plan.Item{Field: it.Field, Step: labelled{it.Step, what + it.Step.String()}}, err)
+		it.Step = labelled{it.Step, what + it.Step.String()}
+		if isErrno(err, unix.EROFS) {
+			return hint(it, err, "where it would be made is mounted read-only: it has to be there already")
+		}
+		return failed(it, err)
 	}
 	return nil
 }

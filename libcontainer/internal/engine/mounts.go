@@ -255,7 +255,9 @@ func relative(p string) string {
 func (w *walk) mount(s plan.Mount) error {
 	flags, resolve := mountFlags(s)
 	to := w.target(s.At, false, flags, resolve)
-	w.notProc(to, s.At)
+	if err := w.notProc(to, s.At); err != nil {
+		return err
+	}
 	if s.ModeFromTarget {
 		mode, err := w.modeOf(to, s.At)
 		if err != nil {
@@ -323,13 +325,9 @@ func (w *walk) attach(m, to *remote.FD, s plan.Mount) error {
 			return err
 		}
 	}
-	b := w.building
-	b.MoveMount(m, to)
-	b.Close(to)
+	w.put(m, to, s.Keep)
 	if s.Keep {
 		w.kept[s.At.Path] = m
-	} else {
-		b.Close(m)
 	}
 	return nil
 }
@@ -370,9 +368,10 @@ const procMagic = unix.PROC_SUPER_MAGIC
 // notProc refuses a destination that turns out to be in procfs, by way of a
 // symlink. It is known only when the batch is back, behind the mount, but
 // before anything of the container has run, and the mount goes with the stub.
-func (w *walk) notProc(to *remote.FD, at plan.Place) {
+// In a container that runs already it has to be known before.
+func (w *walk) notProc(to *remote.FD, at plan.Place) error {
 	if w.freshDir(at) != nil || at.Path == "/proc" {
-		return
+		return nil
 	}
 	magic := w.building.Statfs(to)
 	w.later(func() error {
@@ -381,6 +380,10 @@ func (w *walk) notProc(to *remote.FD, at plan.Place) {
 		}
 		return nil
 	})
+	if w.live != nil {
+		return w.settle()
+	}
+	return nil
 }
 
 func (w *walk) bind(s plan.Bind) error {
@@ -402,17 +405,19 @@ func (w *walk) bind(s plan.Bind) error {
 		b = w.building
 	}
 	to := b.Openat2(w.root, relative(s.At.Path), unix.O_PATH|destFlags(s), 0, remote.InRoot)
-	w.notProc(to, s.At)
-	b.MoveMount(m, to)
-	b.Close(to)
-	b.Close(m)
+	if err := w.notProc(to, s.At); err != nil {
+		return err
+	}
+	w.put(m, to, false)
 	return nil
 }
 
 // bindTree attaches a tree of the host.
 func (w *walk) bindTree(s plan.Bind, t *tree) error {
 	to := w.target(s.At, !t.dir, destFlags(s), remote.InRoot)
-	w.notProc(to, s.At)
+	if err := w.notProc(to, s.At); err != nil {
+		return err
+	}
 	m := w.mountOf(t, s.Recursive, false)
 	w.attributes(m, s.Attrs)
 	if s.Idmap != nil && !t.mapped {
@@ -420,9 +425,7 @@ func (w *walk) bindTree(s plan.Bind, t *tree) error {
 			return err
 		}
 	}
-	w.building.MoveMount(m, to)
-	w.building.Close(to)
-	w.building.Close(m)
+	w.put(m, to, false)
 	return nil
 }
 
@@ -436,7 +439,10 @@ func destFlags(s plan.Bind) uint64 {
 // rootfs is the path that sources inside of the root file system begin with.
 func (w *walk) rootfs() string {
 	for _, it := range w.items {
-		if s, ok := it.Step.(plan.AttachRootfs); ok {
+		switch s := it.Step.(type) {
+		case plan.AttachRootfs:
+			return s.Path
+		case plan.HoldRoot:
 			return s.Path
 		}
 	}
@@ -477,6 +483,9 @@ func (w *walk) slowRemount(it plan.Item, s plan.Remount, b *remote.Batch, ce *re
 // the kernel refuses here.
 func (w *walk) slowMount(it plan.Item, s plan.Mount, ce *remote.CallError) (bool, error) {
 	switch {
+	case s.JoinedPID && w.live != nil && isCall(ce, "fsconfig") && ce.Errno == unix.EINVAL:
+		// The other way takes a privileged process in the pid namespace.
+		return false, hint(it, ce, "mounting a procfs in a container that runs takes Linux 6.18")
 	case s.JoinedPID && !w.noPidnsOption && isCall(ce, "fsconfig") && ce.Errno == unix.EINVAL:
 		w.noPidnsOption = true
 		return true, nil

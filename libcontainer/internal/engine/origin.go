@@ -60,6 +60,8 @@ func (w *walk) copiedByUserns() bool {
 			mount, user = mount || s.Flags&unix.CLONE_NEWNS != 0, user || s.Flags&unix.CLONE_NEWUSER != 0
 		case plan.Join:
 			user = user || s.Flag == unix.CLONE_NEWUSER
+		case plan.Enter:
+			user = user || s.Flags&unix.CLONE_NEWUSER != 0
 		}
 	}
 	return mount && user

@@ -89,6 +89,9 @@ func (w *walk) joinedProc(s plan.Mount) *remote.FD {
 }
 
 func (w *walk) joinedPID() *remote.FD {
+	if w.live != nil {
+		return w.live.pid
+	}
 	for i, it := range w.items {
 		if j, ok := it.Step.(plan.Join); ok && j.Flag == unix.CLONE_NEWPID {
 			return w.joined[i]

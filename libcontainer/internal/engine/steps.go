@@ -122,6 +122,13 @@ func (w *walk) step(s plan.Step) error {
 	case plan.CloseFiles:
 		w.closeFiles(s)
 		return nil
+	case plan.TakeAlong:
+		return w.takeAlong()
+	case plan.HoldRoot:
+		w.holdRoot()
+		return nil
+	case plan.Unmount:
+		return w.unmount(s)
 	}
 	if _, ok := s.(done); ok {
 		return nil

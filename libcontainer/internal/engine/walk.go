@@ -28,6 +28,8 @@ type Job struct {
 	Start    *os.File    // the gate's two ends in the container; nil for exec
 	Status   *os.File    // takes the errno of a failed execve
 	Enter    *os.File    // pidfd of the container's first process, for exec
+	// PIDNamespace is the container's, for a procfs that is mounted by Visit.
+	PIDNamespace *os.File
 
 	Cgroups Cgroups
 	// Meanwhile is called once, before anything is mounted, while the stub is
@@ -97,6 +99,7 @@ type walk struct {
 	home          string
 	program       string
 	cwd           []remote.Result // the tries to enter process.cwd
+	live          *live           // in a container that runs, nil elsewhere
 }
 
 // flight is a batch and what goes with it.
@@ -119,9 +122,8 @@ type layout struct{ preserve, control, status, start, keep, enter, cgroup, end i
 // Run walks the plan. On failure the stub and everything it has mounted are
 // gone when it returns.
 func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
-	w := &walk{Job: job, ctx: ctx, items: p.Items, building: flight{Batch: &remote.Batch{}}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}, mappings: map[string]*os.File{}}
+	w := newWalk(ctx, p, job)
 	defer w.closeTrees()
-	w.lay()
 	proc, err := w.run()
 	if err != nil {
 		if w.stub != nil {
@@ -131,6 +133,12 @@ func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
 		return nil, err
 	}
 	return proc, nil
+}
+
+func newWalk(ctx context.Context, p *plan.Plan, job *Job) *walk {
+	w := &walk{Job: job, ctx: ctx, items: p.Items, building: flight{Batch: &remote.Batch{}}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}, mappings: map[string]*os.File{}}
+	w.lay()
+	return w
 }
 
 func (w *walk) lay() {
@@ -156,34 +164,41 @@ func (w *walk) lay() {
 	w.layout.end = n + 1
 }
 
-// run takes one step after the other until the last batch, which is the
-// program's.
+// run takes all steps and gives the last batch, which is the program's.
 func (w *walk) run() (*Process, error) {
-	for w.at = 0; w.at < len(w.items); w.at++ {
+	program, err := w.steps()
+	if err != nil {
+		return nil, err
+	}
+	if !program {
+		return nil, errors.New("BUG: the plan has no program")
+	}
+	return w.lastBatch()
+}
+
+// steps takes one step after the other, up to those of the last batch or, where
+// there is no program, to the end.
+func (w *walk) steps() (program bool, err error) {
+	for w.at = 0; ; w.at++ {
 		if err := w.ctx.Err(); err != nil {
-			return nil, context.Cause(w.ctx)
+			return false, context.Cause(w.ctx)
 		}
-		it := w.items[w.at]
-		final := isLast(it.Step)
-		if final || it.Step.Side() == plan.Runtime || w.full() {
+		end := w.at == len(w.items) || isLast(w.items[w.at].Step)
+		if end || w.items[w.at].Step.Side() == plan.Runtime || w.full() {
 			if back, err := w.flush(); err != nil {
-				return nil, err
+				return false, err
 			} else if back {
 				continue
 			}
 		}
-		if final {
-			return w.lastBatch()
+		if end {
+			return w.at < len(w.items), nil
 		}
 		w.building.Tag(w.at)
-		if err := w.take(it); err != nil {
-			if err == errAgain {
-				continue
-			}
-			return nil, failed(it, err)
+		if err := w.take(w.items[w.at]); err != nil && err != errAgain {
+			return false, failed(w.items[w.at], err)
 		}
 	}
-	return nil, errors.New("BUG: the plan has no program")
 }
 
 // take is step, with a trace if there is one.

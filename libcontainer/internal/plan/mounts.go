@@ -16,10 +16,13 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-func (b *builder) mounts(ns *namespaces) {
+func (b *builder) mounts(ns *namespaces) { b.mountAll("/mounts", ns) }
+
+// mountAll plans the configuration's mounts; list is the pointer to them.
+func (b *builder) mountAll(list string, ns *namespaces) {
 	for i := range b.Spec.Mounts {
 		m := &b.Spec.Mounts[i]
-		field := "/mounts/" + strconv.Itoa(i)
+		field := list + "/" + strconv.Itoa(i)
 		o, err := specconv.ParseMountOptions(m.Type, m.Options)
 		if err != nil {
 			b.fail(err)

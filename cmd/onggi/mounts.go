@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+func mountsCommand() command {
+	return command{
+		name: "mounts", args: "<add|remove> <container-id> <file>", min: 3, max: 3,
+		summary: "add mounts to a running container, or remove them again",
+		detail: `The file, or standard input for "-", is a JSON array of mounts in the form of
+mounts in config.json:
+
+    [{"destination": "/data", "source": "/srv", "options": ["rbind", "ro"]}]
+
+They are made in this order, in a container that is created, running or paused.
+A destination that is not there is made. When one of them fails, none is left.
+Remove looks at the destinations only, goes from the last to the first, and
+takes away what add has mounted, nothing else.`,
+		define: func(*flags) action { return changeMounts },
+	}
+}
+
+func changeMounts(c *call) error {
+	verb, file := c.args[0], c.args[2]
+	if verb != "add" && verb != "remove" {
+		return &usageError{cmd: lookup("mounts"), msg: fmt.Sprintf("mounts: %q is neither add nor remove", verb)}
+	}
+	mounts, err := readMounts(c, file)
+	if err != nil {
+		return err
+	}
+	container, err := c.load(c.args[1])
+	if err != nil {
+		return err
+	}
+	defer container.Close()
+	if verb == "remove" {
+		return container.RemoveMounts(c.ctx, mounts)
+	}
+	return container.AddMounts(c.ctx, mounts)
+}
+
+func readMounts(c *call, file string) ([]specs.Mount, error) {
+	raw, name, err := c.read(file)
+	if err != nil {
+		return nil, err
+	}
+	var mounts []specs.Mount
+	return mounts, specconv.Decode(name, raw, &mounts)
+}

@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+// A LiveMount was made in a container that runs.
+type LiveMount struct {
+	Destination string
+	ID          uint64 // statx(2), stx_mnt_id
+}
+
+// live is what a walk among the mounts of a container that runs keeps.
+type live struct {
+	files *remote.FD // /proc/self/fd of the stub, on the host
+	pid   *remote.FD // the container's pid namespace, for a procfs
+	made  []made
+}
+
+// made is a mount that has been attached, and may have to be taken back.
+type made struct {
+	item  int
+	mount *remote.FD
+	stat  remote.Stat
+}
+
+// Visit walks a plan that has no program: the stub does what it says in a
+// container that runs, and ends. The mounts that it has made are returned. After
+// a failure there are none: those that were made before it are taken back.
+func Visit(ctx context.Context, p *plan.Plan, job *Job) ([]LiveMount, error) {
+	w := newWalk(ctx, p, job)
+	defer w.closeTrees()
+	w.live = &live{}
+	program, err := w.steps()
+	if program {
+		err = errors.New("BUG: the plan has a program")
+	}
+	if w.stub == nil {
+		return nil, err
+	}
+	defer w.stub.Kill()
+	if err != nil {
+		return nil, w.takeBack(err)
+	}
+	return w.madeMounts(), nil
+}
+
+func (w *walk) madeMounts() []LiveMount {
+	var out []LiveMount
+	for _, m := range w.live.made {
+		if m.attached() {
+			out = append(out, LiveMount{placeOf(w.items[m.item].Step), m.stat.Get().Mnt_id})
+		}
+	}
+	return out
+}
+
+// attached: a step that was taken again has tried more than once.
+func (m *made) attached() bool {
+	return m.mount.Number() >= 0 && m.stat.Ran() && m.stat.Errno() == 0
+}
+
+func placeOf(s plan.Step) string {
+	switch s := s.(type) {
+	case plan.Mount:
+		return s.At.Path
+	case plan.Bind:
+		return s.At.Path
+	}
+	panic("BUG: no mount: " + plan.Name(s))
+}
+
+// takeBack undoes what was done before err, the last first. It is not for a
+// stub that does not answer any more.
+func (w *walk) takeBack(err error) error {
+	if f := w.inflight; f != nil {
+		w.inflight = nil
+		if ce := (*remote.CallError)(nil); !errors.As(w.stub.Receive(f.Batch), &ce) {
+			return err
+		}
+	}
+	var left error
+	for i := len(w.live.made) - 1; i >= 0; i-- {
+		m := w.live.made[i]
+		if !m.attached() {
+			continue
+		}
+		var q remote.Batch
+		w.detach(&q, m.mount)
+		if e := w.ask(&q); e != nil {
+			left = errors.Join(left, failed(plan.Item{Field: w.items[m.item].Field, Step: plan.Unmount{At: plan.Place{Path: placeOf(w.items[m.item].Step)}}}, e))
+		}
+	}
+	return errors.Join(err, left)
+}
+
+// detach unmounts what a descriptor stands for. The call knows no descriptors,
+// but follows the link to one in /proc, whose number is a name without a
+// slash.
+func (w *walk) detach(b *remote.Batch, mount *remote.FD) {
+	b.Fchdir(w.live.files)
+	b.Umount2(strconv.Itoa(mount.Number()), unix.MNT_DETACH)
+}
+
+// put attaches a mount, and lets go of it unless it is kept. In a container
+// that runs it is: it has to be known again.
+func (w *walk) put(m, to *remote.FD, keep bool) {
+	b := w.building
+	b.MoveMount(m, to)
+	b.Close(to)
+	switch {
+	case w.live != nil:
+		w.live.made = append(w.live.made, made{w.at, m, b.Statx(m, "", 0)})
+	case !keep:
+		b.Close(m)
+	}
+}
+
+// takeAlong opens here what is the host's, and the stub has it, ready to be
+// attached, before it leaves the host's mounts.
+func (w *walk) takeAlong() error {
+	if err := w.meanwhile(); err != nil {
+		return err
+	}
+	if err := w.origins(w.all()); err != nil {
+		return err
+	}
+	if err := w.mapTrees(); err != nil {
+		return err
+	}
+	if err := w.receiveTrees(); err != nil {
+		return err
+	}
+	w.cloneOrigins()
+	w.live.files = w.building.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY)
+	return w.takeNamespace()
+}
+
+// cloneOrigins makes trees of what the stub has to clone itself: where it goes
+// it could not.
+func (w *walk) cloneOrigins() {
+	tag := w.at
+	for _, i := range w.all() {
+		t := w.trees[i]
+		if !t.origin {
+			continue
+		}
+		_, recursive, _ := hostSource(w.items[i].Step)
+		w.building.Tag(i)
+		t.fd = w.mountOf(t, recursive, false)
+		t.origin = false
+	}
+	w.building.Tag(tag)
+}
+
+// takeNamespace hands over the pid namespace that a procfs is for.
+func (w *walk) takeNamespace() error {
+	if w.PIDNamespace == nil {
+		return nil
+	}
+	fds, err := w.receive([]*os.File{w.PIDNamespace}, []string{"pid namespace"})
+	if err != nil {
+		return err
+	}
+	w.live.pid = fds[0]
+	return nil
+}
+
+func (w *walk) holdRoot() {
+	w.root = w.building.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	w.root.SetName("rootfs")
+}
+
+// unmount takes away the mount that was made, and no other: what the
+// container's names lead to may be a mount that hides something, or makes it
+// read-only.
+func (w *walk) unmount(s plan.Unmount) error {
+	b := w.building
+	fd := b.Openat2(w.root, relative(s.At.Path), unix.O_PATH, 0, remote.InRoot)
+	st := b.Statx(fd, "", 0)
+	if err := w.settle(); err != nil {
+		return err
+	}
+	if st.Get().Mnt_id != s.ID {
+		return fmt.Errorf("it is not what was mounted there any more: %w", unix.EINVAL)
+	}
+	w.detach(w.building.Batch, fd)
+	w.building.Close(fd)
+	return nil
+}

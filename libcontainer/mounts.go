@@ -1,0 +1,180 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// AddMounts makes mounts in a container that is created or running, in their
+// order and with the options of config.json, but for remount and copy-symlink.
+// A destination that is not there is made. When it fails, none of them is left.
+//
+// Sources are the host's, or, below the container's root file system, the
+// container's. A name in the container leads where the container lets it lead,
+// but never out of its root file system and never into /proc.
+func (c *Container) AddMounts(ctx context.Context, mounts []specs.Mount) error {
+	v, err := c.visit()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	if err := specconv.ValidateMounts(v.spec, mounts); err != nil {
+		return oneLine(err)
+	}
+	p, err := plan.AddMounts(v.request, mounts)
+	if err != nil {
+		return err
+	}
+	made, err := engine.Visit(ctx, p, v.job())
+	if err != nil {
+		return err
+	}
+	return c.dir.SaveMounts(ctx, func(list []state.Mount) []state.Mount {
+		for _, m := range made {
+			list = append(list, state.Mount(m))
+		}
+		return list
+	})
+}
+
+// RemoveMounts takes away what AddMounts has mounted at the destinations of
+// mounts, which is all that it looks at, the last first, and what has been
+// mounted below. Other mounts it leaves alone: with some of them the container
+// would lose what is hidden from it, or protected.
+func (c *Container) RemoveMounts(ctx context.Context, mounts []specs.Mount) error {
+	v, err := c.visit()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	known, err := c.dir.Mounts()
+	if err != nil {
+		return err
+	}
+	list, err := unmounts(known, mounts)
+	if err != nil {
+		return err
+	}
+	p, err := plan.RemoveMounts(v.request, list)
+	if err != nil {
+		return err
+	}
+	if _, err := engine.Visit(ctx, p, v.job()); err != nil {
+		return err
+	}
+	return c.dir.SaveMounts(ctx, func(now []state.Mount) []state.Mount { return without(now, list) })
+}
+
+// unmounts finds the mounts by their destinations: of several at one, the one
+// on top.
+func unmounts(known []state.Mount, mounts []specs.Mount) ([]plan.Unmount, error) {
+	var list []plan.Unmount
+	known = slices.Clone(known)
+	for i := len(mounts) - 1; i >= 0; i-- {
+		at := path.Clean("/" + mounts[i].Destination)
+		n := len(known) - 1
+		for ; n >= 0 && known[n].Destination != at; n-- {
+		}
+		if n < 0 {
+			return nil, &Failure{
+				Field: fmt.Sprintf("/%d/destination", i), Step: "unmount " + at,
+				Err: errors.New("it was not mounted in the running container, or is unmounted already"),
+			}
+		}
+		list = append(list, plan.Unmount{At: plan.Place{Path: at}, ID: known[n].ID})
+		known = without(known, list[len(list)-1:])
+	}
+	return list, nil
+}
+
+// without leaves out what is unmounted, and what was mounted on it later.
+func without(now []state.Mount, gone []plan.Unmount) []state.Mount {
+	for _, u := range gone {
+		at := slices.IndexFunc(now, func(m state.Mount) bool { return m.ID == u.ID })
+		if at < 0 {
+			continue
+		}
+		rest := slices.DeleteFunc(slices.Clone(now[at+1:]), func(m state.Mount) bool {
+			return m.Destination == u.At.Path || strings.HasPrefix(m.Destination, u.At.Path+"/")
+		})
+		now = append(slices.Clone(now[:at]), rest...)
+	}
+	return now
+}
+
+// visit is a walk into a container that runs, to its mounts.
+type visit struct {
+	spec    *specs.Spec
+	request plan.LiveRequest
+	pidfd   *os.File
+	pid     *os.File // its pid namespace, nil where it cannot be had
+	warn    func(string)
+}
+
+func (c *Container) visit() (*visit, error) {
+	pidfd, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	v := &visit{pidfd: pidfd, warn: c.runtime.options.Warn}
+	config, err := c.snapshot()
+	if err == nil {
+		v.spec = config.Spec
+		err = v.checkNamespace(c.record.Init.Pid)
+	}
+	if err != nil {
+		v.close()
+		return nil, err
+	}
+	v.pid = holdOne(pidfd, pidfdGetPIDNamespace, c.record.Init.Pid, "pid")
+	host := plan.Host{Rootless: c.record.Rootless, InUserns: c.record.Rootless && inUserns()}
+	describeCgroups(&host, c.cgroups())
+	v.request = plan.LiveRequest{Spec: v.spec, Rootfs: c.record.Rootfs, Bundle: c.record.Bundle, Host: host}
+	return v, nil
+}
+
+// checkNamespace: nothing is ever mounted in the host's mount namespace.
+func (v *visit) checkNamespace(pid int) error {
+	ours, err := os.Open("/proc/self/ns/mnt")
+	if err != nil {
+		return err
+	}
+	defer ours.Close()
+	theirs := holdOne(v.pidfd, pidfdGetMountNamespace, pid, "mnt")
+	if theirs == nil {
+		return errors.New("the container's mount namespace cannot be opened")
+	}
+	defer theirs.Close()
+	var a, b unix.Stat_t
+	if err := errors.Join(unix.Fstat(int(ours.Fd()), &a), unix.Fstat(int(theirs.Fd()), &b)); err != nil {
+		return err
+	}
+	if a.Ino == b.Ino || !hasMountNamespace(v.spec) {
+		return &Failure{Field: "/linux/namespaces", Err: errors.New("the container has no mount namespace of its own")}
+	}
+	return nil
+}
+
+func (v *visit) job() *engine.Job {
+	return &engine.Job{Enter: v.pidfd, PIDNamespace: v.pid, Warn: v.warn, Name: "onggi:mounts"}
+}
+
+func (v *visit) close() {
+	v.pidfd.Close()
+	if v.pid != nil {
+		v.pid.Close()
+	}
+}
