@@ -38,12 +38,21 @@ func (c *Container) AddMounts(ctx context.Context, mounts []specs.Mount) error {
 	if err != nil {
 		return err
 	}
-	made, err := engine.Visit(ctx, p, v.job())
-	if err != nil {
-		return err
+	done, err := engine.Visit(ctx, p, v.job())
+	return errors.Join(err, c.noteMounts(ctx, done))
+}
+
+// noteMounts keeps in the state what was made, and forgets what is gone, which
+// what was mounted on it later is too.
+func (c *Container) noteMounts(ctx context.Context, done engine.LiveMounts) error {
+	if len(done.Made)+len(done.Gone) == 0 {
+		return nil
 	}
-	return c.dir.SaveMounts(ctx, func(list []state.Mount) []state.Mount {
-		for _, m := range made {
+	return c.dir.SaveMounts(context.WithoutCancel(ctx), func(list []state.Mount) []state.Mount {
+		for _, id := range done.Gone {
+			list = without(list, id)
+		}
+		for _, m := range done.Made {
 			list = append(list, state.Mount(m))
 		}
 		return list
@@ -72,10 +81,8 @@ func (c *Container) RemoveMounts(ctx context.Context, mounts []specs.Mount) erro
 	if err != nil {
 		return err
 	}
-	if _, err := engine.Visit(ctx, p, v.job()); err != nil {
-		return err
-	}
-	return c.dir.SaveMounts(ctx, func(now []state.Mount) []state.Mount { return without(now, list) })
+	done, err := engine.Visit(ctx, p, v.job())
+	return errors.Join(err, c.noteMounts(ctx, done))
 }
 
 // unmounts finds the mounts by their destinations: of several at one, the one
@@ -95,24 +102,22 @@ func unmounts(known []state.Mount, mounts []specs.Mount) ([]plan.Unmount, error)
 			}
 		}
 		list = append(list, plan.Unmount{At: plan.Place{Path: at}, ID: known[n].ID})
-		known = without(known, list[len(list)-1:])
+		known = without(known, known[n].ID)
 	}
 	return list, nil
 }
 
-// without leaves out what is unmounted, and what was mounted on it later.
-func without(now []state.Mount, gone []plan.Unmount) []state.Mount {
-	for _, u := range gone {
-		at := slices.IndexFunc(now, func(m state.Mount) bool { return m.ID == u.ID })
-		if at < 0 {
-			continue
-		}
-		rest := slices.DeleteFunc(slices.Clone(now[at+1:]), func(m state.Mount) bool {
-			return m.Destination == u.At.Path || strings.HasPrefix(m.Destination, u.At.Path+"/")
-		})
-		now = append(slices.Clone(now[:at]), rest...)
+// without leaves out the mount with an id, and what was mounted on it later.
+func without(list []state.Mount, id uint64) []state.Mount {
+	at := slices.IndexFunc(list, func(m state.Mount) bool { return m.ID == id })
+	if at < 0 {
+		return list
 	}
-	return now
+	place := list[at].Destination
+	later := slices.DeleteFunc(slices.Clone(list[at+1:]), func(m state.Mount) bool {
+		return m.Destination == place || strings.HasPrefix(m.Destination, place+"/")
+	})
+	return append(slices.Clone(list[:at]), later...)
 }
 
 // visit is a walk into a container that runs, to its mounts.

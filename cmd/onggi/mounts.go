@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -39,10 +40,11 @@ func changeMounts(c *call) error {
 		return err
 	}
 	defer container.Close()
+	change := container.AddMounts
 	if verb == "remove" {
-		return container.RemoveMounts(c.ctx, mounts)
+		change = container.RemoveMounts
 	}
-	return container.AddMounts(c.ctx, mounts)
+	return whole(c.ctx, func(ctx context.Context) error { return change(ctx, mounts) })
 }
 
 func readMounts(c *call, file string) ([]specs.Mount, error) {

@@ -13,6 +13,12 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
+// LiveMounts is what Visit has changed.
+type LiveMounts struct {
+	Made []LiveMount // in their order
+	Gone []uint64    // the ids of those that were unmounted
+}
+
 // A LiveMount was made in a container that runs.
 type LiveMount struct {
 	Destination string
@@ -21,9 +27,11 @@ type LiveMount struct {
 
 // live is what a walk among the mounts of a container that runs keeps.
 type live struct {
-	files *remote.FD // /proc/self/fd of the stub, on the host
-	pid   *remote.FD // the container's pid namespace, for a procfs
+	ctx   context.Context // asks for an end, which waits for the batch that is under way
+	files *remote.FD      // /proc/self/fd of the stub, on the host
+	pid   *remote.FD      // the container's pid namespace, for a procfs
 	made  []made
+	gone  []uint64
 }
 
 // made is a mount that has been attached, and may have to be taken back.
@@ -34,24 +42,25 @@ type made struct {
 }
 
 // Visit walks a plan that has no program: the stub does what it says in a
-// container that runs, and ends. The mounts that it has made are returned. After
-// a failure there are none: those that were made before it are taken back.
-func Visit(ctx context.Context, p *plan.Plan, job *Job) ([]LiveMount, error) {
-	w := newWalk(ctx, p, job)
+// container that runs, and ends. After a failure no mounts are made, as those
+// that were made before it are taken back, unless the stub does not answer any
+// more.
+func Visit(ctx context.Context, p *plan.Plan, job *Job) (LiveMounts, error) {
+	w := newWalk(context.WithoutCancel(ctx), p, job) // to be there for taking back
 	defer w.closeTrees()
-	w.live = &live{}
+	w.live = &live{ctx: ctx}
 	program, err := w.steps()
 	if program {
 		err = errors.New("BUG: the plan has a program")
 	}
 	if w.stub == nil {
-		return nil, err
+		return LiveMounts{}, err
 	}
 	defer w.stub.Kill()
 	if err != nil {
-		return nil, w.takeBack(err)
+		err = w.takeBack(err)
 	}
-	return w.madeMounts(), nil
+	return LiveMounts{w.madeMounts(), w.live.gone}, err
 }
 
 func (w *walk) madeMounts() []LiveMount {
@@ -79,28 +88,38 @@ func placeOf(s plan.Step) string {
 	panic("BUG: no mount: " + plan.Name(s))
 }
 
-// takeBack undoes what was done before err, the last first. It is not for a
-// stub that does not answer any more.
+// takeBack undoes what was done before err, the last first, and says what it
+// has to leave.
 func (w *walk) takeBack(err error) error {
+	answers := true
 	if f := w.inflight; f != nil {
 		w.inflight = nil
-		if ce := (*remote.CallError)(nil); !errors.As(w.stub.Receive(f.Batch), &ce) {
-			return err
-		}
+		answers = answered(w.stub.Receive(f.Batch))
 	}
-	var left error
 	for i := len(w.live.made) - 1; i >= 0; i-- {
-		m := w.live.made[i]
+		m := &w.live.made[i]
 		if !m.attached() {
 			continue
 		}
-		var q remote.Batch
-		w.detach(&q, m.mount)
-		if e := w.ask(&q); e != nil {
-			left = errors.Join(left, failed(plan.Item{Field: w.items[m.item].Field, Step: plan.Unmount{At: plan.Place{Path: placeOf(w.items[m.item].Step)}}}, e))
+		if answers {
+			var q remote.Batch
+			w.detach(&q, m.mount)
+			q.Close(m.mount)
+			e := w.ask(&q)
+			answers = answered(e)
+			if e == nil {
+				continue
+			}
 		}
+		err = fmt.Errorf("%s stays mounted: %w", placeOf(w.items[m.item].Step), err)
 	}
-	return errors.Join(err, left)
+	return err
+}
+
+// answered tells whether the stub is there to be asked more.
+func answered(err error) bool {
+	var ce *remote.CallError
+	return err == nil || errors.As(err, &ce)
 }
 
 // detach unmounts what a descriptor stands for. The call knows no descriptors,
@@ -195,5 +214,9 @@ func (w *walk) unmount(s plan.Unmount) error {
 	}
 	w.detach(w.building.Batch, fd)
 	w.building.Close(fd)
+	w.later(func() error {
+		w.live.gone = append(w.live.gone, s.ID)
+		return nil
+	})
 	return nil
 }

@@ -180,8 +180,8 @@ func (w *walk) run() (*Process, error) {
 // there is no program, to the end.
 func (w *walk) steps() (program bool, err error) {
 	for w.at = 0; ; w.at++ {
-		if err := w.ctx.Err(); err != nil {
-			return false, context.Cause(w.ctx)
+		if ctx := w.asking(); ctx.Err() != nil {
+			return false, context.Cause(ctx)
 		}
 		end := w.at == len(w.items) || isLast(w.items[w.at].Step)
 		if end || w.items[w.at].Step.Side() == plan.Runtime || w.full() {
@@ -199,6 +199,14 @@ func (w *walk) steps() (program bool, err error) {
 			return false, failed(w.items[w.at], err)
 		}
 	}
+}
+
+// asking is the context that can ask for an end.
+func (w *walk) asking() context.Context {
+	if w.live != nil {
+		return w.live.ctx
+	}
+	return w.ctx
 }
 
 // take is step, with a trace if there is one.
