@@ -76,8 +76,16 @@ demo: ## install what is needed (apt-get), build, and run a container
 	tests/demo.sh
 
 .PHONY: bench
-bench: onggi ## measure onggi, crun, runc and the floor in one interleaved run (BENCH_RUNS, BENCH_ITEMS)
+bench: onggi ## measure onggi, crun, runc and the floor in one interleaved run (settings: tests/bench/doc.go)
 	$(GO) run ./tests/bench
+
+.PHONY: counts
+counts: onggi ## count system calls, faults, bytes, and compare with tests/bench/history.tsv
+	$(GO) run ./tests/bench counts
+
+.PHONY: counts-update
+counts-update: onggi ## record those counts in tests/bench/history.tsv
+	$(GO) run ./tests/bench counts record
 
 .PHONY: lint
 lint: bin/gofumpt bin/golangci-lint ## gofumpt, go vet and golangci-lint (with staticcheck) at pinned versions

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,9 +9,29 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// bundles is where the configurations of real engines are.
+const bundles = "tests/testdata/bundles"
+
+// defaultBundle is what `spec` writes.
+const defaultBundle = "default"
+
+// loadBundle returns a configuration by name: the default one, or one of an engine's. Bind sources named files/… are in
+// the directory of that name.
+func loadBundle(name string) (*specs.Spec, error) {
+	if name == defaultBundle {
+		return defaultSpec(), nil
+	}
+	data, err := os.ReadFile(filepath.Join(bundles, name, "config.json"))
+	if err != nil {
+		return nil, err
+	}
+	spec := &specs.Spec{}
+	return spec, json.Unmarshal(data, spec)
+}
+
 // makeRootfs makes a root file system with busybox and nothing else.
 func makeRootfs(dir string) error {
-	for _, sub := range []string{"bin", "dev", "etc", "proc", "sys", "tmp"} {
+	for _, sub := range []string{"bin", "dev", "etc", "m", "proc", "root", "run", "sys", "tmp", "var"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return err
 		}
@@ -24,19 +45,20 @@ func makeRootfs(dir string) error {
 			os.WriteFile(filepath.Join(dir, "bin/busybox"), data, 0o755),
 			os.Symlink("busybox", filepath.Join(dir, "bin/true")),
 			os.Symlink("busybox", filepath.Join(dir, "bin/sleep")),
+			os.WriteFile(filepath.Join(dir, "etc/passwd"), []byte("root:x:0:0:root:/root:/bin/sh\n"), 0o644),
+			os.WriteFile(filepath.Join(dir, "etc/group"), []byte("root:x:0:\n"), 0o644),
 		)
 	}
 	return errors.New("no busybox: apt-get install busybox-static")
 }
 
 // defaultSpec is what `spec` writes, without a terminal.
-func defaultSpec(cgroup string, args ...string) *specs.Spec {
+func defaultSpec() *specs.Spec {
 	caps := []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
 	return &specs.Spec{
 		Version: "1.0.2",
 		Root:    &specs.Root{Path: "rootfs", Readonly: true},
 		Process: &specs.Process{
-			Args:            args,
 			Env:             []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"},
 			Cwd:             "/",
 			Capabilities:    &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps},
@@ -54,8 +76,7 @@ func defaultSpec(cgroup string, args ...string) *specs.Spec {
 			{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}},
 		},
 		Linux: &specs.Linux{
-			CgroupsPath: cgroup,
-			Resources:   &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}},
+			Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}},
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.PIDNamespace},
 				{Type: specs.NetworkNamespace},

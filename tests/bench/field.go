@@ -1,43 +1,28 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// competitor is a runtime, or the floor.
-type competitor struct {
-	name    string
-	version string
-	path    string
-	floor   bool
-	lane    *lane
-	dir     string // its bundle; state is beside it
-	root    string
-	cgroup  string
-	cgroups []string // the floor's, absolute
-	log     *os.File
-}
-
 // field is everything that one layout's run needs.
 type field struct {
 	layout      string
-	rules       bool // the bundle has device rules
-	note        string
 	dir         string
 	competitors []*competitor
+	result      Result
 }
 
-// newField prepares the layout and every competitor that works in it.
-func newField(layout string) (*field, error) {
+// newField prepares the layout and the competitors of those names.
+func newField(layout string, names ...string) (*field, error) {
 	if layout == "v2" {
 		if err := enterV2(); err != nil {
 			return nil, err
@@ -47,8 +32,8 @@ func newField(layout string) (*field, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &field{layout: layout, dir: dir}
-	if err := f.enlist(); err != nil {
+	f := &field{layout: layout, dir: dir, result: Result{Layout: layout, Machine: machine()}}
+	if err := f.enlist(names); err != nil {
 		f.close()
 		return nil, err
 	}
@@ -64,23 +49,25 @@ func enterV2() error {
 	return unix.Mount("none", "/sys/fs/cgroup", "cgroup2", 0, "")
 }
 
-func (f *field) enlist() error {
-	floor, err := f.buildFloor()
+func (f *field) enlist(names []string) error {
+	own, err := filepath.Abs(subject)
 	if err != nil {
 		return err
 	}
-	own, err := filepath.Abs("onggi")
-	if err != nil {
-		return err
-	}
+	floor := filepath.Join(f.dir, "floor.bin")
 	for _, c := range []*competitor{
 		{name: "floor", path: setting("FLOOR", floor), floor: true},
-		{name: "onggi", path: setting("ONGGI", own)},
+		{name: subject, path: setting("ONGGI", own)},
 		{name: "crun", path: setting("CRUN", "crun")},
 		{name: "runc", path: setting("RUNC", "runc")},
 	} {
-		if c.path == "none" {
+		if c.path == "none" || !slices.Contains(names, c.name) {
 			continue
+		}
+		if c.path == floor {
+			if err := buildFloor(floor); err != nil {
+				return err
+			}
 		}
 		if c.path, err = exec.LookPath(c.path); err != nil {
 			return fmt.Errorf("%w (set %s to its path, or to none)", err, strings.ToUpper(c.name))
@@ -89,20 +76,20 @@ func (f *field) enlist() error {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		f.competitors = append(f.competitors, c)
+		f.result.Competitors = append(f.result.Competitors, Competitor{c.name, c.version})
 	}
-	return f.agree()
+	return nil
 }
 
-func (f *field) buildFloor() (string, error) {
-	path := filepath.Join(f.dir, "floor.bin")
+func buildFloor(path string) error {
 	cc := setting("CC", "cc")
 	if out, err := exec.Command(cc, "-O2", "-static", "-o", path, "tests/bench/floor/floor.c").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("floor.c: %w\n%s", err, out)
+		return fmt.Errorf("floor.c: %w\n%s", err, out)
 	}
-	return path, nil
+	return nil
 }
 
-// prepare gives a competitor its namespace, its copy of the bundle, and its cgroup.
+// prepare gives a competitor its namespace, its rootfs, its bundle and its cgroup.
 func (f *field) prepare(c *competitor) error {
 	var err error
 	c.lane, err = newLane(func() error {
@@ -115,88 +102,97 @@ func (f *field) prepare(c *competitor) error {
 	if err != nil {
 		return err
 	}
-	home := filepath.Join(f.dir, c.name)
-	c.dir, c.root = filepath.Join(home, "bundle"), filepath.Join(home, "state")
+	c.id = "bench"
+	c.home = filepath.Join(f.dir, c.name)
+	c.dir, c.root = filepath.Join(c.home, "bundle"), filepath.Join(c.home, "state")
 	c.cgroup = fmt.Sprintf("/onggi-bench-%d-%s", os.Getpid(), c.name)
-	if c.floor {
-		c.cgroups, c.version = cgroupDirs(c.cgroup), "straight-line C"
-	} else {
-		out, _ := exec.Command(c.path, "--version").Output()
-		first, _, _ := strings.Cut(string(out), "\n")
-		c.version = strings.TrimPrefix(first, c.name+" version ")
+	c.version = "straight-line C"
+	if !c.floor {
+		c.version = version(c.name, c.path)
 	}
-	if c.log, err = os.Create(filepath.Join(f.dir, c.name+".log")); err != nil {
+	if err := errors.Join(os.MkdirAll(c.dir, 0o755), makeRootfs(filepath.Join(c.home, "rootfs"))); err != nil {
 		return err
 	}
-	return makeRootfs(filepath.Join(c.dir, "rootfs"))
+	c.log, err = os.Create(filepath.Join(f.dir, c.name+".log"))
+	return err
 }
 
-// agree finds the bundle that all competitors accept, so that all run the same.
-//
-// Without CAP_SYS_RESOURCE, crun before 1.9 cannot load a v2 device filter (it raises a limit that kernels since 5.11 do
-// not look at). Then nobody gets device rules, and the report says so.
-func (f *field) agree() error {
-	f.rules = true
-	failed := f.tryAll()
-	if failed == nil {
-		return nil
-	}
-	f.rules = false
-	if err := f.tryAll(); err != nil {
-		return errors.Join(failed, err)
-	}
-	f.note = "without device rules, because not everybody can load them here: " + strings.ReplaceAll(failed.Error(), "\n", " ")
-	return nil
+// runtimes are the competitors without the floor, which can only run.
+func (f *field) runtimes() []*competitor {
+	return slices.DeleteFunc(slices.Clone(f.competitors), func(c *competitor) bool { return c.floor })
 }
 
-// spec is the default bundle's, as this layout's competitors have agreed on it.
-func (f *field) spec(c *competitor, args ...string) *specs.Spec {
-	spec := defaultSpec(c.cgroup, args...)
-	if !f.rules {
-		spec.Linux.Resources = nil
-	}
-	return spec
-}
-
-// bundles gives every competitor the command.
-func (f *field) bundles(args ...string) error {
+// stage gives everybody a bundle with a command, and returns those that can run it. The floor knows the default one.
+func (f *field) stage(name string, args ...string) ([]*competitor, error) {
+	var able []*competitor
 	for _, c := range f.competitors {
-		if err := c.write(f.spec(c, args...)); err != nil {
-			return err
+		if c.floor && name != defaultBundle {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(c.dir, "files")); err != nil {
+			return nil, err
+		}
+		if files := filepath.Join(bundles, name, "files"); exists(files) {
+			if err := os.CopyFS(filepath.Join(c.dir, "files"), os.DirFS(files)); err != nil {
+				return nil, err
+			}
+		}
+		if err := f.give(c, name, "/bin/true"); err != nil {
+			return nil, err
+		}
+		if _, err := c.run(); err != nil {
+			f.note("%s: without %s, which cannot run it here: %v", name, c.name, err)
+			c.verb("delete", "--force", c.id)
+			continue
+		}
+		able = append(able, c)
+		if err := f.give(c, name, args...); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	if !slices.ContainsFunc(able, func(c *competitor) bool { return c.name == subject }) {
+		return nil, fmt.Errorf("bundle %s: %s", name, strings.Join(f.result.Notes, "\n"))
+	}
+	return able, nil
 }
 
-func (c *competitor) write(spec *specs.Spec) error {
-	data, err := json.MarshalIndent(spec, "", "  ")
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// give writes a bundle with a command.
+func (f *field) give(c *competitor, name string, args ...string) error {
+	spec, err := f.spec(name, args...)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(c.dir, "config.json"), data, 0o644)
+	return c.write(spec)
 }
 
-func (f *field) tryAll() error {
-	if err := f.bundles("/bin/true"); err != nil {
-		return err
+// spec is a bundle's configuration with a command, without the limits that this layout has no controller for.
+func (f *field) spec(name string, args ...string) (*specs.Spec, error) {
+	spec, err := loadBundle(name)
+	if err != nil {
+		return nil, err
 	}
-	for _, c := range f.competitors {
-		if _, err := c.run(); err != nil {
-			return err
-		}
+	spec.Process.Args = args
+	if f.layout == "v2" && !hasController("memory") {
+		spec.Linux.Resources = &specs.LinuxResources{Devices: spec.Linux.Resources.Devices}
 	}
-	return nil
+	return spec, nil
 }
 
-// cgroupDirs are the absolute names of a cgroup in every hierarchy.
-func cgroupDirs(path string) []string {
-	data, _ := os.ReadFile("/proc/self/mountinfo")
-	var dirs []string
-	for line := range strings.Lines(string(data)) {
-		front, back, _ := strings.Cut(line, " - ")
-		if strings.HasPrefix(back, "cgroup ") || strings.HasPrefix(back, "cgroup2 ") {
-			dirs = append(dirs, filepath.Join(strings.Fields(front)[4], path))
-		}
+// note is a line of the report; said once.
+func (f *field) note(format string, args ...any) {
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")
+	if !slices.Contains(f.result.Notes, text) {
+		f.result.Notes = append(f.result.Notes, text)
+		fmt.Fprintln(os.Stderr, "bench:", text)
 	}
-	return dirs
+}
+
+func hasController(name string) bool {
+	data, _ := os.ReadFile("/sys/fs/cgroup/cgroup.controllers")
+	return slices.Contains(strings.Fields(string(data)), name)
 }

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,9 +18,14 @@ import (
 const innerEnv = "ONGGI_BENCH_LAYOUT"
 
 func main() {
-	err := outer()
-	if layout := os.Getenv(innerEnv); layout != "" {
+	var err error
+	switch layout := os.Getenv(innerEnv); {
+	case layout != "":
 		err = inner(layout)
+	case counting():
+		err = counts(os.Args[2:])
+	default:
+		err = outer()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -29,48 +33,105 @@ func main() {
 	}
 }
 
+// counting is whether counts are asked for, not times.
+func counting() bool { return len(os.Args) > 1 && os.Args[1] == "counts" }
+
+// item is one measurement.
+type item struct {
+	name    string
+	measure func(*field, settings) error
+}
+
+// items are all measurements, in order.
+var items = []item{
+	{"lifecycle", (*field).measureLifecycle},
+	{"cold", (*field).measureCold},
+	{"concurrency", (*field).measureConcurrency},
+	{"exec-loop", (*field).measureExecLoop},
+	{"events", (*field).measureEvents},
+	{"memory", (*field).measureMemory},
+	{"limit", (*field).measureLimit},
+	{"size", (*field).measureSize},
+	{"growth", (*field).measureGrowth},
+}
+
+// settings are the environment's.
+type settings struct {
+	items       []string
+	bundles     []string
+	runs        int // back to back; a load is four times as many
+	pausedRuns  int
+	curveRuns   int
+	pause       time.Duration
+	concurrency []int
+	alive       []int
+}
+
+func readSettings(layout string) (settings, error) {
+	s := settings{
+		items:   words("BENCH_ITEMS", "lifecycle cold concurrency exec-loop events memory limit size growth"),
+		bundles: words("BENCH_BUNDLES", "default docker-29 cri-container podman-5"),
+	}
+	for _, name := range s.items {
+		if !slices.ContainsFunc(items, func(i item) bool { return i.name == name }) {
+			return s, fmt.Errorf("BENCH_ITEMS: no item %q", name)
+		}
+	}
+	// One layout is enough for the curves, which take long.
+	if layout != setting("BENCH_GROWTH_LAYOUT", "v2") {
+		s.items = slices.DeleteFunc(s.items, func(name string) bool { return name == "growth" })
+	}
+	var err error
+	number := func(name, otherwise string) int {
+		n, e := strconv.Atoi(setting(name, otherwise))
+		if e != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", name, e))
+		}
+		return n
+	}
+	numbers := func(name, otherwise string) []int {
+		var all []int
+		for _, word := range words(name, otherwise) {
+			n, e := strconv.Atoi(word)
+			if e != nil {
+				err = errors.Join(err, fmt.Errorf("%s: %w", name, e))
+			}
+			all = append(all, n)
+		}
+		return all
+	}
+	s.runs = number("BENCH_RUNS", "60")
+	s.pausedRuns = number("BENCH_PAUSED_RUNS", strconv.Itoa((s.runs+1)/2))
+	s.curveRuns = number("BENCH_CURVE_RUNS", strconv.Itoa(max(1, s.runs/6)))
+	s.concurrency = numbers("BENCH_CONCURRENCY", "1 2 8 32")
+	s.alive = numbers("BENCH_ALIVE", "0 100 250 500 1000 2000")
+	pause, e := time.ParseDuration(setting("BENCH_PAUSE", "20ms"))
+	s.pause = pause
+	return s, errors.Join(err, e)
+}
+
 // outer runs every layout in a process of its own and writes the report.
 func outer() error {
-	if os.Getenv(innerEnv) != "" {
-		return nil
-	}
 	if os.Getuid() != 0 {
 		return errors.New("needs root")
 	}
+	began := time.Now()
 	var all []Result
 	for _, layout := range words("BENCH_LAYOUTS", "hybrid v2") {
-		result, err := runLayout(layout)
-		if err != nil {
+		if _, err := readSettings(layout); err != nil {
+			return err
+		}
+		var result Result
+		if err := inLayout(layout, &result); err != nil {
 			return err
 		}
 		all = append(all, result)
 	}
-	report := Markdown(all)
-	fmt.Print(report)
-	dir := setting("BENCH_OUT", "docs/bench")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return errors.Join(
-		os.WriteFile(filepath.Join(dir, "results.md"), []byte(report), 0o644),
-		os.WriteFile(filepath.Join(dir, "results.svg"), []byte(Picture(all)), 0o644),
-	)
+	fmt.Fprintf(os.Stderr, "bench: %v\n", time.Since(began).Round(time.Second))
+	return publish(all)
 }
 
-func runLayout(layout string) (Result, error) {
-	var result Result
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), innerEnv+"="+layout)
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
-	out, err := cmd.Output()
-	if err != nil {
-		return result, fmt.Errorf("layout %s: %w", layout, err)
-	}
-	return result, json.Unmarshal(out, &result)
-}
-
-// inner measures in one layout and writes the result to standard output.
+// inner measures or counts in one layout and writes what it has found to standard output.
 func inner(layout string) error {
 	// What create leaves is ours to wait for, as it is an engine's.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -79,22 +140,43 @@ func inner(layout string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}
+	var found any
+	var err error
+	if counting() {
+		found, err = countLayout(layout)
+	} else {
+		found, err = measureLayout(layout)
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(found)
+}
+
+func measureLayout(layout string) (*Result, error) {
+	s, err := readSettings(layout)
+	if err != nil {
+		return nil, err
+	}
 	// A collection in the middle of a measurement would be counted as somebody's.
 	debug.SetGCPercent(-1)
-	runs, err := strconv.Atoi(setting("BENCH_RUNS", "100"))
+	f, err := newField(layout, "floor", subject, "crun", "runc")
 	if err != nil {
-		return fmt.Errorf("BENCH_RUNS: %w", err)
+		return nil, err
 	}
-	field, err := newField(layout)
-	if err != nil {
-		return err
+	defer f.close()
+	for _, item := range items {
+		if !slices.Contains(s.items, item.name) {
+			continue
+		}
+		began := time.Now()
+		if err := item.measure(f, s); err != nil {
+			return nil, fmt.Errorf("%s: %w", item.name, err)
+		}
+		fmt.Fprintf(os.Stderr, "bench: %s: %s took %.1f s\n", layout, item.name, time.Since(began).Seconds())
 	}
-	defer field.close()
-	result, err := field.measure(words("BENCH_ITEMS", "run create exec memory limit size"), runs)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(os.Stdout).Encode(result)
+	f.result.Runs = s.runs
+	return &f.result, nil
 }
 
 // setting is an environment variable, or what it is when empty.

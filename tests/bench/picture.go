@@ -28,8 +28,12 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292
 .item { font-weight: 600 }
 .floor { fill: #c9d1d9 } .onggi { fill: #b5562b } .crun { fill: #6b8e9f } .runc { fill: #9fb3bf }
 .tail { stroke: #57606a; stroke-width: 1 }
+.grid { stroke: #d8dee4; stroke-width: 1 }
+.line { fill: none; stroke-width: 2 }
+.floor-line { stroke: #c9d1d9 } .onggi-line { stroke: #b5562b } .crun-line { stroke: #6b8e9f } .runc-line { stroke: #9fb3bf }
 @media (prefers-color-scheme: dark) {
 	text { fill: #e6edf3 } .note { fill: #8d96a0 } .tail { stroke: #8d96a0 } .floor { fill: #484f58 } .runc { fill: #4d6470 }
+	.grid { stroke: #3d444d } .runc-line { stroke: #4d6470 }
 }
 </style>
 `
@@ -40,7 +44,7 @@ func Picture(results []Result) string {
 	for _, r := range results {
 		c.layout(r)
 	}
-	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img" aria-label="time and memory of container runtimes">`+"\n",
+	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img" aria-label="time that container runtimes take">`+"\n",
 		width, c.y+between) + style + c.body.String() + "</svg>\n"
 }
 
@@ -56,41 +60,39 @@ func (c *canvas) text(x int, class, text string) {
 	c.printf(`<text x="%d" y="%d" class="%s">%s</text>`, x, c.y, class, html.EscapeString(text))
 }
 
+// picturedRows are what the picture has of each bundle.
+var picturedRows = []string{"run", whole, "exec"}
+
+// layout draws one layout's rows, all on one scale, so that bars can be compared across them.
 func (c *canvas) layout(r Result) {
 	c.y += heading
 	c.text(8, "title", "cgroup layout: "+r.Layout)
 	c.y += 18
-	c.text(8, "note", fmt.Sprintf("median of %d interleaved runs, line to the 99th percentile; %s", r.Runs, r.Machine))
+	c.text(8, "note", fmt.Sprintf("median of %d rounds back to back, line to the 99th percentile; %s", r.Runs, r.Machine))
 	c.y += between
-	for _, unit := range []string{"ms", "KiB"} {
-		longest := r.longest(unit)
-		for _, item := range r.Items {
-			if item.Unit == unit && unit == "ms" || item.Name == residentItem && unit == "KiB" {
-				c.item(r, item, longest)
-			}
-		}
-	}
-}
-
-// longest is the value that gets the whole width: all times share one scale, so that bars can be compared across items.
-func (r Result) longest(unit string) float64 {
+	var keys []Key
 	longest := 0.0
-	for _, item := range r.Items {
-		if item.Unit == unit && (unit == "ms" || item.Name == residentItem) {
-			for _, samples := range item.Samples {
-				longest = max(longest, summarize(samples).median)
+	for _, bundle := range r.distinct("lifecycle", bundleOf) {
+		for _, name := range picturedRows {
+			key := Key{"lifecycle", bundle, backToBack, name, "wall"}
+			keys = append(keys, key)
+			for _, samples := range r.find(key) {
+				longest = max(longest, summarize(samples).median*headroom)
 			}
 		}
 	}
-	return longest * headroom
+	for _, key := range keys {
+		c.row(r, key, longest)
+	}
 }
 
-func (c *canvas) item(r Result, item Item, longest float64) {
+func (c *canvas) row(r Result, key Key, longest float64) {
 	c.y += bar
-	c.text(8, "item", item.Name)
+	c.text(8, "item", key.Bundle+": "+key.Name)
 	c.y += gap
+	found := r.find(key)
 	for _, competitor := range r.Competitors {
-		samples, ok := item.Samples[competitor.Name]
+		samples, ok := found[competitor.Name]
 		if !ok {
 			continue
 		}
@@ -104,7 +106,7 @@ func (c *canvas) item(r Result, item Item, longest float64) {
 		}
 		c.y += bar - 2
 		c.text(left-8, "name", competitor.Name)
-		c.text(int(left+max(length, tail))+6, "note", figure(samples, item.Unit))
+		c.text(int(left+max(length, tail))+6, "note", figure(samples, key.Metric))
 		c.y += gap + 2
 	}
 	c.y += between - gap

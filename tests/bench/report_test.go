@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"testing"
 )
@@ -34,57 +35,148 @@ func TestSummarize(t *testing.T) {
 func TestFigure(t *testing.T) {
 	tests := []struct {
 		samples []float64
-		unit    string
+		metric  string
 		want    string
 	}{
-		{[]float64{1.26}, "ms", "1.3 ms"},
-		{[]float64{200}, "KiB", "200 KiB"},
-		{[]float64{2048}, "KiB", "2.0 MiB"},
-		{nil, "KiB", "–"},
+		{[]float64{1.264}, "wall", "1.26 ms"},
+		{[]float64{200}, "memory", "200 KiB"},
+		{[]float64{2048}, "memory", "2.0 MiB"},
+		{[]float64{1234}, "calls", "1234"},
+		{nil, "memory", "–"},
 	}
 	for _, test := range tests {
-		if got := figure(test.samples, test.unit); got != test.want {
-			t.Errorf("figure(%v, %s) = %q; want %q", test.samples, test.unit, got, test.want)
+		if got := figure(test.samples, test.metric); got != test.want {
+			t.Errorf("figure(%v, %s) = %q; want %q", test.samples, test.metric, got, test.want)
 		}
 	}
 }
 
+// example is a result with a row or two of each part.
 func example() []Result {
-	return []Result{{
-		Layout: "v2", Machine: "Linux <test>", Runs: 2, Note: "slow",
-		Competitors: []Competitor{{"floor", "C"}, {"onggi", "1"}, {"crun", "2"}},
-		Items: []Item{
-			{"run", "ms", map[string][]float64{"floor": {2, 2}, "onggi": {4, 4}, "crun": {8, 8}}},
-			{"exec", "ms", map[string][]float64{"onggi": {1, 1}, "crun": {2, 2}}},
-			{residentItem, "KiB", map[string][]float64{"onggi": {100}, "crun": {2048}}},
-		},
-	}}
+	r := Result{
+		Layout: "v2", Machine: "Linux <test>", Runs: 2, Notes: []string{"slow"},
+		Competitors: []Competitor{{"floor", "C"}, {subject, "1"}, {"crun", "2"}, {"runc", "3"}},
+	}
+	times := map[string]float64{"floor": 2, subject: 4, "crun": 8, "runc": 80}
+	for _, mode := range []string{backToBack, "20ms before each"} {
+		for _, name := range []string{"run", whole, "exec"} {
+			for competitor, wall := range times {
+				if competitor != "floor" || name == "run" {
+					r.used(Key{Block: "lifecycle", Bundle: defaultBundle, Mode: mode, Name: name}, competitor, usage{wall, 6, 100})
+				}
+			}
+		}
+	}
+	for competitor, wall := range times {
+		r.used(Key{Block: "cold", Bundle: "docker-29", Mode: "cold", Name: "run"}, competitor, usage{wall, 1, 1})
+		r.used(Key{Block: "concurrency", Bundle: defaultBundle, Mode: "8", Name: "run"}, competitor, usage{wall, 1, 1})
+		r.add(Key{"concurrency", defaultBundle, "8", "run", "rate"}, competitor, 1000/wall)
+		r.used(Key{Block: "exec loop", Bundle: defaultBundle, Mode: "2", Name: "exec"}, competitor, usage{wall, 1, 1})
+		r.add(Key{"exec loop", defaultBundle, "2", "exec", "rate"}, competitor, 1000/wall)
+		for _, metric := range []string{"calls", "faults", "switches", "cpu"} {
+			r.add(Key{"events", defaultBundle, "", "run", metric}, competitor, wall)
+		}
+	}
+	r.add(Key{"memory", defaultBundle, "", residentRow, "memory"}, subject, 48)
+	r.add(Key{"memory", defaultBundle, "", residentRow, "memory"}, "crun", 2048)
+	c := Curve{Name: "mounts", Title: "run, with more <mounts>", Axis: "mounts", Per: "mount"}
+	for _, x := range []int{0, 10, 20} {
+		c.add(x, subject, 4+0.05*float64(x))
+		c.add(x, "crun", 8+0.01*float64(x*x))
+	}
+	r.Curves = []Curve{c}
+	return []Result{r}
 }
 
-func TestMarkdownHasTheRatios(t *testing.T) {
-	got := Markdown(example())
-	for _, line := range []string{
-		"| run | floor | 2.00 ms | 2.00 ms | 2.00 ms | 2.00 | 2.00 | 2.00 |",
-		"|  | onggi | 4.00 ms | 4.00 ms | 4.00 ms |  |  |  |",
-		"|  | crun | 8.00 ms | 8.00 ms | 8.00 ms | 0.50 | 0.50 | 0.50 |",
-		"| exec | onggi | 1.00 ms | 1.00 ms | 1.00 ms |  |  |  |",
-		"| resident memory of a created container | 100 KiB | 2.0 MiB |",
-		"All slow.",
-	} {
-		if !strings.Contains(got, line+"\n") {
-			t.Errorf("no line %q in\n%s", line, got)
+func TestTablesHaveTheRatios(t *testing.T) {
+	made := blocks(example())
+	tests := []struct{ block, line string }{
+		{"goals", "| default | run | wall of crun | 0.5 | 0.50 | 0.50 |"},
+		{"goals", "| default | run | cpu of crun | 0.6 | **1.00** | **1.00** |"},
+		{"goals", "| default | run | wall of floor | 1.7 | **2.00** | **2.00** |"},
+		{"goals", "| default | exec | wall of runc | 0.1 | 0.05 | 0.05 |"},
+		{"lifecycle", "| default | run | 2.00 (6.00) | 4.00 (6.00) | 8.00 (6.00) | 80.00 (6.00) | 0.50 (1.00) | 0.05 (1.00) |"},
+		{"lifecycle", "|  | exec |  | 4.00 (6.00) | 8.00 (6.00) | 80.00 (6.00) | 0.50 (1.00) | 0.05 (1.00) |"},
+		{"cold", "| v2 | docker-29 | cold | 4.00 ms | 8.00 ms | 80.0 ms | 0.50 | 0.05 |"},
+		{"concurrency", "| v2 | 8 | crun | 125 | 8.00 ms | 8.00 ms | 0.50 | 0.50 |"},
+		{"exec loop", "| v2 | onggi | 125 | 4.00 ms | 4.00 ms | 1.00 ms |"},
+		{"events", "| default | run | 2 · 2 · 2 · 2.00 | 4 · 4 · 4 · 4.00 | 8 · 8 · 8 · 8.00 | 80 · 80 · 80 · 80.00 |"},
+		{"memory", "| v2 | resident memory of a created container's process | 48 KiB | 2.0 MiB | – |"},
+		{"growth", "| run, with more <mounts> | onggi | 4.00 ms at 0 | 5.00 ms at 20 | 50.0 µs per mount | 1.00 |"},
+		{"readme", "| v2 | default | run | 2.0 | 4.0 | 8.0 | 80.0 | 0.50 | 0.05 | 0.50 | 0.05 |"},
+		{"run", "- cgroup layout v2: slow"},
+	}
+	for _, test := range tests {
+		if !strings.Contains(made[test.block], test.line+"\n") {
+			t.Errorf("block %s has no line %q:\n%s", test.block, test.line, made[test.block])
 		}
 	}
 }
 
-func TestPictureIsWellFormed(t *testing.T) {
-	d := xml.NewDecoder(strings.NewReader(Picture(example())))
-	for {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			return
-		} else if err != nil {
-			t.Fatal(err)
+func TestBlocksOfNothingAreLeftOut(t *testing.T) {
+	r := Result{Layout: "v2", Competitors: []Competitor{{subject, "1"}}}
+	for name, text := range blocks([]Result{r}) {
+		if name != "run" {
+			t.Errorf("block %s of a run without measurements: %q", name, text)
 		}
+	}
+}
+
+func TestBend(t *testing.T) {
+	c := example()[0].Curves[0]
+	for competitor, want := range map[string]float64{subject: 1, "crun": 12.0 / 10} {
+		if got := c.bend(competitor); math.Abs(got-want) > 1e-9 {
+			t.Errorf("bend(%s) = %v; want %v", competitor, got, want)
+		}
+	}
+	if slope, start := c.slope(subject); math.Abs(slope-0.05) > 1e-9 || math.Abs(start-4) > 1e-9 {
+		t.Errorf("slope = %v from %v; want 0.05 from 4", slope, start)
+	}
+}
+
+func TestPicturesAreWellFormed(t *testing.T) {
+	all := example()
+	for name, picture := range map[string]string{"bars": Picture(all), "plot": Plot(all[0].Curves[0], all[0].Competitors)} {
+		d := xml.NewDecoder(strings.NewReader(picture))
+		for {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if !strings.Contains(picture, `class="onggi"`) {
+			t.Errorf("%s: nothing of onggi", name)
+		}
+	}
+}
+
+func TestReplaceBlocks(t *testing.T) {
+	document := "a\n" + beginMark + "one -->\nold\n" + endMark + "\nb\n" + beginMark + "two -->\nkept\n" + endMark + "\nc\n"
+	want := "a\n" + beginMark + "one -->\n\nnew\n\n" + endMark + "\nb\n" + beginMark + "two -->\nkept\n" + endMark + "\nc\n"
+	got, err := replaceBlocks(document, map[string]string{"one": "new\n"})
+	if err != nil || got != want {
+		t.Errorf("replaceBlocks = %q, %v; want %q", got, err, want)
+	}
+	again, err := replaceBlocks(got, map[string]string{"one": "new\n"})
+	if err != nil || again != want {
+		t.Errorf("replaceBlocks, again = %q, %v; want %q", again, err, want)
+	}
+	for _, bad := range []string{beginMark + "one -->\n", beginMark + "one -->\n" + beginMark + "two -->\n" + endMark + "\n"} {
+		if _, err := replaceBlocks(bad, nil); err == nil {
+			t.Errorf("replaceBlocks(%q): no error", bad)
+		}
+	}
+}
+
+func TestFiguresKeepWhatWasNotMeasured(t *testing.T) {
+	before := figuresHead + "v2\tmemory\tstale\n" + "v2\tlimit\tkept\n" + "hybrid\tmemory\tkept\n"
+	got := figures(before, example())
+	if strings.Contains(got, "stale") || strings.Count(got, "kept") != 2 || strings.Count(got, figuresHead) != 1 {
+		t.Errorf("figures = %s", got)
+	}
+	if want := "v2\tgrowth\tdefault\t20\tmounts\twall\tms\tonggi\t1\t5.000\t5.000\t5.000\n"; !strings.Contains(got, want) {
+		t.Errorf("no line %q in\n%s", want, got)
 	}
 }
 

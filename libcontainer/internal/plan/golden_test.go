@@ -504,3 +504,13 @@ func sections(t *testing.T, list []variant, plan func(*testing.T, *specs.Spec, f
 	}
 	return out
 }
+
+func BenchmarkCreate(b *testing.B) {
+	r := request(readBundle(b, "docker-29"), hostV2())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Create(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// historyFile is where recorded counts are kept.
+const historyFile = "tests/bench/history.tsv"
+
+// lives is how often a container's life is counted; the smallest count is taken. What varies is only ever added: a wait
+// that was interrupted, a directory that had to be made.
+const lives = 5
+
+// countedBundles are the default one and one of an engine's, with a seccomp profile.
+var countedBundles = []string{defaultBundle, "docker-29"}
+
+// counts compares what can be counted with what it was, and fails if it has become worse; or records it.
+func counts(args []string) error {
+	now := map[string]float64{}
+	for _, layout := range countedLayouts() {
+		var found map[string]float64
+		if err := inLayout(layout, &found); err != nil {
+			return err
+		}
+		maps.Copy(now, found)
+	}
+	if err := errors.Join(countAllocations(now), countBytes(now)); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(historyFile)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	h, err := parseHistory(string(data))
+	if err != nil {
+		return fmt.Errorf("%s: %w", historyFile, err)
+	}
+	if len(args) > 0 && args[0] == "record" {
+		h.record(commit(), kernel(), runtime.Version(), now)
+		return os.WriteFile(historyFile, []byte(h.String()), 0o644)
+	}
+	return judge(h, now)
+}
+
+// judge prints what has changed. On another kernel, or built by another compiler, counts are others, and nobody's fault.
+func judge(h history, now map[string]float64) error {
+	if len(h.commits) == 0 {
+		return fmt.Errorf("%s is empty: make counts-update", historyFile)
+	}
+	end := len(h.commits) - 1
+	changes := compare(h.last(), now)
+	worse := 0
+	for _, c := range changes {
+		fmt.Println(c)
+		if c.worse {
+			worse++
+		}
+	}
+	fmt.Printf("%d figures, %d changed since %s, %d worse\n", len(now), len(changes), h.commits[end], worse)
+	if h.kernels[end] != kernel() || h.goes[end] != runtime.Version() {
+		fmt.Printf("not judged: recorded on Linux %s with %s, this is %s with %s\n", h.kernels[end], h.goes[end], kernel(), runtime.Version())
+		return nil
+	}
+	if worse > 0 {
+		return fmt.Errorf("%d figures are worse; if that is meant, make counts-update", worse)
+	}
+	return nil
+}
+
+// kernel is the version of the kernel without its last parts, which do not change what is called.
+func kernel() string {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return err.Error()
+	}
+	parts := strings.SplitN(unix.ByteSliceToString(uts.Release[:]), ".", 3)
+	return strings.Join(parts[:min(2, len(parts))], ".")
+}
+
+func commit() string {
+	out, err := exec.Command("git", "rev-parse", "--short=8", "HEAD").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// countedLayouts are both, or v2 alone where the machine has no other.
+func countedLayouts() []string {
+	if exists("/sys/fs/cgroup/cgroup.controllers") {
+		return []string{"v2"}
+	}
+	return []string{"hybrid", "v2"}
+}
+
+// countLayout counts in one layout.
+func countLayout(layout string) (map[string]float64, error) {
+	f, err := newField(layout, subject)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	c := f.competitors[0]
+	now := map[string]float64{}
+	for _, bundle := range countedBundles {
+		if _, err := f.stage(bundle, "/bin/true"); err != nil {
+			return nil, err
+		}
+		for range lives {
+			found, err := f.countLife(c, bundle)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w: %s", bundle, err, c.lastLine())
+			}
+			for name, count := range found {
+				keepLeast(now, layout+"/"+bundle+"/"+name, count)
+			}
+		}
+	}
+	return now, nil
+}
+
+func keepLeast(all map[string]float64, name string, count float64) {
+	if before, ok := all[name]; !ok || count < before {
+		all[name] = count
+	}
+}
+
+// countLife counts the page faults of each verb, and traces each verb.
+func (f *field) countLife(c *competitor, bundle string) (map[string]float64, error) {
+	found := map[string]float64{}
+	err := f.round(c, bundle, func(name string, used usage) {
+		if name != whole {
+			found[name+"/faults"] = used.faults
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	traced := *c
+	dirs := map[string]string{}
+	traced.wrap = func(argv []string) []string {
+		verb := argv[3] // behind the path and --root
+		dirs[verb] = filepath.Join(f.dir, "trace", verb)
+		os.MkdirAll(dirs[verb], 0o755)
+		return append([]string{"/usr/bin/strace", "-D", "-ff", "-o", filepath.Join(dirs[verb], "t")}, argv...)
+	}
+	defer os.RemoveAll(filepath.Join(f.dir, "trace"))
+	if err := f.round(&traced, bundle, func(string, usage) {}); err != nil {
+		return nil, err
+	}
+	awaitTracers()
+	for verb, dir := range dirs {
+		n, err := readTrace(dir)
+		if err != nil {
+			return nil, err
+		}
+		found[verb+"/runtime"] = float64(n.runtime)
+		if n.container > 0 {
+			found[verb+"/container"], found[verb+"/trips"] = float64(n.container), float64(n.trips)
+		}
+	}
+	return found, nil
+}
+
+// awaitTracers collects the straces, which outlive what they have traced.
+func awaitTracers() {
+	for {
+		if _, err := syscall.Wait4(-1, nil, 0, nil); err != nil && err != syscall.EINTR {
+			return
+		}
+	}
+}
+
+// allocations are the benchmarks of what is computed before anything is touched.
+var allocations = map[string]string{
+	"./specconv":                   "^Benchmark(Parse|Validate)$",
+	"./libcontainer/internal/plan": "^BenchmarkCreate$",
+}
+
+var benchLine = regexp.MustCompile(`^Benchmark(\w+?)(?:-\d+)?\s.*\s(\d+) B/op\s+(\d+) allocs/op`)
+
+// countAllocations runs those benchmarks, for their allocations only.
+func countAllocations(now map[string]float64) error {
+	for pkg, pattern := range allocations {
+		out, err := exec.Command("go", "test", "-run", "^$", "-bench", pattern, "-benchmem", "-benchtime", "200x", pkg).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: %w\n%s", pkg, err, out)
+		}
+		if err := readAllocations(bytes.NewReader(out), filepath.Base(pkg), now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readAllocations(r io.Reader, prefix string, now map[string]float64) error {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		match := benchLine.FindStringSubmatch(lines.Text())
+		if match == nil {
+			continue
+		}
+		size, err := strconv.ParseFloat(match[2], 64)
+		if err != nil {
+			return err
+		}
+		count, err := strconv.ParseFloat(match[3], 64)
+		if err != nil {
+			return err
+		}
+		name := prefix + "/" + strings.ToLower(match[1])
+		now[name+"/bytes"], now[name+"/allocations"] = size, count
+	}
+	return lines.Err()
+}
+
+func countBytes(now map[string]float64) error {
+	info, err := os.Stat(subject)
+	if err == nil {
+		now["binary/bytes"] = float64(info.Size())
+	}
+	return err
+}
+
+// inLayout runs this program again in a mount namespace with a layout, and decodes what it writes.
+func inLayout(layout string, into any) error {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), innerEnv+"="+layout)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("layout %s: %w", layout, err)
+	}
+	return json.Unmarshal(out, into)
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"html"
+	"math"
+	"strings"
+)
+
+// A plot's measures, in pixels.
+const (
+	plotWidth  = 760
+	plotHeight = 340
+	plotLeft   = 56
+	plotRight  = 210 // room for what stands behind the lines
+	plotTop    = 40
+	plotBottom = 46
+)
+
+// plot is a curve as a picture: the medians as points, joined, and behind each line its slope.
+type plot struct {
+	body       strings.Builder
+	xMax, yMax float64
+}
+
+// Plot draws a curve.
+func Plot(c Curve, order []Competitor) string {
+	p := &plot{}
+	for _, point := range c.Points {
+		p.xMax = max(p.xMax, point.X)
+		for _, samples := range point.Samples {
+			p.yMax = max(p.yMax, summarize(samples).median)
+		}
+	}
+	p.text(8, 20, "title", "start", c.Title)
+	p.axes(c)
+	p.lines(c, order)
+	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img" aria-label="%s">`+"\n",
+		plotWidth, plotHeight, html.EscapeString(c.Title)) + style + p.body.String() + "</svg>\n"
+}
+
+func (p *plot) printf(format string, args ...any) { fmt.Fprintf(&p.body, format+"\n", args...) }
+
+func (p *plot) text(x, y float64, class, anchor, text string) {
+	p.printf(`<text x="%.1f" y="%.1f" class="%s" text-anchor="%s">%s</text>`, x, y, class, anchor, html.EscapeString(text))
+}
+
+func (p *plot) x(v float64) float64 {
+	return plotLeft + v/max(p.xMax, 1e-9)*(plotWidth-plotLeft-plotRight)
+}
+
+func (p *plot) y(v float64) float64 {
+	return plotHeight - plotBottom - v/max(p.yMax, 1e-9)*(plotHeight-plotTop-plotBottom)
+}
+
+// step is a round distance between about five lines of a grid.
+func step(most float64) float64 {
+	rough := most / 5
+	unit := math.Pow(10, math.Floor(math.Log10(rough)))
+	for _, m := range []float64{1, 2, 2.5, 5} {
+		if m*unit >= rough {
+			return m * unit
+		}
+	}
+	return 10 * unit
+}
+
+func (p *plot) axes(c Curve) {
+	bottom, end := p.y(0), p.x(p.xMax)
+	if p.yMax > 0 {
+		for v := 0.0; v <= p.yMax; v += step(p.yMax) {
+			p.printf(`<line x1="%d" y1="%.1f" x2="%.1f" y2="%[2].1f" class="grid"/>`, plotLeft, p.y(v), end)
+			p.text(plotLeft-6, p.y(v)+4, "note", "end", fmt.Sprintf("%g", v))
+		}
+	}
+	p.text(plotLeft-6, plotTop-6, "note", "end", "ms")
+	if p.xMax > 0 {
+		for v := 0.0; v <= p.xMax; v += step(p.xMax) {
+			p.printf(`<line x1="%.1f" y1="%.1f" x2="%[1].1f" y2="%.1f" class="tail"/>`, p.x(v), bottom, bottom+4)
+			p.text(p.x(v), bottom+18, "note", "middle", fmt.Sprintf("%g", v))
+		}
+	}
+	p.text((plotLeft+end)/2, plotHeight-8, "note", "middle", c.Axis)
+}
+
+// lines draws everybody's line, and names them at their ends, apart from one another.
+func (p *plot) lines(c Curve, order []Competitor) {
+	var taken []float64
+	for _, competitor := range order {
+		var path []string
+		var x, y float64
+		for _, point := range c.Points {
+			if samples := point.Samples[competitor.Name]; len(samples) > 0 {
+				x, y = p.x(point.X), p.y(summarize(samples).median)
+				path = append(path, fmt.Sprintf("%.1f,%.1f", x, y))
+				p.printf(`<circle cx="%.1f" cy="%.1f" r="3" class="%s"/>`, x, y, competitor.Name)
+			}
+		}
+		if len(path) == 0 {
+			continue
+		}
+		p.printf(`<polyline points="%s" class="line %s-line"/>`, strings.Join(path, " "), competitor.Name)
+		label := y + 4
+		for i := 0; i < len(taken); i++ {
+			if math.Abs(taken[i]-label) < 15 {
+				label, i = taken[i]-15, -1
+			}
+		}
+		taken = append(taken, label)
+		p.text(x+8, label, "", "start", competitor.Name+": "+perOne(c, competitor.Name))
+	}
+}
+
+// perOne is the fitted slope in words.
+func perOne(c Curve, competitor string) string {
+	slope, _ := c.slope(competitor)
+	return short(slope*1000) + " µs per " + c.Per
+}
