@@ -271,16 +271,18 @@ func (o *ExecOptions) user(p *specs.Process) error {
 		return nil
 	}
 	uid, gid, both := strings.Cut(o.User, ":")
-	var err error
-	if p.User.UID, err = parseID(uid); err != nil {
+	if !both {
+		gid = "0"
+	}
+	u, err := parseID(uid)
+	if err != nil {
 		return fmt.Errorf("user %q: %w", o.User, err)
 	}
-	p.User.GID = 0
-	if both {
-		if p.User.GID, err = parseID(gid); err != nil {
-			return fmt.Errorf("user %q: %w", o.User, err)
-		}
+	g, err := parseID(gid)
+	if err != nil {
+		return fmt.Errorf("user %q: %w", o.User, err)
 	}
+	p.User.UID, p.User.GID = u, g
 	return nil
 }
 

@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/specconv"
 )
 
@@ -257,4 +259,72 @@ func TestOwnOnly(t *testing.T) {
 			t.Errorf("ownOnly(%v, 1000) = %v; want %v", tt.maps, got, tt.want)
 		}
 	}
+}
+
+// FuzzExecUser: what is accepted is one or two ids, and what is not changes
+// nothing.
+func FuzzExecUser(f *testing.F) {
+	for _, s := range []string{"0", "1000:100", "4294967295", "4294967296", "+1", "1:", ":1", "0x10", "1_0", "root"} {
+		f.Add(s)
+	}
+	form := regexp.MustCompile(`^([0-9]+)(:[0-9]+)?$`)
+	f.Fuzz(func(t *testing.T, user string) {
+		if user == "" {
+			return
+		}
+		before := specs.User{UID: 7, GID: 8}
+		p := specs.Process{User: before}
+		err := (&ExecOptions{User: user}).user(&p)
+		if err != nil {
+			if p.User.UID != before.UID || p.User.GID != before.GID {
+				t.Errorf("user(%q) = %v, and the process is that of %+v", user, err, p.User)
+			}
+			return
+		}
+		if !form.MatchString(user) {
+			t.Fatalf("user(%q) accepts it", user)
+		}
+		uid, gid, _ := strings.Cut(user, ":")
+		want := strings.TrimLeft(uid, "0") + ":" + strings.TrimLeft(gid, "0")
+		if got := strings.TrimLeft(strconv.Itoa(int(p.User.UID)), "0") + ":" + strings.TrimLeft(strconv.Itoa(int(p.User.GID)), "0"); got != want {
+			t.Errorf("user(%q) = %+v", user, p.User)
+		}
+	})
+}
+
+// FuzzExecProcess takes a file of exec --process all the way to a plan: what is
+// accepted has a plan, and what has none says why in one line.
+func FuzzExecProcess(f *testing.F) {
+	f.Add([]byte(`{"args": ["sh", "-c", "id"], "cwd": "/", "user": {"uid": 1, "additionalGids": [5]}, "env": ["A=b"]}`))
+	f.Add([]byte(`{"args": ["a"], "cwd": "/", "rlimits": [{"type": "RLIMIT_CPU", "hard": 1}], "capabilities": {"bounding": ["CAP_KILL"]}}`))
+	f.Add([]byte(`{"args": [""], "cwd": "x", "scheduler": {"policy": "SCHED_FIFO", "priority": 1}, "ioPriority": {"class": "IOPRIO_CLASS_BE"}}`))
+	f.Add([]byte(`{"args": ["a"], "cwd": "/", "execCPUAffinity": {"initial": "0-1"}, "terminal": true, "consoleSize": {"height": 1}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		spec := specconv.Example()
+		var given specs.Process
+		if specconv.Decode("process.json", raw, &given) != nil {
+			return
+		}
+		o := ExecOptions{Process: &given, ConsoleSocket: "/s"}
+		p, err := o.process(spec)
+		if err != nil {
+			t.Fatalf("process(%s) = %v; want what is given", raw, err)
+		}
+		if !p.Terminal {
+			o.ConsoleSocket = ""
+		}
+		if err := checkProcess(spec, p, o); err != nil {
+			if strings.ContainsAny(err.Error(), "\n\x00") {
+				t.Errorf("checkProcess(%s): an error of more than one line: %q", raw, err)
+			}
+			return
+		}
+		if p.Args[0] == "" || !strings.HasPrefix(p.Cwd, "/") {
+			t.Errorf("checkProcess(%s) accepts it", raw)
+		}
+		plan, err := plan.Exec(plan.ExecRequest{Spec: spec, Process: p, ID: "c", Rootfs: "/r"})
+		if err != nil || plan == nil {
+			t.Errorf("Exec(%s) = %v, %v", raw, plan, err)
+		}
+	})
 }

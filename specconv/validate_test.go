@@ -1,6 +1,8 @@
 package specconv
 
 import (
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -520,4 +522,54 @@ func FuzzValidate(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzIDMappings: what is accepted is what the kernel will take as a uid_map
+// (user_namespaces(7)), by another way of finding out.
+func FuzzIDMappings(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 3, 232, 0, 0, 0, 10, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 1})
+	f.Add([]byte{255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var list []specs.LinuxIDMapping
+		for ; len(raw) >= 12; raw = raw[12:] {
+			list = append(list, specs.LinuxIDMapping{
+				ContainerID: binary.BigEndian.Uint32(raw), HostID: binary.BigEndian.Uint32(raw[4:]), Size: binary.BigEndian.Uint32(raw[8:]),
+			})
+		}
+		if len(list) == 0 {
+			return
+		}
+		s := valid()
+		s.Mounts = []specs.Mount{{
+			Destination: "/a", Source: "/b", Options: []string{"bind"},
+			UIDMappings: list, GIDMappings: []specs.LinuxIDMapping{{HostID: 1000, Size: 1}},
+		}}
+		err := Validate(s)
+		if want := mappable(list); (err == nil) != want {
+			t.Errorf("Validate(uidMappings %v) = %v; acceptable: %v", list, err, want)
+		}
+	})
+}
+
+func mappable(list []specs.LinuxIDMapping) bool {
+	if len(list) > 340 { // UID_GID_MAP_MAX_EXTENTS
+		return false
+	}
+	byContainer := func(m specs.LinuxIDMapping) uint32 { return m.ContainerID }
+	byHost := func(m specs.LinuxIDMapping) uint32 { return m.HostID }
+	for _, first := range []func(specs.LinuxIDMapping) uint32{byContainer, byHost} {
+		sorted := slices.Clone(list)
+		slices.SortFunc(sorted, func(a, b specs.LinuxIDMapping) int { return cmp.Compare(first(a), first(b)) })
+		free := uint64(0)
+		for _, m := range sorted {
+			if m.Size == 0 || uint64(first(m)) < free {
+				return false
+			}
+			free = uint64(first(m)) + uint64(m.Size)
+		}
+		if free > 1<<32-1 {
+			return false
+		}
+	}
+	return true
 }

@@ -109,7 +109,10 @@ func readProcess(file string) (*specs.Process, error) {
 		return nil, err
 	}
 	var p specs.Process
-	return &p, specconv.Decode(file, raw, &p)
+	if err := specconv.Decode(file, raw, &p); err != nil {
+		return nil, err
+	}
+	return &p, nil
 }
 
 // appendGid adds a group id. The last one of 32 bits is not an id: setgroups(2)

@@ -53,5 +53,8 @@ func readMounts(c *call, file string) ([]specs.Mount, error) {
 		return nil, err
 	}
 	var mounts []specs.Mount
-	return mounts, specconv.Decode(name, raw, &mounts)
+	if err := specconv.Decode(name, raw, &mounts); err != nil {
+		return nil, err
+	}
+	return mounts, nil
 }

@@ -82,7 +82,13 @@ func FuzzResolve(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		p, err := Resolve(hybridHost(), path, "id1", false)
 		if err != nil {
+			if len(p.dirs()) != 0 || strings.Contains(err.Error(), "\n") {
+				t.Errorf("Resolve(%q) = %+v, %v; want one or the other, in one line", path, p, err)
+			}
 			return
+		}
+		if len(p.dirs()) == 0 {
+			t.Errorf("Resolve(%q) = nothing, and no error", path)
 		}
 		for _, d := range p.dirs() {
 			if !strings.HasPrefix(d.Abs(), d.Mountpoint+"/") {

@@ -415,7 +415,11 @@ func TestGate(t *testing.T) {
 			if gated, err := d.Gated(); !gated || err != nil {
 				t.Errorf("Gated = %v, %v; want true", gated, err)
 			}
-			go tt.stub(g)
+			closed := make(chan struct{})
+			go func() {
+				defer close(closed)
+				tt.stub(g)
+			}()
 			p, err := d.OpenGate(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -423,6 +427,7 @@ func TestGate(t *testing.T) {
 			if got, err := p.Wait(t.Context()); got != tt.want || err != nil {
 				t.Errorf("Wait = %v, %v; want %v", got, err, tt.want)
 			}
+			<-closed // its ends are counted below
 			if gated, err := d.Gated(); gated || err != nil {
 				t.Errorf("Gated after start = %v, %v; want false", gated, err)
 			}
@@ -565,6 +570,9 @@ func FuzzParseRecord(f *testing.F) {
 	f.Add([]byte(`{"id":"\u0063","rootless":true,"x":{}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := parseRecord("c", data)
+		if (r == nil) != (err != nil) {
+			t.Fatalf("parseRecord(%q) = %+v, %v; want one or the other", data, r, err)
+		}
 		if err != nil {
 			return
 		}
