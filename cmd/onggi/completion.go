@@ -52,4 +52,4 @@ func (o *option) words() []string {
 
 // takesDir and takesFile say what the value of a flag names.
 func (o *option) takesDir() bool  { return o.arg == "DIR" && o.name != "cwd" }
-func (o *option) takesFile() bool { return o.arg == "FILE" || o.arg == "PATH" }
+func (o *option) takesFile() bool { return strings.Contains(o.arg, "FILE") || o.arg == "PATH" }

@@ -28,9 +28,10 @@ func runtimeOptions(log *logger) libcontainer.Options {
 func globalFlags(g *globals) *flags {
 	f := &flags{}
 	f.bool(&g.debug, "debug", "", "log debug messages too; the same as --log-level debug")
-	f.string(&g.log, "log", "", "FILE", "append log records to this file instead of standard error")
+	f.string(&g.log, "log", "", "[file:]FILE|journald:[NAME]|syslog:[NAME]",
+		"where log records go instead of standard error: a file, or a log daemon, under a name (default: onggi)")
 	f.choice(&g.logFormat, "log-format", "", "form of the log records (default: text)", "text", "json")
-	f.choice(&g.level, "log-level", "", "least level that is logged (default: error in a file, warning on standard error)",
+	f.choice(&g.level, "log-level", "", "least level that is logged (default: error, or warning on standard error)",
 		"error", "warning", "info", "debug")
 	f.string(&g.Runtime.Root, "root", "", "DIR",
 		"directory of the containers' state (default: /run/onggi, or $XDG_RUNTIME_DIR/onggi where that is not ours)")

@@ -20,7 +20,7 @@ import (
 // but the one error unless a level asks for more.
 type logger struct {
 	records *logrus.Logger
-	file    bool     // records go to a file, so people do not see them
+	file    bool     // records go to a file or a daemon, so people do not see them
 	err     *os.File // standard error
 }
 
@@ -34,18 +34,17 @@ func newLogger(stderr *os.File) *logger {
 
 // open applies the global flags: where records go, their form and their level.
 func (l *logger) open(path, format, level string) error {
+	var as logrus.Formatter
+	if format == "json" {
+		as = &logrus.JSONFormatter{TimestampFormat: time.RFC3339, DisableHTMLEscape: true}
+		l.records.SetFormatter(as)
+	}
 	if path != "" && path != "/dev/stderr" { // runc's default
-		f, err := openLog(path)
-		if err != nil {
+		if err := l.redirect(path, as); err != nil {
 			return err
 		}
 		l.file = true
-		l.records.SetOutput(f)
 		l.records.SetLevel(logrus.ErrorLevel)
-		l.records.SetFormatter(textFormat{f})
-	}
-	if format == "json" {
-		l.records.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339, DisableHTMLEscape: true})
 	}
 	if level != "" {
 		parsed, err := logrus.ParseLevel(level)
@@ -57,19 +56,41 @@ func (l *logger) open(path, format, level string) error {
 	return nil
 }
 
-// openLog opens a log file. The prefix is crun's way to tell files from its
-// other backends.
-func openLog(path string) (*os.File, error) {
-	for _, backend := range []string{"journald:", "syslog:"} {
-		if strings.HasPrefix(path, backend) {
-			return nil, fmt.Errorf("flag --log: %s is not supported, only files are", backend)
+// redirect sends records to a file or, as crun has it, to a log daemon under a
+// name. In a file they have the form as, which may be nil.
+func (l *logger) redirect(path string, as logrus.Formatter) error {
+	backend, name, named := strings.Cut(path, ":")
+	if !named {
+		backend = "file"
+	}
+	if name == "" {
+		name = "onggi"
+	}
+	var socket string
+	var form logrus.Formatter
+	switch backend {
+	case "journald":
+		socket, form = journalSocket, journalFormat{name, as}
+	case "syslog":
+		socket, form = syslogSocket, syslogFormat{name, os.Getpid(), as}
+	default:
+		f, err := os.OpenFile(strings.TrimPrefix(path, "file:"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+		if err != nil {
+			return fmt.Errorf("open the log: %w", err)
 		}
+		l.records.SetOutput(f)
+		if as == nil {
+			l.records.SetFormatter(textFormat{f})
+		}
+		return nil
 	}
-	f, err := os.OpenFile(strings.TrimPrefix(path, "file:"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	s, err := dialLog(socket)
 	if err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
+		return err
 	}
-	return f, nil
+	l.records.SetOutput(s)
+	l.records.SetFormatter(form)
+	return nil
 }
 
 func (l *logger) debug(msg string) { l.records.Debug(msg) }

@@ -175,9 +175,8 @@ func TestExit(t *testing.T) {
 
 func TestLogCannotBeOpened(t *testing.T) {
 	for path, want := range map[string]string{
-		"/no/such/dir/log":   "open the log: open /no/such/dir/log: no such file or directory",
-		"journald:container": "flag --log: journald: is not supported, only files are",
-		"syslog:container":   "flag --log: syslog: is not supported, only files are",
+		"/no/such/dir/log":      "open the log: open /no/such/dir/log: no such file or directory",
+		"file:/no/such/dir/log": "open the log: open /no/such/dir/log: no such file or directory",
 	} {
 		if err := newLogger(tempFile(t)).open(path, "text", ""); err == nil || err.Error() != want {
 			t.Errorf("open(%q) = %v; want %s", path, err, want)
