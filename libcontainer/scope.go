@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -12,6 +13,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 	"github.com/onggi-dev/onggi/libcontainer/internal/systemd"
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 // With the systemd cgroup manager, the container's cgroup is that of a scope:
@@ -24,6 +26,7 @@ type scope struct {
 	unit    systemd.Unit
 	version int
 	given   []systemd.Property // by annotations
+	sub     string             // the container's cgroup below the unit's; "" for that itself
 	started bool
 }
 
@@ -54,7 +57,7 @@ func (r *Runtime) place(ctx context.Context, spec *specs.Spec, id string) (cgrou
 
 // findScope asks systemd where the cgroup of the unit is or will be.
 func findScope(ctx context.Context, spec *specs.Spec, cgroupsPath, id string, user bool) (*scope, string, error) {
-	s := &scope{}
+	s := &scope{sub: spec.Annotations[specconv.SystemdSubgroup]}
 	var err error
 	if s.unit, err = systemd.ParsePath(cgroupsPath, id, user); err != nil {
 		return nil, "", &Failure{Field: "/linux/cgroupsPath", Err: err}
@@ -73,7 +76,7 @@ func findScope(ctx context.Context, spec *specs.Spec, cgroupsPath, id string, us
 	return s, path, nil
 }
 
-func (s *scope) ask(ctx context.Context) (path string, err error) {
+func (s *scope) ask(ctx context.Context) (cgroupsPath string, err error) {
 	if s.version, err = s.manager.Version(ctx); err != nil {
 		return "", err
 	}
@@ -81,7 +84,8 @@ func (s *scope) ask(ctx context.Context) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return s.unit.Cgroup(root)
+	dir, err := s.unit.Cgroup(root)
+	return path.Join(dir, s.sub), err
 }
 
 func (s *scope) close() {
@@ -91,7 +95,7 @@ func (s *scope) close() {
 }
 
 // intend records what will have to be undone. Slices of cgroup2 are systemd's
-// to remove.
+// to remove, and so is a scope that is not the container's own cgroup.
 func (c *creation) intend() {
 	u := c.paths.Unified
 	for _, dir := range c.paths.Missing() {
@@ -134,6 +138,11 @@ func (c *creation) startScope(ctx context.Context, pid int) error {
 		return &Failure{Field: "/linux/cgroupsPath", Step: "make the scope", Err: err}
 	}
 	s.started = true
+	if s.sub != "" {
+		if err := c.paths.Occupy(pid); err != nil {
+			return cgroupFailure(err)
+		}
+	}
 	// Hierarchies and controllers that systemd leaves alone are ours to make.
 	if err := c.createCgroup(); err != nil {
 		return err

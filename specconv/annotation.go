@@ -15,6 +15,9 @@ const (
 	// DelegateCgroup names a cgroup below the container's, on cgroup v2: the
 	// container's processes live there, and it is theirs to divide.
 	DelegateCgroup = "run.oci.delegate-cgroup"
+	// SystemdSubgroup names a cgroup below the scope that systemd makes, to be the
+	// container's in place of the scope's own; empty for none.
+	SystemdSubgroup = "run.oci.systemd.subgroup"
 	// HooksStdout and HooksStderr are files that what hooks print is appended to.
 	HooksStdout = "run.oci.hooks.stdout"
 	HooksStderr = "run.oci.hooks.stderr"
@@ -36,6 +39,7 @@ var annotations = [...]struct {
 }{
 	{KeepOriginalGroups, checkSwitch},
 	{DelegateCgroup, checkSubCgroup},
+	{SystemdSubgroup, checkSubgroup},
 	{HooksStdout, checkFile},
 	{HooksStderr, checkFile},
 	{MountContextType, checkContextType},
@@ -85,6 +89,14 @@ func checkSubCgroup(value string) string {
 		return "has a NUL or newline character"
 	}
 	return ""
+}
+
+// checkSubgroup: one of those, or none.
+func checkSubgroup(value string) string {
+	if value == "" {
+		return ""
+	}
+	return checkSubCgroup(value)
 }
 
 func checkFile(value string) string {

@@ -1,13 +1,17 @@
 package tests
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // bySystemd makes a container's cgroup a scope.
@@ -33,6 +37,125 @@ func TestSystemdIsAbsent(t *testing.T) {
 	c := newContainer(t)
 	c.global = []string{"--systemd-cgroup"}
 	refused(t, c.run(), 1, "slice:prefix:name")
+}
+
+// A systemd that takes connections and says nothing is an error in time, which names its socket and what was asked; a
+// signal ends the wait at once. Nothing is made meanwhile.
+func TestSystemdIsSilent(t *testing.T) {
+	peerFails(t, "runc", "waits for ever")
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		t.Skip("systemd runs here")
+	}
+	private := silentSystemd(t)
+	c := bySystemd(newContainer(t))
+	i := c.begin(c.withFlags("create")...)
+	if amount(0, 0, 1) == 0 {
+		<-private
+		i.Process.Signal(unix.SIGTERM)
+	}
+	r := i.end()
+	refused(t, r, 1, "systemd (/run/systemd/private) does not answer: connecting: ")
+	t.Logf("after %v: %s", r.took.Round(time.Millisecond), r.err)
+	want(t, "cgroups", strings.Join(c.cgroupDirs(), " "), "")
+	refused(t, c.verb("state", c.id), 1, "does not exist")
+}
+
+// silentSystemd is a socket in systemd's place. The channel tells when somebody has begun to talk to it.
+func silentSystemd(t *testing.T) <-chan struct{} {
+	t.Helper()
+	if err := os.MkdirAll("/run/systemd", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("none", "/run/systemd", "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount("/run/systemd", unix.MNT_DETACH) })
+	if err := os.Mkdir("/run/systemd/system", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", "/run/systemd/private")
+	if err != nil {
+		t.Fatal(err)
+	}
+	talks, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for first := true; ; first = false {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			conn.Read(make([]byte, 1))
+			if first {
+				close(talks)
+			}
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-ended })
+	return talks
+}
+
+// Annotations set properties of the scope; what is no property, and what systemd refuses, is an error.
+func TestSystemdProperties(t *testing.T) {
+	needSystemd(t)
+	peersLack(t, "not the subject here")
+	c := bySystemd(newContainer(t, annotation("org.systemd.property.TimeoutStopUSec", "uint64 5000000"),
+		annotation("org.systemd.property.RuntimeMaxSec", "3600"), annotation("org.systemd.property.Description", "'a text'"),
+		annotation("org.systemd.property.CollectMode", "'inactive'")))
+	c.up()
+	for name, value := range map[string]string{"TimeoutStopUSec": "5s", "RuntimeMaxUSec": "1h", "Description": "a text", "CollectMode": "inactive"} {
+		want(t, name, c.property(name), value)
+	}
+	c.must("delete", "--force", c.id)
+	for key, value := range map[string]string{"NoSuchThing": "true", "TimeoutStopUSec": "'text'"} {
+		c := bySystemd(newContainer(t, annotation("org.systemd.property."+key, value)))
+		refused(t, c.verb(c.withFlags("create")...), 1, "StartTransientUnit")
+		want(t, "cgroups", strings.Join(c.cgroupDirs(), " "), "")
+	}
+}
+
+// An annotation that is no property is refused before systemd hears of it, wherever the cgroup is.
+func TestSystemdPropertiesThatAreNone(t *testing.T) {
+	needSystemd(t)
+	peersLack(t, "not the subject here")
+	for key, value := range map[string]string{"Timeout.Stop": "1", "X": "1", "TimeoutStopUSec": "[1", "TimeoutStopSec": "'soon'"} {
+		c := bySystemd(newContainer(t, annotation("org.systemd.property."+key, value)))
+		refused(t, c.verb(c.withFlags("create")...), 1, "/annotations/org.systemd.property."+key)
+	}
+}
+
+// The container's cgroup can be one below the scope's. Its limits, and what systemd keeps for the scope, hold both.
+func TestSystemdSubgroup(t *testing.T) {
+	needSystemd(t)
+	peersLack(t, "crun's annotation")
+	c := bySystemd(newContainer(t, annotation("run.oci.systemd.subgroup", "container"), resourcesJSON(t, `{"pids":{"limit":20}}`)))
+	scope := c.cgroup
+	c.cgroup += "/container"
+	pid := c.up()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil || !strings.Contains(string(data), ":"+c.cgroup+"\n") {
+		t.Errorf("the container is in %q, %v; want %s", data, err, c.cgroup)
+	}
+	want(t, "limit", c.limit("pids", "pids.max", "pids.max"), "20")
+	want(t, "exec", c.execOutput(nil, "echo", "works"), "works")
+	c.must("update", "--pids-limit", "30", c.id)
+	daemonReload(t)
+	want(t, "limit after daemon-reload", c.limit("pids", "pids.max", "pids.max"), "30")
+	c.must("delete", "--force", c.id)
+	c.cgroup = scope
+	want(t, "cgroups", strings.Join(c.cgroupDirs(), " "), "")
+
+	c.edit(annotation("run.oci.systemd.subgroup", ""))
+	c.up()
+	want(t, "cgroups without one", fmt.Sprint(len(c.pids()) > 0), "true")
+	c.must("delete", "--force", c.id)
+}
+
+func TestSystemdSubgroupThatCannotBe(t *testing.T) {
+	peersLack(t, "crun's annotation")
+	newContainer(t, annotation("run.oci.systemd.subgroup", "../up")).
+		runFails().has(t, "/annotations/run.oci.systemd.subgroup", "not the path of a cgroup below the container's")
 }
 
 // property is what systemd has for the scope.

@@ -58,6 +58,24 @@ func (p Paths) Join(pid int) error {
 	return nil
 }
 
+// Occupy makes the cgroup2 cgroup and moves process pid there from the one above
+// it, which can have controllers for its children only without a process of its
+// own: so before Create.
+func (p Paths) Occupy(pid int) error {
+	if p.Unified == nil {
+		return nil
+	}
+	var c creation
+	if err := c.mkdirs(p.Unified.Mountpoint, p.Unified.Abs()); err != nil {
+		return err
+	}
+	err := Paths{Unified: p.Unified}.Join(pid)
+	if err != nil {
+		c.undo(0)
+	}
+	return err
+}
+
 func joinError(err error) error {
 	var fe *FileError
 	if !errors.As(err, &fe) {

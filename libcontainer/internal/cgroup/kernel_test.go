@@ -331,6 +331,37 @@ func TestKernelCreateRefuses(t *testing.T) {
 	}
 }
 
+// A cgroup that has a process gives its children no controllers; the process is
+// moved into the child first.
+func TestKernelOccupy(t *testing.T) {
+	p := newPaths(t, "scope")
+	if p.Unified == nil {
+		t.Skip("no cgroup2 hierarchy")
+	}
+	p.V1 = nil
+	above, _ := create(t, p, CreateOptions{})
+	start(t, above, "sleep", "1000")
+	pids, err := above.Procs()
+	if err != nil || len(pids) != 1 {
+		t.Fatalf("Procs = %v, %v", pids, err)
+	}
+	below := above.Below("container")
+	if err := below.Occupy(pids[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := below.Create(CreateOptions{Ours: true}); err != nil {
+		t.Errorf("Create = %v", err)
+	}
+	for p, want := range map[*Paths]int{&above: 0, &below: 1} {
+		if pids, err := p.Procs(); err != nil || len(pids) != want {
+			t.Errorf("processes in %s: %v, %v; want %d", p.Unified.Path, pids, err, want)
+		}
+	}
+	if have, want := readBack(t, below, "hugetlb", "cgroup.controllers"), readBack(t, above, "hugetlb", "cgroup.controllers"); have != want {
+		t.Errorf("controllers = %q; want %q", have, want)
+	}
+}
+
 func TestKernelUpdateRestores(t *testing.T) {
 	p, _ := create(t, newPaths(t, "update"), CreateOptions{})
 	have := controllersOf(t, p)

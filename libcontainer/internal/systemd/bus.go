@@ -42,13 +42,9 @@ type bus struct {
 
 // connect opens a unix socket and says who we are.
 func connect(ctx context.Context, address string, private bool) (*bus, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := dial(address)
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: address}); err != nil {
-		unix.Close(fd)
-		return nil, &os.PathError{Op: "connect", Path: address, Err: err}
+		return nil, err
 	}
 	b := &bus{address: address, private: private, file: os.NewFile(uintptr(fd), address)}
 	b.in = bufio.NewReader(b.file)
@@ -61,6 +57,33 @@ func connect(ctx context.Context, address string, private bool) (*bus, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// dial connects to a unix socket. Where many do so at the same time its queue
+// is full; then there is a wait, with an end (unix(7), SO_SNDTIMEO).
+func dial(address string) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	limit := unix.NsecToTimeval(callTime.Nanoseconds())
+	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
+	if err == nil {
+		for err = unix.EINTR; err == unix.EINTR; {
+			err = unix.Connect(fd, &unix.SockaddrUnix{Name: address})
+		}
+	}
+	if err == unix.EAGAIN {
+		err = fmt.Errorf("systemd does not answer: its queue of connections is full: %w", err)
+	}
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, &os.PathError{Op: "connect", Path: address, Err: err}
+	}
+	return fd, nil
 }
 
 func (b *bus) close() { b.file.Close() }

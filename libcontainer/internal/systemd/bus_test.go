@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // fakeBus is systemd, as far as it talks: answer is called for each method.
@@ -257,6 +259,59 @@ func TestSilence(t *testing.T) {
 				t.Errorf("it took %v", took)
 			}
 		})
+	}
+}
+
+// A queue that is full for a moment is waited for.
+func TestAFullQueue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bus")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: path}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	first, err := dial(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(first)
+	second := make(chan error, 1)
+	go func() {
+		fd, err := dial(path)
+		if err == nil {
+			unix.Close(fd)
+		}
+		second <- err
+	}()
+	select {
+	case err := <-second:
+		t.Fatalf("with a full queue: %v; want a wait", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	accepted, _, err := unix.Accept(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(accepted)
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+}
+
+// Where one socket is silent and the other is not there, the silence is told.
+func TestWorst(t *testing.T) {
+	silent := fmt.Errorf("systemd (/a) does not answer: %w", context.DeadlineExceeded)
+	absent := fmt.Errorf("connect /b: %w", unix.ENOENT)
+	for _, errs := range [][]error{{silent, absent}, {absent, silent}, {silent}} {
+		if got := worst(errs); got != silent {
+			t.Errorf("worst(%v) = %v; want the silence", errs, got)
+		}
+	}
+	if got := worst([]error{absent}); got != absent {
+		t.Errorf("worst(absent) = %v", got)
 	}
 }
 

@@ -48,7 +48,18 @@ func Open(ctx context.Context, user bool) (*Manager, error) {
 	if len(errs) == 0 {
 		return nil, errors.New("the user's systemd cannot be found: neither XDG_RUNTIME_DIR nor DBUS_SESSION_BUS_ADDRESS is set")
 	}
-	return nil, errs[len(errs)-1]
+	return nil, worst(errs)
+}
+
+// worst is the error that says most: one of a socket that is there before one
+// of a socket that is not.
+func worst(errs []error) error {
+	for _, err := range errs {
+		if !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return errs[0]
 }
 
 // address is a socket, systemd's own or a message bus's.
