@@ -57,7 +57,7 @@ install: onggi ## install binary, man pages and completions (PREFIX, DESTDIR)
 	./onggi completion bash > $(DESTDIR)$(BASHDIR)/onggi
 	./onggi completion zsh > $(DESTDIR)$(ZSHDIR)/_onggi
 	./onggi completion fish > $(DESTDIR)$(FISHDIR)/onggi.fish
-	sed -n '/^```toml .*onggi.conf$$/,/^```$$/{//!s|/usr/local/sbin|$(BINDIR)|;//!p}' docs/engines/podman.md > $(DESTDIR)$(DATADIR)/podman.conf
+	sed '/^```toml .*onggi.conf$$/,/^```$$/!d; /^```/d; s|/usr/local/sbin|$(BINDIR)|' docs/engines/podman.md > $(DESTDIR)$(DATADIR)/podman.conf
 	@echo 'Podman and Docker have to be told of onggi: see docs/engines and $(DATADIR)/podman.conf'
 
 .PHONY: test

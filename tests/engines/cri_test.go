@@ -84,6 +84,24 @@ func cri() engine {
 				out := c.ok("exec", id, "sh", "-c", "id -u; id -G; grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/self/status; touch /x 2>&1; ls /proc/scsi | wc -l")
 				c.has(out, "1000\n", "2000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2", "Read-only file system", "\n0")
 			}},
+			{"features of the handler", func(c *client) { c.handlerOffers("user_namespaces", "recursive_read_only_mounts") }},
+			{"user namespace", func(c *client) {
+				c.handlerOffers("user_namespaces")
+				ids := []object{{"container_id": 0, "host_id": 200000, "length": 65536}}
+				security := object{"cgroup_parent": "/kubepods", "security_context": object{"namespace_options": object{"pid": 1, "userns_options": object{"mode": 0, "uids": ids, "gids": ids}}}}
+				pod, file := c.pod(object{"linux": security})
+				id := c.inPod(pod, file, object{"linux": security}, "sleep", "1000")
+				c.has(c.ok("exec", id, "sh", "-c", "id -u; cat /proc/self/uid_map; stat -c %u /bin"), "0\n", "200000      65536", "\n0")
+			}},
+			{"recursive read-only mount", func(c *client) {
+				c.handlerOffers("recursive_read_only_mounts")
+				dir := filepath.Join(env.dir, "tree")
+				place(c.T, filepath.Join(dir, "below/file"), "content")
+				shell(c.T, "mount -t tmpfs tmpfs "+dir+"/below")
+				c.Cleanup(func() { shell(c.T, "umount "+dir+"/below") })
+				id := c.container(object{"mounts": []object{{"container_path": "/v", "host_path": dir, "readonly": true, "recursive_read_only": true}}}, "sleep", "1000")
+				c.has(c.fails("exec", id, "touch", "/v/below/x"), "Read-only file system")
+			}},
 			{"privileged", func(c *client) {
 				privileged := object{"linux": object{"cgroup_parent": "/kubepods", "security_context": object{"privileged": true}}}
 				pod, file := c.pod(privileged)
@@ -152,6 +170,31 @@ func cri() engine {
 				c.has(out, "/dev/pts/", "got word")
 			}},
 		},
+	}
+}
+
+// handlerOffers skips the test case where the CRI does not look at what a runtime can do (containerd 1), and fails it
+// where it found that the handler lacks a feature.
+func (c *client) handlerOffers(features ...string) {
+	c.Helper()
+	var info struct {
+		RuntimeHandlers []struct {
+			Name     string
+			Features map[string]bool
+		}
+	}
+	if err := json.Unmarshal([]byte(c.ok("info")), &info); err != nil {
+		c.Fatal(err)
+	}
+	if len(info.RuntimeHandlers) == 0 {
+		c.Skip("the CRI says nothing of its runtimes' features")
+	}
+	for _, handler := range info.RuntimeHandlers {
+		for _, feature := range features {
+			if handler.Name == env.kind && !handler.Features[feature] {
+				c.Fatalf("handler %s is said not to have %s", handler.Name, feature)
+			}
+		}
 	}
 }
 

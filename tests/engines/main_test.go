@@ -18,6 +18,9 @@ import (
 // process, "tests" its child.
 const stageEnv = "ONGGI_ENGINES_STAGE"
 
+// installed is where `make install` puts everything, beside the directories of the sandboxes.
+const installed = "installed"
+
 var update = flag.Bool("update", false, "write the table to docs/engines/README.md")
 
 // suite is what all tests of one sandbox share, made once by TestMain and only read afterwards.
@@ -57,9 +60,12 @@ func outside() (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
+	if out, err := exec.Command("make", "-C", "../..", "install", "DESTDIR="+filepath.Join(dir, installed)).CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("make install: %w\n%s", err, out)
+	}
 	var runtimes []string
 	for _, name := range strings.Split(os.Getenv("RUNTIME"), ",") {
-		path, err := findRuntime(name)
+		path, err := findRuntime(dir, name)
 		if err != nil {
 			return 1, err
 		}
@@ -89,14 +95,11 @@ func outside() (int, error) {
 	return worst, nil
 }
 
-// findRuntime is the path of the binary that is called name; "" and "onggi" are the one that make builds.
-func findRuntime(name string) (string, error) {
+// findRuntime is the path of the binary that is called name; "" and "onggi" are the one that make has installed below
+// dir.
+func findRuntime(dir, name string) (string, error) {
 	if name == "" || name == "onggi" {
-		out, err := exec.Command("make", "-C", "../..", "onggi").CombinedOutput()
-		if err != nil {
-			return "", fmt.Errorf("make: %w\n%s", err, out)
-		}
-		return filepath.Abs("../../onggi")
+		return filepath.Join(dir, installed, "usr/local/sbin/onggi"), nil
 	}
 	if filepath.IsAbs(name) {
 		return name, nil

@@ -1,6 +1,8 @@
 package engines
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,8 +26,7 @@ func podman() engine {
 		needs:   map[string]string{"podman": "podman", "conmon": "conmon", "buildah": "buildah"},
 		version: []string{"podman", "--version"},
 		start: func(t *testing.T) client {
-			configure(t, "podman.md")
-			place(t, podmanMachineFile, podmanMachine)
+			configurePodman(t)
 			c := client{T: t, command: []string{"podman"}, env: []string{"PODMAN_IGNORE_CGROUPSV1_WARNING=1"}}
 			c.ok("load", "-i", env.image)
 			return c
@@ -40,7 +41,11 @@ func podman() engine {
 				c.has(c.exits(126, "run", "--rm", "--network=none", image, "/etc/notexec"), "permission denied")
 			}},
 			{"bad mount", func(c *client) {
-				c.reports(c.fails("run", "--rm", "--network=none", "--volume=/etc/passwd:/etc", image, "true"), "/mounts/", "not a directory")
+				out := c.fails("run", "--rm", "--network=none", "--volume=/etc/passwd:/etc", image, "true")
+				c.reports(out, "/mounts/", "not a directory")
+				if strings.Contains(out, "level=") {
+					c.Errorf("the error is a log record: %s", out)
+				}
 			}},
 			{"bad user", func(c *client) {
 				c.has(c.fails("run", "--rm", "--network=none", "--user=nosuch", image, "true"), "unable to find user nosuch")
@@ -200,6 +205,24 @@ func podman() engine {
 				c.interrupted(interruption{rounds: 5, run: podmanSleeper, tidy: podmanTidy, kill: func(name string) { killAll("podman", "--name="+name) }})
 			}},
 		},
+	}
+}
+
+// configurePodman gives Podman what the page shows, which is also what `make install` leaves to be copied.
+func configurePodman(t *testing.T) {
+	t.Helper()
+	configure(t, "podman.md")
+	place(t, podmanMachineFile, podmanMachine)
+	if env.kind != "onggi" {
+		return
+	}
+	shown, err := os.ReadFile("/etc/containers/containers.conf.d/onggi.conf")
+	left, leftErr := os.ReadFile(filepath.Join(env.dir, "podman.conf"))
+	if err := errors.Join(err, leftErr); err != nil {
+		t.Fatal(err)
+	}
+	if string(left) != string(shown) {
+		t.Fatalf("make install leaves\n%s\nand docs/engines/podman.md shows\n%s", left, shown)
 	}
 }
 

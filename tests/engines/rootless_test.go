@@ -30,7 +30,7 @@ func rootlessV2() engine {
 	e := rootless()
 	e.name = "podman, rootless, cgroup v2"
 	e.start = func(t *testing.T) client {
-		return asUser(t, "nsenter", "--mount="+delegate(t), "sh", "-ec", joinDelegated, "sh")
+		return asUser(t, "nsenter", fmt.Sprintf("--target=%d", delegate(t)), "--mount", "sh", "-ec", joinDelegated, "sh")
 	}
 	e.cases = append(rootlessCases(), []testCase{
 		{"pause, unpause", func(c *client) {
@@ -58,9 +58,8 @@ func rootlessV2() engine {
 
 // asUser is Podman as an ordinary user, started by a command.
 func asUser(t *testing.T, starter ...string) client {
-	configure(t, "podman.md")
+	configurePodman(t)
 	home := newUser(t)
-	place(t, podmanMachineFile, podmanMachine)
 	id := fmt.Sprint(userID)
 	c := client{T: t, command: append(starter,
 		"setpriv", "--reuid="+id, "--regid="+id, "--clear-groups", "env", "--chdir=/", "--ignore-environment", "PATH="+os.Getenv("PATH"),
@@ -73,20 +72,15 @@ func asUser(t *testing.T, starter ...string) client {
 // joinDelegated moves a shell into the user's cgroup and executes its arguments.
 const joinDelegated = `echo 0 >` + cgroupRoot + `/user/session/cgroup.procs; exec "$@"`
 
-// delegate makes a cgroup that belongs to the user, on a pure v2 hierarchy, and returns a mount namespace that has it.
-func delegate(t *testing.T) (namespace string) {
+// delegate makes a cgroup that belongs to the user, on a pure v2 hierarchy, and returns the id of a process that sees it.
+func delegate(t *testing.T) int {
 	t.Helper()
-	const dir = "/run/delegated" // not shared, or the namespace would be mounted in itself
-	namespace = dir + "/mnt"
-	place(t, namespace, "")
-	shell(t, fmt.Sprintf(`mount --bind --make-private `+dir+` `+dir+`; touch %[1]s; unshare --mount=%[1]s --propagation=private sh -ec '
-		umount -l -R %[2]s; mount -t cgroup2 cgroup2 %[2]s; mkdir -p %[2]s/user/session
-		for dir in user user/session; do chown %[3]d %[2]s/$dir %[2]s/$dir/cgroup.procs %[2]s/$dir/cgroup.subtree_control; done
-		mount --make-rshared /'`, namespace, cgroupRoot, userID))
-	t.Cleanup(func() {
-		shell(t, fmt.Sprintf("nsenter --mount=%s rmdir %s/user/session %[2]s/user; umount %[1]s "+dir, namespace, cgroupRoot))
-	})
-	return namespace
+	const done = "/run/delegated"
+	script := fmt.Sprintf(`umount -l -R %[1]s; mount -t cgroup2 cgroup2 %[1]s; mkdir -p %[1]s/user/session
+		for dir in user user/session; do chown %[2]d %[1]s/$dir %[1]s/$dir/cgroup.procs %[1]s/$dir/cgroup.subtree_control; done
+		mount --make-rshared /; touch %[3]s; exec sleep infinity`, cgroupRoot, userID, done)
+	holder := serve(t, func() error { _, err := os.Stat(done); return err }, "unshare", "--mount", "sh", "-ec", script)
+	return holder.cmd.Process.Pid
 }
 
 func rootlessCases() []testCase {

@@ -124,8 +124,9 @@ func furnish(runtimes []string) error {
 			return err
 		}
 	}
-	for _, extra := range []string{"crictl", "debian.tar"} { // what make has built of them
-		if err := copyFile(filepath.Join("../../bin", extra), filepath.Join(env.dir, extra)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for _, extra := range []string{"../../bin/crictl", "../../bin/debian.tar", filepath.Join(env.dir, "..", installed, "usr/local/share/onggi/podman.conf")} {
+		err := copyFile(extra, filepath.Join(env.dir, filepath.Base(extra)))
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // the first two are there if make was asked for them
 			return err
 		}
 	}
