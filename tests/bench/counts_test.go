@@ -64,13 +64,19 @@ func TestHistory(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	before := map[string]float64{"a/runtime": 100, "b/runtime": 100, "c/container": 200, "d/trips": 3, "e/faults": 400, "f/faults": 400, "g/bytes": 1000, "h/bytes": 1000}
-	now := map[string]float64{"a/runtime": 103, "b/runtime": 104, "c/container": 201, "d/trips": 2, "e/faults": 420, "f/faults": 421, "g/bytes": 1010, "h/bytes": 1011, "i/new": 1}
-	var changed, worse []string
+	now := map[string]float64{"a/runtime": 105, "b/runtime": 106, "c/container": 201, "d/trips": 2, "e/faults": 440, "f/faults": 441, "g/bytes": 1010, "h/bytes": 1011, "i/new": 1}
+	var changed, worse, noise []string
 	for _, c := range compare(before, now) {
 		changed = append(changed, c.name)
 		if c.worse {
 			worse = append(worse, c.name)
 		}
+		if c.noise {
+			noise = append(noise, c.name)
+		}
+	}
+	if want := strings.Fields("a/runtime e/faults g/bytes"); !slices.Equal(noise, want) {
+		t.Errorf("noise %v; want %v", noise, want)
 	}
 	if want := strings.Fields("a/runtime b/runtime c/container d/trips e/faults f/faults g/bytes h/bytes"); !slices.Equal(changed, want) {
 		t.Errorf("changed %v; want %v", changed, want)
@@ -78,7 +84,7 @@ func TestCompare(t *testing.T) {
 	if want := strings.Fields("b/runtime c/container f/faults h/bytes"); !slices.Equal(worse, want) {
 		t.Errorf("worse %v; want %v", worse, want)
 	}
-	c := change{"run/runtime", 100, 104, true}
+	c := change{"run/runtime", 100, 104, true, false}
 	if got, want := c.String(), "run/runtime: 104, was 100 (+4, +4.0%): WORSE"; got != want {
 		t.Errorf("change = %q; want %q", got, want)
 	}

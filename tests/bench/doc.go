@@ -7,7 +7,7 @@
 // The environment says what is measured, and how long:
 //
 //	ONGGI= CRUN= RUNC= FLOOR=           paths of the binaries (PATH and the tree's own otherwise); "none" leaves one out
-//	BENCH_ITEMS=                        of lifecycle cold concurrency exec-loop events memory limit size growth
+//	BENCH_ITEMS=                        of lifecycle cold concurrency exec-loop events memory growth
 //	BENCH_BUNDLES=                      default, and names of tests/testdata/bundles
 //	BENCH_LAYOUTS=hybrid,v2             this machine's own, and pure v2
 //	BENCH_RUNS=60                       rounds back to back; the others' numbers follow from it

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -215,8 +214,8 @@ func (c Curve) slope(competitor string) (slope, start float64) {
 }
 
 // bend is the last median over what a straight line through the first and the middle one would make of it: about 1 for
-// what grows in proportion, more for what grows faster.
-func (c Curve) bend(competitor string) float64 {
+// what grows in proportion, more for what grows faster. What hardly grows at all is flat.
+func (c Curve) bend(competitor string) string {
 	var xs, ys []float64
 	for _, p := range c.Points {
 		if samples := p.Samples[competitor]; len(samples) > 0 {
@@ -224,9 +223,13 @@ func (c Curve) bend(competitor string) float64 {
 		}
 	}
 	if len(xs) < 3 {
-		return math.NaN()
+		return "–"
 	}
 	last, middle := len(xs)-1, len(xs)/2
+	if ys[last] < 1.15*ys[0] {
+		return "flat"
+	}
 	straight := ys[0] + (ys[middle]-ys[0])/(xs[middle]-xs[0])*(xs[last]-xs[0])
-	return ys[last] / straight
+	// A middle that is below the first is noise; the line is then level.
+	return fmt.Sprintf("%.2f", ys[last]/max(straight, ys[0]))
 }

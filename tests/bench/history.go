@@ -99,6 +99,7 @@ type change struct {
 	name        string
 	before, now float64
 	worse       bool // by more than it may
+	noise       bool // no more, either way, than it varies by itself
 }
 
 func (c change) String() string {
@@ -114,9 +115,9 @@ func (c change) String() string {
 func slack(name string, before float64) float64 {
 	switch name[strings.LastIndexByte(name, '/')+1:] {
 	case "runtime":
-		return 3
+		return 5
 	case "faults":
-		return max(10, 0.05*before)
+		return 0.1 * before
 	case "bytes": // the binary, and what is allocated: the linker and the compiler move a little with each change
 		return 0.01 * before
 	default: // calls of the container side, round trips, allocations
@@ -130,7 +131,8 @@ func compare(before, now map[string]float64) []change {
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		was, ok := before[name]
 		if ok && was != now[name] {
-			changes = append(changes, change{name, was, now[name], now[name] > was+slack(name, was)})
+			by, most := now[name]-was, slack(name, was)
+			changes = append(changes, change{name, was, now[name], by > most, max(by, -by) <= most})
 		}
 	}
 	return changes

@@ -15,6 +15,9 @@ const warmUps = 3
 // whole is the row of create, start and delete of one container together.
 const whole = "create+start+delete"
 
+// nothing is the row of a process that prints its version.
+const nothing = "--version"
+
 // measureLifecycle runs each verb of each bundle: back to back, and with a pause before each process.
 //
 // The kernel puts work off: namespaces and mounts of a container that has ended are taken apart later, by whoever is
@@ -100,6 +103,11 @@ func (f *field) round(c *competitor, bundle string, record func(string, usage)) 
 	if c.floor {
 		return nil
 	}
+	// A process that does nothing: what each verb pays before it begins.
+	if used, err = c.verb("--version"); err != nil {
+		return err
+	}
+	record(nothing, used)
 	if err := f.give(c, bundle, "/bin/sleep", "100000"); err != nil {
 		return err
 	}

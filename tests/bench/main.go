@@ -50,8 +50,6 @@ var items = []item{
 	{"exec-loop", (*field).measureExecLoop},
 	{"events", (*field).measureEvents},
 	{"memory", (*field).measureMemory},
-	{"limit", (*field).measureLimit},
-	{"size", (*field).measureSize},
 	{"growth", (*field).measureGrowth},
 }
 
@@ -69,7 +67,7 @@ type settings struct {
 
 func readSettings(layout string) (settings, error) {
 	s := settings{
-		items:   words("BENCH_ITEMS", "lifecycle cold concurrency exec-loop events memory limit size growth"),
+		items:   words("BENCH_ITEMS", "lifecycle cold concurrency exec-loop events memory growth"),
 		bundles: words("BENCH_BUNDLES", "default docker-29 cri-container podman-5"),
 	}
 	for _, name := range s.items {

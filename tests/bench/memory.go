@@ -27,7 +27,16 @@ func (f *field) memory(name, competitor string, kib float64) {
 	f.result.add(Key{Block: "memory", Bundle: defaultBundle, Name: name, Metric: "memory"}, competitor, kib)
 }
 
+// measureMemory measures everything that is in bytes.
 func (f *field) measureMemory(settings) error {
+	if err := f.measureResident(); err != nil {
+		return err
+	}
+	f.measureLimit()
+	return f.measureSize()
+}
+
+func (f *field) measureResident() error {
 	able, err := f.stage(defaultBundle, "/bin/true")
 	if err != nil {
 		return err
@@ -87,10 +96,10 @@ func statusKiB(pid int, field string) (float64, error) {
 
 // measureLimit looks for the smallest memory limit under which run /bin/true works three times in a row: upwards by
 // quarters, then back by pages.
-func (f *field) measureLimit(settings) error {
+func (f *field) measureLimit() {
 	if f.layout == "v2" && !hasController("memory") {
 		f.note("no smallest memory limit: no memory controller in this layout")
-		return nil
+		return
 	}
 	for _, c := range f.runtimes() {
 		for _, kib := range limits() {
@@ -104,7 +113,6 @@ func (f *field) measureLimit(settings) error {
 			break
 		}
 	}
-	return nil
 }
 
 // limits steps by a quarter from 64 KiB to 64 MiB, on page boundaries.
@@ -141,7 +149,7 @@ func (c *competitor) worksWithin(kib int64) bool {
 	return true
 }
 
-func (f *field) measureSize(settings) error {
+func (f *field) measureSize() error {
 	for _, c := range f.runtimes() {
 		info, err := os.Stat(c.path)
 		if err != nil {

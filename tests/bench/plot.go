@@ -69,14 +69,14 @@ func (p *plot) axes(c Curve) {
 	bottom, end := p.y(0), p.x(p.xMax)
 	if p.yMax > 0 {
 		for v := 0.0; v <= p.yMax; v += step(p.yMax) {
-			p.printf(`<line x1="%d" y1="%.1f" x2="%.1f" y2="%[2].1f" class="grid"/>`, plotLeft, p.y(v), end)
+			p.printf(`<line x1="%d" y1="%.1f" x2="%.1f" y2="%.1[2]f" class="grid"/>`, plotLeft, p.y(v), end)
 			p.text(plotLeft-6, p.y(v)+4, "note", "end", fmt.Sprintf("%g", v))
 		}
 	}
 	p.text(plotLeft-6, plotTop-6, "note", "end", "ms")
 	if p.xMax > 0 {
 		for v := 0.0; v <= p.xMax; v += step(p.xMax) {
-			p.printf(`<line x1="%.1f" y1="%.1f" x2="%[1].1f" y2="%.1f" class="tail"/>`, p.x(v), bottom, bottom+4)
+			p.printf(`<line x1="%.1f" y1="%.1f" x2="%.1[1]f" y2="%.1[3]f" class="tail"/>`, p.x(v), bottom, bottom+4)
 			p.text(p.x(v), bottom+18, "note", "middle", fmt.Sprintf("%g", v))
 		}
 	}

@@ -34,16 +34,18 @@ func (t *table) row(cells ...string) {
 // blocks are the parts of the documents that a run rewrites, by name.
 func blocks(all []Result) map[string]string {
 	made := map[string]string{
-		"run":         aboutRun(all),
-		"goals":       goals(all),
-		"lifecycle":   lifecycles(all),
-		"cold":        colds(all),
-		"concurrency": concurrencies(all),
-		"exec loop":   execLoops(all),
-		"events":      eventTables(all),
-		"memory":      memories(all),
-		"growth":      growths(all),
-		"readme":      readme(all),
+		"run":          aboutRun(all),
+		"goals":        goals(all),
+		"goal of p99":  p99Goal(all),
+		"memory goals": memoryGoals(all),
+		"lifecycle":    lifecycles(all),
+		"cold":         colds(all),
+		"concurrency":  concurrencies(all),
+		"exec loop":    execLoops(all),
+		"events":       eventTables(all),
+		"memory":       memories(all),
+		"growth":       growths(all),
+		"readme":       readme(all),
 	}
 	for name, text := range made {
 		if text == "" {
@@ -127,11 +129,61 @@ func goals(all []Result) string {
 }
 
 func (r *Result) against(g goal, key Key) string {
-	text := r.ratio(key, g.of)
-	if other := r.median(key, g.of); other > 0 && r.median(key, subject)/other > g.most {
-		text = "**" + text + "**"
+	own, other := r.median(key, subject), r.median(key, g.of)
+	return bold(r.ratio(key, g.of), other > 0 && own/other > g.most)
+}
+
+// p99Goal is whether the slowest of eight at once are as far ahead of crun's as the median is.
+func p99Goal(all []Result) string {
+	t := newTable("onggi takes, of crun, 8 at once", "of median:", "of p99, at most as much:")
+	empty := true
+	for i := range all {
+		key := Key{"concurrency", defaultBundle, "8", "run", "wall"}
+		own, other := summarize(all[i].find(key)[subject]), summarize(all[i].find(key)["crun"])
+		if own.median == 0 || other.median == 0 {
+			continue
+		}
+		median, p99 := own.median/other.median, own.p99/other.p99
+		t.row(all[i].Layout, fmt.Sprintf("%.2f", median), bold(fmt.Sprintf("%.2f", p99), p99 > median))
+		empty = false
+	}
+	if empty {
+		return ""
+	}
+	return t.String()
+}
+
+func bold(text string, yes bool) string {
+	if yes {
+		return "**" + text + "**"
 	}
 	return text
+}
+
+// memoryGoals are the most that onggi is meant to need, in KiB.
+func memoryGoals(all []Result) string {
+	headings := []string{"", "at most:"}
+	for i := range all {
+		headings = append(headings, all[i].Layout+":")
+	}
+	t := newTable(headings...)
+	empty := true
+	for _, goal := range []struct {
+		name string
+		most float64
+	}{{residentRow, 64}, {peakRow + "run", 8 << 10}, {limitRow, 256}, {sizeRow, 6 << 10}} {
+		cells := []string{goal.name, figure([]float64{goal.most}, "memory")}
+		for i := range all {
+			samples := all[i].find(Key{"memory", defaultBundle, "", goal.name, "memory"})[subject]
+			cells = append(cells, bold(figure(samples, "memory"), summarize(samples).median > goal.most))
+			empty = empty && len(samples) == 0
+		}
+		t.row(cells...)
+	}
+	if empty {
+		return ""
+	}
+	return t.String()
 }
 
 // lifecycles has one table of medians for each layout and mode.
@@ -330,7 +382,7 @@ func growths(all []Result) string {
 		if len(r.Curves) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\nCgroup layout %s. Median of %d. *Bend* is the last point over the straight line through the first and the middle\none: 1 is linear, more is worse.\n\n",
+		fmt.Fprintf(&b, "\nCgroup layout %s. Median of %d. *Bend* is the last point over the straight line through the first and the middle\none: 1 is linear, more is worse; flat is what ends less than 15%% above its start.\n\n",
 			r.Layout, len(r.Curves[0].Points[0].Samples[subject]))
 		t := newTable("", "", "first:", "last:", "slope:", "bend:")
 		for _, c := range r.Curves {
@@ -340,7 +392,7 @@ func growths(all []Result) string {
 				if !ok {
 					continue
 				}
-				t.row(title, competitor.Name, first, last, perOne(c, competitor.Name), fmt.Sprintf("%.2f", c.bend(competitor.Name)))
+				t.row(title, competitor.Name, first, last, perOne(c, competitor.Name), c.bend(competitor.Name))
 				title = ""
 			}
 		}

@@ -79,6 +79,7 @@ func example() []Result {
 	}
 	r.add(Key{"memory", defaultBundle, "", residentRow, "memory"}, subject, 48)
 	r.add(Key{"memory", defaultBundle, "", residentRow, "memory"}, "crun", 2048)
+	r.add(Key{"memory", defaultBundle, "", sizeRow, "memory"}, subject, 7168)
 	c := Curve{Name: "mounts", Title: "run, with more <mounts>", Axis: "mounts", Per: "mount"}
 	for _, x := range []int{0, 10, 20} {
 		c.add(x, subject, 4+0.05*float64(x))
@@ -97,6 +98,9 @@ func TestTablesHaveTheRatios(t *testing.T) {
 		{"goals", "| default | exec | wall of runc | 0.1 | 0.05 | 0.05 |"},
 		{"lifecycle", "| default | run | 2.00 (6.00) | 4.00 (6.00) | 8.00 (6.00) | 80.00 (6.00) | 0.50 (1.00) | 0.05 (1.00) |"},
 		{"lifecycle", "|  | exec |  | 4.00 (6.00) | 8.00 (6.00) | 80.00 (6.00) | 0.50 (1.00) | 0.05 (1.00) |"},
+		{"goal of p99", "| v2 | 0.50 | 0.50 |"},
+		{"memory goals", "| resident memory of a created container's process | 64 KiB | 48 KiB |"},
+		{"memory goals", "| size of the binary | 6.0 MiB | **7.0 MiB** |"},
 		{"cold", "| v2 | docker-29 | cold | 4.00 ms | 8.00 ms | 80.0 ms | 0.50 | 0.05 |"},
 		{"concurrency", "| v2 | 8 | crun | 125 | 8.00 ms | 8.00 ms | 0.50 | 0.50 |"},
 		{"exec loop", "| v2 | onggi | 125 | 4.00 ms | 4.00 ms | 1.00 ms |"},
@@ -124,8 +128,11 @@ func TestBlocksOfNothingAreLeftOut(t *testing.T) {
 
 func TestBend(t *testing.T) {
 	c := example()[0].Curves[0]
-	for competitor, want := range map[string]float64{subject: 1, "crun": 12.0 / 10} {
-		if got := c.bend(competitor); math.Abs(got-want) > 1e-9 {
+	for _, x := range []int{0, 10, 20} {
+		c.Points[x/10].Samples["flat"] = []float64{10, 9, 8 + float64(x)}
+	}
+	for competitor, want := range map[string]string{subject: "1.00", "crun": "1.20", "flat": "flat", "runc": "–"} {
+		if got := c.bend(competitor); got != want {
 			t.Errorf("bend(%s) = %v; want %v", competitor, got, want)
 		}
 	}
