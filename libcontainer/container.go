@@ -127,6 +127,7 @@ func (c *Container) State() (State, error) {
 }
 
 func (c *Container) status() (string, error) {
+	defer c.runtime.span("see how the container is").End()
 	if c.record.Init.IsZero() {
 		return statusCreating, nil
 	}
@@ -157,6 +158,7 @@ func (c *Container) cgroups() cgroup.Paths { return cgroupPaths(c.record.Cgroup)
 // open gives a pidfd of the living first process; ErrNotRunning where there
 // is none. The caller closes it.
 func (c *Container) open() (*os.File, error) {
+	defer c.runtime.span("find the first process").End()
 	if c.record.Init.IsZero() {
 		return nil, ErrNotRunning
 	}

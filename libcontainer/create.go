@@ -376,7 +376,9 @@ func (c *creation) resources() *specs.LinuxResources {
 
 // setUp starts the first process and walks the plan.
 func (c *creation) setUp(ctx context.Context) error {
+	span := c.span("make the gate")
 	gate, err := c.dir.MakeGate()
+	span.End()
 	if err != nil {
 		return err
 	}

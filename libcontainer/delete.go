@@ -44,7 +44,7 @@ func (c *Container) Delete(ctx context.Context, force bool) error {
 	wait, stop := context.WithTimeout(ctx, waitTime)
 	defer stop()
 	// From here on no create saves another intent.
-	if err := c.dir.Retire(wait); err != nil {
+	if err := c.retire(wait); err != nil {
 		return err
 	}
 	if record, err := c.dir.Load(); err == nil {
@@ -66,6 +66,11 @@ func (c *Container) Delete(ctx context.Context, force bool) error {
 		_, _ = c.exit.reap(wait, c.pidfd) // our child, most likely, and nobody else's to collect
 	}
 	return c.Close()
+}
+
+func (c *Container) retire(ctx context.Context) error {
+	defer c.runtime.span("mark it as going").End()
+	return c.dir.Retire(ctx)
 }
 
 func (c *Container) removeState(ctx context.Context) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/libcontainer/timeline"
 	"github.com/onggi-dev/onggi/seccomp"
 	"github.com/onggi-dev/onggi/specconv"
 )
@@ -26,6 +27,7 @@ var le = binary.LittleEndian
 type Process struct {
 	pid   int
 	pidfd *os.File
+	trace *timeline.Recorder
 }
 
 // Exec runs one more process in a container that is created or running. It
@@ -85,6 +87,7 @@ func (c *Container) execIn(ctx context.Context, p *specs.Process, o ExecOptions,
 var errStillborn = errors.New("killed at birth in the container's cgroup")
 
 func (c *Container) checkExec(o ExecOptions) error {
+	defer c.runtime.span("see whether it is paused").End()
 	if o.IgnorePaused {
 		return nil
 	}
@@ -149,11 +152,11 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 		return nil, err
 	}
 	report.Close()
-	process := &Process{pid: child.Pid, pidfd: child.Pidfd}
+	process := &Process{pid: child.Pid, pidfd: child.Pidfd, trace: job.Trace}
 	span := c.runtime.waiting("execve of the program")
 	e, err := awaitExecve(ctx, status)
 	span.End()
-	c.runtime.options.Trace.EndBatches()
+	child.Executed()
 	span = c.runtime.waiting("end of the stub")
 	child.Settle()
 	span.End()
@@ -206,7 +209,10 @@ func (p *Process) Signal(sig unix.Signal) error { return proc.Signal(p.pidfd, si
 
 // Wait waits for the end of the process and gives its exit status, 128+n for
 // signal n. The process is a child of the caller.
-func (p *Process) Wait(ctx context.Context) (int, error) { return proc.Reap(ctx, p.pidfd) }
+func (p *Process) Wait(ctx context.Context) (int, error) {
+	defer p.trace.Begin(timeline.Wait, "wait for the program").End()
+	return proc.Reap(ctx, p.pidfd)
+}
 
 // Close lets go of the process, which goes on.
 func (p *Process) Close() error { return p.pidfd.Close() }

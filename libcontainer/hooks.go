@@ -91,6 +91,7 @@ func startInside(ctx context.Context, cmd hooks.Command, p *plan.Plan, job engin
 		return nil, err
 	}
 	e, err := awaitExecve(ctx, status)
+	child.Executed()
 	child.Settle()
 	if err != nil || e != 0 {
 		(&Process{pidfd: child.Pidfd}).kill()

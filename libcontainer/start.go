@@ -81,7 +81,7 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 	span = c.runtime.waiting("execve of the program")
 	e, err := passage.Wait(wait)
 	span.End()
-	c.runtime.options.Trace.EndBatches()
+	c.runtime.options.Trace.EndBatches(c.record.Init.Pid)
 	if err != nil {
 		return fmt.Errorf("wait for the program to be executed: %w", err)
 	}

@@ -67,6 +67,7 @@ func commands() []command {
 		specCommand(),
 		planCommand(),
 		checkCommand(),
+		traceViewCommand(),
 		featuresCommand(),
 		helpCommand(),
 		versionCommand(),

@@ -43,7 +43,7 @@ func globalFlags(g *globals) *flags {
 		text: "tolerate cgroups that may not be written to",
 		set:  func(v string) (err error) { g.Runtime.Rootless, err = parseRootless(v); return err },
 	})
-	f.string(&g.trace, "trace", "", "FILE", "write what the command spends its time with to this file, in the form that Perfetto opens")
+	f.string(&g.trace, "trace", "", "FILE", "write what the command spends its time with to this file, for onggi trace-view or Perfetto")
 	f.bool(&g.version, "version", "v", "print the version")
 	return f
 }

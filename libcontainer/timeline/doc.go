@@ -5,6 +5,7 @@
 // operation: spans of the runtime side, and batches of system calls, each of
 // which the container side has stamped with the time of its return. WriteTo
 // writes them as Chrome trace JSON, which Perfetto and chrome://tracing open.
+// [Read] reads that again, and [Trace.SVG] is a picture of it.
 //
 // # The one rule
 //
@@ -14,5 +15,6 @@
 // when it is written.
 //
 // recorder.go is what is recorded, clock.go when, render.go makes events of it,
-// trace.go is the file.
+// trace.go is the file, which read.go reads, also from others; svg.go draws it,
+// with what layout.go has put where it belongs.
 package timeline

@@ -7,7 +7,8 @@ import (
 )
 
 // Recorder takes down what is done, and when. Nil is one that does not. It may
-// be used by several goroutines.
+// be used by several goroutines, and for several operations; it forgets nothing,
+// so a program that runs on takes another one now and then.
 type Recorder struct {
 	name  string
 	clock clock
@@ -158,9 +159,9 @@ func (r *Recorder) AddBatch(b *Batch) {
 	r.batches = append(r.batches, b)
 }
 
-// EndBatches ends those that are not answered: the process that had them has
-// become its program, or ended.
-func (r *Recorder) EndBatches() {
+// EndBatches ends those that a process has not answered: it has become its
+// program, or is gone.
+func (r *Recorder) EndBatches(process int) {
 	if r == nil {
 		return
 	}
@@ -168,7 +169,7 @@ func (r *Recorder) EndBatches() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, b := range r.batches {
-		if b.Received == 0 {
+		if b.Process == process && b.Received == 0 {
 			b.Received = now
 		}
 	}

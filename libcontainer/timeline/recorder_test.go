@@ -21,7 +21,7 @@ func TestNilRecordsNothing(t *testing.T) {
 		r.Begin(Work, "something").EndWith(nil)
 		r.BeginStep(nil, "/process").End()
 		r.Earlier("something", 1, 1)
-		r.EndBatches()
+		r.EndBatches(1)
 		if r.Now() != 0 {
 			t.Error("it tells the time")
 		}
@@ -161,7 +161,7 @@ func TestBatchesWithoutAnAnswer(t *testing.T) {
 		}}
 	}
 	r.AddBatch(none(nil))
-	r.EndBatches()
+	r.EndBatches(17)
 	dead := none(errors.New("killed"))
 	dead.Process = 18
 	r.AddBatch(dead)

@@ -251,7 +251,7 @@ func (l *last) finish() (*Process, error) {
 	}
 	l.stub.Dismiss()
 	l.dismissed = append(l.dismissed, l.stub)
-	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed}, nil
+	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed, trace: l.Trace, stub: l.stub.Pid}, nil
 }
 
 // ourChild: behind a filter the clone still has the control socket, and could
@@ -278,5 +278,5 @@ func (l *last) cloneFailure(err error) error {
 
 func (l *last) process(pid int, pidfd *os.File) (*Process, error) {
 	l.stub.Close()
-	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed}, nil
+	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed, trace: l.Trace, stub: pid}, nil
 }

@@ -57,7 +57,12 @@ type Process struct {
 	Pidfd *os.File
 
 	dismissed []*remote.Stub
+	trace     *timeline.Recorder
+	stub      int // who has the last batch
 }
+
+// Executed is for a trace: the last batch is done.
+func (p *Process) Executed() { p.trace.EndBatches(p.stub) }
 
 // Settle collects what the walk has left behind, stubs that have ended or are
 // about to. It is for when there is time.
@@ -216,7 +221,11 @@ func (w *walk) take(it plan.Item) error {
 	}
 	span := w.Trace.BeginStep(it.Step, it.Field)
 	err := w.step(it.Step)
-	span.EndWith(err)
+	if err == errAgain {
+		span.End()
+	} else {
+		span.EndWith(err)
+	}
 	return err
 }
 

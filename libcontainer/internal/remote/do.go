@@ -33,16 +33,21 @@ func (s *Stub) Do(b *Batch) error {
 // Send gives the stub the batch without waiting for it: the way to queue the
 // next one while it works, or one that never answers.
 func (s *Stub) Send(b *Batch) error {
+	defer s.trace.Begin(timeline.Work, "send a batch").End()
 	msg, err := b.encode(s.trace != nil)
 	if err != nil {
 		return err
 	}
 	b.trace.sent = s.trace.Now()
-	return s.send(b, msg, nil)
+	if err = s.send(b, msg, nil); err != nil {
+		s.unanswered(b, err)
+	}
+	return err
 }
 
 // SendLast is Send for a batch that is not answered.
 func (s *Stub) SendLast(b *Batch) error {
+	defer s.trace.Begin(timeline.Work, "send the last batch").End()
 	msg, err := b.encode(false) // nobody would read stamps, and a filter may forbid to tell the time
 	if err != nil {
 		return err

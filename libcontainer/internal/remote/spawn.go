@@ -51,13 +51,17 @@ func Start(ctx context.Context, s Spawn) (*Stub, error) {
 		return nil, err
 	}
 	defer theirs.Close()
+	span := s.Trace.Recorder.Begin(timeline.Work, "make the stub's image")
 	image, err := openImage(s.Control, s.Trace.timing())
+	span.End()
 	if err != nil {
 		unix.Close(ours)
 		return nil, err
 	}
 	defer image.Close()
+	span = s.Trace.Recorder.Begin(timeline.Work, "fork and execute it")
 	pidfd, pid, err := s.fork(image, theirs)
+	span.End()
 	if err != nil {
 		unix.Close(ours)
 		return nil, fmt.Errorf("start the first process: %w", err)

@@ -51,10 +51,15 @@ func (s *Stub) answered(b *Batch, err error) {
 		return
 	}
 	back, t, now := b.back, b.trace, s.task(0)
+	received := s.trace.Now()
+	stamp := func(i int) int64 { return s.timing.Stamp(back[t.stamps+stub.StampSize*i:]) }
+	sent := t.sent
+	if t.first > 0 { // there was nobody to be sent it before
+		sent = min(max(sent, stamp(t.first)), received)
+	}
 	s.trace.AddBatch(&timeline.Batch{
-		Process: s.Pid, Sent: t.sent, Received: s.trace.Now(),
+		Process: s.Pid, Sent: sent, Received: received,
 		Read: func() (int64, []timeline.Call) {
-			stamp := func(i int) int64 { return s.timing.Stamp(back[t.stamps+stub.StampSize*i:]) }
 			calls := b.describe(t.first, s.task, now, func(i int, c *timeline.Call) bool {
 				c.Result, c.Ended = b.valueIn(back, i), stamp(1+i)
 				return c.Result != stub.NotRun
