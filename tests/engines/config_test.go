@@ -17,18 +17,45 @@ var fence = regexp.MustCompile("(?ms)^```\\w+ (/\\S+)\n(.*?)^```$")
 // changes.
 func configure(t *testing.T, page string) {
 	t.Helper()
+	for file, text := range shown(t, page) {
+		place(t, file, strings.ReplaceAll(text, "onggi", env.kind))
+	}
+}
+
+// shown are the files of a page.
+func shown(t *testing.T, page string) map[string]string {
+	t.Helper()
 	data, err := os.ReadFile(filepath.Join(env.dir, "pages", page))
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := fence.FindAllStringSubmatch(string(data), -1)
-	if len(blocks) == 0 {
+	files := make(map[string]string)
+	for _, block := range fence.FindAllStringSubmatch(string(data), -1) {
+		files[block[1]] = block[2]
+	}
+	if len(files) == 0 {
 		t.Fatalf("%s shows no configuration", page)
 	}
-	for _, block := range blocks {
-		place(t, block[1], strings.ReplaceAll(block[2], "onggi", env.kind))
+	return files
+}
+
+// TestReadme holds the project's README to the pages.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(env.dir, "pages", "project.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{"containerd.md", "docker.md", "podman.md"} {
+		for file, text := range shown(t, page) {
+			if indented := beginning.ReplaceAllString(text, "    $0"); !strings.Contains(string(readme), indented) {
+				t.Errorf("README.md does not show what docs/engines/%s has for %s:\n%s", page, file, indented)
+			}
+		}
 	}
 }
+
+// beginning is the first character of a line that has one.
+var beginning = regexp.MustCompile("(?m)^.")
 
 func place(t *testing.T, path, text string) {
 	t.Helper()

@@ -119,6 +119,9 @@ func furnish(runtimes []string) error {
 	if err := os.CopyFS(filepath.Join(env.dir, "pages"), os.DirFS("../../docs/engines")); err != nil {
 		return err
 	}
+	if err := copyFile("../../README.md", filepath.Join(env.dir, "pages", "project.md")); err != nil {
+		return err
+	}
 	for _, path := range runtimes {
 		if err := copyFile(path, filepath.Join(env.dir, filepath.Base(path))); err != nil {
 			return err
