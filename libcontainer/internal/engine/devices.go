@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -74,22 +75,49 @@ func (w *walk) sameDevice(it plan.Item, s plan.Device) error {
 	if uint32(have.Mode)&unix.S_IFMT != deviceTypes[s.Type] || s.Type != "p" && (int64(have.Rdev_major) != s.Major || int64(have.Rdev_minor) != s.Minor) {
 		return &Failure{Field: it.Field, Step: it.Step.String(), Errno: unix.EEXIST, Hint: "another file is there already"}
 	}
-	var set remote.Batch
-	if have.Uid != s.UID || have.Gid != s.GID {
-		set.Fchown(fd, s.UID, s.GID)
+	if err := w.own(fd, have, s); err != nil {
+		return failed(it, err)
 	}
-	if uint32(have.Mode)&0o7777 != s.Mode {
-		set.Fchmodat2(fd, s.Mode)
-	}
-	set.Close(fd)
-	if err := w.ask(&set); err != nil {
-		if isErrno(err, unix.ENOSYS) {
-			err = hint(it, err, "the device is there already with another mode, which Linux before 6.6 cannot change without going by its name again")
-		}
+	var end remote.Batch
+	end.Close(fd)
+	if err := w.ask(&end); err != nil {
 		return failed(it, err)
 	}
 	w.skipStep()
 	return nil
+}
+
+// own gives the node behind fd its owner and, as that takes bits away, then
+// its mode.
+func (w *walk) own(fd *remote.FD, have unix.Statx_t, s plan.Device) error {
+	if have.Uid != s.UID || have.Gid != s.GID {
+		var q remote.Batch
+		q.Fchown(fd, s.UID, s.GID)
+		if err := w.ask(&q); err != nil {
+			return err
+		}
+	}
+	if uint32(have.Mode)&0o7777 == s.Mode {
+		return nil
+	}
+	return w.chmod(fd, s.Mode)
+}
+
+// chmod changes the mode of the file behind fd, an O_PATH one. Before Linux
+// 6.6 that takes the link to it in procfs: the host's, on the old root, and
+// the stub's own, which leads to the open file and not by its name.
+func (w *walk) chmod(fd *remote.FD, mode uint32) error {
+	if !w.noFchmodat2 {
+		var q remote.Batch
+		q.Fchmodat2(fd, mode)
+		err := w.ask(&q)
+		if w.noFchmodat2 = isErrno(err, unix.ENOSYS); !w.noFchmodat2 {
+			return err
+		}
+	}
+	var q remote.Batch
+	q.Chmod("/proc/self/fd/"+strconv.Itoa(fd.Number()), mode)
+	return w.ask(&q)
 }
 
 // skipStep replaces the step that is being taken again by nothing.

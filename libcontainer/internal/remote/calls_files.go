@@ -102,6 +102,11 @@ func (b *Batch) Fchmodat2(fd *FD, mode uint32) Result {
 	return b.call("fchmodat2", unix.SYS_FCHMODAT2, fdArg(fd), b.str(""), Mode(mode), Hex(unix.AT_EMPTY_PATH))
 }
 
+// Chmod changes the mode of the file that a path, as the stub sees it, leads to.
+func (b *Batch) Chmod(path string, mode uint32) Result {
+	return b.call("fchmodat", unix.SYS_FCHMODAT, fdArg(cwd), b.str(path), Mode(mode))
+}
+
 // Fsetxattr sets an extended attribute of the file behind fd, not of an O_PATH
 // one.
 func (b *Batch) Fsetxattr(fd *FD, name, value string) Result {
