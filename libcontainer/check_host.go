@@ -31,6 +31,7 @@ func (in *inspection) host() {
 	if in.spec.Process != nil {
 		in.rlimits(in.spec.Process)
 		in.oomScore(in.spec.Process)
+		in.appArmor(in.spec.Process.ApparmorProfile)
 	}
 	in.sources()
 	if in.spec.Linux == nil {
@@ -112,6 +113,22 @@ func (in *inspection) oomScore(p *specs.Process) {
 	if n, err := strconv.Atoi(own); err == nil && *p.OOMScoreAdj < n {
 		in.add("/process/oomScoreAdj", "%d is below the runtime's own %d, and lowering it takes CAP_SYS_RESOURCE, which it does not have", *p.OOMScoreAdj, n)
 	}
+}
+
+// appArmor: securityfs has the names of the loaded profiles, each with its mode
+// in parentheses. Stacked ones, and those of other namespaces, are left to the
+// kernel.
+func (in *inspection) appArmor(profile string) {
+	list, err := in.read("sys/kernel/security/apparmor/profiles")
+	if err != nil || profile == "" || profile == "unconfined" || strings.HasPrefix(profile, ":") || strings.Contains(profile, "//&") {
+		return
+	}
+	for line := range strings.Lines(list) {
+		if i := strings.LastIndex(line, " ("); i >= 0 && line[:i] == profile {
+			return
+		}
+	}
+	in.add("/process/apparmorProfile", "no profile %q is loaded: see apparmor_parser(8)", profile)
 }
 
 // sources: the host's files that are mounted, and the file systems that are

@@ -56,6 +56,26 @@ func TestNote(t *testing.T) {
 		"warning: /e: six: seven", "warning: eight: nine")
 }
 
+func TestCheckAppArmorProfile(t *testing.T) {
+	const list = "docker-default (enforce)\na (b) (complain)\n"
+	for profile, loaded := range map[string]bool{
+		"": true, "unconfined": true, "docker-default": true, "a (b)": true, ":ns:other": true, "other//&docker-default": true,
+		"other": false, "docker": false, "a": false,
+	} {
+		for _, readable := range []bool{true, false} {
+			files := map[string]string{}
+			if readable {
+				files["sys/kernel/security/apparmor/profiles"] = list
+			}
+			in := inspect(t, nil, files)
+			in.appArmor(profile)
+			if len(in.findings) == 0 != (loaded || !readable) {
+				t.Errorf("profile %q: findings %v; want some: %t", profile, in.findings, !loaded && readable)
+			}
+		}
+	}
+}
+
 func TestCheckKernel(t *testing.T) {
 	for release, old := range map[string]bool{"5.13.19-amd64": true, "4.18.0": true, "5.14.0-70.el9": false, "6.1.0": false, "10.0": false, "strange": false} {
 		in := inspect(t, nil, map[string]string{"proc/sys/kernel/osrelease": release})

@@ -215,6 +215,13 @@ func (w *walk) securityLabel(s plan.SecurityLabel) error {
 	return w.writeAttr(lsm.AppArmorExec, s.Label)
 }
 
+func labelFailure(it plan.Item, s plan.SecurityLabel, ce *remote.CallError) error {
+	if s.LSM == "apparmor" && isCall(ce, "write") && ce.Errno == unix.ENOENT {
+		return hint(it, ce, "no profile of this name is loaded: see apparmor_parser(8)")
+	}
+	return nil
+}
+
 func (w *walk) writeAttr(kind lsm.Kind, label string) error {
 	if err := w.settle(); err != nil { // after a fork it is another process, with other files
 		return err

@@ -167,6 +167,8 @@ func (w *walk) slow(it plan.Item, b *remote.Batch, ce *remote.CallError) (again 
 		return false, schedulingFailure(it, s, ce)
 	case plan.Remount:
 		return false, w.slowRemount(it, s, b, ce)
+	case plan.SecurityLabel:
+		return false, labelFailure(it, s, ce)
 	}
 	return false, nil
 }

@@ -1,0 +1,144 @@
+package tests
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func needAppArmor(t *testing.T) {
+	t.Helper()
+	if data, err := os.ReadFile("/sys/module/apparmor/parameters/enabled"); err != nil || data[0] != 'Y' {
+		t.Skip("AppArmor is not enabled here")
+	}
+	if _, err := exec.LookPath("apparmor_parser"); err != nil {
+		t.Skip("no apparmor_parser to load a profile with")
+	}
+}
+
+// loadProfile has the kernel know an AppArmor profile with these rules until the test ends, and returns its name.
+func loadProfile(t *testing.T, rules string) string {
+	t.Helper()
+	name := fmt.Sprintf("onggi-tests-%d-%d", os.Getpid(), number.Add(1))
+	text := fmt.Sprintf("profile %s flags=(attach_disconnected,mediate_deleted) {\n%s\n}\n", name, rules)
+	parser := func(flag string) {
+		cmd := exec.Command("apparmor_parser", flag, "--skip-cache")
+		cmd.Stdin = strings.NewReader(text)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("apparmor_parser %s: %v\n%s", flag, err, out)
+		}
+	}
+	parser("--add")
+	t.Cleanup(func() { parser("--remove") })
+	return name
+}
+
+func apparmor(profile string) edit {
+	return process(func(p *specs.Process) { p.ApparmorProfile = profile })
+}
+
+// What the profile forbids is forbidden to the program and to what exec brings in, and allowed without the profile.
+func TestAppArmorProfile(t *testing.T) {
+	needAppArmor(t)
+	profile := loadProfile(t, "file, capability, network, unix, signal, ptrace, deny /etc/secret r,")
+	const line = "cat /proc/self/attr/apparmor/current; cat /etc/secret"
+	for _, nnp := range []bool{false, true} {
+		t.Run(fmt.Sprintf("no_new_privs=%t", nnp), func(t *testing.T) {
+			c := newContainer(t, sh(line), process(func(p *specs.Process) { p.NoNewPrivileges = nnp }))
+			secret := filepath.Join(c.rootfs, "etc/secret")
+			if err := os.WriteFile(secret, []byte("secret\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			want(t, "without a profile", c.output(), "unconfined\nsecret")
+			c.edit(apparmor(profile))
+			r := c.run()
+			want(t, "with the profile", r.out, profile+" (enforce)\n")
+			if !strings.Contains(r.err, "Permission denied") {
+				t.Errorf("the profile forbids nothing\n%v", r)
+			}
+			c.edit(args("sleep", "1000"))
+			c.up()
+			want(t, "exec", c.exec(nil, "sh", "-c", line).out, profile+" (enforce)\n")
+		})
+	}
+	t.Run("of exec alone", func(t *testing.T) {
+		c := newContainer(t)
+		c.up()
+		const name = "cat /proc/self/attr/apparmor/current"
+		want(t, "exec", c.execOutput(nil, "sh", "-c", name), "unconfined")
+		want(t, "exec --apparmor", c.execOutput([]string{"--apparmor", profile}, "sh", "-c", name), profile+" (enforce)")
+	})
+}
+
+// A profile that is not loaded is an error before the program runs, and check finds it too.
+func TestAppArmorProfileThatIsNotThere(t *testing.T) {
+	needAppArmor(t)
+	peersLack(t, "says it in other words")
+	c := newContainer(t, apparmor("onggi-tests-none"))
+	c.runFails().has(t, "/process/apparmorProfile: ", "no such file or directory", "onggi-tests-none", "no profile of this name is loaded")
+	if dirs := c.cgroupDirs(); len(dirs) > 0 {
+		t.Errorf("left: %v", dirs)
+	}
+	if r := c.verb("check", c.bundle); r.code == 0 || !strings.Contains(r.out+r.err, `no profile "onggi-tests-none" is loaded`) {
+		t.Errorf("check finds nothing\n%v", r)
+	}
+	c.edit(apparmor(""))
+	c.up()
+	c.fails("exec", "--apparmor", "onggi-tests-none", c.id, "true").has(t, "/process/apparmorProfile: ", "no such file or directory", "no profile of this name is loaded")
+	want(t, "exec without", c.execOutput(nil, "echo", "fine"), "fine")
+}
+
+func needSELinux(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("/sys/fs/selinux/enforce"); err != nil {
+		t.Skip("SELinux is not enabled here")
+	}
+}
+
+// Process and mounts have the labels; a keyring, and what exec brings in, too.
+func TestSELinuxLabels(t *testing.T) {
+	needSELinux(t)
+	const label, files = "system_u:system_r:container_t:s0:c1,c2", "system_u:object_r:container_file_t:s0:c1,c2"
+	c := newContainer(t, process(func(p *specs.Process) { p.SelinuxLabel = label }), func(s *specs.Spec) { s.Linux.MountLabel = files })
+	c.up()
+	const own = "cat /proc/self/attr/current | tr -d '\\0'"
+	want(t, "label of exec", c.execOutput(nil, "sh", "-c", own), label)
+	want(t, "label of the program", c.execOutput(nil, "sh", "-c", "cat /proc/1/attr/current | tr -d '\\0'"), label)
+	const other = "system_u:system_r:container_t:s0:c3,c4"
+	want(t, "exec --process-label", c.execOutput([]string{"--process-label", other}, "sh", "-c", own), other)
+	mounts := c.execOutput(nil, "cat", "/proc/mounts")
+	for _, target := range []string{"/dev", "/dev/shm", "/dev/pts"} {
+		if !strings.Contains(mounts, " "+target+" ") || !strings.Contains(lineWith(mounts, " "+target+" "), `context="`+files+`"`) {
+			t.Errorf("%s has no label\n%s", target, mounts)
+		}
+	}
+}
+
+// lineWith is the first line of text that has part in it.
+func lineWith(text, part string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, part) {
+			return line
+		}
+	}
+	return ""
+}
+
+// A label that the policy does not know is an error before anything is made.
+func TestSELinuxLabelThatIsNotThere(t *testing.T) {
+	needSELinux(t)
+	peersLack(t, "says it in other words")
+	const label = "system_u:system_r:onggi_tests_t:s0"
+	c := newContainer(t, process(func(p *specs.Process) { p.SelinuxLabel = label }))
+	c.runFails().has(t, "/process/selinuxLabel: ", "invalid argument", label, "is not in the loaded policy")
+	c.edit(process(func(p *specs.Process) { p.SelinuxLabel = "" }), func(s *specs.Spec) { s.Linux.MountLabel = label })
+	c.runFails().has(t, "/linux/mountLabel: ", "invalid argument", label, "is not in the loaded policy")
+	if dirs := c.cgroupDirs(); len(dirs) > 0 {
+		t.Errorf("left: %v", dirs)
+	}
+}
