@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -38,7 +39,9 @@ func IdentifyFd(pid int, pidfd *os.File) (Identity, error) {
 		return Identity{}, err
 	}
 	id := Identity{Pid: pid, BootID: boot}
-	if id.PidfdInode, err = pidfdInode(pidfd); err != nil {
+	// A security policy may know nothing of pidfs: SELinux's of Debian lets no
+	// engine's domain ask for its type.
+	if id.PidfdInode, err = pidfdInode(pidfd); err != nil && !errors.Is(err, unix.EACCES) {
 		return Identity{}, err
 	}
 	if id.PidfdInode == 0 {
@@ -72,17 +75,17 @@ func (id Identity) Open() (*os.File, error) {
 }
 
 func (id Identity) match(pidfd *os.File) error {
-	inode, err := pidfdInode(pidfd)
+	var now Identity
+	var err error
+	if id.PidfdInode != 0 {
+		now.PidfdInode, err = pidfdInode(pidfd)
+	} else {
+		now.StartTime, err = startTime(id.Pid, pidfd)
+	}
 	if err != nil {
 		return err
 	}
-	var start uint64
-	if inode == 0 {
-		if start, err = startTime(id.Pid, pidfd); err != nil {
-			return err
-		}
-	}
-	if inode != id.PidfdInode || start != id.StartTime {
+	if now.PidfdInode != id.PidfdInode || now.StartTime != id.StartTime {
 		return fmt.Errorf("process %d is another one now: %w", id.Pid, ErrGone)
 	}
 	return nil

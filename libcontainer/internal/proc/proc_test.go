@@ -65,6 +65,19 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("Open() of %s = %v, %v; want ErrGone", name, f, err)
 		}
 	}
+	start, err := startTime(pid, pidfd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Named by somebody who was not let ask for the inode, or before there was one.
+	byTime := Identity{pid, 0, start, id.BootID}
+	if alive, err := byTime.Alive(); !alive || err != nil {
+		t.Errorf("Alive() of a live process, by its start time = %v, %v; want true", alive, err)
+	}
+	byTime.StartTime++
+	if alive, err := byTime.Alive(); alive || err != nil {
+		t.Errorf("Alive() of another process, by its start time = %v, %v; want false", alive, err)
+	}
 	Signal(pidfd, unix.SIGKILL)
 	if err := Wait(t.Context(), pidfd); err != nil {
 		t.Fatal(err)
