@@ -457,6 +457,17 @@ func refused(t testing.TB, r result, code int, text string) {
 	}
 }
 
+// kernelIs tells whether the kernel is of this version or newer.
+func kernelIs(t testing.TB, major, minor int) bool {
+	t.Helper()
+	data, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	var own [2]int
+	if _, err2 := fmt.Sscanf(string(data), "%d.%d", &own[0], &own[1]); err != nil || err2 != nil {
+		t.Fatalf("osrelease %q: %v, %v", data, err, err2)
+	}
+	return slices.Compare(own[:], []int{major, minor}) >= 0
+}
+
 // field returns the value of a "Name:\tvalue" line, as in /proc/PID/status.
 func field(text, name string) string {
 	for line := range strings.Lines(text) {

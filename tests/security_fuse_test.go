@@ -155,11 +155,11 @@ func endsWhenAsked(t *testing.T, c *container, line []string) {
 	i := c.begin(line...)
 	asked := time.AfterFunc(time.Second, func() { i.Process.Signal(unix.SIGTERM) })
 	r := i.end()
-	if !asked.Stop() && r.took > 6*time.Second {
+	if !asked.Stop() && r.took > slowly(6*time.Second) {
 		t.Errorf("ended %v after it was asked to: %v", r.took-time.Second, r)
 	}
 	t.Logf("%v, %s", r.took.Round(time.Millisecond), r.err)
-	if r := c.verb("delete", "--force", c.id); r.code != 0 || r.took > 12*time.Second {
+	if r := c.verb("delete", "--force", c.id); r.code != 0 || r.took > slowly(12*time.Second) {
 		t.Error(r)
 	}
 }

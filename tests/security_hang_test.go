@@ -20,7 +20,7 @@ func TestExecIntoAPausedContainerEndsWhenAsked(t *testing.T) {
 
 	i := c.begin("exec", "--ignore-paused", c.id, "true")
 	time.AfterFunc(time.Second, func() { i.Process.Signal(unix.SIGTERM) })
-	if r := i.end(); r.code == 0 || r.took > 6*time.Second {
+	if r := i.end(); r.code == 0 || r.took > slowly(6*time.Second) {
 		t.Errorf("asked to end after a second: %v, %v", r.took, r)
 	}
 	t.Run("and waits for resume", func(t *testing.T) {
@@ -36,10 +36,10 @@ func TestExecIntoAPausedContainerEndsWhenAsked(t *testing.T) {
 		c.must("pause", c.id)
 		i := c.begin("exec", "--ignore-paused", c.id, "true")
 		time.Sleep(300 * time.Millisecond)
-		if r := c.must("delete", "--force", c.id); r.took > 5*time.Second {
+		if r := c.must("delete", "--force", c.id); r.took > slowly(5*time.Second) {
 			t.Errorf("delete took %v", r.took)
 		}
-		if r := i.end(); r.code == 0 || r.took > 8*time.Second {
+		if r := i.end(); r.code == 0 || r.took > slowly(8*time.Second) {
 			t.Errorf("%v, %v", r.took, r)
 		}
 	})
@@ -59,7 +59,7 @@ func TestExecWhileTheContainerSignalsWhatEntersIt(t *testing.T) {
 				// What is stopped before its execve keeps exec waiting, though not for ever.
 				asked := time.AfterFunc(2*time.Second, func() { i.Process.Signal(unix.SIGTERM) })
 				r := i.end()
-				if strings.Contains(r.err, "goroutine") || !asked.Stop() && sig != "STOP" || r.took > 4*time.Second {
+				if strings.Contains(r.err, "goroutine") || !asked.Stop() && sig != "STOP" || r.took > slowly(4*time.Second) {
 					t.Errorf("%v, %v", r.took, r)
 				}
 			}
@@ -68,7 +68,7 @@ func TestExecWhileTheContainerSignalsWhatEntersIt(t *testing.T) {
 					awaitExit(pid)
 				}
 			}
-			if r := c.must("delete", "--force", c.id); r.took > 5*time.Second {
+			if r := c.must("delete", "--force", c.id); r.took > slowly(5*time.Second) {
 				t.Errorf("delete took %v", r.took)
 			}
 			if entries := treeOf(t, c.rootfs); strings.Contains(entries, "core") {

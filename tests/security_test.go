@@ -394,7 +394,7 @@ func TestFilesOfTheImageCannotHoldUpTheRuntime(t *testing.T) {
 				}
 			}
 			// Either it ends with an error, or without the home directory of the file; what counts is that it ends.
-			if r := c.run(); r.code == 0 && r.out != "ran\n" || r.took > 20*time.Second {
+			if r := c.run(); r.code == 0 && r.out != "ran\n" || r.took > slowly(20*time.Second) {
 				t.Error(r)
 			}
 		})

@@ -1,6 +1,9 @@
 package tests
 
 import (
+	"debug/elf"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,14 +26,21 @@ func (c *container) program(path, data string, mode os.FileMode) {
 func dynamic(t *testing.T) (data, interpreter string) {
 	t.Helper()
 	for _, path := range []string{"/usr/bin/env", "/bin/ls", "/bin/cat"} {
-		raw, err := os.ReadFile(path)
+		f, err := elf.Open(path)
 		if err != nil {
 			continue
 		}
-		text := string(raw)
-		if at := strings.Index(text[:min(len(text), 4096)], "/ld-"); at > 0 {
-			start := strings.LastIndexByte(text[:at], 0) + 1
-			return text, text[start : at+strings.IndexByte(text[at:], 0)]
+		defer f.Close()
+		for _, p := range f.Progs {
+			if p.Type != elf.PT_INTERP {
+				continue
+			}
+			name, err := io.ReadAll(p.Open())
+			raw, err2 := os.ReadFile(path)
+			if err := errors.Join(err, err2); err != nil {
+				t.Fatal(err)
+			}
+			return string(raw), strings.TrimRight(string(name), "\x00")
 		}
 	}
 	t.Skip("this machine has no dynamically linked program to take")
@@ -40,8 +50,8 @@ func dynamic(t *testing.T) (data, interpreter string) {
 // What execve(2) says in one word, and three verbs that have to say it in a sentence: run, start, exec.
 func TestWhyAProgramCannotBeExecuted(t *testing.T) {
 	peersLack(t, "repeats the errno")
-	elf, interpreter := dynamic(t)
-	foreign := append([]byte(nil), elf...)
+	native, interpreter := dynamic(t)
+	foreign := append([]byte(nil), native...)
 	foreign[18], foreign[19] = 0xf3, 0 // EM_RISCV
 	const missing, format = "no such file or directory", "exec format error"
 	tests := []struct {
@@ -49,7 +59,7 @@ func TestWhyAProgramCannotBeExecuted(t *testing.T) {
 		last       string
 		texts      []string
 	}{
-		{"interpreter of an ELF image", elf, missing, []string{"/bin/it needs the ELF interpreter \"" + interpreter + "\", which is missing"}},
+		{"interpreter of an ELF image", native, missing, []string{"/bin/it needs the ELF interpreter \"" + interpreter + "\", which is missing"}},
 		{"interpreter of a script", "#!/no/such/shell -e\n", missing, []string{`/bin/it has a #! line that names "/no/such/shell", which is missing`}},
 		{"interpreter of an interpreter", "#!/bin/second\n", missing, []string{`names "/bin/second", which has a #! line that names "/no/third", which is missing`}},
 		{"carriage return", "#!/bin/sh\r\necho\r\n", missing, []string{"carriage return"}},

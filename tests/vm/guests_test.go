@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,37 +22,86 @@ type guest struct {
 	deadline time.Duration // for all of it
 }
 
-// run is one execution of the integration tests in a guest.
+// run is one execution of a test program in a guest.
 type run struct {
-	driver string // and name
-	tests  []string
-	skip   string // pattern of tests that are not for this run
-	env    []string
-	only   string // what the -run flag asks for, instead of tests
+	driver  string // of cgroups; or another name
+	program string // directory of its sources; the integration tests where it is empty
+	tests   []string
+	skip    []string
+	env     []string
+	only    string // what the -run flag asks for, instead of tests
 }
 
-func (r run) pattern() string {
-	if r.only != "" {
-		return r.only
-	}
-	return "^(" + strings.Join(r.tests, "|") + ")"
-}
-
-// guests are all the machines. Names of tests are prefixes.
+// guests are all the machines, the long ones first.
 func guests() []guest {
-	plain, systemd := []string{"init=/usr/local/sbin/guest-init"}, []string{"systemd.show_status=0"}
-	v1 := append([]string{"cgroup=v1"}, plain...)
+	plain := []string{"init=/usr/local/sbin/guest-init", "cgroup=v2"}
+	plainV1 := []string{"init=/usr/local/sbin/guest-init", "cgroup=v1"}
+	systemd := []string{"systemd.show_status=0"}
+	selinux := append([]string{"security=selinux", "selinux=1", "enforcing=0"}, systemd...)
+	all := func(driver string) run { return run{driver: driver, tests: []string{"Test"}, skip: unasked} }
+	const long, short = 20 * time.Minute, 10 * time.Minute
 	return []guest{
-		{name: "v2-6.1", suite: "bookworm", layout: "v2", cmdline: plain, runs: []run{{driver: "cgroupfs", tests: limits}}, deadline: 15 * time.Minute},
-		{name: "v1-6.1", suite: "bookworm", layout: "v1", cmdline: v1, runs: []run{{driver: "cgroupfs", tests: limits}}, deadline: 15 * time.Minute},
-		{name: "systemd-6.1", suite: "bookworm", layout: "v2", cmdline: systemd, runs: []run{{driver: "systemd", tests: limits, env: []string{"DRIVER=systemd"}}}, deadline: 15 * time.Minute},
-		{name: "systemd-6.12", suite: "trixie", layout: "v2", cmdline: systemd, runs: []run{{driver: "systemd", tests: limits, env: []string{"DRIVER=systemd"}}}, deadline: 15 * time.Minute},
-		{name: "v2-6.12", suite: "trixie", layout: "v2", cmdline: plain, runs: []run{{driver: "cgroupfs", tests: limits}}, deadline: 15 * time.Minute},
+		// The oldest kernel that Debian supports, and so the one with the fewest features: everything.
+		{name: "v2-6.1", suite: "bookworm", layout: "v2", cmdline: plain, runs: append(units(), all("cgroupfs")), deadline: long},
+		{name: "systemd-6.1", suite: "bookworm", layout: "v2", cmdline: systemd, runs: []run{bySystemd(limits, lives, systemds), {driver: "cgroupfs", tests: systemds}}, deadline: long},
+		{name: "systemd-6.12", suite: "trixie", layout: "v2", cmdline: systemd, runs: []run{bySystemd(limits, systemds)}, deadline: long},
+		{name: "v2-6.12", suite: "trixie", layout: "v2", cmdline: plain, runs: append(units(), run{driver: "cgroupfs", tests: slices.Concat(limits, lives, confinement)}), deadline: long},
+		{name: "v1-6.1", suite: "bookworm", layout: "v1", cmdline: plainV1, runs: []run{{driver: "cgroupfs", tests: slices.Concat(limits, lives)}}, deadline: short},
+		{name: "selinux-6.12", suite: "trixie", layout: "v2", cmdline: selinux, runs: []run{{driver: "cgroupfs", tests: []string{"TestSELinux"}}}, deadline: short},
 	}
 }
 
-// limits are the tests of cgroups: what they are made of, changed to, read from, and removed.
-var limits = []string{"TestCgroup", "TestResource", "TestUpdate", "TestPids", "TestUnified", "TestEvents", "TestStats", "TestOOM", "TestPause"}
+// bySystemd has each container in a scope.
+func bySystemd(tests ...[]string) run {
+	return run{driver: "systemd", tests: slices.Concat(tests...), env: []string{"DRIVER=systemd"}}
+}
+
+// units are the unit tests of packages that talk to the kernel: what it lacks is made up for there.
+func units() []run {
+	var all []run
+	for _, name := range []string{"engine", "remote", "cgroup"} {
+		all = append(all, run{driver: name, program: "libcontainer/internal/" + name, tests: []string{"Test"}})
+	}
+	return all
+}
+
+// Areas, by prefixes of tests' names.
+var (
+	// limits: what cgroups are made of, changed to, read from, and told by.
+	limits = []string{"TestCgroup", "TestResource", "TestUpdate", "TestPids", "TestUnified", "TestEvents", "TestStats", "TestOOM", "TestPressure", "TestDevice", "TestARefusedUpdate", "TestMemoryLimit"}
+	// lives: what depends on a cgroup, or leaves one.
+	lives = []string{"TestLifeOf", "TestPause", "TestKill", "TestDelete", "TestAForkingFamily", "TestAFrozen", "TestExecPuts", "TestEmptySub", "TestNestedCgroups"}
+	// confinement: what the kernel has to enforce.
+	confinement = []string{"TestAppArmor", "TestSeccomp", "TestCapabilities", "TestMasked", "TestNoNew", "TestIdmap", "TestMount", "TestUser", "TestNamespaces", "TestRootless", "TestExecIs", "TestWithoutExecutable", "TestNotify"}
+	// systemds: what needs it, and how it can be set up otherwise.
+	systemds = []string{"TestSystemd", "TestResourcesInAScope", "TestScope", "TestRootlessScope", "TestRootlessDelegated", "TestAppArmor"}
+)
+
+// unasked are tests that a kernel is not asked for, as they are about the runtime alone, or that take minutes where
+// instructions are translated and see no more of a kernel than others do.
+var unasked = []string{
+	// Words: what is printed, and what is refused before anything is made.
+	"TestHelp", "TestSpec$", "TestWrongUsage", "TestConfig", "TestIDs", "TestBundlesOfRealEngines", "TestFeatures", "TestConformanceTable",
+	"TestList", "TestVersion", "TestACorruptState", "TestCorruptState", "TestAllProblems", "TestCommandLookup",
+	// Numbers: what is done often to see something that is rare.
+	"TestManyContainers", "TestMoreBindMounts", "TestThousandsOf", "TestExecNeverShows", "TestKillOfCreate", "TestKillOfDelete", "TestParallel", "TestEachMountTarget",
+	"TestTheRuntimesExecutable", "TestFilesOfTheImage", "TestExecWhileTheContainerSignals", "TestADeadVolume", "TestCostOf",
+}
+
+// anyOf is a pattern for names that begin with one of the list.
+func anyOf(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return "^(" + strings.Join(list, "|") + ")"
+}
+
+func (r run) flags() []string {
+	if r.only != "" {
+		return []string{"-test.run=" + r.only}
+	}
+	return []string{"-test.run=" + anyOf(r.tests), "-test.skip=" + anyOf(r.skip)}
+}
 
 // wanted is the runs that the -run flag asks for, and in them the tests, if it does: TestGuests/guest/driver/test/subtest.
 func (g guest) wanted() []run {
@@ -64,9 +114,7 @@ func (g guest) wanted() []run {
 		if ok, err := regexp.MatchString(elements[2], r.driver); err != nil || !ok {
 			continue
 		}
-		if r.only = strings.Join(elements[3:], "/"); r.only != "" {
-			r.skip = ""
-		}
+		r.only = strings.Join(elements[3:], "/")
 		runs = append(runs, r)
 	}
 	return runs

@@ -98,11 +98,11 @@ func script(runs []run) string {
 	b.WriteString("#!/bin/sh\n")
 	say("fact kernel $(uname -r)")
 	say("fact systemd $(systemctl --version 2>/dev/null | sed -n 's/^systemd \\([0-9]*\\).*/\\1/p')")
-	b.WriteString("cd tests\n")
 	for _, r := range runs {
 		say("begin " + r.driver)
 		env := append([]string{"RUNTIME=/guest/onggi", "PROBE=/guest/probe", fmt.Sprintf("SLOWER=%d", slower)}, r.env...)
-		args := []string{"./tests.test", "-test.v=test2json", "-test.timeout=30m", "-test.run=" + r.pattern(), "-test.skip=" + r.skip}
+		args := append([]string{"./test", "-test.v=test2json", "-test.timeout=30m"}, r.flags()...)
+		fmt.Fprintf(&b, "cd %s\n", quote("/guest/"+r.dir()))
 		for _, word := range slices.Concat([]string{"env"}, env, args) {
 			b.WriteString(quote(word) + " ")
 		}

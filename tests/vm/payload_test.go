@@ -2,6 +2,7 @@ package vm
 
 import (
 	"archive/tar"
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
@@ -11,33 +12,61 @@ import (
 	"strings"
 )
 
-// payload is the binaries that every guest gets, built once.
+// payload is what every guest gets, built once.
 type payload struct {
 	files map[string]string // name in the guest: file here
+	trees map[string]string // and directories
 }
 
-// newPayload builds the runtime, the integration tests and their probe.
+// dir is where the program is in the guest, and its sources in the repository.
+func (r run) dir() string { return cmp.Or(r.program, "tests") }
+
+// newPayload builds the runtime, the probe, and each program of tests.
 func newPayload(dir string) (payload, error) {
-	p := payload{files: map[string]string{
-		"onggi":            "../../onggi",
-		"tests/tests.test": filepath.Join(dir, "tests.test"),
-		"probe":            filepath.Join(dir, "probe"),
-	}}
-	if err := command("make", "-C", "../..", "onggi"); err != nil {
+	p := payload{
+		files: map[string]string{"onggi": repository + "onggi", "probe": filepath.Join(dir, "probe")},
+		trees: map[string]string{},
+	}
+	if err := command("make", "-C", repository, "onggi"); err != nil {
 		return p, err
 	}
-	static := func(args ...string) error {
-		cmd := exec.Command("go", args...)
-		cmd.Dir, cmd.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("go %s: %w\n%s", args[0], err, out)
+	if err := goStatic("build", "-o", p.files["probe"], "./tests/probe"); err != nil {
+		return p, err
+	}
+	for _, g := range guests() {
+		for _, r := range g.runs {
+			if err := p.program(dir, r.dir()); err != nil {
+				return p, err
+			}
 		}
+	}
+	return p, nil
+}
+
+const repository = "../../"
+
+// goStatic runs the go command in the repository for what needs nothing of its host.
+func goStatic(verb string, args ...string) error {
+	cmd := exec.Command("go", append([]string{verb, "-trimpath", "-ldflags=-s -w"}, args...)...)
+	cmd.Dir, cmd.Env = repository, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go %s: %w\n%s", verb, err, out)
+	}
+	return nil
+}
+
+// program builds the tests of a directory, unless that is done.
+func (p payload) program(dir, sources string) error {
+	name := filepath.Join(sources, "test")
+	if p.files[name] != "" {
 		return nil
 	}
-	if err := static("test", "-c", "-trimpath", "-ldflags=-s -w", "-o", p.files["tests/tests.test"], "."); err != nil {
-		return p, err
+	p.files[name] = filepath.Join(dir, filepath.Base(sources)+".test")
+	data := filepath.Join(sources, "testdata")
+	if _, err := os.Stat(repository + data); err == nil {
+		p.trees[data] = repository + data
 	}
-	return p, static("build", "-trimpath", "-ldflags=-s -w", "-o", p.files["probe"], "./probe")
+	return goStatic("test", "-c", "-o", p.files[name], "./"+sources)
 }
 
 // disk writes what one guest gets, as a tar archive that is read straight from the block device.
@@ -56,8 +85,10 @@ func (p payload) disk(to string, script string) error {
 			return err
 		}
 	}
-	if err := copyTree(w, "tests/testdata", "../testdata"); err != nil {
-		return err
+	for name, from := range p.trees {
+		if err := copyTree(w, name, from); err != nil {
+			return err
+		}
 	}
 	return w.Close()
 }
