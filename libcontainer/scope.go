@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -147,8 +148,26 @@ func (c *creation) startScope(ctx context.Context, pid int) error {
 	if err := c.createCgroup(); err != nil {
 		return err
 	}
+	if err := s.weights(ctx, r, c.paths); err != nil {
+		return err
+	}
 	if s.unit.IsSlice() { // systemd puts no processes there
 		return c.paths.Join(pid)
+	}
+	return nil
+}
+
+// weights corrects what systemd has of block I/O weights, once it can be seen
+// how the kernel has them.
+func (s *scope) weights(ctx context.Context, r *specs.LinuxResources, p cgroup.Paths) error {
+	if r.BlockIO == nil || !p.BFQ() {
+		return nil
+	}
+	w := slices.DeleteFunc(systemd.Weights(r.BlockIO, "/sys"), func(w systemd.Property) bool {
+		return slices.ContainsFunc(s.given, func(p systemd.Property) bool { return p.Name == w.Name })
+	})
+	if err := s.manager.Set(ctx, s.unit.Name, w); err != nil {
+		return &Failure{Field: "/linux/resources/blockIO", Step: "set the weights of the scope", Err: err}
 	}
 	return nil
 }
@@ -205,8 +224,13 @@ func (c *Container) updateScope(ctx context.Context, old, now, r *specs.LinuxRes
 	// Device rules are left alone unless they change: for systemd, to set them
 	// is to take them all back for a moment.
 	devices := len(r.Devices) > 0 && !c.record.Rootless
+	bfq := c.cgroups().BFQ()
 	properties := func(all *specs.LinuxResources) ([]systemd.Property, error) {
-		return scopeLimits(all, all.Devices, c.record.Cgroup.V1 == nil, version, !devices)
+		limits, err := scopeLimits(all, all.Devices, c.record.Cgroup.V1 == nil, version, !devices)
+		if bfq {
+			limits = systemd.Override(limits, systemd.Weights(all.BlockIO, "/sys"))
+		}
+		return limits, err
 	}
 	after, err := properties(now)
 	if err != nil {

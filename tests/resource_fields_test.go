@@ -256,6 +256,8 @@ func blockIOFields(d disk) []resourceField {
 	weights, property1 := file("io.weight", "default 1920", "default 2930"), property{"IOWeight", "1920", "2930"}
 	devices := file("io.weight", d.name+" 1920", d.name+" 2930")
 	if d.bfq == "" {
+		// What systemd makes 200 and 300 of.
+		property1 = property{"IOWeight", "1200", "2300"}
 		weights, devices = file("io.bfq.weight", "default 200", "default 300"), file("io.bfq.weight", d.name+" 200", d.name+" 300")
 	}
 	return []resourceField{

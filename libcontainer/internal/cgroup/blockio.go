@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // blockIOField is the first field of b in use.
@@ -140,6 +141,11 @@ func (l *limits) weightsV2(b *specs.LinuxBlockIO, v view) {
 			l.refuse(field+"/leafWeight", noLeaf)
 		}
 	}
+}
+
+// BFQ tells whether weights of the cgroup, a v2 one that exists, are BFQ's.
+func (p Paths) BFQ() bool {
+	return p.V1 == nil && p.Unified != nil && unix.Access(p.Unified.Abs()+"/io.bfq.weight", unix.F_OK) == nil
 }
 
 // IOWeight converts a v1 weight (10 to 1000) to io.weight (1 to 10000), linearly.

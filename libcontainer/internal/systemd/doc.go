@@ -8,6 +8,7 @@
 //
 //	unit.go        cgroupsPath to the names of slice, unit and cgroup
 //	properties.go  limits as properties of the unit; devices.go its device rules
+//	weights.go     block I/O weights where there is BFQ
 //	annotation.go  properties that config.json gives as text
 //	manager.go     what is asked of systemd
 //	bus.go         the connection: system or user, private socket or message bus
