@@ -51,7 +51,7 @@ func TestMemfdImageIsSealed(t *testing.T) {
 	if err := unix.Ftruncate(int(f.Fd()), 0); err != unix.EPERM {
 		t.Errorf("truncate = %v; want EPERM", err)
 	}
-	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_EXEC); err != unix.EPERM {
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_GROW); err != unix.EPERM {
 		t.Errorf("another seal = %v; want EPERM", err)
 	}
 }
