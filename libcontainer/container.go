@@ -59,6 +59,7 @@ func (r *Runtime) Load(id string) (*Container, error) {
 func (r *Runtime) List() ([]State, error) {
 	var out []State
 	var errs []error
+	names := owners{}
 	err := r.store.Each(func(dir *state.Dir, record *state.Record) {
 		c := &Container{runtime: r, dir: dir, record: *record}
 		s, err := c.State()
@@ -66,19 +67,32 @@ func (r *Runtime) List() ([]State, error) {
 			errs = append(errs, fmt.Errorf("container %s: %w", record.ID, err))
 			return
 		}
-		s.Owner = owner(dir)
+		s.Owner = names.of(dir)
 		out = append(out, s)
 	})
 	return out, errors.Join(append(errs, err)...)
 }
 
-// owner names who has made the container, as the host's /etc/passwd has it
-// (os/user would bring in the C library's name service).
-func owner(dir *state.Dir) string {
+// owners names who has made containers, by uid: most of a host's are one
+// user's, and /etc/passwd is read once for each.
+type owners map[uint32]string
+
+func (o owners) of(dir *state.Dir) string {
 	uid, err := dir.Owner()
 	if err != nil {
 		return ""
 	}
+	name, ok := o[uid]
+	if !ok {
+		name = userName(uid)
+		o[uid] = name
+	}
+	return name
+}
+
+// userName is the name of a user as the host's /etc/passwd has it (os/user
+// would bring in the C library's name service).
+func userName(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	passwd, err := os.ReadFile("/etc/passwd")
 	if err != nil {
