@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -29,7 +30,8 @@ type run struct {
 	tests   []string
 	skip    []string
 	env     []string
-	only    string // what the -run flag asks for, instead of tests
+	must    []string // tests that may not be skipped: what the guest is there for
+	only    string   // what the -run flag asks for, instead of tests
 }
 
 // guests are all the machines, the long ones first.
@@ -38,22 +40,24 @@ func guests() []guest {
 	plainV1 := []string{"init=/usr/local/sbin/guest-init", "cgroup=v1"}
 	systemd := []string{"systemd.show_status=0"}
 	selinux := append([]string{"security=selinux", "selinux=1", "enforcing=0"}, systemd...)
-	all := func(driver string) run { return run{driver: driver, tests: []string{"Test"}, skip: unasked} }
+	all := func(driver string, must ...string) run {
+		return run{driver: driver, tests: []string{"Test"}, skip: unasked, must: must}
+	}
 	const long, short = 20 * time.Minute, 10 * time.Minute
 	return []guest{
 		// The oldest kernel that Debian supports, and so the one with the fewest features: everything.
-		{name: "v2-6.1", suite: "bookworm", layout: "v2", cmdline: plain, runs: append(units(), all("cgroupfs")), deadline: long},
+		{name: "v2-6.1", suite: "bookworm", layout: "v2", cmdline: plain, runs: append(units(), all("cgroupfs", "TestResources", "TestAppArmorProfile", "TestRootlessDelegatedCgroup")), deadline: long},
 		{name: "systemd-6.1", suite: "bookworm", layout: "v2", cmdline: systemd, runs: []run{bySystemd(limits, lives, systemds), {driver: "cgroupfs", tests: systemds}}, deadline: long},
 		{name: "systemd-6.12", suite: "trixie", layout: "v2", cmdline: systemd, runs: []run{bySystemd(limits, systemds)}, deadline: long},
 		{name: "v2-6.12", suite: "trixie", layout: "v2", cmdline: plain, runs: append(units(), run{driver: "cgroupfs", tests: slices.Concat(limits, lives, confinement)}), deadline: long},
 		{name: "v1-6.1", suite: "bookworm", layout: "v1", cmdline: plainV1, runs: []run{{driver: "cgroupfs", tests: slices.Concat(limits, lives)}}, deadline: short},
-		{name: "selinux-6.12", suite: "trixie", layout: "v2", cmdline: selinux, runs: []run{{driver: "cgroupfs", tests: []string{"TestSELinux"}}}, deadline: short},
+		{name: "selinux-6.12", suite: "trixie", layout: "v2", cmdline: selinux, runs: []run{{driver: "cgroupfs", tests: []string{"TestSELinux"}, must: []string{"TestSELinuxLabels", "TestSELinuxLabelThatIsNotThere"}}}, deadline: short},
 	}
 }
 
 // bySystemd has each container in a scope.
 func bySystemd(tests ...[]string) run {
-	return run{driver: "systemd", tests: slices.Concat(tests...), env: []string{"DRIVER=systemd"}}
+	return run{driver: "systemd", tests: slices.Concat(tests...), env: []string{"DRIVER=systemd"}, must: []string{"TestResourcesInAScope", "TestRootlessScope", "TestAppArmorProfile"}}
 }
 
 // units are the unit tests of packages that talk to the kernel: what it lacks is made up for there.
@@ -135,15 +139,19 @@ func TestGuests(t *testing.T) {
 
 func (g guest) test(t *testing.T) {
 	runs := g.wanted()
+	p, err := env.payload()
+	if err != nil {
+		t.Fatal(err)
+	}
 	i, err := env.image(g.suite)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(env.logs, g.name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	h, err := g.boot(context.Background(), i, env.payload, runs, dir)
+	h, err := g.boot(context.Background(), i, p, runs, dir)
 	if err != nil {
 		t.Errorf("%v\nthe kernel's last words:\n%s", err, h.lastWords())
 	}
@@ -165,6 +173,14 @@ func (g guest) check(t *testing.T, r run, h heard) {
 	var count tally
 	for _, test := range root.subs {
 		test.report(t, &count)
+		if r.only == "" && test.verdict == "skip" && slices.Contains(r.must, test.name) {
+			t.Errorf("%s is what this guest is for, and was skipped: %s", test.name, test.reason())
+		}
+	}
+	for _, name := range r.must {
+		if r.only == "" && !slices.ContainsFunc(root.subs, func(n *node) bool { return n.name == name }) {
+			t.Errorf("%s is what this guest is for, and did not run", name)
+		}
 	}
 	if len(root.subs) == 0 {
 		t.Errorf("no tests ran; the output was:\n%s", output)

@@ -32,12 +32,13 @@ type heard struct {
 	console string // file with what the kernel said
 }
 
+func newHeard(console string) heard {
+	return heard{facts: map[string]string{}, runs: map[string][]byte{}, status: map[string]string{}, took: map[string]time.Duration{}, console: console}
+}
+
 // boot runs a guest to its end. An error is about the machine, not about the tests in it.
 func (g guest) boot(ctx context.Context, i image, p payload, runs []run, dir string) (heard, error) {
-	h := heard{
-		facts: map[string]string{}, runs: map[string][]byte{}, status: map[string]string{}, took: map[string]time.Duration{},
-		console: filepath.Join(dir, "console"),
-	}
+	h := newHeard(filepath.Join(dir, "console"))
 	disk := filepath.Join(dir, "payload.tar")
 	if err := p.disk(disk, script(runs)); err != nil {
 		return h, err

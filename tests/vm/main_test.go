@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -14,8 +13,8 @@ var update = flag.Bool("update", false, "write the table to docs/cgroups.md")
 
 // suite is what all guests share.
 type suite struct {
-	payload payload
-	logs    string // directory, kept until the next run
+	payload func() (payload, error)
+	logs    string // directory; what is in it is kept until the guest's next run
 	images  map[string]func() (image, error)
 	summary summary
 }
@@ -46,12 +45,7 @@ func whole(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	env.logs = filepath.Join(cache, "log")
-	if err := errors.Join(os.RemoveAll(env.logs), os.MkdirAll(env.logs, 0o755)); err != nil {
-		return 1, err
-	}
-	if env.payload, err = newPayload(dir); err != nil {
-		return 1, err
-	}
+	env.payload = sync.OnceValues(func() (payload, error) { return newPayload(dir) })
 	env.images = map[string]func() (image, error){}
 	for _, g := range guests() {
 		env.images[g.suite] = sync.OnceValues(func() (image, error) { return newImage(g.suite) })
