@@ -115,6 +115,7 @@ func outer() error {
 	}
 	began := time.Now()
 	var all []Result
+	var failed []error
 	for _, layout := range words("BENCH_LAYOUTS", "hybrid v2") {
 		if _, err := readSettings(layout); err != nil {
 			return err
@@ -124,9 +125,12 @@ func outer() error {
 			return err
 		}
 		all = append(all, result)
+		for _, text := range result.Failed {
+			failed = append(failed, errors.New(text))
+		}
 	}
 	fmt.Fprintf(os.Stderr, "bench: %v\n", time.Since(began).Round(time.Second))
-	return publish(all)
+	return errors.Join(append(failed, publish(all))...)
 }
 
 // inner measures or counts in one layout and writes what it has found to standard output.
@@ -169,7 +173,10 @@ func measureLayout(layout string) (*Result, error) {
 		}
 		began := time.Now()
 		if err := item.measure(f, s); err != nil {
-			return nil, fmt.Errorf("%s: %w", item.name, err)
+			// The others' figures are as good without it.
+			f.result.Failed = append(f.result.Failed, fmt.Sprintf("%s: %s: %v", layout, item.name, err))
+			fmt.Fprintln(os.Stderr, "bench:", f.result.Failed[len(f.result.Failed)-1])
+			reapAll()
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s: %s took %.1f s\n", layout, item.name, time.Since(began).Seconds())
 	}

@@ -19,6 +19,7 @@ type Result struct {
 	Machine     string
 	Runs        int
 	Notes       []string
+	Failed      []string // items of which there are no figures, or not all
 	Competitors []Competitor
 	Rows        []*Row
 	Curves      []Curve
