@@ -34,7 +34,7 @@ func TestNilRecordsNothing(t *testing.T) {
 // both is for what has to hold with either clock.
 func both(t *testing.T, f func(t *testing.T, r *Recorder)) {
 	for name, c := range map[string]clock{"counter": {true}, "CLOCK_REALTIME": {false}} {
-		t.Run(name, func(t *testing.T) { f(t, &Recorder{name: "onggi test", clock: c, begin: c.pair()}) })
+		t.Run(name, func(t *testing.T) { f(t, newRecorder("onggi test", c)) })
 	}
 }
 
