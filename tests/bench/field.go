@@ -140,6 +140,9 @@ func (f *field) stage(name string, args ...string) ([]*competitor, error) {
 		if err := f.give(c, name, "/bin/true"); err != nil {
 			return nil, err
 		}
+		if exists(filepath.Join(c.root, c.id)) { // of a measurement that has failed
+			c.verb("delete", "--force", c.id)
+		}
 		if _, err := c.run(); err != nil {
 			f.note("%s: without %s, which cannot run it here: %v", name, c.name, err)
 			c.verb("delete", "--force", c.id)

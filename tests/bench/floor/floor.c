@@ -169,6 +169,7 @@ int main(int argc, char **argv)
 		MUST(umount2(".", MNT_DETACH));
 		MUST(chdir("/"));
 		hide_paths();
+		MUST(mount(NULL, "/", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL));
 		MUST(sethostname("floor", 5));
 		MUST(setsid());
 		drop_privileges();
