@@ -319,7 +319,7 @@ func FuzzExecProcess(f *testing.F) {
 			}
 			return
 		}
-		if p.Args[0] == "" || !strings.HasPrefix(p.Cwd, "/") {
+		if len(p.Args) == 0 || !strings.HasPrefix(p.Cwd, "/") {
 			t.Errorf("checkProcess(%s) accepts it", raw)
 		}
 		plan, err := plan.Exec(plan.ExecRequest{Spec: spec, Process: p, ID: "c", Rootfs: "/r"})

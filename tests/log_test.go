@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -57,5 +58,35 @@ func TestLogDaemons(t *testing.T) {
 				t.Errorf("the daemon got %q, %v; want %q in it", buf[:n], err, test.want)
 			}
 		})
+	}
+}
+
+// Warnings go to a log that is asked for them; an engine that is not gets nothing but errors.
+func TestLogLevels(t *testing.T) {
+	peersLack(t, "--log-level")
+	c := newContainer(t, caps("CAP_NO_SUCH"))
+	log := filepath.Join(c.bundle, "log")
+	for level, want := range map[string][]string{
+		"":        {},
+		"error":   {},
+		"warning": {"level=warning"},
+		"info":    {"level=warning"},
+		"debug":   {"level=debug", "level=warning"},
+	} {
+		c.global = []string{"--log", log}
+		if level != "" {
+			c.global = append(c.global, "--log-level", level)
+		}
+		c.output()
+		data, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range []string{"level=debug", "level=warning"} {
+			if got := strings.Contains(string(data), word); got != slices.Contains(want, word) {
+				t.Errorf("--log-level %s: %s is in the log: %v; want %v", level, word, got, !got)
+			}
+		}
+		os.Remove(log)
 	}
 }

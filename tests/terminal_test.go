@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -251,6 +252,19 @@ func TestRunReapsWhatTheContainerLeaves(t *testing.T) {
 	c := newContainer(t, without(specs.PIDNamespace), sh("sh -c 'sleep 0.2 & sleep 0.1 &'; sleep 0.5"))
 	if r := c.run(); r.code != 0 {
 		t.Error(r)
+	}
+}
+
+func TestRunAdoptsOrphansUnlessToldNotTo(t *testing.T) {
+	const line = `sh -c 'sleep 1000 & echo $! >/tmp/pid'; read pid </tmp/pid; sed -n 's/^PPid:\t//p' /proc/$pid/status; kill $pid`
+	for _, flags := range [][]string{nil, {"--no-subreaper"}} {
+		c := newContainer(t, without(specs.PIDNamespace), sh(line))
+		i := c.begin(c.withFlags("run", flags...)...)
+		r := i.end()
+		adopted := strings.TrimSpace(r.out) == strconv.Itoa(i.Process.Pid)
+		if r.code != 0 || adopted != (flags == nil) {
+			t.Errorf("run %v, process %d: its child is the orphan: %v\n%v", flags, i.Process.Pid, adopted, r)
+		}
 	}
 }
 

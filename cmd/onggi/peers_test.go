@@ -1,0 +1,109 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The command line of runc 1.5, and what crun 1.29 has beyond it. Each word is a flag: name, or name,letter; with "=" it
+// takes a value, with "=…" it may be repeated. After "+" come the flags that only crun has.
+var peersCommandLine = map[string]string{
+	"": `debug log= log-format= root= systemd-cgroup rootless= help,h version,v
+		+ log-level= cgroup-manager=`,
+	"create": `bundle,b= console-socket= pidfd-socket= pid-file= no-pivot no-new-keyring preserve-fds=
+		+ config,f=`,
+	"run": `bundle,b= console-socket= pidfd-socket= pid-file= no-pivot no-new-keyring preserve-fds= detach,d keep no-subreaper
+		+ config,f=`,
+	"start": "", "state": "", "pause": "", "resume": "", "features": "", "help": "",
+	"delete": "force,f + regex,r",
+	"kill":   "all,a + regex,r",
+	"exec": `console-socket= pidfd-socket= cwd= env,e=… tty,t user,u= additional-gids,g=… process,p= detach,d pid-file=
+		process-label= apparmor= no-new-privs cap,c=… preserve-fds= cgroup=… ignore-paused`,
+	"list":   "format,f= quiet,q",
+	"ps":     "format,f=",
+	"events": "interval= stats",
+	"spec":   "bundle,b= rootless",
+	"update": `resources,r= blkio-weight= cpu-period= cpu-quota= cpu-burst= cpu-share= cpu-rt-period= cpu-rt-runtime=
+		cpuset-cpus= cpuset-mems= cpu-idle= memory= memory-reservation= memory-swap= pids-limit= l3-cache-schema=
+		mem-bw-schema= kernel-memory= kernel-memory-tcp=`,
+	"mounts": "",
+}
+
+// peersFlags are the flags of one verb, without the "+".
+func peersFlags(verb string) []string {
+	return slices.DeleteFunc(strings.Fields(peersCommandLine[verb]), func(w string) bool { return w == "+" })
+}
+
+// flagsOf are the flags that onggi has for a verb.
+func flagsOf(t *testing.T, verb string) *flags {
+	t.Helper()
+	if verb == "" {
+		return globalFlags(&globals{})
+	}
+	cmd := lookup(verb)
+	if cmd == nil {
+		t.Fatalf("there is no command %q", verb)
+	}
+	f := &flags{}
+	cmd.define(f)
+	return f
+}
+
+// A command line that runc or crun accepts means the same here: the flag is there, under its letter too, with a value
+// or without.
+func TestEveryFlagOfThePeersIsThere(t *testing.T) {
+	for verb := range peersCommandLine {
+		f := flagsOf(t, verb)
+		for _, word := range peersFlags(verb) {
+			word, repeat := strings.CutSuffix(word, "…")
+			word, value := strings.CutSuffix(word, "=")
+			name, letter, _ := strings.Cut(word, ",")
+			if name == "help" {
+				continue // of every command, by the parser
+			}
+			o := f.find(name)
+			switch {
+			case o == nil:
+				t.Errorf("%s has no flag --%s", verb, name)
+			case letter != "" && o.short != letter:
+				t.Errorf("%s --%s has the letter %q; want %q", verb, name, o.short, letter)
+			case (o.arg != "") != value:
+				t.Errorf("%s --%s takes a value: %v; want %v", verb, name, o.arg != "", value)
+			case repeat && !o.repeat:
+				t.Errorf("%s --%s cannot be repeated", verb, name)
+			}
+		}
+	}
+}
+
+// A flag is not accepted and ignored: some test uses it. The exceptions are about hardware and policies that the tests'
+// machine does not have, and are tested by their parts.
+func TestEveryFlagIsUsedByATest(t *testing.T) {
+	var text strings.Builder
+	for _, pattern := range []string{"*_test.go", "../../tests/*_test.go", "../../tests/engines/*_test.go", "../../tests/vm/*"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if data, err := os.ReadFile(file); err == nil && filepath.Base(file) != "peers_test.go" {
+				text.Write(data)
+			}
+		}
+	}
+	used := func(word string) bool {
+		return strings.Contains(text.String(), `"`+word+`"`) || strings.Contains(text.String(), word+"=") || strings.Contains(text.String(), word+" ")
+	}
+	for _, cmd := range append(commands(), command{define: func(f *flags) action { *f = *globalFlags(&globals{}); return nil }}) {
+		f := &flags{}
+		cmd.define(f)
+		for _, o := range f.all {
+			if !used(dashed(o.name)) && (o.short == "" || !used("-"+o.short)) {
+				t.Errorf("no test uses %s %s", cmd.name, dashed(o.name))
+			}
+		}
+	}
+}
