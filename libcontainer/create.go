@@ -167,7 +167,7 @@ func (c *creation) checkTerminal() error {
 	terminal := p != nil && p.Terminal
 	switch {
 	case terminal && c.o.ConsoleSocket == "" && c.o.Console == nil:
-		return &Failure{Field: "/process/terminal", Err: errors.New("cannot allocate tty if the container is detached without setting a console socket")}
+		return &Failure{Field: "/process/terminal", Err: ErrNoConsole}
 	case !terminal && c.o.ConsoleSocket != "":
 		return &Failure{Field: "/process/terminal", Err: errors.New("a console socket is given, but no terminal is asked for")}
 	}

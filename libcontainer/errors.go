@@ -24,6 +24,8 @@ var (
 	ErrNotStopped = errors.New("container is not stopped")
 	// ErrPaused: the verb needs a container that is not paused.
 	ErrPaused = errors.New("container is paused")
+	// ErrNoConsole: a terminal is asked for, and nobody takes it.
+	ErrNoConsole = errors.New("cannot allocate tty if the process is detached without setting a console socket")
 )
 
 // worded is a sentinel in the words of an occasion.

@@ -107,7 +107,7 @@ func checkProcess(spec *specs.Spec, p *specs.Process, o ExecOptions) error {
 	}
 	switch {
 	case p.Terminal && o.ConsoleSocket == "" && o.Console == nil:
-		return errors.New("cannot allocate tty if the process is detached without setting a console socket")
+		return &Failure{Err: ErrNoConsole}
 	case !p.Terminal && o.ConsoleSocket != "":
 		return errors.New("a console socket is given, but no terminal is asked for")
 	}

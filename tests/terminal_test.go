@@ -280,3 +280,18 @@ func (c *container) foreground(comm string) bool {
 	}
 	return false
 }
+
+// Where there is no terminal to connect the container's with, nobody could ever type the shell's exit.
+func TestATerminalInTheForegroundNeedsOne(t *testing.T) {
+	peersLack(t, "another text")
+	c := newContainer(t, terminal, sh("echo ran; read x"))
+	c.wrapper = []string{"setsid", "--wait"} // no /dev/tty either
+	const why = "(none of standard input, output and error is a terminal, and there is no /dev/tty): cannot allocate tty if the process is detached without setting a console socket"
+	refused(t, c.run(), 1, "/process/terminal: "+why)
+	if entries, _ := os.ReadDir(c.root); len(entries) != 0 {
+		t.Errorf("a container was made: %v", entries)
+	}
+	c.edit(func(s *specs.Spec) { s.Process.Terminal = false }, args("sleep", "1000"))
+	c.up()
+	refused(t, c.exec([]string{"--tty"}, "sh"), 255, why)
+}

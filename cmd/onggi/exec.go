@@ -93,11 +93,11 @@ func execProcess(c *call, o execOptions) (int, error) {
 	ctx, fg := newForeground(c.ctx, c.std)
 	defer fg.close()
 	if o.ConsoleSocket == "" {
-		o.Console = fg.relayConsole
+		o.Console = fg.console(fg.relayConsole)
 	}
 	p, err := container.Exec(ctx, o.ExecOptions)
 	if err != nil {
-		return 0, because(ctx, err)
+		return 0, because(ctx, noTerminal(err))
 	}
 	return fg.wait(c.ctx, p)
 }

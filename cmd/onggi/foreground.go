@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer"
 	"github.com/onggi-dev/onggi/libcontainer/console"
 )
 
@@ -73,6 +74,30 @@ func endsProgram(sig unix.Signal) bool {
 		return true
 	}
 	return false
+}
+
+// console is take where there is a terminal to connect another one with, else
+// nil. As runc does it, one of the standard streams is enough, or the terminal
+// that controls us: what is typed then comes from standard input all the same.
+func (f *foreground) console(take func(*os.File) error) func(*os.File) error {
+	if isTerminal(f.std.in) || isTerminal(f.std.out) || isTerminal(f.std.err) {
+		return take
+	}
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil
+	}
+	tty.Close()
+	return take
+}
+
+// noTerminal explains why nobody takes the process's terminal, if that is err.
+func noTerminal(err error) error {
+	var failure *libcontainer.Failure
+	if errors.Is(err, libcontainer.ErrNoConsole) && errors.As(err, &failure) {
+		failure.Hint = "none of standard input, output and error is a terminal, and there is no /dev/tty"
+	}
+	return err
 }
 
 // keepConsole takes the terminal of a process that does not run yet.

@@ -76,11 +76,11 @@ func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
 	ctx, fg := newForeground(c.ctx, c.std)
 	defer fg.close()
 	if o.ConsoleSocket == "" {
-		o.Console = fg.keepConsole
+		o.Console = fg.console(fg.keepConsole)
 	}
 	container, err := r.Create(ctx, c.args[0], o.CreateOptions)
 	if err != nil {
-		return because(ctx, err)
+		return because(ctx, noTerminal(err))
 	}
 	if err := fg.relayKept(); err != nil {
 		remove(c, container)
