@@ -24,12 +24,12 @@ func openTrace(path, verb string) (t tracing, err error) {
 	if path == "" {
 		return t, nil
 	}
+	before, now := processTime(), time.Now()
 	if t.file, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
 		return t, fmt.Errorf("flag --trace: %w", err)
 	}
 	t.recorder = timeline.New("onggi " + verb)
-	before := processTime()
-	t.recorder.Earlier("start of the process, in CPU time", before, before)
+	t.recorder.Earlier("start of the process, in CPU time", before+time.Since(now), before)
 	return t, nil
 }
 
