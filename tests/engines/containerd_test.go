@@ -35,7 +35,7 @@ func containerd() engine {
 			}},
 			{"bad user", func(c *client) {
 				name := c.ctrDetached("--uidmap=0:100000:10", "--gidmap=0:100000:10")
-				c.reports(c.exits(1, "task", "exec", "--exec-id", "e", "--user", "500", name, "true"), "/user/uid", "500")
+				c.reports(c.exits(1, "task", "exec", "--exec-id", "e", "--user", "500", name, "true"), "/user/uid", "OCI runtime exec failed")
 			}},
 			{"bad limit", func(c *client) {
 				out := c.exits(1, ctrArgs("--rm", "--cpu-quota=1", "--cpu-period=100000", image, c.name(), "true")...)

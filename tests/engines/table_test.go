@@ -99,19 +99,39 @@ func (t *table) render() string {
 		}
 		b.WriteString("\n")
 	}
+	return b.String() + t.timed()
+}
+
+// timedCase is what the rows of timings call their case.
+const timedCase = "`run` of `true`, start to end"
+
+// timed is the rows of timings.
+func (t *table) timed() string {
+	var b strings.Builder
 	last := ""
 	for _, row := range t.Timings {
 		if row.Engine == last {
 			continue
 		}
 		last = row.Engine
-		fmt.Fprintf(&b, "| %s | `run` of `true`, start to end |", row.Engine)
+		fmt.Fprintf(&b, "| %s | %s |", row.Engine, timedCase)
 		for _, c := range t.Columns {
 			fmt.Fprintf(&b, " %s |", t.median(row.Engine, c.Runtime))
 		}
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// retimed is a table with the rows of timings anew.
+func (t *table) retimed(old string) string {
+	var b strings.Builder
+	for line := range strings.Lines(strings.TrimSpace(old)) {
+		if !strings.Contains(line, timedCase) {
+			b.WriteString(strings.TrimSuffix(line, "\n") + "\n")
+		}
+	}
+	return b.String() + t.timed()
 }
 
 func (c column) verdict(row cell) string {
@@ -146,9 +166,13 @@ func (t *table) publish() error {
 	}
 	begin, end := fmt.Sprintf("<!-- table: %s -->\n", t.Columns[0].System), "<!-- end of table -->\n"
 	before, rest, ok := strings.Cut(string(data), begin)
-	_, after, ended := strings.Cut(rest, end)
+	old, after, ended := strings.Cut(rest, end)
 	if !ok || !ended {
 		return fmt.Errorf("%s has no place for the table: %s", page, begin)
 	}
-	return os.WriteFile(page, []byte(before+begin+"\n"+t.render()+"\n"+end+after), 0o644)
+	text := t.render()
+	if len(t.Columns[0].Cells) == 0 { // -run TestTimings
+		text = t.retimed(old)
+	}
+	return os.WriteFile(page, []byte(before+begin+"\n"+text+"\n"+end+after), 0o644)
 }
