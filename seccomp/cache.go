@@ -2,7 +2,6 @@ package seccomp
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -53,7 +52,7 @@ func compile(ctx context.Context, decode func() (*specs.LinuxSeccomp, error)) (F
 	return Compile(ctx, profile)
 }
 
-// keyOf hashes all that a filter depends on: this package's version and
+// keyOf is all that a filter depends on: this package's version and
 // libseccomp's, the kernel's (which flags and actions it has), the machine, and
 // the profile.
 func keyOf(raw []byte) (k key, ok bool) {
@@ -62,14 +61,8 @@ func keyOf(raw []byte) (k key, ok bool) {
 		return k, false
 	}
 	release := unix.ByteSliceToString(host.Release[:])
-	h := sha256.New()
-	h.Write([]byte(strings.Join([]string{formatVersion, builder(), release, runtime.GOARCH, ""}, "\x00")))
-	h.Write(raw)
-	h.Sum(k[:0])
-	return k, true
+	return key(strings.Join([]string{formatVersion, builder(), release, runtime.GOARCH, string(raw)}, "\x00")), true
 }
-
-func (k key) name() string { return hex.EncodeToString(k[:]) }
 
 // read returns an entry that this user wrote whole.
 func (c Cache) read(k key) (Filter, bool) {

@@ -101,8 +101,8 @@ func TestBuildBadHelper(t *testing.T) {
 	tests := []struct {
 		name, image, want string
 	}{
-		{"none", "", "seccomp helper: embedded executable: EOF"},
-		{"damaged", pack(t, []byte("helper"))[:20], "seccomp helper: embedded executable: unexpected EOF"},
+		{"none", "", "seccomp helper: embedded executable: not what gzip -n writes"},
+		{"damaged", pack(t, []byte("helper"))[:25], "seccomp helper: embedded executable: unexpected EOF"},
 		{"not executable", pack(t, []byte("text")), "seccomp helper: fork/exec /proc/self/fd/3: exec format error"},
 		{"fails", script("echo no luck >&2; echo at all >&2; exit 3"), "seccomp helper: exit status 3: no luck"},
 		{"fails silently", script("exit 3"), "seccomp helper: exit status 3"},
