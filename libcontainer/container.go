@@ -173,10 +173,10 @@ func (c *Container) cgroups() cgroup.Paths { return cgroupPaths(c.record.Cgroup)
 // is none. The caller closes it.
 func (c *Container) open() (*os.File, error) {
 	defer c.runtime.span("find the first process").End()
-	if c.record.Init.IsZero() {
+	if c.record.Init.IsZero() || c.exit.isKnown() {
 		return nil, ErrNotRunning
 	}
-	pidfd, err := c.record.Init.Open()
+	pidfd, err := c.openInit()
 	if errors.Is(err, proc.ErrGone) {
 		return nil, ErrNotRunning
 	}
@@ -188,6 +188,19 @@ func (c *Container) open() (*os.File, error) {
 		return nil, errors.Join(err, ErrNotRunning)
 	}
 	return pidfd, nil
+}
+
+// openInit needs no proof that the process is the one where this process has
+// held its pidfd all the time.
+func (c *Container) openInit() (*os.File, error) {
+	if c.pidfd == nil {
+		return c.record.Init.Open()
+	}
+	fd, err := unix.FcntlInt(c.pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl(F_DUPFD_CLOEXEC)", err)
+	}
+	return os.NewFile(uintptr(fd), c.pidfd.Name()), nil
 }
 
 // Spec is the configuration as it was when the container was created.
@@ -235,6 +248,12 @@ type exit struct {
 	mu     sync.Mutex
 	known  bool
 	status int
+}
+
+func (e *exit) isKnown() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.known
 }
 
 // pidfd is what to wait with, nil where the status is known already.
@@ -286,3 +305,6 @@ func (c *Container) specState(status specs.ContainerState) specs.State {
 	}
 	return s
 }
+
+// HasNotify tells whether NotifyReady has anything to wait for.
+func (c *Container) HasNotify() bool { return c.notify != nil }

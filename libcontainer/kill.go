@@ -27,7 +27,7 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 		return err
 	}
 	defer pidfd.Close()
-	if sig == unix.SIGKILL && !c.ownPIDs() {
+	if sig == unix.SIGKILL && !c.OwnPids() {
 		// Its children would outlive it: nobody ends them with it where it is
 		// not process 1 of a namespace.
 		return c.killCgroup(ctx)
@@ -77,9 +77,9 @@ func (c *Container) thawDying(ctx context.Context) error {
 	return c.cgroups().Thaw(ctx)
 }
 
-// ownPIDs tells whether the first process is process 1 of a pid namespace that
-// was made for it.
-func (c *Container) ownPIDs() bool {
+// OwnPids tells whether the first process is process 1 of a pid namespace that
+// was made for it, which inherits all orphans in it.
+func (c *Container) OwnPids() bool {
 	spec, err := c.Spec()
 	if err != nil || spec.Linux == nil {
 		return false

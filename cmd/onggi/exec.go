@@ -90,7 +90,10 @@ func execProcess(c *call, o execOptions) (int, error) {
 		_, err = container.Exec(c.ctx, o.ExecOptions)
 		return 0, err
 	}
-	ctx, fg := newForeground(c.ctx, c.std)
+	ctx, fg, err := newForeground(c.ctx, c.std)
+	if err != nil {
+		return 0, err
+	}
 	defer fg.close()
 	if o.ConsoleSocket == "" {
 		o.Console = fg.console(fg.relayConsole)

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
+	"runtime"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +19,7 @@ import (
 type foreground struct {
 	std     stdio
 	signals *console.Signals
-	caught  chan struct{}           // closed once signals is there
+	caught  chan error              // of catching them all, once
 	cancel  context.CancelCauseFunc // of what is being done before the process runs
 
 	master *os.File       // the process's terminal, until it is relayed
@@ -28,6 +28,7 @@ type foreground struct {
 	mu     sync.Mutex
 	target process       // nil until it runs
 	early  []unix.Signal // came before that
+	child  func()        // for children that have ended, nil: nobody wants to know
 }
 
 // process is what a foreground waits for.
@@ -36,19 +37,46 @@ type process interface {
 	Wait(context.Context) (int, error)
 }
 
-// newForeground catches the signals from here to close. The context is
-// cancelled by those that ask a program to end, as long as there is no process
-// yet that they can be passed on to.
-func newForeground(parent context.Context, std stdio) (context.Context, *foreground) {
+// newForeground catches the signals from here on. The context is cancelled by
+// those that ask a program to end, as long as there is no process yet that they
+// can be passed on to.
+func newForeground(parent context.Context, std stdio) (context.Context, *foreground, error) {
+	signals, err := console.Catch()
+	if err != nil {
+		return nil, nil, err
+	}
 	ctx, cancel := context.WithCancelCause(parent)
-	f := &foreground{std: std, cancel: cancel}
-	f.caught = make(chan struct{})
-	go func() { // it runs when the kernel is busy with the container
-		f.signals = console.Catch()
-		close(f.caught)
-		f.signals.Forward(parent, f.signal, f.resize)
-	}()
-	return ctx, f
+	f := &foreground{std: std, signals: signals, cancel: cancel, caught: make(chan error, 1)}
+	go f.forward(parent)
+	return ctx, f, nil
+}
+
+// forward catches the signals that are rarely sent while others set the
+// container up, and then passes all of them on.
+func (f *foreground) forward(ctx context.Context) {
+	f.caught <- f.signals.CatchAll()
+	f.signals.Forward(ctx, console.Handlers{Send: f.signal, Resize: f.resize, Child: f.childEnded})
+}
+
+// ready waits until all signals are caught: from when the program runs on,
+// none is lost.
+func (f *foreground) ready() error { return <-f.caught }
+
+// watchChildren has ended called when children have ended.
+func (f *foreground) watchChildren(ended func()) error {
+	f.mu.Lock()
+	f.child = ended
+	f.mu.Unlock()
+	return f.signals.CatchChildren()
+}
+
+func (f *foreground) childEnded() {
+	f.mu.Lock()
+	ended := f.child
+	f.mu.Unlock()
+	if ended != nil {
+		ended()
+	}
 }
 
 // signal passes a signal on, or keeps it until there is a process.
@@ -108,11 +136,16 @@ func (f *foreground) keepConsole(master *os.File) error {
 
 // relayConsole connects a terminal with the caller's at once.
 func (f *foreground) relayConsole(master *os.File) (err error) {
+	runtime.GOMAXPROCS(busyProcs)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.relay, err = console.NewRelay(master, f.std.in, f.std.out)
 	return err
 }
+
+// busyProcs is for both directions of a terminal, the signals, and the wait for
+// the program (see main): no key waits for another.
+const busyProcs = 4
 
 // relayKept connects the terminal that was kept, if there is one.
 func (f *foreground) relayKept() error {
@@ -134,16 +167,10 @@ func (f *foreground) resize() {
 	}
 }
 
-// ready waits until signals are caught: from when the program runs on, none of
-// those that programs use is lost.
-func (f *foreground) ready() { <-f.caught }
-
 // wait stays with the process until it has ended and all that it printed is
 // out, gives the caller's terminal back, and returns the exit status.
 func (f *foreground) wait(ctx context.Context, p process) (int, error) {
 	f.runs(p)
-	<-f.caught
-	go f.signals.CatchAll()
 	status, err := p.Wait(ctx)
 	if f.relay != nil {
 		err = errors.Join(err, f.relay.Drain(ctx))
@@ -187,22 +214,14 @@ func (f *foreground) close() {
 // interruptible is a context that ends with the signals that ask a program to
 // end, so that what was begun is undone. One that was ignored when we were
 // started, as scripts do for what runs in the background, stays ignored.
-func interruptible(parent context.Context) (context.Context, context.CancelFunc) {
+func interruptible(parent context.Context) (context.Context, context.CancelFunc, error) {
+	signals, err := console.CatchEnd()
+	if err != nil {
+		return nil, nil, err
+	}
 	ctx, cancel := context.WithCancelCause(parent)
-	go func() {
-		asked := make(chan os.Signal, 1)
-		for _, sig := range []os.Signal{unix.SIGINT, unix.SIGTERM} {
-			if !signal.Ignored(sig) {
-				signal.Notify(asked, sig)
-			}
-		}
-		select {
-		case sig := <-asked:
-			cancel(interrupted(sig.(unix.Signal)))
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil) }
+	go signals.Forward(parent, console.Handlers{Send: func(sig unix.Signal) { cancel(interrupted(sig)) }})
+	return ctx, func() { cancel(nil) }, nil
 }
 
 // whole does what must not be left half done by a signal that asks us to end.

@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/onggi-dev/onggi/libcontainer/console"
 )
 
 var errGone = errors.New("gone")
@@ -26,9 +24,7 @@ func (r *recorder) Wait(context.Context) (int, error) { return 7, nil }
 
 func TestSignalsWaitForTheProcess(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	f, p := &foreground{cancel: cancel, signals: console.Catch(), caught: make(chan struct{})}, &recorder{}
-	close(f.caught)
-	t.Cleanup(f.signals.Stop)
+	f, p := &foreground{cancel: cancel}, &recorder{}
 	f.signal(unix.SIGUSR1)
 	if ctx.Err() != nil {
 		t.Error("SIGUSR1 ended the creation of the process")

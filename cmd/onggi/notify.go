@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 
 	"github.com/onggi-dev/onggi/libcontainer"
 )
@@ -19,6 +20,10 @@ func passReady(ctx context.Context, c *call, container *libcontainer.Container, 
 // passReadyMeanwhile is passReady beside a wait for the container: onggi is the
 // service then. The function it returns ends it.
 func passReadyMeanwhile(c *call, container *libcontainer.Container) func() {
+	if !container.HasNotify() {
+		return func() {}
+	}
+	runtime.GOMAXPROCS(busyProcs)
 	ctx, stop := context.WithCancel(c.ctx)
 	done := make(chan struct{})
 	go func() {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"os/signal"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -11,25 +9,25 @@ import (
 )
 
 // Orphans are the processes that a container leaves to onggi, its subreaper.
-// Containers that share the host's pid namespace do that; in others the first
-// process inherits them.
+// Only containers that share the host's pid namespace do that; in others the
+// first process inherits them.
 type orphans struct {
+	init int // the container's first process: run waits for it
 	mu   sync.Mutex
 	left bool
 }
 
-// adoptOrphans collects orphans as they end. The status of the container's
-// first process is left alone: run waits for it.
-func adoptOrphans(container *libcontainer.Container) *orphans {
-	o := &orphans{}
-	go func() {
-		ended := make(chan os.Signal, 1)
-		signal.Notify(ended, unix.SIGCHLD)
-		for range ended {
-			o.reap(container)
-		}
-	}()
-	return o
+// adoptOrphans collects orphans as they end.
+func adoptOrphans(f *foreground, container *libcontainer.Container) (*orphans, error) {
+	o := &orphans{init: container.Pid()}
+	if container.OwnPids() {
+		return o, nil
+	}
+	if err := f.watchChildren(o.reap); err != nil {
+		return nil, err
+	}
+	o.reap() // what ended before
+	return o, nil
 }
 
 // leave ends it: from here on a child may be one that somebody waits for.
@@ -40,19 +38,12 @@ func (o *orphans) leave() {
 }
 
 // reap collects the orphans that have ended, as long as the container runs.
-func (o *orphans) reap(container *libcontainer.Container) {
+func (o *orphans) reap() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.left {
-		return
-	}
-	state, err := container.State()
-	if err != nil || state.InitProcessPid == 0 {
-		return
-	}
-	for {
+	for !o.left {
 		pid := endedChild()
-		if pid == 0 || pid == state.InitProcessPid {
+		if pid == 0 || pid == o.init {
 			return
 		}
 		if _, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); err != nil {

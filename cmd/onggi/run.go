@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sys/unix"
 
@@ -53,7 +54,10 @@ func defineRun(f *flags) action {
 
 // runDetached leaves the container running.
 func runDetached(c *call, r *libcontainer.Runtime, o runOptions) error {
-	ctx, stop := interruptible(c.ctx)
+	ctx, stop, err := interruptible(c.ctx)
+	if err != nil {
+		return err
+	}
 	defer stop()
 	container, err := r.Create(ctx, c.args[0], o.CreateOptions)
 	if err != nil {
@@ -73,7 +77,10 @@ func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
 			return err
 		}
 	}
-	ctx, fg := newForeground(c.ctx, c.std)
+	ctx, fg, err := newForeground(c.ctx, c.std)
+	if err != nil {
+		return err
+	}
 	defer fg.close()
 	if o.ConsoleSocket == "" {
 		o.Console = fg.console(fg.keepConsole)
@@ -82,15 +89,18 @@ func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
 	if err != nil {
 		return because(ctx, noTerminal(err))
 	}
-	if err := fg.relayKept(); err != nil {
+	if err := errors.Join(fg.ready(), fg.relayKept()); err != nil {
 		remove(c, container)
 		return err
 	}
-	fg.ready()
 	if err := startOrDelete(ctx, c, container); err != nil {
 		return err
 	}
-	orphans := adoptOrphans(container)
+	orphans, err := adoptOrphans(fg, container)
+	if err != nil {
+		remove(c, container)
+		return err
+	}
 	told := passReadyMeanwhile(c, container)
 	status, err := fg.wait(c.ctx, signalled{container})
 	told()

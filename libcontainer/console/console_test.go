@@ -254,8 +254,13 @@ func TestEndOfInput(t *testing.T) {
 }
 
 func TestForward(t *testing.T) {
-	s := Catch()
-	s.CatchAll()
+	s, err := Catch()
+	if err == nil {
+		err = s.CatchAll()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	got := make(chan unix.Signal, 8)
 	resized := make(chan struct{}, 8)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -263,7 +268,7 @@ func TestForward(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Forward(ctx, func(sig unix.Signal) { got <- sig }, func() { resized <- struct{}{} })
+		s.Forward(ctx, Handlers{Send: func(sig unix.Signal) { got <- sig }, Resize: func() { resized <- struct{}{} }})
 	}()
 	if sig := <-got; sig != unix.SIGTERM {
 		t.Errorf("got %v; want SIGTERM", sig)

@@ -1,0 +1,151 @@
+package caught
+
+import (
+	"os"
+	"os/exec"
+	"os/signal"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// modeEnv has the test binary be a program of its own.
+const modeEnv = "ONGGI_TEST_CAUGHT"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(modeEnv) {
+	case "fault":
+		os.Exit(faultAndRecover())
+	case "ignored":
+		os.Exit(ignoredStays())
+	}
+	os.Exit(m.Run())
+}
+
+func open(t *testing.T, list ...unix.Signal) *Pipe {
+	t.Helper()
+	p, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	if err := p.Catch(list...); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func raise(t *testing.T, sig unix.Signal) {
+	t.Helper()
+	if err := unix.Kill(os.Getpid(), sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSignalsComeInOrder(t *testing.T) {
+	// A late one, one of those for faults, and one that would end us.
+	list := []unix.Signal{50, unix.SIGSEGV, unix.SIGTERM, unix.SIGHUP, unix.SIGTERM}
+	p := open(t, list...)
+	for _, want := range list {
+		raise(t, want)
+		if got := p.Next(); got != want {
+			t.Errorf("Next() = %v; want %v", got, want)
+		}
+	}
+}
+
+func TestWake(t *testing.T) {
+	p := open(t)
+	p.Wake()
+	if got := p.Next(); got != 0 {
+		t.Errorf("Next() = %v; want 0", got)
+	}
+}
+
+func TestOnePipeAtATime(t *testing.T) {
+	p := open(t)
+	if second, err := Open(); err != unix.EBUSY {
+		t.Errorf("a second Open() = %v, %v; want EBUSY", second, err)
+	}
+	_ = p
+}
+
+// What nobody reads must not stop the process that is told.
+func TestAFullPipeLosesSignals(t *testing.T) {
+	p := open(t, unix.SIGUSR1)
+	const more = 100_000 // than a pipe holds
+	for range more {
+		raise(t, unix.SIGUSR1)
+	}
+	if got := p.Next(); got != unix.SIGUSR1 {
+		t.Errorf("Next() = %v; want SIGUSR1", got)
+	}
+}
+
+func TestCloseRestores(t *testing.T) {
+	before, err := getAction(unix.SIGUSR2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Catch(unix.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+	if after, err := getAction(unix.SIGUSR2); err != nil || after != before {
+		t.Errorf("the action is %+v, %v; want %+v", after, err, before)
+	}
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, unix.SIGUSR2)
+	defer signal.Stop(ch)
+	raise(t, unix.SIGUSR2)
+	<-ch
+}
+
+func TestFaultsGoToTheRuntime(t *testing.T) { again(t, "fault") }
+func TestIgnoredSignalsStaySo(t *testing.T) { again(t, "ignored", "env", "--ignore-signal=HUP") }
+func again(t *testing.T, mode string, prefix ...string) {
+	t.Helper()
+	argv := append(prefix, "/proc/self/exe")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	argv[len(argv)-1] = self
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), modeEnv+"="+mode)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// faultAndRecover is 0 if a nil pointer is the panic that it always is.
+func faultAndRecover() (status int) {
+	p, err := Open()
+	if err != nil || p.Catch(unix.SIGSEGV) != nil {
+		return 2
+	}
+	defer func() {
+		if recover() == nil {
+			status = 3
+		}
+	}()
+	var null *int
+	return *null
+}
+
+func ignoredStays() int {
+	p, err := Open()
+	if err != nil || p.Catch(unix.SIGHUP, unix.SIGUSR2) != nil {
+		return 2
+	}
+	_ = unix.Kill(os.Getpid(), unix.SIGHUP)
+	_ = unix.Kill(os.Getpid(), unix.SIGUSR2)
+	if p.Next() != unix.SIGUSR2 {
+		return 3
+	}
+	return 0
+}
