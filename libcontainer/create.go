@@ -184,9 +184,7 @@ func (c *creation) findRootfs(ctx context.Context) error {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(c.bundle, path)
 	}
-	ctx, stop := context.WithTimeout(ctx, rootfsTime)
-	defer stop()
-	real, err := bounded.Do(ctx, func() (string, error) { return realDirectory(path) }, nil)
+	real, err := findDirectory(ctx, path)
 	switch {
 	case err != nil:
 		f := &Failure{Field: "/root/path", Step: "find the root file system", Syscall: fmt.Sprintf("stat(%q)", path)}
@@ -203,6 +201,17 @@ func (c *creation) findRootfs(ctx context.Context) error {
 
 // rootfsTime bounds the wait for the file system that the root is on.
 const rootfsTime = 30 * time.Second
+
+// findDirectory is realDirectory, in time.
+func findDirectory(ctx context.Context, path string) (string, error) {
+	if f, err := bounded.Cached(path, unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS); err == nil {
+		f.Close()
+		return filepath.Clean(path), nil
+	}
+	ctx, stop := context.WithTimeout(ctx, rootfsTime)
+	defer stop()
+	return bounded.Do(ctx, func() (string, error) { return realDirectory(path) }, nil)
+}
 
 // realDirectory follows links: one to the root file system is the caller's,
 // not the container's.

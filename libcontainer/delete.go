@@ -108,6 +108,9 @@ func (c *Container) end(ctx context.Context) error {
 	} else if !errors.Is(err, ErrNotRunning) {
 		return err
 	}
+	if c.cgroups().RemoveEmpty(c.madeCgroups()) {
+		return nil // rmdir(2) has found no process, and nothing below it
+	}
 	if pids, err := c.Processes(); err == nil && len(pids) > 0 {
 		return c.killCgroup(ctx)
 	}
@@ -124,14 +127,21 @@ func (c *Container) survivors(err error) error {
 	return fmt.Errorf("container %s does not end: it still has %s: %w", c.record.ID, cgroup.Describe(pids), err)
 }
 
+// madeCgroups are the directories that create has made.
+func (c *Container) madeCgroups() (dirs []string) {
+	for _, i := range c.record.Intents {
+		if i.Kind == state.CgroupDir {
+			dirs = append(dirs, i.Name)
+		}
+	}
+	return dirs
+}
+
 // undo takes the intents back, the last first.
 func (c *Container) undo(ctx context.Context) error {
 	defer c.runtime.span("remove the cgroup").End()
-	var dirs []string
 	for _, i := range c.record.Intents {
 		switch i.Kind {
-		case state.CgroupDir:
-			dirs = append(dirs, i.Name)
 		case state.Scope:
 			// Without processes it ends by itself, if systemd is there at all.
 			if err := stopScope(ctx, i.Name, c.record.Rootless); err != nil {
@@ -147,5 +157,5 @@ func (c *Container) undo(ctx context.Context) error {
 	if c.record.Cgroup.Unified == nil && c.record.Cgroup.V1 == nil {
 		return nil
 	}
-	return c.cgroups().Remove(ctx, dirs)
+	return c.cgroups().Remove(ctx, c.madeCgroups())
 }

@@ -22,18 +22,8 @@ import (
 // Start has the first process of a created container execute its program. A
 // failing execve is an error here; the container has stopped then.
 func (c *Container) Start(ctx context.Context) error {
-	status, err := c.status()
-	if err != nil {
-		return err
-	}
-	switch status {
-	case statusCreated:
-	case statusStopped:
-		return errors.New("cannot start a container that has stopped")
-	case statusCreating:
-		return errors.New("cannot start a container that is being created")
-	default:
-		return errors.New("cannot start an already running container")
+	if c.record.Init.IsZero() {
+		return c.startable()
 	}
 	config, err := c.snapshot()
 	if err != nil {
@@ -42,7 +32,17 @@ func (c *Container) Start(ctx context.Context) error {
 	if err := specconv.RequireProcess(config.Spec); err != nil {
 		return err
 	}
+	if len(hookList(config.Spec.Hooks, "startContainer")) > 0 || c.record.NotifySocket != "" {
+		if err := c.startable(); err != nil {
+			return err
+		}
+	}
 	pidfd, err := c.open()
+	if errors.Is(err, ErrNotRunning) {
+		if why := c.startable(); why != nil {
+			return why
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -60,6 +60,21 @@ func (c *Container) Start(ctx context.Context) error {
 		return c.abandon(ctx, pidfd, err)
 	}
 	return nil
+}
+
+// startable says why a container cannot be started. Where nothing is to be done
+// before the gate, the gate itself tells.
+func (c *Container) startable() error {
+	status, err := c.status()
+	switch {
+	case err != nil || status == statusCreated:
+		return err
+	case status == statusStopped:
+		return errors.New("cannot start a container that has stopped")
+	case status == statusCreating:
+		return errors.New("cannot start a container that is being created")
+	}
+	return errors.New("cannot start an already running container")
 }
 
 // pass opens the gate and waits for the execve behind it.

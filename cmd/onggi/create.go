@@ -33,11 +33,10 @@ func defineCreate(f *flags) action {
 		if err := inherit(&o, *preserve, c.std); err != nil {
 			return err
 		}
-		ctx, stop, err := interruptible(c.ctx)
+		ctx, err := interruptible(c.ctx)
 		if err != nil {
 			return err
 		}
-		defer stop()
 		_, err = r.Create(ctx, c.args[0], o)
 		return because(ctx, err)
 	}

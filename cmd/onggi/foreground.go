@@ -213,21 +213,24 @@ func (f *foreground) close() {
 
 // interruptible is a context that ends with the signals that ask a program to
 // end, so that what was begun is undone. One that was ignored when we were
-// started, as scripts do for what runs in the background, stays ignored.
-func interruptible(parent context.Context) (context.Context, context.CancelFunc, error) {
+// started, as scripts do for what runs in the background, stays ignored. The
+// others stay caught: it is for what a command does last.
+func interruptible(parent context.Context) (context.Context, error) {
 	signals, err := console.CatchEnd()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(parent)
 	go signals.Forward(parent, console.Handlers{Send: func(sig unix.Signal) { cancel(interrupted(sig)) }})
-	return ctx, func() { cancel(nil) }, nil
+	return ctx, nil
 }
 
 // whole does what must not be left half done by a signal that asks us to end.
 func whole(parent context.Context, do func(context.Context) error) error {
-	ctx, stop := interruptible(parent)
-	defer stop()
+	ctx, err := interruptible(parent)
+	if err != nil {
+		return err
+	}
 	return because(ctx, do(ctx))
 }
 

@@ -54,11 +54,10 @@ func defineRun(f *flags) action {
 
 // runDetached leaves the container running.
 func runDetached(c *call, r *libcontainer.Runtime, o runOptions) error {
-	ctx, stop, err := interruptible(c.ctx)
+	ctx, err := interruptible(c.ctx)
 	if err != nil {
 		return err
 	}
-	defer stop()
 	container, err := r.Create(ctx, c.args[0], o.CreateOptions)
 	if err != nil {
 		return because(ctx, err)

@@ -158,6 +158,11 @@ func readAll(fd int) (string, error) {
 			return string(text), nil
 		default:
 			text = append(text, buf[:n]...)
+			if n < len(buf)/2 {
+				// The kernel stops short of a buffer where a record does not fit
+				// (seq_read_iter); none is half a page.
+				return string(text), nil
+			}
 		}
 	}
 }

@@ -574,6 +574,34 @@ func TestKernelRemoveSubgroups(t *testing.T) {
 	}
 }
 
+func TestKernelRemoveEmpty(t *testing.T) {
+	used, made := create(t, newPaths(t, "empty"), CreateOptions{})
+	if used.RemoveEmpty(nil) {
+		t.Error("RemoveEmpty() removed what others have made")
+	}
+	mkdirBelow(t, used, "below")
+	if used.RemoveEmpty(made) {
+		t.Error("RemoveEmpty() of a cgroup with one below it; want false")
+	}
+	for _, d := range used.dirs() {
+		if err := os.Remove(d.Abs() + "/below"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := start(t, used, "sleep", "100")
+	if used.RemoveEmpty(made) {
+		t.Error("RemoveEmpty() of a cgroup with a process; want false")
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if err := used.WaitEmpty(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if !used.RemoveEmpty(made) {
+		t.Error("RemoveEmpty() of an empty cgroup = false")
+	}
+}
+
 // TestKernelRemoveDeep removes more levels than a process may have descriptors.
 func TestKernelRemoveDeep(t *testing.T) {
 	p := newPaths(t, "deep")

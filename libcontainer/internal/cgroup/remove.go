@@ -73,6 +73,21 @@ func leftover(dir string, err error) error {
 	return fmt.Errorf("cgroup %s still has %s: %w", dir, Describe(pids), err)
 }
 
+// RemoveEmpty removes the container's cgroups, all of them, if made lists them
+// and none has a process or a cgroup below it: the usual end of a container, in
+// one system call a hierarchy. Those that Remove removes after it are gone.
+func (p Paths) RemoveEmpty(made []string) bool {
+	for _, d := range p.dirs() {
+		if !contains(made, d.Abs()) {
+			return false
+		}
+		if err := unix.Rmdir(d.Abs()); err != nil && err != unix.ENOENT {
+			return false
+		}
+	}
+	return true
+}
+
 // Remove removes the cgroups that made lists (see Create): the container's with
 // all below them, waiting for processes that are about to end; and the parents
 // made for it, where nobody else uses them. What is gone already is no error.

@@ -125,8 +125,13 @@ func (w *walk) unshare(s plan.Unshare) error {
 	if err := w.meanwhile(); err != nil {
 		return err
 	}
-	return w.receiveTrees() // in front of the next batch, which saves one of their own
+	w.building.Expect(callsOfStep * (len(w.items) - w.at))
+	w.receiveTrees()
+	return nil
 }
+
+// callsOfStep is what a step takes on average, and some more.
+const callsOfStep = 10
 
 func unshareFailure(it plan.Item, s plan.Unshare, ce *remote.CallError) error {
 	switch {
@@ -236,10 +241,7 @@ func (w *walk) writeAttr(kind lsm.Kind, label string) error {
 		return err
 	}
 	defer f.Close()
-	fds, err := w.receive([]*os.File{f}, []string{f.Name()})
-	if err != nil {
-		return err
-	}
+	fds := w.receive([]*os.File{f}, []string{f.Name()})
 	w.building.Write(fds[0], string(kind.Value(label)))
 	w.building.Close(fds[0])
 	return w.settle()

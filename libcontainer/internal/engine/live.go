@@ -156,12 +156,11 @@ func (w *walk) takeAlong() error {
 	if err := w.mapTrees(); err != nil {
 		return err
 	}
-	if err := w.receiveTrees(); err != nil {
-		return err
-	}
+	w.receiveTrees()
 	w.cloneOrigins()
 	w.live.files = w.building.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY)
-	return w.takeNamespace()
+	w.takeNamespace()
+	return nil
 }
 
 // cloneOrigins makes trees of what the stub has to clone itself: where it goes
@@ -182,16 +181,10 @@ func (w *walk) cloneOrigins() {
 }
 
 // takeNamespace hands over the pid namespace that a procfs is for.
-func (w *walk) takeNamespace() error {
-	if w.PIDNamespace == nil {
-		return nil
+func (w *walk) takeNamespace() {
+	if w.PIDNamespace != nil {
+		w.live.pid = w.receive([]*os.File{w.PIDNamespace}, []string{"pid namespace"})[0]
 	}
-	fds, err := w.receive([]*os.File{w.PIDNamespace}, []string{"pid namespace"})
-	if err != nil {
-		return err
-	}
-	w.live.pid = fds[0]
-	return nil
 }
 
 func (w *walk) holdRoot() {

@@ -36,6 +36,9 @@ func (w *walk) meanwhile() error {
 			return others{err}
 		}
 	}
+	if err := w.openCached(); err != nil {
+		return err
+	}
 	if !w.hasSources() {
 		return nil
 	}
@@ -57,6 +60,54 @@ func (w *walk) hasSources() bool {
 		}
 	}
 	return false
+}
+
+// openCached opens the sources for which no file system has to be asked: most,
+// most of the time. Where there is a user namespace, or a procfs has to be
+// told from other file systems, their file systems are asked for more.
+func (w *walk) openCached() error {
+	if w.copiedByUserns() {
+		return nil
+	}
+	for i := w.at; i < len(w.items); i++ {
+		source, recursive, nofollow := hostSource(w.items[i].Step)
+		if b, ok := w.items[i].Step.(plan.Bind); source == "" || w.trees[i] != nil || ok && b.At.Path == "/proc" {
+			continue
+		}
+		t, err := cachedTree(w.items[i].Step, source, recursive, nofollow)
+		if t == nil && err == nil {
+			continue
+		}
+		if err == nil {
+			w.trees[i] = t
+			err = prepareTree(w.items[i], t)
+		}
+		if err != nil {
+			return failed(w.items[i], err)
+		}
+	}
+	return nil
+}
+
+// cachedTree is nil for a source that may have to be waited for, or that is not
+// there: that will be said.
+func cachedTree(s plan.Step, source string, recursive, nofollow bool) (*tree, error) {
+	if b, ok := s.(plan.Bind); ok && b.Answers {
+		return openTree(source, recursive, nofollow)
+	}
+	f, err := bounded.Cached(source, noFollow(nofollow), 0)
+	if err != nil {
+		return nil, nil
+	}
+	defer f.Close()
+	return openTreeAt(f, recursive, nofollow)
+}
+
+func noFollow(nofollow bool) int {
+	if nofollow {
+		return unix.O_NOFOLLOW
+	}
+	return 0
 }
 
 // openSources opens all that are still to be opened, or none.
@@ -109,11 +160,7 @@ func hostSource(s plan.Step) (source string, recursive, nofollow bool) {
 }
 
 func openTree(source string, recursive, nofollow bool) (*tree, error) {
-	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
-	names := "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC"
-	if recursive {
-		flags, names = flags|unix.AT_RECURSIVE, names+"|AT_RECURSIVE"
-	}
+	flags, names := cloneFlags(recursive)
 	if nofollow {
 		flags, names = flags|unix.AT_SYMLINK_NOFOLLOW, names+"|AT_SYMLINK_NOFOLLOW"
 	}
@@ -121,6 +168,29 @@ func openTree(source string, recursive, nofollow bool) (*tree, error) {
 	if err != nil {
 		return nil, &Failure{Step: "open the source " + source, Syscall: fmt.Sprintf("open_tree(AT_FDCWD, %q, %s)", source, names), Errno: err.(unix.Errno)}
 	}
+	return newTree(fd, source, nofollow)
+}
+
+// openTreeAt is openTree for a source that has been found.
+func openTreeAt(source *os.File, recursive, nofollow bool) (*tree, error) {
+	flags, names := cloneFlags(recursive)
+	fd, err := unix.OpenTree(int(source.Fd()), "", flags|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return nil, &Failure{Step: "open the source " + source.Name(), Syscall: fmt.Sprintf("open_tree(%s, \"\", %s|AT_EMPTY_PATH)", source.Name(), names), Errno: err.(unix.Errno)}
+	}
+	return newTree(fd, source.Name(), nofollow)
+}
+
+func cloneFlags(recursive bool) (flags uint, names string) {
+	flags, names = unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC"
+	if recursive {
+		flags, names = flags|unix.AT_RECURSIVE, names+"|AT_RECURSIVE"
+	}
+	return flags, names
+}
+
+// newTree owns fd.
+func newTree(fd int, source string, nofollow bool) (*tree, error) {
 	f := os.NewFile(uintptr(fd), source)
 	var st unix.Statx_t
 	// The type is what the kernel knows already; the file system is not asked.
@@ -184,9 +254,7 @@ func (w *walk) attachRootfs(s plan.AttachRootfs) error {
 	if err := w.mapTrees(); err != nil {
 		return err
 	}
-	if err := w.receiveTrees(); err != nil {
-		return err
-	}
+	w.receiveTrees()
 	b := w.building
 	w.root = b.OpenTree(remote.Cwd(), ".", true)
 	w.root.SetName("rootfs")
@@ -198,7 +266,7 @@ func (w *walk) attachRootfs(s plan.AttachRootfs) error {
 	return nil
 }
 
-func (w *walk) receiveTrees() error {
+func (w *walk) receiveTrees() {
 	var files []*os.File
 	var names []string
 	var list []*tree
@@ -208,16 +276,11 @@ func (w *walk) receiveTrees() error {
 		}
 	}
 	if len(files) == 0 {
-		return nil
+		return
 	}
-	fds, err := w.receive(files, names)
-	if err != nil {
-		return err
-	}
-	for i, fd := range fds {
+	for i, fd := range w.receive(files, names) {
 		list[i].fd = fd
 	}
-	return nil
 }
 
 // target resolves where a mount goes, once, to the descriptor that is its only

@@ -71,10 +71,7 @@ func (w *walk) enterTimeFromHere() error {
 		return err
 	}
 	defer f.Close()
-	fds, err := w.receive([]*os.File{f}, []string{f.Name()})
-	if err != nil {
-		return err
-	}
+	fds := w.receive([]*os.File{f}, []string{f.Name()})
 	w.building.Setns(fds[0], unix.CLONE_NEWTIME)
 	w.building.Close(fds[0])
 	return w.settle()

@@ -111,7 +111,7 @@ type walk struct {
 // flight is a batch and what goes with it.
 type flight struct {
 	*remote.Batch
-	files   []*os.File // sent behind it
+	files   [][]*os.File // sent behind it, a group for each call that takes them
 	pending []pending
 }
 
@@ -262,8 +262,10 @@ func (w *walk) cut() (back bool, err error) {
 	if err := w.stub.Send(f.Batch); err != nil {
 		return false, w.lost(err)
 	}
-	if err := w.stub.SendFiles(f.Batch, f.files); err != nil {
-		return false, w.lost(err)
+	for _, files := range f.files {
+		if err := w.stub.SendFiles(f.Batch, files); err != nil {
+			return false, w.lost(err)
+		}
 	}
 	w.inflight = &f
 	return false, nil
@@ -319,16 +321,10 @@ func (w *walk) collect() (back bool, err error) {
 	return w.rescue(f.Batch, failure)
 }
 
-// receive has the stub take files over, in front of what is built next.
-func (w *walk) receive(files []*os.File, names []string) ([]*remote.FD, error) {
-	switch back, err := w.cut(); {
-	case err != nil:
-		return nil, err
-	case back:
-		return nil, errAgain
-	}
-	w.building.files = files
-	return w.building.ReceiveFiles(w.stub.Control(), names), nil
+// receive has the stub take files over.
+func (w *walk) receive(files []*os.File, names []string) []*remote.FD {
+	w.building.files = append(w.building.files, files)
+	return w.building.ReceiveFiles(w.stub.Control(), names)
 }
 
 // rescue is for a batch that ended early. Steps before the failed one are

@@ -208,7 +208,7 @@ func (b *builder) cgroupHierarchy(field string, m *specs.Mount, o *specconv.Moun
 	if !fresh {
 		// Without a cgroup namespace a new mount would show all of the host's.
 		a.Propagation, a.PropagationRec = unix.MS_PRIVATE, true
-		b.add(field, Bind{Source: c.Path, At: at, Attrs: a})
+		b.add(field, Bind{Source: c.Path, Answers: true, At: at, Attrs: a})
 		return
 	}
 	s := Mount{Type: "cgroup", Source: "cgroup", At: at, Attrs: a.single(), OrBind: c.Path}

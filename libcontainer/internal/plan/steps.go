@@ -215,6 +215,7 @@ type Bind struct {
 	containerStep
 	Source       string
 	Inside       bool // the source is in the root file system: earlier mounts show in it
+	Answers      bool // its file system is the kernel's own, and never keeps anyone waiting
 	Recursive    bool
 	Attrs        Attrs
 	At           Place

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,8 +62,10 @@ func ParseStat(line []byte) (Stat, error) {
 	return st, nil
 }
 
-// BootID names this boot of the machine.
-func BootID() (string, error) {
+// BootID names this boot of the machine, and so is asked for once.
+var BootID = sync.OnceValues(readBootID)
+
+func readBootID() (string, error) {
 	const path = "/proc/sys/kernel/random/boot_id"
 	data, err := readSmall(path)
 	if err != nil {

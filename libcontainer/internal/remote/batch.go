@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -70,11 +71,19 @@ type Result struct {
 
 func (b *Batch) call(name string, nr uintptr, args ...Arg) Result {
 	if b.calls == nil {
-		b.calls, b.args = make([]call, 0, firstCalls), make([]Arg, 0, 4*firstCalls)
+		b.Expect(firstCalls)
 	}
 	b.calls = append(b.calls, call{name: name, nr: uint32(nr), tag: int32(b.tag), first: int32(len(b.args)), n: uint8(len(args))})
 	b.args = append(b.args, args...)
 	return Result{b, len(b.calls) - 1}
+}
+
+// Expect makes room for that many calls. A list that grows leaves twice its size
+// behind, in pages that the kernel has to find first: what is reserved and not
+// used costs nothing.
+func (b *Batch) Expect(calls int) {
+	b.calls, b.args, b.fds = make([]call, 0, calls), make([]Arg, 0, 4*calls), slices.Grow(b.fds, calls/4)
+	b.data = slices.Grow(b.data, 24*calls) // it may have the first call's already
 }
 
 // firstCalls is room for a batch of some steps.
