@@ -23,8 +23,8 @@ func defineDelete(f *flags) action {
 			return err
 		}
 		ids, err := selectIDs(r, c.args[0], regex)
-		return errors.Join(err, forEach(ids, func(id string) error {
-			return whole(c.ctx, func(ctx context.Context) error { return r.Delete(ctx, id, force) })
+		return errors.Join(err, whole(c.ctx, func(ctx context.Context) error {
+			return forEach(ids, func(id string) error { return r.Delete(ctx, id, force) })
 		}))
 	}
 }
