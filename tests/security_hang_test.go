@@ -34,7 +34,7 @@ func TestExecIntoAPausedContainerEndsWhenAsked(t *testing.T) {
 	t.Run("and does not keep others from killing", func(t *testing.T) {
 		c := c.in(t)
 		c.must("pause", c.id)
-		i := c.begin("exec", "--ignore-paused", c.id, "true")
+		i := c.begin("exec", "--ignore-paused", c.id, "sleep", "1000")
 		time.Sleep(300 * time.Millisecond)
 		if r := c.must("delete", "--force", c.id); r.took > slowly(5*time.Second) {
 			t.Errorf("delete took %v", r.took)

@@ -158,6 +158,11 @@ func (w *walk) takeAlong() error {
 	}
 	w.receiveTrees()
 	w.cloneOrigins()
+	// The clones go by the tags of the mounts that they are for, and must not be
+	// closed when one of those is taken again: they are of a batch of their own.
+	if err := w.settle(); err != nil {
+		return err
+	}
 	w.live.files = w.building.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY)
 	w.takeNamespace()
 	return nil
