@@ -23,7 +23,8 @@ var imports = []struct {
 }{
 	{[]string{"cmd/onggi"}, []string{"libcontainer", "libcontainer/console", "libcontainer/timeline", "specconv"}, "the command uses the library as any other program can"},
 	{[]string{"libcontainer"}, []string{"[runtime side]", "libcontainer/internal/engine", "libcontainer/internal/plan", "libcontainer/timeline", "seccomp", "specconv"}, "only the engine speaks to the container side"},
-	{[]string{"libcontainer/console"}, []string{"libcontainer/internal/proc"}, "a terminal is nobody's container"},
+	{[]string{"libcontainer/console"}, []string{"libcontainer/internal/caught", "libcontainer/internal/proc"}, "a terminal is nobody's container"},
+	{[]string{"libcontainer/internal/caught"}, nil, "a handler of signals touches nothing"},
 	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/plan", "libcontainer/internal/remote", "libcontainer/timeline", "specconv"}, "the engine is where steps become calls; it knows no state, and no library above it"},
 	{[]string{"libcontainer/internal/plan"}, []string{"specconv"}, "a plan is pure: it must not know who takes its steps"},
 	{[]string{"libcontainer/internal/remote"}, []string{"libcontainer/internal/stub", "libcontainer/timeline"}, "calls have no policy: they must not know the steps they are for"},
