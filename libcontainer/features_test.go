@@ -2,7 +2,13 @@ package libcontainer
 
 import (
 	"encoding/json"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -95,4 +101,95 @@ func TestFeaturesAreComplete(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Everything that is accepted is listed: what the parser takes, of all words of the specification, is what features says,
+// and the rest is refused.
+func TestEverythingAcceptedIsInFeatures(t *testing.T) {
+	f := Features()
+	words := specWords(t)
+	for kind, test := range map[string]struct {
+		listed []string
+		ask    func(s *specs.Spec, word string)
+	}{
+		"namespace": {f.Linux.Namespaces, func(s *specs.Spec, w string) {
+			s.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.LinuxNamespaceType(w)}}
+		}},
+		"seccomp action": {f.Linux.Seccomp.Actions, func(s *specs.Spec, w string) {
+			s.Linux.Seccomp.Syscalls = []specs.LinuxSyscall{{Names: []string{"mkdir"}, Action: specs.LinuxSeccompAction(w)}}
+		}},
+		"seccomp default action": {f.Linux.Seccomp.Actions, func(s *specs.Spec, w string) {
+			s.Linux.Seccomp.DefaultAction = specs.LinuxSeccompAction(w)
+		}},
+		"seccomp operator": {f.Linux.Seccomp.Operators, func(s *specs.Spec, w string) {
+			s.Linux.Seccomp.Syscalls = []specs.LinuxSyscall{{
+				Names: []string{"mkdir"}, Action: specs.ActKill, Args: []specs.LinuxSeccompArg{{Op: specs.LinuxSeccompOperator(w)}},
+			}}
+		}},
+		"seccomp architecture": {f.Linux.Seccomp.Archs, func(s *specs.Spec, w string) { s.Linux.Seccomp.Architectures = []specs.Arch{specs.Arch(w)} }},
+		"seccomp flag": {f.Linux.Seccomp.KnownFlags, func(s *specs.Spec, w string) {
+			s.Linux.Seccomp.Flags = []specs.LinuxSeccompFlag{specs.LinuxSeccompFlag(w)}
+		}},
+		"memory policy": {f.Linux.MemoryPolicy.Modes, func(s *specs.Spec, w string) {
+			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MemoryPolicyModeType(w), Nodes: "0"}
+		}},
+		"memory policy flag": {f.Linux.MemoryPolicy.Flags, func(s *specs.Spec, w string) {
+			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0", Flags: []specs.MemoryPolicyFlagType{specs.MemoryPolicyFlagType(w)}}
+		}},
+	} {
+		for _, word := range append(words, test.listed...) {
+			s := specconv.Example()
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow}
+			test.ask(s, word)
+			err := specconv.Validate(s)
+			// What is known may still be wrong beside the rest of the configuration; what is not is quoted.
+			accepted := err == nil || !strings.Contains(err.Error(), "unknown ") || !strings.Contains(err.Error(), strconv.Quote(word))
+			if listed := slices.Contains(test.listed, word); accepted != listed {
+				t.Errorf("%s %q: accepted %v, listed %v: %v", kind, word, accepted, listed, err)
+			}
+		}
+	}
+	for _, word := range append(words, f.Linux.Capabilities...) {
+		_, unknown := specconv.CapabilityMask([]string{word})
+		if listed := slices.Contains(f.Linux.Capabilities, word); (len(unknown) == 0) != listed && word == strings.ToUpper(word) && strings.HasPrefix(word, "CAP_") {
+			t.Errorf("capability %q: accepted %v, listed %v", word, len(unknown) == 0, listed)
+		}
+	}
+	for _, word := range append(words, f.MountOptions...) {
+		o, err := specconv.ParseMountOptions("tmpfs", []string{word})
+		known := len(o.Data) == 0
+		switch word {
+		case "auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner", "group":
+			known = false // words of /etc/fstab, which never reach a file system
+		}
+		if listed := slices.Contains(f.MountOptions, word); known != listed {
+			t.Errorf("mount option %q: accepted %v, listed %v: %v", word, known, listed, err)
+		}
+	}
+}
+
+// specWords are all words of the specification, which travels in its module.
+func specWords(t *testing.T) []string {
+	t.Helper()
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/opencontainers/runtime-spec").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "*.md"))
+	if err != nil || len(files) < 10 {
+		t.Fatal(files, err)
+	}
+	seen := map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range strings.FieldsFunc(string(text), func(r rune) bool {
+			return r != '_' && r != '-' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+		}) {
+			seen[word] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
