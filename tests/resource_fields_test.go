@@ -209,7 +209,7 @@ func cpuFields() []resourceField {
 			"",
 		},
 		{
-			"weight once idle no more", "cpu.idle", "cpu", `{"cpu":{"shares":512,"idle":0}}`,
+			"weight once idle no more", "cpu.shares", "cpu", `{"cpu":{"shares":512,"idle":0}}`,
 			[]string{"--cpu-idle", "0"},
 			file("cpu.shares", "512", "512"),
 			file("cpu.weight", "59", "59"),
