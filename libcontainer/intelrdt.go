@@ -112,3 +112,7 @@ func (c *Container) UpdateIntelRdt(r *specs.LinuxIntelRdt) error {
 	}
 	return nil
 }
+
+// IntelRdt is what resctrl tells of the container's class of service; nothing
+// where it has none.
+func (c *Container) IntelRdt() IntelRdtStats { return resctrl.Read(c.record.Resctrl) }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/libcontainer/internal/resctrl"
 )
 
 // Stats is what a container uses. Its JSON is the data of the "stats" events,
@@ -21,8 +22,8 @@ type Stats struct {
 	Memory     MemoryStats           `json:"memory"`
 	Pids       PidsStats             `json:"pids"`
 	BlockIO    BlockIOStats          `json:"blkio"`
-	Hugetlb    map[string]HugetlbUse `json:"hugetlb"` // by page size: "2MB"
-	IntelRdt   IntelRdtStats         `json:"intel_rdt"`
+	Hugetlb    map[string]HugetlbUse `json:"hugetlb"`            // by page size: "2MB"
+	IntelRdt   IntelRdtStats         `json:"intel_rdt"`          // of the container's class of service, if it has one
 	Interfaces []InterfaceStats      `json:"network_interfaces"` // of the container's own network namespace
 }
 
@@ -40,10 +41,9 @@ type (
 	HugetlbUse   = cgroup.HugetlbUse
 	Pressures    = cgroup.Pressures
 	Pressure     = cgroup.Pressure
-)
 
-// IntelRdtStats is empty: what resctrl counts is not read.
-type IntelRdtStats struct{}
+	IntelRdtStats = resctrl.Stats
+)
 
 // InterfaceStats counts what went through one network interface. The names are
 // runc's, capitals included.
@@ -72,7 +72,7 @@ func (c *Container) Stats() (*Stats, error) {
 	}
 	return &Stats{
 		CPU: s.CPU, CPUSet: s.CPUSet, Memory: s.Memory, Pids: s.Pids, BlockIO: s.BlockIO, Hugetlb: s.Hugetlb,
-		Interfaces: interfaces(c.record.Init.Pid, pidfd),
+		IntelRdt: c.IntelRdt(), Interfaces: interfaces(c.record.Init.Pid, pidfd),
 	}, nil
 }
 

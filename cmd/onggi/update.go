@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -84,15 +85,35 @@ func newChanges() *changes {
 	return u
 }
 
-// apply adds the device rules to those that hold: a rule has no place of its
-// own that a new one could take.
+// apply changes all, or nothing.
 func (u *changes) apply(ctx context.Context, container *libcontainer.Container) error {
-	if u.l3Cache != "" || u.memoryBandwidth != "" {
-		err := container.UpdateIntelRdt(&specs.LinuxIntelRdt{L3CacheSchema: u.l3Cache, MemBwSchema: u.memoryBandwidth})
-		if err != nil {
-			return err
-		}
+	undo, err := u.applyIntelRdt(container)
+	if err == nil {
+		err = u.applyLimits(ctx, container)
 	}
+	if err != nil && undo != nil {
+		return errors.Join(err, undo())
+	}
+	return err
+}
+
+// applyIntelRdt returns what takes it back.
+func (u *changes) applyIntelRdt(container *libcontainer.Container) (undo func() error, err error) {
+	if u.l3Cache == "" && u.memoryBandwidth == "" {
+		return nil, nil
+	}
+	old := container.IntelRdt()
+	if err := container.UpdateIntelRdt(&specs.LinuxIntelRdt{L3CacheSchema: u.l3Cache, MemBwSchema: u.memoryBandwidth}); err != nil {
+		return nil, err
+	}
+	return func() error {
+		return container.UpdateIntelRdt(&specs.LinuxIntelRdt{L3CacheSchema: old.L3, MemBwSchema: old.MB})
+	}, nil
+}
+
+// applyLimits adds the device rules to those that hold: a rule has no place of
+// its own that a new one could take.
+func (u *changes) applyLimits(ctx context.Context, container *libcontainer.Container) error {
 	if len(u.rules) > 0 {
 		now, err := container.Resources()
 		if err != nil {

@@ -233,10 +233,32 @@ func (g *Group) explain(err error) error {
 	return err
 }
 
-// Update changes the schemata of an existing group.
+// Update changes the schemata of an existing group. If one is refused, all are
+// as they were.
 func Update(dir string, lines ...string) error {
 	g := &Group{Dir: dir}
-	return g.write(lines)
+	old, err := os.ReadFile(g.file("schemata"))
+	if err != nil {
+		return err
+	}
+	return change(string(old), lines, func(line string) error { return g.write([]string{line}) })
+}
+
+// change writes lines; after a refusal, the lines of old.
+func change(old string, lines []string, write func(line string) error) error {
+	for _, l := range lines {
+		err := write(l)
+		if err == nil {
+			continue
+		}
+		for line := range strings.Lines(old) {
+			if failed := write(strings.TrimSpace(line)); failed != nil {
+				return fmt.Errorf("old schemata are not all restored (%w): %w", failed, err)
+			}
+		}
+		return err
+	}
+	return nil
 }
 
 // Join puts a process into the directories of a group. Its children are born

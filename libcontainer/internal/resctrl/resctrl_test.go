@@ -182,6 +182,29 @@ func TestUpdateAndRemove(t *testing.T) {
 	}
 }
 
+// A refused line takes back the ones before it.
+func TestChange(t *testing.T) {
+	have := map[string]string{}
+	write := func(line string) error {
+		name, value, _ := strings.Cut(line, ":")
+		if value == "bad" {
+			return unix.EINVAL
+		}
+		have[name] = value
+		return nil
+	}
+	const old = "    MB:0=100\n    L3:0=fffff\n"
+	if err := change(old, []string{"L3:0=f", "MB:0=20"}, write); err != nil || have["L3"] != "0=f" || have["MB"] != "0=20" {
+		t.Errorf("change: %v, %v", err, have)
+	}
+	if err := change(old, []string{"L3:0=1", "MB:bad"}, write); !errors.Is(err, unix.EINVAL) || have["L3"] != "0=fffff" || have["MB"] != "0=100" {
+		t.Errorf("a change that is refused: %v, %v; want EINVAL and what was", err, have)
+	}
+	if err := Update(filepath.Join(t.TempDir(), "none"), "L3:0=f"); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("Update without a group = %v; want ENOENT", err)
+	}
+}
+
 func TestFindMount(t *testing.T) {
 	const other = "22 1 0:20 / /sys rw - sysfs sysfs rw\n"
 	const line = "30 22 0:33 / /sys/fs/resctrl rw,relatime shared:9 - resctrl resctrl rw\n"
