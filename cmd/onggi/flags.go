@@ -145,7 +145,7 @@ func (f *flags) parseOne(arg string, rest []string) ([]string, error) {
 	case o == nil && f.lenient:
 		return rest, nil
 	case o == nil:
-		return nil, &unknownFlag{name: name, near: f.near(name)}
+		return nil, &unknownFlag{name: name, near: f.near(name), joined: f.joined(arg)}
 	case !hasValue && o.arg == "":
 		value = "true"
 	case !hasValue && len(rest) == 0:
@@ -168,13 +168,33 @@ func (f *flags) near(name string) string {
 	return nearest(name, names)
 }
 
+// joined are the letters of an argument such as -it that are flags by
+// themselves. Package flag's syntax, which is runc's, does not join them.
+func (f *flags) joined(arg string) []string {
+	name, _, _ := strings.Cut(arg[1:], "=")
+	if strings.HasPrefix(name, "-") || len(name) > 3 { // a word
+		return nil
+	}
+	var letters []string
+	for _, c := range name {
+		if o := f.find(string(c)); o != nil && !o.hidden {
+			letters = append(letters, "-"+string(c))
+		}
+	}
+	return letters
+}
+
 // unknownFlag is a flag that the command does not have.
 type unknownFlag struct {
-	name string
-	near string // what may have been meant, or ""
+	name   string
+	near   string   // what may have been meant, or ""
+	joined []string // or these, each by itself
 }
 
 func (e *unknownFlag) Error() string {
+	if len(e.joined) > 0 && e.near == "" {
+		return fmt.Sprintf("unknown flag -%s: letters stand alone, as in %s", e.name, strings.Join(e.joined, " "))
+	}
 	msg := fmt.Sprintf("unknown flag %s", dashed(e.name))
 	if e.near != "" {
 		msg += fmt.Sprintf(": did you mean %s?", dashed(e.near))

@@ -68,6 +68,8 @@ func TestParseErrors(t *testing.T) {
 		{[]string{"--froce"}, "unknown flag --froce: did you mean --force?"},
 		{[]string{"--wholly-other=1"}, "unknown flag --wholly-other"},
 		{[]string{"-x"}, "unknown flag -x"},
+		{[]string{"-fx"}, "unknown flag -fx: letters stand alone, as in -f"},
+		{[]string{"-ef=1"}, "unknown flag -ef: letters stand alone, as in -e -f"},
 		{[]string{"id", "-9"}, "unknown flag -9"},
 		{[]string{"--="}, "unknown flag --"},
 		{[]string{"---force"}, "unknown flag ---force: did you mean --force?"},

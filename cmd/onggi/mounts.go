@@ -11,7 +11,7 @@ import (
 
 func mountsCommand() command {
 	return command{
-		name: "mounts", args: "<add|remove> <container-id> <file>", min: 3, max: 3,
+		name: "mounts", args: "<add|remove> <container-id> <file>", min: 1, max: 3,
 		summary: "add mounts to a running container, or remove them again",
 		detail: `The file, or standard input for "-", is a JSON array of mounts in the form of
 mounts in config.json:
@@ -27,11 +27,15 @@ takes away what add has mounted, nothing else.`,
 }
 
 func changeMounts(c *call) error {
-	verb, file := c.args[0], c.args[2]
+	cmd, verb := lookup("mounts"), c.args[0]
 	if verb != "add" && verb != "remove" {
-		return &usageError{cmd: lookup("mounts"), msg: fmt.Sprintf("mounts: %q is neither add nor remove", verb)}
+		return &usageError{cmd: cmd, msg: fmt.Sprintf("mounts: %q is neither add nor remove", verb)}
 	}
-	mounts, err := readMounts(c, file)
+	cmd.min = cmd.max
+	if err := cmd.countArgs(c.args); err != nil {
+		return err
+	}
+	mounts, err := readMounts(c, c.args[2])
 	if err != nil {
 		return err
 	}
