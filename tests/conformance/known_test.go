@@ -23,7 +23,7 @@ func (d difference) applies() bool { return d.only == nil || d.only() }
 // Reasons that several programs share.
 const (
 	pidsPointers = "the suite compares the addresses of two numbers: since runtime-spec 1.3.0 pids.limit is a pointer"
-	kmem         = "no kernel that onggi supports has a limit of kernel memory: the file takes the number and forgets it; the property may be ignored (specs-go, LinuxMemory.Kernel)"
+	kmem         = "Linux 5.16 took the limit of kernel memory away: the file takes the number and forgets it; the property may be ignored (specs-go, LinuxMemory.Kernel)"
 	cfq          = "Linux 5.0 took CFQ away, and leaf weights with it; what cannot be applied is an error (runtime.md#create)"
 	netCls       = "this kernel has no net_cls and net_prio; what cannot be applied is an error (runtime.md#create)"
 	hugetlb      = "hugetlb is a controller of cgroup v2 on this machine, and the suite only looks for v1's"
