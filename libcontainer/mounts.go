@@ -126,7 +126,7 @@ type visit struct {
 	request plan.LiveRequest
 	pidfd   *os.File
 	pid     *os.File // its pid namespace, nil where it cannot be had
-	warn    func(string)
+	options Options
 }
 
 func (c *Container) visit() (*visit, error) {
@@ -134,7 +134,7 @@ func (c *Container) visit() (*visit, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &visit{pidfd: pidfd, warn: c.runtime.options.Warn}
+	v := &visit{pidfd: pidfd, options: c.runtime.options}
 	config, err := c.snapshot()
 	if err == nil {
 		v.spec = config.Spec
@@ -174,7 +174,7 @@ func (v *visit) checkNamespace(pid int) error {
 }
 
 func (v *visit) job() *engine.Job {
-	return &engine.Job{Enter: v.pidfd, PIDNamespace: v.pid, Warn: v.warn, Name: "onggi:mounts"}
+	return &engine.Job{Enter: v.pidfd, PIDNamespace: v.pid, Warn: v.options.Warn, Trace: v.options.Trace, Name: "onggi:mounts"}
 }
 
 func (v *visit) close() {
