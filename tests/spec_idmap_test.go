@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,12 +19,21 @@ func idmap(container, host, size uint32) specs.LinuxIDMapping {
 	return specs.LinuxIDMapping{ContainerID: container, HostID: host, Size: size}
 }
 
-// withOwners is a container with a source of two files, the second on a tmpfs below, both of user and group 7.
+// withOwners is a container with a source of two files, the second on a mount below, both of user and group 7. The mount
+// is a tmpfs, or a directory where a tmpfs cannot be mapped.
 func withOwners(t *testing.T, edits ...edit) *container {
 	t.Helper()
 	c := newContainer(t, edits...)
 	dir := c.source()
-	t.Cleanup(func() { unix.Unmount(filepath.Join(dir, "sub"), unix.MNT_DETACH) })
+	sub := filepath.Join(dir, "sub")
+	t.Cleanup(func() { unix.Unmount(sub, unix.MNT_DETACH) })
+	if !kernelIs(t, 6, 3) {
+		c.write("other/below", "")
+		err := errors.Join(unix.Unmount(sub, 0), unix.Mount(filepath.Join(c.bundle, "other"), sub, "", unix.MS_BIND, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, name := range []string{"file", "sub/below", "sub"} {
 		if err := os.Chown(filepath.Join(dir, name), 7, 7); err != nil {
 			t.Fatal(err)
