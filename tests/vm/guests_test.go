@@ -47,9 +47,9 @@ func guests() []guest {
 			must: []string{"TestResources", "TestAppArmorProfile", "TestRootlessDelegatedCgroup"},
 		}), long},
 		// systemd 252, with both drivers: cgroupfs is what containerd uses unless it is told otherwise.
-		{"systemd-6.1", "bookworm", "v2", systemd, []run{scopes(limits, lives, systemds), {driver: "cgroupfs", tests: besideSystemd}}, long},
+		{"systemd-6.1", "bookworm", "v2", systemd, []run{scopes(limits, lives, systemds), rootless(), {driver: "cgroupfs", tests: besideSystemd}}, long},
 		// systemd 257.
-		{"systemd-6.12", "trixie", "v2", systemd, []run{scopes(limits, systemds)}, long},
+		{"systemd-6.12", "trixie", "v2", systemd, []run{scopes(limits, systemds), rootless()}, long},
 		{"v2-6.12", "trixie", "v2", v2, append(units(), run{driver: "cgroupfs", tests: slices.Concat(limits, lives, confinement)}), long},
 		{"v1-6.1", "bookworm", "v1", v1, []run{{driver: "cgroupfs", tests: slices.Concat(limits, lives)}}, short},
 		// Labels are given and checked; nothing is enforced, as Debian's policy has no rules for a runtime in /guest.
@@ -64,8 +64,14 @@ func guests() []guest {
 func scopes(tests ...[]string) run {
 	return run{
 		driver: "systemd", tests: slices.Concat(tests...), env: []string{"DRIVER=systemd"},
-		must: []string{"TestResourcesInAScope", "TestRootlessScope", "TestAppArmorProfile"},
+		must: []string{"TestResourcesInAScope", "TestAppArmorProfile"},
 	}
+}
+
+// rootless is a run with an ordinary user's containers, in scopes of that user's systemd.
+func rootless() run {
+	tests := []string{"TestRootlessScope", "TestRootlessDelegatedCgroup"}
+	return run{driver: "rootless", tests: tests, must: tests}
 }
 
 // units are the unit tests of packages that talk to the kernel: what it lacks is made up for there.
@@ -98,7 +104,7 @@ var (
 		"TestUser", "TestNamespaces", "TestRootless", "TestExecIs", "TestWithoutExecutable", "TestNotify",
 	}
 	// What needs systemd, and how it can be set up otherwise.
-	systemds = []string{"TestSystemd", "TestResourcesInAScope", "TestRootlessScope", "TestRootlessDelegated", "TestAppArmor"}
+	systemds = []string{"TestSystemd", "TestResourcesInAScope", "TestAppArmor"}
 	// What systemd could take from cgroups that are not its own.
 	besideSystemd = []string{"TestCgroup", "TestDevice", "TestUnified", "TestOOM", "TestPause"}
 )
