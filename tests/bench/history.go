@@ -103,7 +103,7 @@ type change struct {
 }
 
 func (c change) String() string {
-	text := fmt.Sprintf("%s: %g, was %g (%+g, %+.1f%%)", c.name, c.now, c.before, c.now-c.before, 100*(c.now-c.before)/c.before)
+	text := fmt.Sprintf("%s: %.0f, was %.0f (%+.0f, %+.1f%%)", c.name, c.now, c.before, c.now-c.before, 100*(c.now-c.before)/c.before)
 	if c.worse {
 		text += ": WORSE"
 	}
