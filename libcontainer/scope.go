@@ -130,6 +130,9 @@ func (c *creation) startScope(ctx context.Context, pid int) error {
 	if r == nil {
 		r = &specs.LinuxResources{}
 	}
+	if err := c.paths.CheckDevices(append(r.Devices[:len(r.Devices):len(r.Devices)], cgroup.DefaultDevices()...)); err != nil {
+		return err
+	}
 	limits, err := scopeLimits(r, r.Devices, v2, s.version, c.rootless)
 	if err != nil {
 		return err
@@ -246,14 +249,25 @@ func (c *Container) updateScope(ctx context.Context, old, now, r *specs.LinuxRes
 	}
 	before, failed := properties(old)
 	if failed == nil {
-		// Even if ctx was what made it fail. Each call has a deadline of its own.
-		ctx := context.WithoutCancel(ctx)
-		failed = c.whileFrozen(ctx, devices, func() error { return m.Set(ctx, c.record.Cgroup.Scope, systemd.Undo(after, before)) })
+		failed = c.restoreScope(ctx, devices, systemd.Undo(after, before))
 	}
 	if failed != nil {
 		return fmt.Errorf("systemd has not all old limits (%w): %w", failed, err)
 	}
 	return err
+}
+
+// restoreScope sets properties again, by a connection of its own: after a
+// deadline or the end of ctx, that of the update is of no use. Each call has a
+// deadline anyway.
+func (c *Container) restoreScope(ctx context.Context, devices bool, properties []systemd.Property) error {
+	ctx = context.WithoutCancel(ctx)
+	m, err := systemd.Open(ctx, c.record.Rootless)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return c.whileFrozen(ctx, devices, func() error { return m.Set(ctx, c.record.Cgroup.Scope, properties) })
 }
 
 // whileFrozen does f, with processes that do not run if v1 device rules change:

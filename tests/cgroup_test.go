@@ -124,8 +124,16 @@ func rootDevice(t testing.TB) string {
 
 func throttle(t testing.TB, rate uint64) specs.LinuxThrottleDevice {
 	t.Helper()
-	d := specs.LinuxThrottleDevice{Rate: rate}
-	if _, err := fmt.Sscanf(rootDevice(t), "%d:%d", &d.Major, &d.Minor); err != nil {
+	d := throttleOf(t, rootDevice(t))
+	d.Rate = rate
+	return d
+}
+
+// throttleOf limits a device, "7:0", to 1 MiB.
+func throttleOf(t testing.TB, name string) specs.LinuxThrottleDevice {
+	t.Helper()
+	d := specs.LinuxThrottleDevice{Rate: 1 << 20}
+	if _, err := fmt.Sscanf(name, "%d:%d", &d.Major, &d.Minor); err != nil {
 		t.Fatal(err)
 	}
 	return d

@@ -35,6 +35,9 @@ func TestTopPicture(t *testing.T) {
 		}
 	}
 	capture, err := os.ReadFile(captureFile)
+	if os.IsNotExist(err) {
+		t.Skip("the sources are not here")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -176,22 +176,39 @@ func daemonReload(t testing.TB) {
 	}
 }
 
-// A scope has limits, keeps them when systemd has read its files anew, and goes with its container. With
-// DRIVER=systemd, TestResources looks at each of them.
+// A scope has limits of all kinds, keeps them when systemd has read its files anew, as they were created and as they
+// were updated, and goes with its container. With DRIVER=systemd, TestResources looks at each of them.
 func TestResourcesInAScope(t *testing.T) {
 	needSystemd(t)
-	c := bySystemd(newContainer(t, resourcesJSON(t, `{"pids":{"limit":20},"cpu":{"shares":512}}`)))
-	c.up()
-	check := func(when, pids string) {
-		t.Helper()
-		want(t, when+", limit", c.limit("pids", "pids.max", "pids.max"), pids)
-		want(t, when+", TasksMax", c.property("TasksMax"), pids)
+	needV2(t)
+	for _, controller := range []string{"memory", "cpu", "cpuset", "pids", "io", "hugetlb"} {
+		needController(t, controller)
 	}
-	check("created", "20")
-	c.must("update", "--pids-limit", "30", c.id)
-	check("updated", "30")
-	daemonReload(t)
-	check("after daemon-reload", "30")
+	d := newDisk(t)
+	c := bySystemd(newContainer(t, resourcesJSON(t, `{"memory":{"limit":67108864,"swap":100663296,"reservation":33554432},
+		"cpu":{"shares":512,"quota":50000,"period":200000,"burst":10000,"cpus":"0","mems":"0"},"pids":{"limit":20},
+		"hugepageLimits":[{"pageSize":"2MB","limit":4194304}],"unified":{"memory.high":"50331648"}}`)))
+	if d.none == "" {
+		c.edit(resources(func(r *specs.LinuxResources) {
+			r.BlockIO = &specs.LinuxBlockIO{Weight: ptr(uint16(200)), ThrottleReadBpsDevice: []specs.LinuxThrottleDevice{throttleOf(t, d.name)}}
+		}))
+	}
+	c.up()
+	check := func(when string, properties ...string) {
+		t.Helper()
+		before := c.allLimits()
+		daemonReload(t)
+		if after := c.allLimits(); after != before {
+			t.Errorf("%s, daemon-reload has changed limits:\n%s", when, diff(before, after))
+		}
+		for _, p := range properties {
+			name, value, _ := strings.Cut(p, "=")
+			want(t, when+", "+name, c.property(name), value)
+		}
+	}
+	check("created", "TasksMax=20", "MemoryMax=67108864", "MemorySwapMax=33554432", "MemoryLow=33554432", "MemoryHigh=50331648", "CPUWeight=59", "CPUQuotaPerSecUSec=250ms")
+	c.must("update", "--pids-limit", "30", "--memory", "80m", "--cpu-quota", "60000", "--cpu-share", "2048", "--cpu-burst", "5000", "--hugepage", "2MB=8m", c.id)
+	check("updated", "TasksMax=30", "MemoryMax=83886080", "MemorySwapMax=16777216", "CPUWeight=174", "CPUQuotaPerSecUSec=300ms")
 	c.must("delete", "--force", c.id)
 	if state := c.property("LoadState"); state != "not-found" {
 		t.Errorf("the unit of a deleted container is %s", state)

@@ -237,8 +237,8 @@ func attachDevices(g group, p policy) error {
 		return &FileError{Field: resources + "/devices", Op: op, Path: g.path, Err: err}
 	}
 	code := p.program()
-	if len(code) > maxInstructions {
-		return fmt.Errorf("%s/devices: %d rules are more than a device program can have", resources, len(p.rules))
+	if err := p.checkSize(code); err != nil {
+		return err
 	}
 	prog, err := loadProgram(code)
 	if err != nil {
@@ -258,6 +258,13 @@ func attachDevices(g group, p policy) error {
 	}
 	if _, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
 		return fail("bpf(BPF_PROG_ATTACH) to", err)
+	}
+	return nil
+}
+
+func (p policy) checkSize(program []instruction) error {
+	if len(program) > maxInstructions {
+		return fmt.Errorf("%s/devices: %d rules are more than a device program can have", resources, len(p.rules))
 	}
 	return nil
 }

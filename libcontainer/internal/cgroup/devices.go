@@ -286,6 +286,23 @@ func (p policy) checkV1() error {
 	return nil
 }
 
+// CheckDevices says whether such rules could be applied, before anybody else is
+// told of them: systemd takes seconds over thousands.
+func (p Paths) CheckDevices(rules []specs.LinuxDeviceCgroup) error {
+	d, ok := p.find("devices")
+	if !ok {
+		return nil
+	}
+	policy, err := newPolicy(rules)
+	if err != nil {
+		return err
+	}
+	if d.Controllers != nil {
+		return policy.checkV1()
+	}
+	return policy.checkSize(policy.program())
+}
+
 // setDevices applies the device rules to a new cgroup.
 func (a *applier) setDevices(r *specs.LinuxResources, o SetOptions) error {
 	rules := o.Devices

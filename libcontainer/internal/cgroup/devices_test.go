@@ -248,3 +248,32 @@ func TestParseList(t *testing.T) {
 		t.Error("parseList(nonsense) has no error")
 	}
 }
+
+func TestCheckDevices(t *testing.T) {
+	v1 := Paths{V1: []Dir{{Controllers: []string{"devices"}}}}
+	v2 := Paths{Unified: &Dir{}}
+	var many []specs.LinuxDeviceCgroup
+	for n := range int64(1 << 13) {
+		major := 300 + n%2 // so that none covers the next
+		many = append(many, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &major, Minor: &n, Access: "rw"})
+	}
+	tests := []struct {
+		name  string
+		p     Paths
+		rules []specs.LinuxDeviceCgroup
+		want  string
+	}{
+		{"no cgroup", Paths{}, many, ""},
+		{"many on v1", v1, many, ""},
+		{"many on v2", v2, many, "8192 rules are more than a device program can have"},
+		{"fewer on v2", v2, many[:1000], ""},
+		{"an exception to an exception on v1", v1, deviceRules("+a; -c *:* rwm; +c 1:3 rwm"), "cgroup v1 cannot express"},
+		{"the same on v2", v2, deviceRules("+a; -c *:* rwm; +c 1:3 rwm"), ""},
+	}
+	for _, test := range tests {
+		err := test.p.CheckDevices(test.rules)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v; want %q", test.name, err, test.want)
+		}
+	}
+}

@@ -42,6 +42,11 @@ func (p Paths) Update(r *specs.LinuxResources, o SetOptions) error {
 	if err != nil {
 		return err
 	}
+	if r != nil && r.Devices != nil {
+		if err := p.CheckDevices(append(r.Devices[:len(r.Devices):len(r.Devices)], o.Devices...)); err != nil {
+			return err
+		}
+	}
 	old := a.snapshot(ws)
 	if o.Before != nil {
 		if err := o.Before(); err != nil {
