@@ -19,7 +19,6 @@ func (w *walk) harden(s plan.Harden) error {
 	}
 	b.CloseRange(w.layout.control, unix.CLOSE_RANGE_CLOEXEC)
 	b.CloseRange(w.layout.end, 0) // what our caller forgot to mark close-on-exec
-	b.Setsid()
 	b.Umask(0)
 	b.UnblockSignals()
 	for _, sig := range w.ignored {

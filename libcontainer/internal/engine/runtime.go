@@ -198,7 +198,6 @@ func (w *walk) fork() error {
 		return err
 	}
 	w.replace(child)
-	w.building.Setsid() // the stub's session ends with it
 	if w.Spawned != nil {
 		return w.Spawned(child.Pid)
 	}
@@ -222,12 +221,28 @@ func (w *walk) forkInto() error {
 	w.building = flight{Batch: &remote.Batch{}}
 	w.building.Tag(w.at)
 	cgroup := remote.Inherited(w.layout.cgroup, "cgroup")
-	child, err := w.stub.Fork(f.Batch, cgroup)
+	forking, err := w.stub.BeginFork(f.Batch, cgroup)
 	if err != nil {
 		return w.forkFailure(err)
 	}
-	w.replace(child)
+	w.forking, w.forker, w.stub = forking, w.stub, forking.Child
 	w.building.Close(cgroup) // a directory of the host (CVE-2024-21626)
+	return nil
+}
+
+// finishFork waits for the child that forkInto has asked for. The next batch is
+// in its socket by then.
+func (w *walk) finishFork() error {
+	f := w.forking
+	if f == nil {
+		return nil
+	}
+	w.forking = nil
+	w.stub = w.forker
+	if err := f.Finish(); err != nil {
+		return w.forkFailure(err)
+	}
+	w.replace(f.Child)
 	return nil
 }
 

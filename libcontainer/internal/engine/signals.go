@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -12,11 +11,17 @@ import (
 // say): execve(2) passes that on. What is handled here is not handled there.
 // One file tells for less than a system call for each signal.
 func ignoredSignals() []unix.Signal {
-	status, err := os.ReadFile("/proc/self/status")
+	fd, err := unix.Open("/proc/self/status", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
-	return parseIgnored(status)
+	defer unix.Close(fd)
+	status := make([]byte, 4096) // some 1500 bytes, in one piece
+	n, err := unix.Read(fd, status)
+	if err != nil {
+		return nil
+	}
+	return parseIgnored(status[:n])
 }
 
 func parseIgnored(status []byte) (ignored []unix.Signal) {

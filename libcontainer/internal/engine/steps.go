@@ -15,6 +15,9 @@ func (w *walk) step(s plan.Step) error {
 		return w.spawn(s)
 	case plan.Harden:
 		return w.harden(s)
+	case plan.Session:
+		w.building.Setsid()
+		return nil
 	case plan.OOMScoreAdj:
 		return w.oomScoreAdj(s)
 	case plan.DelegateCgroup:

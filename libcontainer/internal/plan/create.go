@@ -100,6 +100,7 @@ func Create(r Request) (*Plan, error) {
 	b.enterRootfs(ns, true)                                 // with the runtime's credentials, through directories closed to others
 	b.enterNamespaces(ns)                                   // user first and alone, so that the others belong to its root
 	b.enterRootfs(ns, false)                                //
+	b.add("", Session{})                                    // when the runtime side has nothing to do but wait; before a terminal
 	b.keyring()                                             // after the user namespace, whose quota it is charged to
 	b.network(ns)                                           //
 	b.rootfs(ns)                                            // before the mounts in it

@@ -47,6 +47,7 @@ func Exec(r ExecRequest) (*Plan, error) {
 	}
 	b.cgroups() // before it can be seen
 	b.enter(ns) // the pid namespace is entered by children only
+	b.add("", Session{})
 	b.keyring()
 	b.terminal(Terminal{})
 	b.process(ns)

@@ -29,6 +29,7 @@ func Hook(spec *specs.Spec, path string, args, env []string, dir string) *Plan {
 	if ns.join&unix.CLONE_NEWUSER != 0 {
 		b.becomeRoot() // execve leaves no capabilities to an id that is not mapped
 	}
+	b.add("", Session{})
 	b.add("", Umask{Mask: 0o022})
 	b.add("", Cwd{Path: dir})
 	b.add("", FindProgram{Name: path})

@@ -33,6 +33,7 @@ type law struct {
 // them, those of FuzzCreate too.
 var laws = []law{
 	{"the stub is spawned first, and hardened before anything else", spawnedFirst},
+	{"there is one new session, of the last process, before its terminal", oneSession},
 	{"the program is the last step", programLast},
 	{"there is one gate in create, and none elsewhere", oneGate},
 	{"nothing privileged comes after the credentials", credentialsLast},
@@ -125,6 +126,11 @@ func has(s *subject, typ specs.LinuxNamespaceType, path func(string) bool) bool 
 func anyPath(string) bool  { return true }
 func isNew(p string) bool  { return p == "" }
 func joined(p string) bool { return p != "" }
+
+// A fork is not the leader of its parent's session.
+func oneSession(s *subject) error {
+	return firstOf(count[Session](s, 1), before[Fork, Session](s), before[Session, Terminal](s), before[Session, Gate](s))
+}
 
 func spawnedFirst(s *subject) error {
 	items := s.plan.Items
@@ -701,7 +707,7 @@ func TestLawsCatchABrokenOrder(t *testing.T) {
 	for i, it := range good.Items {
 		bad := &Plan{Items: slices.Delete(slices.Clone(good.Items), i, i+1)}
 		name := Name(it.Step)
-		if slices.Contains([]string{"Execute", "Gate", "Identity", "CloseFiles", "Pivot", "AttachRootfs", "IDMaps", "Propagation", "Seccomp", "Hooks", "Capabilities", "EnterRootfs", "Fork"}, name) {
+		if slices.Contains([]string{"Execute", "Gate", "Identity", "CloseFiles", "Pivot", "AttachRootfs", "IDMaps", "Propagation", "Seccomp", "Hooks", "Capabilities", "EnterRootfs", "Fork", "Session"}, name) {
 			if !slices.ContainsFunc(laws, func(l law) bool { return holdsNot(l, &subject{plan: bad, spec: s, host: hostV2()}) }) {
 				t.Errorf("without step %d, %s, no law is broken", i+1, it.Step)
 			}

@@ -96,6 +96,7 @@ func (b *builder) approach(ns *namespaces, sources bool) {
 	const field = "/linux/namespaces"
 	b.add("", Spawn{})
 	b.add("", Harden{})
+	b.add("", Session{})
 	all := ns.join &^ (unix.CLONE_NEWPID | unix.CLONE_NEWTIME)
 	if user := all&unix.CLONE_NEWUSER != 0; !user || !sources {
 		b.add("", TakeAlong{})

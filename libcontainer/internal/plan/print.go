@@ -60,10 +60,12 @@ func (s Spawn) String() string {
 
 func (s Harden) String() string {
 	if s.MapsFirst {
-		return "in a new session, with umask 0; undumpable behind the id maps"
+		return "with umask 0; undumpable behind the id maps"
 	}
-	return "undumpable, in a new session, with umask 0"
+	return "undumpable, with umask 0"
 }
+
+func (Session) String() string { return "lead a new session" }
 
 func (s OOMScoreAdj) String() string {
 	return "set the OOM score adjustment to " + strconv.Itoa(s.Value)

@@ -19,6 +19,7 @@ import (
 var samples = []Step{
 	Spawn{Namespaces: unix.CLONE_NEWPID, Cgroup: true},
 	Harden{},
+	Session{},
 	OOMScoreAdj{Value: -5},
 	JoinCgroups{Files: []string{"/sys/fs/cgroup/pids/c1/tasks"}},
 	EnterRootfs{Path: "/r"},

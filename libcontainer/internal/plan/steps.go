@@ -46,14 +46,19 @@ type Spawn struct {
 	Cgroup     bool   // born in the container's cgroup2 cgroup
 }
 
-// Harden is what the stub does before anything else: not dumpable, a session
-// of its own, no umask.
+// Harden is what the stub does before anything else: not dumpable, no umask.
 type Harden struct {
 	containerStep
 	// MapsFirst: the runtime has no privilege, and the kernel would not let it
 	// write the id maps of a process that is not dumpable.
 	MapsFirst bool
 }
+
+// Session makes the stub the leader of a session of its own. A session is a
+// scheduling group too (sched(7), "The autogroup feature"), and in a new one the
+// stub waits for the processor until the runtime side has to wait, for 0.2 ms
+// where it is busy meanwhile: so this is for when it is not.
+type Session struct{ containerStep }
 
 // OOMScoreAdj is written before the stub has anything to lose.
 type OOMScoreAdj struct {

@@ -15,49 +15,81 @@ import (
 // there (CLONE_INTO_CGROUP). A stub of which a call of b has failed is of no
 // use any more: the child's socket waits for it in the place of a batch.
 func (s *Stub) Fork(b *Batch, cgroup *FD) (*Stub, error) {
+	f, err := s.BeginFork(b, cgroup)
+	if err != nil {
+		return nil, err
+	}
+	return f.Child, f.Finish()
+}
+
+// Forking is a fork that has been asked for.
+type Forking struct {
+	// Child can be sent batches, which wait for it in its socket. Nothing else
+	// of it is known before Finish.
+	Child  *Stub
+	parent *Stub
+	b      *Batch
+	pid    Result
+}
+
+// BeginFork asks for a fork, and waits for nothing. Finish has to follow.
+func (s *Stub) BeginFork(b *Batch, cgroup *FD) (*Forking, error) {
 	ours, theirs, err := controlPair(s.timeout)
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close()
+	defer theirs.Close() // the child's is the last: its end can be heard
 	child := &Stub{sock: ours, pidfd: -1, control: s.control, timeout: s.timeout, trace: s.trace, timing: s.timing, task: s.task}
 	child.watch(s.ctx)
-	if err := s.fork(b, child, theirs, cgroup); err != nil {
-		if child.pidfd >= 0 {
-			child.Kill()
-		}
+	f := &Forking{Child: child, parent: s, b: b}
+	f.lay(cgroup)
+	if err := s.Send(b); err != nil {
 		child.Close()
 		return nil, err
 	}
-	return child, nil
+	if err := s.SendFiles(b, []*os.File{theirs}); err != nil {
+		child.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
-func (s *Stub) fork(b *Batch, child *Stub, theirs *os.File, cgroup *FD) error {
-	end := b.ReceiveFiles(s.Control(), []string{"the child's control socket"})[0]
+// lay adds the calls that fork.
+func (f *Forking) lay(cgroup *FD) {
+	b, control := f.b, f.parent.control
+	end := b.ReceiveFiles(f.parent.Control(), []string{"the child's control socket"})[0]
 	b.call("fcntl", unix.SYS_FCNTL, fdArg(end), named("F_GETFD", unix.F_GETFD)) // a child without a socket would be nobody's
-	pid := b.CloneInto(unix.CLONE_PARENT, cgroup)
-	moved := b.Dup3(end, s.control, true).TolerateAll() // the child's own: these two
-	b.Exit(stub.ExitLost)                               // it would speak to its parent's socket
+	f.pid = b.CloneInto(unix.CLONE_PARENT, cgroup)
+	moved := b.Dup3(end, control, true).TolerateAll() // the child's own: these two
+	b.Exit(stub.ExitLost)                             // it would speak to its parent's socket
 	moved.OnZeroSkip()
 	moved.OnPositiveSkip()
-	pid.OnPositiveSkip()
+	f.pid.OnPositiveSkip()
 	b.Close(end)
-	if err := s.Send(b); err != nil {
+}
+
+// Finish waits for the child. When it fails, there is none.
+func (f *Forking) Finish() error {
+	err := f.finish()
+	if err != nil {
+		if f.Child.pidfd >= 0 {
+			f.Child.Kill()
+		}
+		f.Child.Close()
+	}
+	return err
+}
+
+func (f *Forking) finish() error {
+	if err := f.parent.Receive(f.b); err != nil {
 		return err
 	}
-	if err := s.SendFiles(b, []*os.File{theirs}); err != nil {
-		return err
-	}
-	if err := s.Receive(b); err != nil {
-		return err
-	}
-	theirs.Close() // the child's is the last: its end can be heard
-	child.Pid = int(pid.Value())
-	fd, err := unix.PidfdOpen(child.Pid, 0) // ours until it is reaped, so the pid is still its own
+	f.Child.Pid = int(f.pid.Value())
+	fd, err := unix.PidfdOpen(f.Child.Pid, 0) // ours until it is reaped, so the pid is still its own
 	if err != nil {
 		return os.NewSyscallError("pidfd_open", err)
 	}
-	child.pidfd = fd
-	b.trace.first = pid.i + 1
-	return child.Receive(b) // the child's own reply to the same batch
+	f.Child.pidfd = fd
+	f.b.trace.first = f.pid.i + 1
+	return f.Child.Receive(f.b) // the child's own reply to the same batch
 }

@@ -28,6 +28,7 @@ type Stub struct {
 	unwatch func()
 
 	trace  *timeline.Recorder // nil without a trace
+	free   int64              // when it has answered last, with a trace
 	timing stub.Timing
 	task   func(tag int) timeline.Task
 }
@@ -262,7 +263,7 @@ const reapTime = 2 * time.Second
 // thread of its own.
 func (s *Stub) reap() unix.WaitStatus {
 	var ws unix.WaitStatus
-	if s.reaped {
+	if s.reaped || s.pidfd < 0 { // it was never born
 		return ws
 	}
 	s.reaped = true

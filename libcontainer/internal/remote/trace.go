@@ -53,10 +53,12 @@ func (s *Stub) answered(b *Batch, err error) {
 	back, t, now := b.back, b.trace, s.task(0)
 	received := s.trace.Now()
 	stamp := func(i int) int64 { return s.timing.Stamp(back[t.stamps+stub.StampSize*i:]) }
-	sent := t.sent
-	if t.first > 0 { // there was nobody to be sent it before
+	sent := max(t.sent, s.free) // until then it has waited in the socket
+	if t.first > 0 {            // a child's: before, there was nobody to be sent it, and after, it may have another
 		sent = min(max(sent, stamp(t.first)), received)
+		received = min(max(sent, stamp(len(b.calls))), received)
 	}
+	s.free = received
 	s.trace.AddBatch(&timeline.Batch{
 		Process: s.Pid, Sent: sent, Received: received,
 		Read: func() (int64, []timeline.Call) {
