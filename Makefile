@@ -24,7 +24,7 @@ GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
-STATIC  := -s -w -linkmode external -extldflags "-static"
+STATIC  := -s -w -linkmode external -extldflags "-static -Wl,--gc-sections"
 
 # C compiler and pkg-config directory of the seccomp helper, by architecture; the machine's own needs neither.
 CC_arm64        := aarch64-linux-gnu-gcc
@@ -36,9 +36,11 @@ PKGCONFIG_amd64 := /usr/lib/x86_64-linux-gnu/pkgconfig
 define build
 	@mkdir -p bin $(dir $(2))
 	$(if $(filter $(1),$(ARCH)),,CC=$(CC_$(1)) PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)) )GOARCH=$(1) CGO_ENABLED=1 \
-		$(GO) build -trimpath -tags netgo,osusergo -ldflags '$(STATIC)' -o bin/helper-$(1) ./seccomp/helper
+		$(GO) build -trimpath -tags netgo,osusergo -gcflags=all=-l -ldflags '$(STATIC)' -o bin/helper-$(1) ./seccomp/helper
 	gzip -9 -n -c bin/helper-$(1) > seccomp/helper.gz
-	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -tags seccomp_helper -ldflags '$(LDFLAGS)' -o $(2) ./cmd/onggi
+	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -tags seccomp_helper \
+		-ldflags "$(LDFLAGS) -X github.com/onggi-dev/onggi/seccomp.library=$$($(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)) )pkg-config --modversion libseccomp)" \
+		-o $(2) ./cmd/onggi
 endef
 
 .PHONY: all

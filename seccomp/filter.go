@@ -66,9 +66,16 @@ func Compile(ctx context.Context, profile *specs.LinuxSeccomp) (Filter, error) {
 	}, nil
 }
 
-// LibraryVersion returns the version of libseccomp, "2.5.4". It costs a
-// compilation where libseccomp runs in a helper process.
+// library is what the linker was told of the libseccomp in the helper, -X
+// …/seccomp.library=2.5.4; else empty.
+var library string
+
+// LibraryVersion returns the version of libseccomp, "2.5.4". Where the linker
+// was not told, it costs a compilation.
 func LibraryVersion(ctx context.Context) (string, error) {
+	if library != "" {
+		return library, nil
+	}
 	made, err := build(ctx, &ruleset.Set{Default: unix.SECCOMP_RET_ALLOW})
 	if err != nil {
 		return "", err
