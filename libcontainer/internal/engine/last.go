@@ -29,6 +29,9 @@ func (w *walk) lastBatch() (*Process, error) {
 	if err := w.restoreLimits(); err != nil {
 		return nil, err
 	}
+	if w.Start != nil { // it may wait for long
+		w.building.FreeArena()
+	}
 	l := last{walk: w, control: w.stub.Control()}
 	for ; w.at < len(w.items); w.at++ {
 		w.building.Tag(w.at)

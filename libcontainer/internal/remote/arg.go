@@ -38,6 +38,8 @@ const (
 	argReply                 // address of bytes that come back
 	argResult                // address of an earlier call's result
 	argLoad                  // an earlier call's result
+	argBehind                // address of the first page that the batch leaves free
+	argFree                  // bytes from there to the arena's end
 )
 
 // Arg is one argument of a call and how it is printed. Printing is for calls
@@ -91,7 +93,7 @@ func (b *Batch) formatArg(a *Arg) string {
 	switch a.kind {
 	case argFD:
 		return a.fd.format()
-	case argReply, argResult, argLoad:
+	case argReply, argResult, argLoad, argBehind, argFree:
 		return "&"
 	case argData:
 		return b.formatData(a)

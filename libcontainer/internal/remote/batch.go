@@ -24,6 +24,7 @@ type Batch struct {
 	tag    int
 	back   []byte // the reply, once there is one
 	base   int    // offset of the reply's extra bytes: 8*len(calls)
+	pages  int    // bytes of the arena's pages that the batch takes
 
 	presets []preset
 	sends   int        // SendFile calls
@@ -272,6 +273,8 @@ func (b *Batch) encode(stamped bool) ([]byte, error) {
 		stamps, b.trace.stamps = size, b.base+b.reply
 		size += room
 	}
+	page := os.Getpagesize()
+	b.pages = (size + page - 1) / page * page
 	msg := make([]byte, size)
 	stub.PutHeader(msg, n, reply, size-reply, stamps)
 	copy(msg[data:], b.data)
@@ -317,6 +320,10 @@ func (b *Batch) resolve(c *call, a *Arg, data, reply int) (v uint64, load bool) 
 		return uint64(stub.ArenaBase+reply+b.base) + a.value, false
 	case argResult:
 		return uint64(stub.ArenaBase+reply) + 8*a.value, false
+	case argBehind:
+		return stub.ArenaBase + uint64(b.pages), false
+	case argFree:
+		return stub.ArenaSize - uint64(b.pages), false
 	case argLoad:
 		return uint64(stub.ArenaBase+reply) + 8*a.value, true
 	case argFD:

@@ -74,6 +74,12 @@ func (b *Batch) SetName(name string) Result {
 // Setsid starts a session.
 func (b *Batch) Setsid() Result { return b.call("setsid", unix.SYS_SETSID) }
 
+// FreeArena gives the kernel back what larger batches have left in the stub's
+// arena.
+func (b *Batch) FreeArena() {
+	b.call("madvise", unix.SYS_MADVISE, Arg{kind: argBehind}, Arg{kind: argFree}, named("MADV_DONTNEED", unix.MADV_DONTNEED))
+}
+
 // UnblockSignals empties the signal mask.
 func (b *Batch) UnblockSignals() Result {
 	set := b.words(0)

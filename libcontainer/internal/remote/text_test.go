@@ -50,6 +50,7 @@ var texts = []struct {
 	{"Fchdir", func(b *Batch) { b.Fchdir(Inherited(5, "x")) }, "fchdir(<x>)"},
 	{"Chdir", func(b *Batch) { b.Chdir("/") }, `chdir("/")`},
 	{"Chroot", func(b *Batch) { b.Chroot(".") }, `chroot(".")`},
+	{"FreeArena", func(b *Batch) { b.FreeArena() }, "madvise(&, &, MADV_DONTNEED)"},
 	{"Umask", func(b *Batch) { b.Umask(0o22) }, "umask(022)"},
 	{"IoctlInt", func(b *Batch) { b.IoctlInt(Inherited(5, "x"), "TIOCSCTTY", unix.TIOCSCTTY, 0) }, "ioctl(<x>, TIOCSCTTY, 0)"},
 	{"IoctlOpen", func(b *Batch) { b.IoctlOpen(Inherited(5, "x"), "peer", "TIOCGPTPEER", unix.TIOCGPTPEER, unix.O_RDWR) }, "ioctl(<x>, TIOCGPTPEER, O_RDWR)"},
