@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{debs/partial,status.d,layer}
 : >"$work/status" # a machine with nothing installed
 apt=(apt-get -y -q --no-install-recommends --download-only -o APT::Sandbox::User=root -o Dir::Cache::archives="$work/debs"
-	-o Dir::State::status="$work/status" install base-files base-passwd bash coreutils redis-server nginx)
+	-o Dir::State::status="$work/status" install base-files base-passwd bash coreutils dash redis-server nginx)
 "${apt[@]}" || { apt-get -q update && "${apt[@]}"; }
 for deb in "$work"/debs/*.deb; do
 	dpkg-deb --fsys-tarfile "$deb" | tar -C "$work/layer" --keep-directory-symlink --exclude './usr/share/doc/*' \

@@ -162,6 +162,9 @@ func furnish(runtimes []string) error {
 	if err := openTun(); err != nil {
 		return fmt.Errorf("/dev/net/tun: %w", err)
 	}
+	if err := endHierarchies(); err != nil {
+		return fmt.Errorf("cgroups without a mount: %w", err)
+	}
 	if err := remountCgroups(); err != nil {
 		return fmt.Errorf("cgroups: %w", err)
 	}
@@ -225,6 +228,37 @@ func overlayAt(lower, point string) error {
 		return err
 	}
 	return unix.Mount("overlay", point, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", lower, upper, work))
+}
+
+// endHierarchies lets go of the v1 hierarchies that nobody mounts any more. The kernel keeps one whose last cgroup was
+// still dying when it was unmounted, until it is mounted and unmounted again; and containerd takes all that
+// /proc/PID/cgroup lists for mounted.
+func endHierarchies() error {
+	data, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return err
+	}
+	point := filepath.Join(env.dir, "hierarchy")
+	if err := os.Mkdir(point, 0o755); err != nil {
+		return err
+	}
+	mounted := func(name string) bool {
+		return slices.ContainsFunc(hierarchies(), func(dir string) bool { return filepath.Base(dir) == name })
+	}
+	for line := range strings.Lines(string(data)) {
+		controllers := strings.SplitN(line, ":", 3)[1]
+		name, named := strings.CutPrefix(controllers, "name=")
+		if name == "" || mounted(name) {
+			continue
+		}
+		if named {
+			controllers = "none," + controllers
+		}
+		if err := errorsOf(unix.Mount("cgroup", point, "cgroup", 0, controllers), unix.Unmount(point, 0)); err != nil {
+			return fmt.Errorf("%s: %w", controllers, err)
+		}
+	}
+	return nil
 }
 
 // remountCgroups shows the sandbox its own cgroups only. crun refuses a v2 hierarchy beside v1 ones, so it gets none.
