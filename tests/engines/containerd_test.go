@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func containerd() engine {
@@ -171,6 +173,7 @@ func ctrTidy(c *client, name string) {
 	c.try("task", "delete", "--force", name)
 	c.try("container", "delete", name)
 	killAll("containerd-shim-runc-v2")
+	unix.Unmount("/run/containerd/io.containerd.runtime.v2.task/default/"+name+"/rootfs", unix.MNT_DETACH) // the shim's
 }
 
 func makeRootfs(t *testing.T, dir string) {

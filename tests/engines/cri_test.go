@@ -35,7 +35,7 @@ func cri() engine {
 			more(t, "/etc/containerd/config.toml", criMachine)
 			os.RemoveAll("/etc/cni/net.d")
 			place(t, "/etc/cni/net.d/10-pods.conflist", podNetwork)
-			place(t, "/etc/crictl.yaml", "runtime-endpoint: unix:///run/containerd/containerd.sock\n")
+			place(t, "/etc/crictl.yaml", "runtime-endpoint: unix:///run/containerd/containerd.sock\ntimeout: 30\n")
 			c := client{T: t, command: []string{"crictl"}}
 			c.daemon = serve(t, func() error { return exec.Command("crictl", "info").Run() }, "containerd")
 			c.importPause()

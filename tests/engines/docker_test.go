@@ -43,7 +43,7 @@ func docker() engine {
 				c.reports(out, "/mounts/", "not a directory", "Are you trying to mount a directory onto a file")
 			}},
 			{"bad mount", func(c *client) {
-				c.reports(c.exits(125, "run", "--rm", "--volume=/tmp:/proc/x", image, "true"), "/mounts/", "/proc")
+				c.reports(c.fails("run", "--rm", "--volume=/tmp:/proc/x", image, "true"), "/mounts/", "/proc")
 			}},
 			{"bad user", func(c *client) {
 				c.has(c.fails("run", "--rm", "--user=nosuch", image, "true"), "unable to find user nosuch")

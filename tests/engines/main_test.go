@@ -76,7 +76,7 @@ func outside() (int, error) {
 		place := filepath.Join(dir, fmt.Sprint(len(all.Columns)))
 		code, err := sandbox(place, runtimes)
 		worst = max(worst, code)
-		return errors.Join(err, all.read(place))
+		return errors.Join(err, all.read(place, len(runtimes) > 1))
 	}
 	for _, runtime := range runtimes {
 		if err := visit(runtime); err != nil {

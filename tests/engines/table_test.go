@@ -65,8 +65,8 @@ type table struct {
 	Timings []timing
 }
 
-// read adds what a sandbox reported.
-func (t *table) read(dir string) error {
+// read adds what a sandbox reported: timings of all runtimes, or cases of one.
+func (t *table) read(dir string, timed bool) error {
 	data, err := os.ReadFile(filepath.Join(dir, "column.json"))
 	if err != nil {
 		return err
@@ -75,11 +75,11 @@ func (t *table) read(dir string) error {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return err
 	}
-	if c.Timings != nil {
+	if timed {
 		t.Timings = c.Timings
-		return nil
+	} else {
+		t.Columns = append(t.Columns, c)
 	}
-	t.Columns = append(t.Columns, c)
 	return nil
 }
 
