@@ -219,15 +219,22 @@ func TestHookTimeout(t *testing.T) {
 }
 
 func TestHooksThatCannotBe(t *testing.T) {
-	for name, h := range map[string]specs.Hook{
-		"relative path": {Path: "sh"}, "no path": {}, "missing": {Path: "/no/such/hook"}, "not executable": {Path: "/etc/passwd"},
-		"timeout 0": {Path: "/bin/true", Timeout: ptr(0)}, "negative timeout": {Path: "/bin/true", Timeout: ptr(-1)},
+	for name, test := range map[string]struct {
+		hook specs.Hook
+		text string
+	}{
+		"relative path":    {specs.Hook{Path: "sh"}, `/hooks/createRuntime/0/path: "sh" is not an absolute path`},
+		"no path":          {specs.Hook{}, "/hooks/createRuntime/0/path: required"},
+		"missing":          {specs.Hook{Path: "/no/such/hook"}, "no such file or directory"},
+		"not executable":   {specs.Hook{Path: "/etc/passwd"}, "permission denied"},
+		"timeout 0":        {specs.Hook{Path: "/bin/true", Timeout: ptr(0)}, "/hooks/createRuntime/0/timeout: 0 is not greater than zero"},
+		"negative timeout": {specs.Hook{Path: "/bin/true", Timeout: ptr(-1)}, "/hooks/createRuntime/0/timeout: -1 is not greater than zero"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if strings.Contains(name, "timeout") || name == "relative path" {
-				peerFails(t, "runc", "not checked")
+			if strings.HasPrefix(test.text, "/hooks") {
+				peersLack(t, "not checked")
 			}
-			refused(t, newContainer(t, hooks("createRuntime", h)).run(), 1, "")
+			refused(t, newContainer(t, hooks("createRuntime", test.hook)).run(), 1, test.text)
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -140,6 +141,33 @@ func TestADeadVolumeHoldsNobodyUp(t *testing.T) {
 			endsWhenAsked(t, c, append([]string{"exec"}, line...))
 		})
 	}
+	for name, m := range map[string]specs.Mount{
+		"source of mounts add": {Destination: "/mnt", Type: "bind", Source: "volume/sub", Options: []string{"rbind"}},
+		"target of mounts add": {Destination: "/vol/d", Type: "tmpfs", Source: "tmpfs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			peersLack(t, "mounts")
+			for _, edits := range [][]edit{nil, {userNamespace(100000)}} {
+				c := newContainer(t, edits...)
+				v := volumeAt(c)
+				c.edit(mount(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir, Options: []string{"rbind"}}))
+				pid := c.up()
+				before := mountsOf(t, pid)
+				data, err := json.Marshal([]specs.Mount{{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs"}, m})
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.write("mounts.json", string(data))
+				v.dead.Store(true)
+				r := askedToEnd(t, c, []string{"mounts", "add", c.id, filepath.Join(c.bundle, "mounts.json")})
+				left := mountsOf(t, pid) != before
+				if said := strings.Contains(r.err, "/tmp stays mounted"); r.code == 0 || left != said {
+					t.Errorf("a mount is left: %v, and said to be: %v\n%v", left, said, r)
+				}
+				c.must("delete", "--force", c.id)
+			}
+		})
+	}
 	t.Run("the root file system itself", func(t *testing.T) {
 		c := newContainer(t)
 		v := volumeAt(c)
@@ -152,6 +180,15 @@ func TestADeadVolumeHoldsNobodyUp(t *testing.T) {
 // endsWhenAsked starts a verb that may come to a standstill, asks it to end after a while, and deletes the container.
 func endsWhenAsked(t *testing.T, c *container, line []string) {
 	t.Helper()
+	askedToEnd(t, c, line)
+	if r := c.verb("delete", "--force", c.id); r.code != 0 || r.took > slowly(12*time.Second) {
+		t.Error(r)
+	}
+}
+
+// askedToEnd starts a verb that may come to a standstill, and asks it to end after a while.
+func askedToEnd(t *testing.T, c *container, line []string) result {
+	t.Helper()
 	i := c.begin(line...)
 	asked := time.AfterFunc(time.Second, func() { i.Process.Signal(unix.SIGTERM) })
 	r := i.end()
@@ -159,7 +196,5 @@ func endsWhenAsked(t *testing.T, c *container, line []string) {
 		t.Errorf("ended %v after it was asked to: %v", r.took-time.Second, r)
 	}
 	t.Logf("%v, %s", r.took.Round(time.Millisecond), r.err)
-	if r := c.verb("delete", "--force", c.id); r.code != 0 || r.took > slowly(12*time.Second) {
-		t.Error(r)
-	}
+	return r
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -46,7 +47,9 @@ type made struct {
 // that were made before it are taken back, unless the stub does not answer any
 // more.
 func Visit(ctx context.Context, p *plan.Plan, job *Job) (LiveMounts, error) {
-	w := newWalk(context.WithoutCancel(ctx), p, job) // to be there for taking back
+	answering, stop := outlasting(ctx, grace)
+	defer stop()
+	w := newWalk(answering, p, job)
 	defer w.closeTrees()
 	w.live = &live{ctx: ctx}
 	program, err := w.steps()
@@ -61,6 +64,23 @@ func Visit(ctx context.Context, p *plan.Plan, job *Job) (LiveMounts, error) {
 		err = w.takeBack(err)
 	}
 	return LiveMounts{w.madeMounts(), w.live.gone}, err
+}
+
+// grace is how long the stub may take for what it is doing when it is asked to
+// end: it has to be there to take back what it has done, unless it waits for a
+// file system that does not answer.
+const grace = 2 * time.Second
+
+// outlasting gives a context that ends a while after ctx does.
+func outlasting(ctx context.Context, d time.Duration) (context.Context, func()) {
+	later, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(d, func() { cancel(context.Cause(ctx)) })
+	})
+	return later, func() {
+		stop()
+		cancel(nil)
+	}
 }
 
 func (w *walk) madeMounts() []LiveMount {
