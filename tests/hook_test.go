@@ -223,7 +223,7 @@ func TestHooksThatCannotBe(t *testing.T) {
 		hook specs.Hook
 		text string
 	}{
-		"relative path":    {specs.Hook{Path: "sh"}, `/hooks/createRuntime/0/path: "sh" is not an absolute path`},
+		"relative path":    {specs.Hook{Path: "sh"}, "is not an absolute path"},
 		"no path":          {specs.Hook{}, "/hooks/createRuntime/0/path: required"},
 		"missing":          {specs.Hook{Path: "/no/such/hook"}, "no such file or directory"},
 		"not executable":   {specs.Hook{Path: "/etc/passwd"}, "permission denied"},
@@ -231,7 +231,7 @@ func TestHooksThatCannotBe(t *testing.T) {
 		"negative timeout": {specs.Hook{Path: "/bin/true", Timeout: ptr(-1)}, "/hooks/createRuntime/0/timeout: -1 is not greater than zero"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if strings.HasPrefix(test.text, "/hooks") {
+			if strings.Contains(name, "timeout") || name == "relative path" {
 				peersLack(t, "not checked")
 			}
 			refused(t, newContainer(t, hooks("createRuntime", test.hook)).run(), 1, test.text)

@@ -151,6 +151,9 @@ func TestADeadVolumeHoldsNobodyUp(t *testing.T) {
 				c := newContainer(t, edits...)
 				v := volumeAt(c)
 				c.edit(mount(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir, Options: []string{"rbind"}}))
+				if err := os.Mkdir(filepath.Join(c.rootfs, "vol"), 0o755); err != nil {
+					t.Fatal(err)
+				}
 				pid := c.up()
 				before := mountsOf(t, pid)
 				data, err := json.Marshal([]specs.Mount{{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs"}, m})

@@ -151,17 +151,20 @@ func (w *walk) detach(b *remote.Batch, mount *remote.FD) {
 }
 
 // put attaches a mount, and lets go of it unless it is kept. In a container
-// that runs it is: it has to be known again.
-func (w *walk) put(m, to *remote.FD, keep bool) {
+// that runs it is: it has to be known again, and known before the next name is
+// looked up, which may be the last thing that the stub does.
+func (w *walk) put(m, to *remote.FD, keep bool) error {
 	b := w.building
 	b.MoveMount(m, to)
 	b.Close(to)
 	switch {
 	case w.live != nil:
 		w.live.made = append(w.live.made, made{w.at, m, b.Statx(m, "", 0)})
+		return w.settle()
 	case !keep:
 		b.Close(m)
 	}
+	return nil
 }
 
 // takeAlong opens here what is the host's, and the stub has it, ready to be

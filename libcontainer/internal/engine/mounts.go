@@ -388,11 +388,10 @@ func (w *walk) attach(m, to *remote.FD, s plan.Mount) error {
 			return err
 		}
 	}
-	w.put(m, to, s.Keep)
 	if s.Keep {
 		w.kept[s.At.Path] = m
 	}
-	return nil
+	return w.put(m, to, s.Keep)
 }
 
 // attributes applies to the mount, then to all of the tree.
@@ -471,8 +470,7 @@ func (w *walk) bind(s plan.Bind) error {
 	if err := w.notProc(to, s.At); err != nil {
 		return err
 	}
-	w.put(m, to, false)
-	return nil
+	return w.put(m, to, false)
 }
 
 // bindTree attaches a tree of the host.
@@ -488,8 +486,7 @@ func (w *walk) bindTree(s plan.Bind, t *tree) error {
 			return err
 		}
 	}
-	w.put(m, to, false)
-	return nil
+	return w.put(m, to, false)
 }
 
 func destFlags(s plan.Bind) uint64 {
