@@ -102,6 +102,12 @@ func dependent(r, now *specs.LinuxResources) *specs.LinuxResources {
 		with.Swap = now.Memory.Swap
 		all.Memory = &with
 	}
+	// A weight of block I/O takes those of devices away.
+	if b := r.BlockIO; b != nil && isSet(b.Weight) && len(now.BlockIO.WeightDevice) > 0 {
+		with := *b
+		with.WeightDevice = now.BlockIO.WeightDevice
+		all.BlockIO = &with
+	}
 	// A cgroup that is idle no more has the default weight.
 	if c := r.CPU; c != nil && c.Idle != nil && *c.Idle == 0 && c.Shares == nil {
 		with := *c

@@ -76,6 +76,11 @@ func TestDependent(t *testing.T) {
 		{"no limit needs no swap limit", `{"memory":{"limit":5,"swap":9}}`, `{"memory":{"limit":-1}}`, `{"memory":{"limit":-1}}`},
 		{"no swap before", `{"memory":{"limit":5}}`, `{"memory":{"limit":6}}`, `{"memory":{"limit":6}}`},
 		{"weight after idle", `{"cpu":{"shares":512,"idle":1}}`, `{"cpu":{"idle":0}}`, `{"cpu":{"shares":512,"idle":0}}`},
+		{
+			"weights of devices", `{"blockIO":{"weight":100,"weightDevice":[{"major":8,"minor":0,"weight":200}]}}`, `{"blockIO":{"weight":300}}`,
+			`{"blockIO":{"weight":300,"weightDevice":[{"major":8,"minor":0,"weight":200}]}}`,
+		},
+		{"no weight", `{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":200}]}}`, `{"blockIO":{}}`, `{"blockIO":{}}`},
 		{"empty devices", `{}`, `{"devices":[]}`, `{}`},
 	}
 	for _, test := range tests {
