@@ -32,6 +32,12 @@ func newField(layout string, names ...string) (*field, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The state is where a host has it, in memory: some have /run on a disk, and
+	// its file system's work is nobody's here.
+	if err := unix.Mount("onggi-bench", dir, "tmpfs", 0, ""); err != nil {
+		os.Remove(dir)
+		return nil, fmt.Errorf("mount a tmpfs on %s: %w", dir, err)
+	}
 	f := &field{layout: layout, dir: dir, result: Result{Layout: layout, Machine: machine()}}
 	if err := f.enlist(names); err != nil {
 		f.close()
@@ -40,7 +46,11 @@ func newField(layout string, names ...string) (*field, error) {
 	return f, nil
 }
 
-func (f *field) close() { os.RemoveAll(f.dir) }
+// close leaves nothing: the mount is this process's own, and goes with it.
+func (f *field) close() {
+	_ = unix.Unmount(f.dir, unix.MNT_DETACH)
+	os.RemoveAll(f.dir)
+}
 
 func enterV2() error {
 	if err := unix.Unmount("/sys/fs/cgroup", unix.MNT_DETACH); err != nil {
