@@ -27,9 +27,11 @@ type Runtime struct {
 
 // DefaultRoot is /run/onggi for root and $XDG_RUNTIME_DIR/onggi for others,
 // also for root of a user namespace that is somebody else outside.
-func DefaultRoot() string {
+func DefaultRoot() string { return defaultRoot(inUserns()) }
+
+func defaultRoot(inUserns bool) string {
 	const system = "/run/onggi"
-	if os.Geteuid() == 0 && (!inUserns() || os.Getenv("USER") == "root") {
+	if os.Geteuid() == 0 && (!inUserns || os.Getenv("USER") == "root") {
 		return system
 	}
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
@@ -40,8 +42,9 @@ func DefaultRoot() string {
 
 // New checks the options. Nothing is made before there is a container.
 func New(o Options) (*Runtime, error) {
+	userns := inUserns()
 	if o.Root == "" {
-		o.Root = DefaultRoot()
+		o.Root = defaultRoot(userns)
 	}
 	root, err := filepath.Abs(o.Root)
 	if err != nil {
@@ -62,7 +65,7 @@ func New(o Options) (*Runtime, error) {
 	if o.Rootless != nil {
 		r.rootless = *o.Rootless
 	} else {
-		r.rootless = os.Geteuid() != 0 || inUserns()
+		r.rootless = os.Geteuid() != 0 || userns
 	}
 	return r, nil
 }

@@ -22,6 +22,7 @@ type stdio struct {
 }
 
 func main() {
+	growStack()
 	// One for the work and one for the goroutine that catches signals: more
 	// would only look for work. With a single one, each system call that takes
 	// a moment loses it and has to win it back.
