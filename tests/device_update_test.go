@@ -149,14 +149,13 @@ func TestARefusedUpdateLeavesDeviceRules(t *testing.T) {
 		c.belowADeniedDevice("10:236")
 	}
 	c.up()
-	before := c.allLimits()
 	refused(t, c.update("--device-allow", "c 10:229 rw", "--unified", "hugetlb.no-such=1"), 1, "/linux/resources/unified")
 	c.mayOpen("after a refused limit", false, false)
 
 	if r := c.update("--device-allow", "c 10:229 r"); r.code != 0 {
 		t.Fatal(r)
 	}
-	before = c.allLimits()
+	before := c.allLimits()
 	rules := `{"allow":true,"type":"c","major":10,"minor":229,"access":"rw"},{"allow":true,"type":"c","major":10,"minor":236,"access":"rw"}`
 	text := "the cgroup above does not allow it"
 	if env.layout == "v2" {
