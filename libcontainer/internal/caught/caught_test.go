@@ -107,14 +107,20 @@ func TestCloseRestores(t *testing.T) {
 
 func TestFaultsGoToTheRuntime(t *testing.T) { again(t, "fault") }
 func TestIgnoredSignalsStaySo(t *testing.T) { again(t, "ignored", "env", "--ignore-signal=HUP") }
+
+// again runs a mode of this program, under the emulator that runs it if there is
+// one.
 func again(t *testing.T, mode string, prefix ...string) {
 	t.Helper()
-	argv := append(prefix, "/proc/self/exe")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	argv[len(argv)-1] = self
+	argv := prefix
+	if emulator := os.Getenv("STUB_EMULATOR"); emulator != "" {
+		argv = append(argv, emulator)
+	}
+	argv = append(argv, self)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), modeEnv+"="+mode)
 	if out, err := cmd.CombinedOutput(); err != nil {
