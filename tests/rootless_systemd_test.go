@@ -25,6 +25,12 @@ func (u ordinary) withManager(t *testing.T) {
 	})
 }
 
+// session is command in the first process's mount namespace: the user's runtime directory is mounted there, and what is
+// mounted there later than the run began is not seen in the run's own.
+func (u ordinary) session() []string {
+	return append([]string{"nsenter", "--target", "1", "--mount", "--"}, u.command()...)
+}
+
 func (u ordinary) environ() []string {
 	return []string{fmt.Sprintf("XDG_RUNTIME_DIR=/run/user/%d", u.uid), fmt.Sprintf("DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/%d/bus", u.uid)}
 }
@@ -32,7 +38,7 @@ func (u ordinary) environ() []string {
 // systemctl asks the user's systemd.
 func (u ordinary) systemctl(t *testing.T, args ...string) string {
 	t.Helper()
-	line := append(u.command(), append([]string{"systemctl", "--user"}, args...)...)
+	line := append(u.session(), append([]string{"systemctl", "--user"}, args...)...)
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), u.environ()...)
 	out, err := cmd.CombinedOutput()
@@ -50,6 +56,8 @@ func TestRootlessScope(t *testing.T) {
 	u := ordinaryUser(t)
 	u.withManager(t)
 	c := newRootless(t, u, u.many, args("sleep", "1000"))
+	// The kernel lets a process be moved only below a cgroup whose processes the user may move.
+	c.wrapper = append(u.session(), "systemd-run", "--user", "--scope", "--quiet", "--")
 	unit := "onggi-" + c.id + ".scope"
 	c.cgroup = fmt.Sprintf("/user.slice/user-%d.slice/user@%[1]d.service/user.slice/%s", u.uid, unit)
 	c.edit(func(s *specs.Spec) {
@@ -83,6 +91,9 @@ func TestRootlessScope(t *testing.T) {
 	u.systemctl(t, "daemon-reload")
 	check("after daemon-reload", "30")
 	want(t, "exec", c.execOutput(nil, "id", "-u"), "0")
+	outside := c.in(t)
+	outside.wrapper = u.session()
+	refused(t, outside.exec(nil, "true"), 255, "an ordinary user may move processes only within what is delegated")
 	c.must("pause", c.id)
 	want(t, "status", c.status(), "paused")
 	c.must("resume", c.id)

@@ -246,10 +246,15 @@ func (w *walk) finishFork() error {
 	return nil
 }
 
-// forkFailure puts a failure down to the step whose call it was.
+// forkFailure puts a failure down to the step whose call it was. What may not
+// be moved is in the kernel's cgroup-v2.rst, "Delegation Containment".
 func (w *walk) forkFailure(err error) error {
-	if ce := (*remote.CallError)(nil); errors.As(err, &ce) {
-		return failed(w.items[ce.Tag], err)
+	ce := (*remote.CallError)(nil)
+	switch {
+	case !errors.As(err, &ce):
+		return err
+	case isCall(ce, "clone3") && ce.Errno == unix.EACCES:
+		return hint(w.items[ce.Tag], err, "an ordinary user may move processes only within what is delegated: call from there, as systemd-run --user --scope does")
 	}
-	return err
+	return failed(w.items[ce.Tag], err)
 }
