@@ -3,6 +3,7 @@ package vm
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,9 +21,9 @@ func (s *summary) add(g guest, r run, h heard, count tally) {
 	if s.rows == nil {
 		s.rows = map[string]string{}
 	}
-	init := "none"
-	if v := h.facts["systemd"]; r.driver != "cgroupfs" || strings.HasPrefix(g.name, "systemd") {
-		init = "systemd " + v
+	init := "systemd " + h.facts["systemd"]
+	if slices.ContainsFunc(g.cmdline, func(word string) bool { return strings.HasPrefix(word, "init=") }) {
+		init = "none"
 	}
 	s.rows[g.name+"/"+r.driver] = fmt.Sprintf("| %s | %s | %s | %s | %d | %d | %d | %v |\n", h.facts["kernel"], g.layout, init, r.driver,
 		count.passed, count.failed, count.skipped, h.took[r.driver].Round(time.Second))
