@@ -78,13 +78,13 @@ func rootless() run {
 func units() []run {
 	var all []run
 	for _, name := range []string{"engine", "remote", "cgroup"} {
-		all = append(all, run{driver: name, program: "libcontainer/internal/" + name, tests: []string{"Test"}, skip: readSources})
+		all = append(all, run{driver: name, program: "libcontainer/internal/" + name, tests: []string{"Test"}})
 	}
 	return all
 }
 
-// readSources are unit tests of the sources, which are not in the guest.
-var readSources = []string{"TestEveryCallPrints"}
+// readSources are tests of sources and pages, which are not in any guest.
+var readSources = []string{"TestEveryCallPrints", "TestConformanceTable", "TestResourcesPage", "TestTopPicture"}
 
 // Areas, by prefixes of tests' names.
 var (
@@ -114,7 +114,7 @@ var (
 var unasked = []string{
 	// Words: what is printed, and what is refused before anything is made.
 	"TestHelp", "TestSpec$", "TestWrongUsage", "TestConfigThatIsNone", "TestConfigValues", "TestIDs", "TestBundlesOfRealEngines", "TestFeatures",
-	"TestConformanceTable", "TestList", "TestVersion", "TestACorruptState", "TestCorruptState", "TestAllProblems", "TestCommandLookup",
+	"TestList", "TestVersion", "TestACorruptState", "TestCorruptState", "TestAllProblems", "TestCommandLookup",
 	// Numbers: what is done often to see something that is rare, or that a thousand cost no more than one.
 	"TestManyContainers", "TestAmongMany", "TestMoreBindMounts", "TestThousandsOf", "TestExecNeverShows", "TestKillOfCreate", "TestKillOfDelete", "TestParallel",
 	"TestEachMountTarget", "TestTheRuntimesExecutable", "TestFilesOfTheImage", "TestExecWhileTheContainerSignals", "TestADeadVolume",
@@ -132,7 +132,7 @@ func (r run) flags() []string {
 	if r.only != "" {
 		return []string{"-test.run=" + r.only}
 	}
-	return []string{"-test.run=" + anyOf(r.tests), "-test.skip=" + anyOf(r.skip)}
+	return []string{"-test.run=" + anyOf(r.tests), "-test.skip=" + anyOf(slices.Concat(r.skip, readSources))}
 }
 
 // wanted is the runs that the -run flag asks for, and in them the tests, if it does: TestGuests/guest/driver/test/subtest.
