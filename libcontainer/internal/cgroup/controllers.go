@@ -59,8 +59,12 @@ func (c *creation) enableIn(root group, dir string, want []string) ([]string, er
 	if len(missing) == 0 {
 		return want, nil
 	}
-	if root.write(file, "+"+strings.Join(missing, " +")) == nil {
+	err = root.write(file, "+"+strings.Join(missing, " +"))
+	if err == nil {
 		return want, nil
+	}
+	if errors.Is(err, unix.EBUSY) {
+		return without(want, missing), c.busy(root.join(file), missing)
 	}
 	// One that is refused takes the others with it: once more, one by one.
 	for _, name := range missing {
@@ -74,6 +78,18 @@ func (c *creation) enableIn(root group, dir string, want []string) ([]string, er
 		want = without(want, []string{name})
 	}
 	return want, nil
+}
+
+// busy is the error for a cgroup with processes, if one of missing is needed. It
+// is not asked for one after the other: those that threads can have it would
+// give, and become a threaded one, in which no container can be.
+func (c *creation) busy(file string, missing []string) error {
+	for _, name := range missing {
+		if err := c.needed(name, &FileError{Op: "write", Path: file, Value: "+" + name, Err: unix.EBUSY}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // needed is the error for a controller that could not be turned on, nil if it
