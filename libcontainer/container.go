@@ -206,12 +206,18 @@ func (c *Container) openInit() (*os.File, error) {
 // Spec is the configuration as it was when the container was created.
 func (c *Container) Spec() (*specs.Spec, error) {
 	config, err := c.snapshot()
+	if err == nil && config.Brief {
+		c.config, err = specconv.Parse(snapshotName, config.Raw)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return config.Spec, nil
+	return c.config.Spec, nil
 }
 
+const snapshotName = "the container's config.json"
+
+// snapshot is the configuration as far as this package uses it.
 func (c *Container) snapshot() (*specconv.Config, error) {
 	if c.config != nil {
 		return c.config, nil
@@ -221,7 +227,7 @@ func (c *Container) snapshot() (*specconv.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.config, err = specconv.Parse("the container's config.json", raw)
+	c.config, err = specconv.Reparse(snapshotName, raw)
 	return c.config, err
 }
 

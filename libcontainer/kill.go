@@ -80,11 +80,11 @@ func (c *Container) thawDying(ctx context.Context) error {
 // OwnPids tells whether the first process is process 1 of a pid namespace that
 // was made for it, which inherits all orphans in it.
 func (c *Container) OwnPids() bool {
-	spec, err := c.Spec()
-	if err != nil || spec.Linux == nil {
+	config, err := c.snapshot()
+	if err != nil || config.Spec.Linux == nil {
 		return false
 	}
-	for _, n := range spec.Linux.Namespaces {
+	for _, n := range config.Spec.Linux.Namespaces {
 		if flag, _ := specconv.NamespaceFlag(n.Type); flag == unix.CLONE_NEWPID {
 			return n.Path == ""
 		}

@@ -150,7 +150,7 @@ func (r *Runtime) filter(ctx context.Context, config *specconv.Config) (engine.F
 	var compile timeline.Span
 	f, err := r.filters().Load(ctx, config.SeccompRaw, func() (*specs.LinuxSeccomp, error) {
 		compile = r.span("compile the seccomp filter, which is not in the cache")
-		return config.Spec.Linux.Seccomp, nil
+		return config.Seccomp()
 	})
 	compile.EndWith(err)
 	if err == nil {

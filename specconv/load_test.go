@@ -1,6 +1,7 @@
 package specconv
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -210,6 +211,58 @@ func FuzzParse(f *testing.F) {
 		}
 		_ = Warnings(c.Spec)
 	})
+}
+
+// Reparse gives what Parse gives, but for the system calls, and those on demand.
+func TestReparse(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no configurations: %v", err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := Parse(file, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		brief, err := Reparse(file, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		profile, err := brief.Seccomp()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(brief.Spec.Linux.Seccomp.Syscalls); n != 0 {
+			t.Errorf("%s: %d rules were decoded", file, n)
+		}
+		brief.Spec.Linux.Seccomp = profile
+		if !reflect.DeepEqual(brief.Spec, whole.Spec) || !bytes.Equal(brief.SeccompRaw, whole.SeccompRaw) {
+			t.Errorf("%s: Reparse is not Parse", file)
+		}
+	}
+	for _, text := range []string{`{"linux":{"seccomp":{"syscalls":[`, `{"linux":{"seccomp":{"syscalls":["]`, `{"linux":{"seccomp":{"syscalls":1}}}`, `{"linux":{"seccomp":{"syscalls":["\\"]`} {
+		if _, err := Reparse("c", []byte(text)); err == nil {
+			t.Errorf("Reparse(%s) finds nothing wrong", text)
+		}
+	}
+}
+
+func BenchmarkReparse(b *testing.B) {
+	raw, err := os.ReadFile("testdata/docker.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.SetBytes(int64(len(raw)))
+	for b.Loop() {
+		if _, err := Reparse("c", raw); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkParse(b *testing.B) {
