@@ -36,10 +36,25 @@ func (cmd *command) flags() []option {
 	return withHelp(f.visible())
 }
 
-// completesIDs says whether the first argument is a container that exists.
+// completesIDs tells whether an argument is the id of a container that is
+// there already.
 func (cmd *command) completesIDs() bool {
-	creates := cmd.name == "create" || cmd.name == "run"
-	return strings.HasPrefix(cmd.args, "<container-id>") && !creates
+	invents := cmd.name == "create" || cmd.name == "run" || cmd.name == "plan"
+	return strings.Contains(cmd.args, "container-id") && !invents
+}
+
+// firstWords are what the first argument can be, where that is one of a few
+// words: "<add|remove> ..." has two.
+func (cmd *command) firstWords() []string {
+	if cmd.name == "help" {
+		return names()
+	}
+	first, _, _ := strings.Cut(cmd.args, " ")
+	words := strings.Split(strings.Trim(first, "<>"), "|")
+	if len(words) == 1 {
+		return nil
+	}
+	return words
 }
 
 // words are the spellings of a flag.

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// bashScript completes commands, flags, their values, and container ids.
+// bashScript completes commands, flags, their values, container ids, and files
+// where nothing else is known.
 func bashScript() string {
 	var b strings.Builder
 	b.WriteString(`# bash completion for onggi; printed by "onggi completion bash"
@@ -36,9 +37,9 @@ _onggi() {
 		if cmd.completesIDs() {
 			ids = " $(onggi \"${root[@]}\" list --quiet 2>/dev/null)"
 		}
-		fmt.Fprintf(&b, "    %s) COMPREPLY=($(compgen -W \"%s%s\" -- \"$cur\")) ;;\n", cmd.name, strings.Join(bashWords(cmd.flags()), " "), ids)
+		fmt.Fprintf(&b, "    %s) COMPREPLY=($(compgen -W \"%s%s\" -- \"$cur\")) ;;\n", cmd.name, strings.Join(append(bashWords(cmd.flags()), cmd.firstWords()...), " "), ids)
 	}
-	b.WriteString("    esac\n}\ncomplete -F _onggi onggi\n")
+	b.WriteString("    esac\n}\ncomplete -o default -F _onggi onggi\n")
 	return b.String()
 }
 

@@ -14,6 +14,9 @@ func fishScript() string {
 		fmt.Fprintf(&b, "complete -c onggi -n __fish_use_subcommand -a %s -d %s\n", cmd.name, shellQuote(cmd.summary))
 		condition := shellQuote("__fish_seen_subcommand_from " + cmd.name)
 		fishFlags(&b, condition, cmd.flags())
+		if words := cmd.firstWords(); words != nil {
+			fmt.Fprintf(&b, "complete -c onggi -n %s -a %s\n", condition, shellQuote(strings.Join(words, " ")))
+		}
 		if cmd.completesIDs() {
 			fmt.Fprintf(&b, "complete -c onggi -n %s -a '(onggi list --quiet 2>/dev/null)'\n", condition)
 		}

@@ -53,6 +53,12 @@ func TestBashCompletes(t *testing.T) {
 		{"onggi --root /r kill w", "web-of-/r"},
 		{"onggi delete _", "--force --help --regex web-of-"},
 		{"onggi create --preserve-fds _", ""},
+		{"onggi mounts a", "add"},
+		{"onggi mounts add w", "web-of-"},
+		{"onggi top w", "web-of-"},
+		{"onggi plan w", ""},
+		{"onggi help up", "update"},
+		{"onggi completion f", "fish"},
 	} {
 		words := strings.Fields(tt.words)
 		if words[len(words)-1] == "_" {

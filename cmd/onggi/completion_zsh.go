@@ -21,14 +21,22 @@ func zshScript() string {
 	for _, cmd := range listed() {
 		fmt.Fprintf(&b, "        %s)\n            _arguments \\\n", cmd.name)
 		zshFlags(&b, "                ", cmd.flags())
-		if cmd.completesIDs() {
-			b.WriteString("                '1:container:_onggi_ids' '*:argument:'\n            ;;\n")
-		} else {
-			b.WriteString("                '*:argument:'\n            ;;\n")
-		}
+		fmt.Fprintf(&b, "                %s\n            ;;\n", strings.Join(cmd.zshArguments(), " "))
 	}
 	b.WriteString("        esac\n        ;;\n    esac\n}\n\n_onggi \"$@\"\n")
 	return b.String()
+}
+
+// zshArguments are the specifications of the positional arguments.
+func (cmd *command) zshArguments() []string {
+	var specs []string
+	if words := cmd.firstWords(); words != nil {
+		specs = append(specs, "'1:word:("+strings.Join(words, " ")+")'")
+	}
+	if cmd.completesIDs() {
+		specs = append(specs, fmt.Sprintf("'%d:container:_onggi_ids'", len(specs)+1))
+	}
+	return append(specs, "'*:argument:_files'")
 }
 
 // zshFlags writes one _arguments specification a line.
