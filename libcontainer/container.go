@@ -55,7 +55,8 @@ func (r *Runtime) Load(id string) (*Container, error) {
 }
 
 // List gives the state of every container that has a readable one, and an
-// error that joins what is wrong with the others.
+// error that joins what is wrong with the others. A state root that is not
+// there has no containers; one that cannot be read is ErrRoot.
 func (r *Runtime) List() ([]State, error) {
 	var out []State
 	var errs []error

@@ -18,6 +18,9 @@ var (
 	// ErrInvalidID: the id is empty, too long, "." or "..", or has a
 	// character outside [A-Za-z0-9_+.-].
 	ErrInvalidID = state.ErrInvalidID
+	// ErrRoot: the state root is there and cannot be read, so that nobody knows
+	// which containers there are.
+	ErrRoot = state.ErrRoot
 	// ErrNotRunning: the verb needs a live container.
 	ErrNotRunning = errors.New("container not running")
 	// ErrNotStopped: delete of a live container without force.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -27,6 +28,9 @@ func defineList(f *flags) action {
 			return err
 		}
 		states, err := r.List()
+		if errors.Is(err, libcontainer.ErrRoot) {
+			return err
+		}
 		if err != nil {
 			// One state that cannot be read is no reason not to see the others.
 			c.log.warn(oneLine(err))

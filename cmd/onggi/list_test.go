@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,5 +83,25 @@ func TestStateIsIndented(t *testing.T) {
 	var b strings.Builder
 	if err := printJSON(&b, states()[0], "  "); err != nil || b.String() != want {
 		t.Errorf("printJSON wrote %s, %v; want %s", b.String(), err, want)
+	}
+}
+
+// "No containers" is an answer that scripts act on, and must not stand for "I could not look".
+func TestListOfARootThatCannotBeRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"list"}, {"list", "-q"}, {"list", "-f", "json"}} {
+		std := files(t)
+		if got := run(append([]string{"--root", file}, args...), std); got != 1 {
+			t.Errorf("onggi %v with a file for a root = %d; want 1", args, got)
+		}
+		if got := contents(t, std.out); got != "" {
+			t.Errorf("onggi %v printed %q", args, got)
+		}
+		if got := contents(t, std.err); !strings.Contains(got, "the state root cannot be read: open "+file) || !strings.Contains(got, "not a directory") {
+			t.Errorf("onggi %v: %q", args, got)
+		}
 	}
 }

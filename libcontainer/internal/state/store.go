@@ -15,6 +15,7 @@ import (
 var (
 	ErrNotExist = errors.New("container does not exist")
 	ErrExist    = errors.New("container with given ID already exists")
+	ErrRoot     = errors.New("the state root cannot be read")
 )
 
 // Store is a state root: a directory with one directory a container. Names
@@ -80,6 +81,9 @@ func (s Store) List() ([]string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRoot, err)
+	}
 	var ids []string
 	for _, e := range entries {
 		if e.IsDir() && ValidID(e.Name()) == nil {
@@ -87,7 +91,7 @@ func (s Store) List() ([]string, error) {
 		}
 	}
 	slices.Sort(ids)
-	return ids, err
+	return ids, nil
 }
 
 // Each calls f with every container that can be read. What could not be is in
@@ -95,7 +99,10 @@ func (s Store) List() ([]string, error) {
 // closed after f.
 func (s Store) Each(f func(*Dir, *Record)) error {
 	ids, err := s.List()
-	errs := []error{err}
+	if err != nil {
+		return err
+	}
+	var errs []error
 	for _, id := range ids {
 		if err := s.each(id, f); err != nil && !errors.Is(err, ErrNotExist) {
 			errs = append(errs, err)
