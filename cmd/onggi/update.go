@@ -15,11 +15,11 @@ func updateCommand() command {
 	return command{
 		name: "update", args: "<container-id>", min: 1, max: 1,
 		summary: "change limits of a running container",
-		detail: `What is not given stays as it is, and if one limit is refused, all do. Sizes may
-have a unit (512m, 1.5G); -1 stands for no limit. DEVICE is a block device's
-MAJOR:MINOR or its path. Of the rules for a device the last one holds; the
-devices that every container has (/dev/null, terminals, ...) stay allowed. With
---resources, the limits come as JSON in the form of linux.resources of
+		detail: `What is not given stays as it is; if one limit is refused, none is changed.
+Sizes may have a unit (512m, 1.5G); -1 stands for no limit. DEVICE is a block
+device's MAJOR:MINOR or its path. Of the rules for a device the last one holds;
+the devices that every container has (/dev/null, terminals, ...) stay allowed.
+With --resources, the limits come as JSON in the form of linux.resources of
 config.json, and no other flag may be given.`,
 		define: defineUpdate,
 	}
