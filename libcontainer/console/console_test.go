@@ -275,7 +275,7 @@ func TestForward(t *testing.T) {
 	}
 	unix.Kill(os.Getpid(), unix.SIGWINCH)
 	<-resized
-	for _, want := range []unix.Signal{unix.SIGUSR1, unix.SIGHUP, 40} {
+	for _, want := range []unix.Signal{unix.SIGUSR1, unix.SIGUSR2, 40} {
 		unix.Kill(os.Getpid(), want)
 		if sig := <-got; sig != want {
 			t.Errorf("got %v; want %v", sig, want)

@@ -67,8 +67,8 @@ func (p *Pipe) Catch(list ...unix.Signal) error {
 func (p *Pipe) catch(sig unix.Signal) error {
 	if isFault(sig) {
 		old, err := getAction(sig)
-		if err != nil {
-			return err
+		if err != nil || old.handler == handlerAddress() {
+			return err // caught already: ours must not be handed what it hands on
 		}
 		runtimeHandler = uint64(old.handler) // the same for all; before ours can be called
 	}
