@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,13 +10,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
-
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 	"github.com/onggi-dev/onggi/specconv"
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // AddMounts makes mounts in a container that is created or running, in their
@@ -24,7 +24,8 @@ import (
 //
 // Sources are the host's, or, below the container's root file system, the
 // container's. A name in the container leads where the container lets it lead,
-// but never out of its root file system and never into /proc.
+// but never out of its root file system and never into /proc. A source in the
+// container comes with all that is mounted below it and keeps its restrictions.
 func (c *Container) AddMounts(ctx context.Context, mounts []specs.Mount) error {
 	v, err := c.visit()
 	if err != nil {
@@ -125,6 +126,7 @@ type visit struct {
 	spec    *specs.Spec
 	request plan.LiveRequest
 	pidfd   *os.File
+	mnt     *os.File // its mount namespace
 	pid     *os.File // its pid namespace, nil where it cannot be had
 	options Options
 }
@@ -138,7 +140,7 @@ func (c *Container) visit() (*visit, error) {
 	config, err := c.snapshot()
 	if err == nil {
 		v.spec = config.Spec
-		err = v.checkNamespace(c.record.Init.Pid)
+		err = v.holdNamespace(c.record.Init.Pid)
 	}
 	if err != nil {
 		v.close()
@@ -151,35 +153,39 @@ func (c *Container) visit() (*visit, error) {
 	return v, nil
 }
 
-// checkNamespace: nothing is ever mounted in the host's mount namespace.
-func (v *visit) checkNamespace(pid int) error {
-	ours, err := os.Open("/proc/self/ns/mnt")
-	if err != nil {
-		return err
+// holdNamespace takes hold of the mount namespace of the first process, if it
+// is the container's: nothing is ever mounted in the host's.
+func (v *visit) holdNamespace(pid int) error {
+	const field = "/linux/namespaces"
+	if !hasMountNamespace(v.spec) {
+		return &Failure{Field: field, Err: errNoMountNamespace}
 	}
-	defer ours.Close()
-	theirs := holdOne(v.pidfd, pidfdGetMountNamespace, pid, "mnt")
-	if theirs == nil {
+	if v.mnt = holdOne(v.pidfd, pidfdGetMountNamespace, pid, "mnt"); v.mnt == nil {
 		return errors.New("the container's mount namespace cannot be opened")
 	}
-	defer theirs.Close()
-	var a, b unix.Stat_t
-	if err := errors.Join(unix.Fstat(int(ours.Fd()), &a), unix.Fstat(int(theirs.Fd()), &b)); err != nil {
-		return err
+	// Where it was opened by the pid: that was the process's.
+	if ended, err := proc.Ended(v.pidfd); err != nil || ended {
+		return errors.Join(err, ErrNotRunning)
 	}
-	if a.Ino == b.Ino || !hasMountNamespace(v.spec) {
-		return &Failure{Field: "/linux/namespaces", Err: errors.New("the container has no mount namespace of its own")}
+	if own, err := isOwn(v.mnt, "mnt"); err != nil || own {
+		return &Failure{Field: field, Err: cmp.Or(err, errNoMountNamespace)}
+	}
+	if err := checkOwner(v.mnt, v.spec); err != nil {
+		return &Failure{Field: field, Step: "look at the mount namespace of the first process", Err: err}
 	}
 	return nil
 }
 
+var errNoMountNamespace = errors.New("the container has no mount namespace of its own")
+
 func (v *visit) job() *engine.Job {
-	return &engine.Job{Enter: v.pidfd, PIDNamespace: v.pid, Warn: v.options.Warn, Trace: v.options.Trace, Name: "onggi:mounts"}
+	return &engine.Job{Enter: v.pidfd, MountNamespace: v.mnt, PIDNamespace: v.pid, Warn: v.options.Warn, Trace: v.options.Trace, Name: "onggi:mounts"}
 }
 
 func (v *visit) close() {
-	v.pidfd.Close()
-	if v.pid != nil {
-		v.pid.Close()
+	for _, f := range []*os.File{v.pidfd, v.mnt, v.pid} {
+		if f != nil {
+			f.Close()
+		}
 	}
 }

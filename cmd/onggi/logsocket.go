@@ -23,10 +23,19 @@ const (
 // A logSocket sends each record to a log daemon as one datagram.
 type logSocket struct{ fd int }
 
+// logTime is how long a daemon that is stopped may hold a record up. Then it is
+// lost.
+const logTime = 2 * time.Second
+
 func dialLog(path string) (*logSocket, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket(AF_UNIX, SOCK_DGRAM)", err)
+	}
+	tv := unix.NsecToTimeval(int64(logTime))
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("setsockopt(SO_SNDTIMEO)", err)
 	}
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		unix.Close(fd)

@@ -158,3 +158,18 @@ func TestLogDaemonThatIsNotThere(t *testing.T) {
 		t.Errorf("dialLog = %v; want %s", err, want)
 	}
 }
+
+// A daemon that is stopped takes what its queue holds, and then keeps nobody waiting for ever.
+func TestAStoppedLogDaemonHoldsNobodyUp(t *testing.T) {
+	_, l := logDaemon(t, journalFormat{ident: "onggi"})
+	s := l.records.Out.(*logSocket)
+	for {
+		switch _, err := s.Write([]byte("MESSAGE=x\n")); {
+		case err == nil:
+		case errors.Is(err, unix.EAGAIN):
+			return
+		default:
+			t.Fatal(err)
+		}
+	}
+}

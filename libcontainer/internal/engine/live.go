@@ -31,6 +31,7 @@ type live struct {
 	ctx   context.Context // asks for an end, which waits for the batch that is under way
 	files *remote.FD      // /proc/self/fd of the stub, on the host
 	pid   *remote.FD      // the container's pid namespace, for a procfs
+	mnt   *remote.FD      // the mount namespace to enter
 	made  []made
 	gone  []uint64
 }
@@ -111,7 +112,7 @@ func placeOf(s plan.Step) string {
 // takeBack undoes what was done before err, the last first, and says what it
 // has to leave.
 func (w *walk) takeBack(err error) error {
-	answers := true
+	answers := !errors.Is(err, remote.ErrTimeout)
 	if f := w.inflight; f != nil {
 		w.inflight = nil
 		answers = answered(w.stub.Receive(f.Batch))
@@ -187,7 +188,7 @@ func (w *walk) takeAlong() error {
 		return err
 	}
 	w.live.files = w.building.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY)
-	w.takeNamespace()
+	w.takeNamespaces()
 	return nil
 }
 
@@ -208,11 +209,29 @@ func (w *walk) cloneOrigins() {
 	w.building.Tag(tag)
 }
 
-// takeNamespace hands over the pid namespace that a procfs is for.
-func (w *walk) takeNamespace() {
+// takeNamespaces hands over the mount namespace, and the pid namespace that a
+// procfs is for.
+func (w *walk) takeNamespaces() {
+	w.live.mnt = w.receive([]*os.File{w.MountNamespace}, []string{"mount namespace"})[0]
 	if w.PIDNamespace != nil {
 		w.live.pid = w.receive([]*os.File{w.PIDNamespace}, []string{"pid namespace"})[0]
 	}
+}
+
+// enter joins the namespaces of the container's first process. Visit takes the
+// mount namespace that was looked at: by now the process may be in another.
+func (w *walk) enter(s plan.Enter) error {
+	flags := s.Flags
+	if w.live != nil {
+		flags &^= unix.CLONE_NEWNS
+	}
+	if flags != 0 {
+		w.building.Setns(remote.Inherited(w.layout.enter, "the container's first process"), flags)
+	}
+	if flags != s.Flags {
+		w.building.Setns(w.live.mnt, unix.CLONE_NEWNS)
+	}
+	return nil
 }
 
 func (w *walk) holdRoot() {

@@ -457,6 +457,10 @@ func (w *walk) bind(s plan.Bind) error {
 		return w.bindTree(s, t)
 	}
 	from := b.Openat2(w.root, relative("/"+strings.TrimPrefix(strings.TrimPrefix(s.Source, w.rootfs()), "/")), unix.O_PATH, 0, remote.InRoot)
+	if err := w.checkInside(from, s); err != nil {
+		return err
+	}
+	b = w.building
 	m := b.OpenTree(from, "", s.Recursive)
 	b.Close(from)
 	w.attributes(m, s.Attrs)
@@ -471,6 +475,48 @@ func (w *walk) bind(s plan.Bind) error {
 		return err
 	}
 	return w.put(m, to, false)
+}
+
+// checkInside refuses a source in the container that turns out to be in procfs,
+// by way of a symlink: its clone would be without the masks and read-only mounts
+// that are on it. In a container that runs, the mount keeps what it forbids, as
+// the kernel has it between user namespaces. As in notProc, there it has to be
+// known before.
+func (w *walk) checkInside(from *remote.FD, s plan.Bind) error {
+	st := w.building.Statfs(from)
+	w.later(func() error {
+		inside := "/" + strings.TrimPrefix(strings.TrimPrefix(s.Source, w.rootfs()), "/")
+		if st.Magic() == procMagic && (w.live != nil || !plan.InProc(inside)) {
+			return fmt.Errorf("the source %s leads into /proc, of which nothing may be mounted elsewhere: %w", inside, unix.EPERM)
+		}
+		if w.live != nil && s.Attrs.Clear&plan.Forbidding&attrsOf(st.Flags()) != 0 {
+			return fmt.Errorf("the source %s is on a mount that is more restricted in the container, as ro, nosuid, nodev, noexec or nosymfollow, and stays so: %w", inside, unix.EPERM)
+		}
+		return nil
+	})
+	if w.live != nil {
+		return w.settle()
+	}
+	return nil
+}
+
+// attrsOf are the attributes of a mount as statfs(2) has them.
+func attrsOf(flags int64) (attrs uint64) {
+	for _, f := range []struct {
+		flag int64
+		attr uint64
+	}{
+		{unix.ST_RDONLY, unix.MOUNT_ATTR_RDONLY},
+		{unix.ST_NOSUID, unix.MOUNT_ATTR_NOSUID},
+		{unix.ST_NODEV, unix.MOUNT_ATTR_NODEV},
+		{unix.ST_NOEXEC, unix.MOUNT_ATTR_NOEXEC},
+		{0x2000, unix.MOUNT_ATTR_NOSYMFOLLOW}, // ST_NOSYMFOLLOW (linux/statfs.h), which x/sys/unix has not
+	} {
+		if flags&f.flag != 0 {
+			attrs |= f.attr
+		}
+	}
+	return attrs
 }
 
 // bindTree attaches a tree of the host.

@@ -214,8 +214,11 @@ func (w *walk) replace(child *remote.Stub) {
 // forkInto makes a child of the stub that is born in the cgroup the stub. What
 // the stub has been told before, it does in the same batch.
 func (w *walk) forkInto() error {
-	if _, err := w.collect(); err != nil {
+	switch back, err := w.collect(); {
+	case err != nil:
 		return err
+	case back:
+		return errAgain
 	}
 	f := w.building
 	w.building = flight{Batch: &remote.Batch{}}

@@ -32,8 +32,7 @@ func (w *walk) step(s plan.Step) error {
 	case plan.Join:
 		return w.join(s)
 	case plan.Enter:
-		w.building.Setns(remote.Inherited(w.layout.enter, "the container's first process"), s.Flags)
-		return nil
+		return w.enter(s)
 	case plan.Unshare:
 		return w.unshare(s)
 	case plan.IDMaps:

@@ -28,8 +28,9 @@ type Job struct {
 	Start    *os.File    // the gate's two ends in the container; nil for exec
 	Status   *os.File    // takes the errno of a failed execve
 	Enter    *os.File    // pidfd of the container's first process, for exec
-	// PIDNamespace is the container's, for a procfs that is mounted by Visit.
-	PIDNamespace *os.File
+	// MountNamespace is what Visit enters, and PIDNamespace, if there is one,
+	// what a procfs that it mounts is for.
+	MountNamespace, PIDNamespace *os.File
 
 	Cgroups Cgroups
 	// Meanwhile is called once, before anything is mounted, while the stub is

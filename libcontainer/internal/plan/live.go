@@ -150,6 +150,9 @@ func checkLive(it *Item) error {
 		if s.CopySymlink {
 			return errors.New("copy-symlink is not for a container that runs: it makes no mount that could be removed")
 		}
+		if err := checkInside(s); err != nil {
+			return err
+		}
 		return checkPlace(s.At)
 	case Mount:
 		s.OrBind = ""
@@ -158,6 +161,25 @@ func checkLive(it *Item) error {
 	}
 	return nil
 }
+
+// checkInside: what a source in the container leads to is the container's
+// choice too. Without the mounts below it, it would show what they hide, and let
+// be written what they make read-only.
+func checkInside(s Bind) error {
+	switch {
+	case !s.Inside:
+		return nil
+	case !s.Recursive:
+		return errors.New("a source in a container that runs takes rbind: mounts below it may hide something")
+	case s.Attrs.RecClear&Forbidding != 0:
+		return errors.New("what is mounted below a source in a container that runs keeps its restrictions: no rrw, rsuid, rdev, rexec, rsymfollow")
+	}
+	return nil
+}
+
+// Forbidding are the attributes of a mount that take something away from those
+// who use it.
+const Forbidding = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
 
 func checkPlace(at Place) error {
 	if at.Path == "/" {

@@ -32,7 +32,7 @@ func visited() map[string]LiveRequest {
 
 var newMounts = []specs.Mount{
 	{Destination: "/data", Type: "bind", Source: "/srv/data", Options: []string{"rbind", "ro", "nosuid"}},
-	{Destination: "inside", Source: "rootfs/there", Options: []string{"bind"}},
+	{Destination: "inside", Source: "rootfs/there", Options: []string{"rbind"}},
 	{Destination: "/scratch", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro", "size=1m"}},
 	{Destination: "/scratch/dir", Type: "tmpfs", Source: "tmpfs"},
 	{Destination: "/proc", Type: "proc", Source: "proc"},
@@ -99,6 +99,8 @@ func TestLiveMountsThatCannotBe(t *testing.T) {
 		"/0: remount is not for a container that runs":   {Destination: "/data", Options: []string{"remount", "ro"}},
 		"/0: copy-symlink is not for a container that":   {Destination: "/link", Source: "/x", Options: []string{"bind", "copy-symlink"}},
 		"/0: only a procfs may be mounted on /proc, not": {Destination: "/proc", Type: "tmpfs"},
+		"/0: a source in a container that runs takes rb": {Destination: "/data", Source: "rootfs/there", Options: []string{"bind"}},
+		"/0: what is mounted below a source in a contai": {Destination: "/data", Source: "rootfs/there", Options: []string{"rbind", "rrw"}},
 	} {
 		_, err := AddMounts(r, []specs.Mount{m})
 		if err == nil || !strings.HasPrefix(err.Error(), text) {

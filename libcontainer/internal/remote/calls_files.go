@@ -158,7 +158,7 @@ func (b *Batch) Statx(dir *FD, path string, flags int) Stat {
 	if path == "" {
 		flags |= unix.AT_EMPTY_PATH
 	}
-	r := b.call("statx", unix.SYS_STATX, fdArg(dir), b.str(path), Hex(uint64(flags)), Hex(unix.STATX_BASIC_STATS|unix.STATX_MNT_ID), m.arg())
+	r := b.call("statx", unix.SYS_STATX, fdArg(dir), b.str(path), Hex(uint64(flags)), Hex(unix.STATX_BASIC_STATS|unix.STATX_MNT_ID|unix.STATX_MNT_ID_UNIQUE), m.arg())
 	return Stat{r, m}
 }
 
@@ -249,4 +249,9 @@ func (b *Batch) Statfs(fd *FD) StatFS {
 }
 
 // Magic is the type of the file system (statfs(2)).
-func (s StatFS) Magic() int64 { return (*unix.Statfs_t)(unsafe.Pointer(&s.buf.Bytes()[0])).Type }
+func (s StatFS) Magic() int64 { return s.get().Type }
+
+// Flags are ST_RDONLY and so on, of the mount and of its file system.
+func (s StatFS) Flags() int64 { return s.get().Flags }
+
+func (s StatFS) get() *unix.Statfs_t { return (*unix.Statfs_t)(unsafe.Pointer(&s.buf.Bytes()[0])) }

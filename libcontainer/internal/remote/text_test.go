@@ -43,7 +43,7 @@ var texts = []struct {
 	{"Pread", func(b *Batch) { b.Pread(Inherited(5, "x"), 9, 100) }, "pread64(<x>, &, 9, 100)"},
 	{"Readlinkat", func(b *Batch) { b.Readlinkat(Inherited(5, "x"), "a") }, `readlinkat(<x>, "a", &, 4096)`},
 	{"Getcwd", func(b *Batch) { b.Getcwd() }, "getcwd(&, 4096)"},
-	{"Statx", func(b *Batch) { b.Statx(Inherited(5, "x"), "a", unix.AT_SYMLINK_NOFOLLOW) }, `statx(<x>, "a", 0x100, 0x17ff, &)`},
+	{"Statx", func(b *Batch) { b.Statx(Inherited(5, "x"), "a", unix.AT_SYMLINK_NOFOLLOW) }, `statx(<x>, "a", 0x100, 0x57ff, &)`},
 	{"Fstatfs", func(b *Batch) { b.Fstatfs(Inherited(5, "x")) }, "fstatfs(<x>, &)"},
 	{"Statfs", func(b *Batch) { b.Statfs(Inherited(5, "x")) }, "fstatfs(<x>, &)"},
 	{"Faccess", func(b *Batch) { b.Faccess(Cwd(), "a", unix.X_OK) }, `faccessat2(AT_FDCWD, "a", 1, 0x200)`},

@@ -1,0 +1,124 @@
+package tests
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// A program without any capability can make a user namespace with a mount namespace that is its own: there it turns a
+// read-only mount into a writable one. The control is that it does so with a mount that it has made itself.
+func TestLiveMountsAreNotForNamespacesOfTheProgramsOwn(t *testing.T) {
+	peersLack(t, "mounts")
+	for name, edits := range map[string][]edit{"no user namespace": nil, "user namespace": {userNamespace(100000)}} {
+		t.Run(name, func(t *testing.T) {
+			const attack = "mount -o bind /var /var && mount -o remount,bind,ro /var && mount -o remount,bind,rw /var && touch /tmp/able; " +
+				"until mount -o remount,bind,rw /mnt && touch /mnt/written; do sleep 0.05; done 2>/dev/null; sleep 1000"
+			c := newContainer(t, append(edits, caps(), args("busybox", "unshare", "-U", "-r", "-m", "sh", "-c", attack))...)
+			dir := filepath.Join(c.bundle, "source")
+			for _, open := range []string{dir, filepath.Join(c.rootfs, "tmp")} {
+				if err := os.MkdirAll(open, 0o777); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chmod(open, 0o777); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.up()
+			eventually(t, "the program has namespaces of its own", func() bool {
+				_, err := os.Stat(filepath.Join(c.rootfs, "tmp/able"))
+				return err == nil
+			})
+			refused(t, c.mountsVerb("add", bindOf(dir, "/mnt", "ro")), 1,
+				"/linux/namespaces: look at the mount namespace of the first process: the process has made it for itself, with a user namespace")
+			refused(t, c.mountsVerb("remove", bindOf(dir, "/mnt")), 1, "/linux/namespaces: ")
+			if _, err := os.Stat(filepath.Join(dir, "written")); err == nil {
+				t.Error("the program has written to a read-only mount")
+			}
+		})
+	}
+}
+
+// What a source in the container leads to, the container decides: not to a procfs without its masks, nor to a volume
+// without its being read-only.
+func TestLiveSourcesInTheContainerKeepItsRestrictions(t *testing.T) {
+	peersLack(t, "mounts")
+	c := newContainer(t, caps())
+	volume := filepath.Join(c.bundle, "volume")
+	if err := os.Mkdir(volume, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	pid := c.up()
+	c.added(bindOf(volume, "/var", "ro"))
+	c.execOutput(nil, "sh", "-c", "mkdir /tmp/plain && ln -s /proc /tmp/proc && ln -s /proc/sys/kernel /tmp/sysctls && ln -s /sys /tmp/sys && ln -s /var /tmp/volume")
+	before := mountsOf(t, pid)
+	inside := func(name string, options ...string) specs.Mount {
+		return specs.Mount{Destination: "/mnt/" + name, Type: "bind", Source: filepath.Join(c.rootfs, "tmp", name), Options: options}
+	}
+	for _, test := range []struct {
+		mount specs.Mount
+		text  string
+	}{
+		{inside("proc", "rbind"), "/0: bind " + filepath.Join(c.rootfs, "tmp/proc") + " on /mnt/proc: the source /tmp/proc leads into /proc"},
+		{inside("sysctls", "rbind", "rw"), "the source /tmp/sysctls leads into /proc"},
+		{inside("proc", "bind"), "/0: a source in a container that runs takes rbind"},
+		{inside("sys", "rbind", "rw"), "the source /tmp/sys is on a mount that is more restricted in the container"},
+		{inside("volume", "rbind", "rw"), "the source /tmp/volume is on a mount that is more restricted in the container"},
+		{inside("volume", "rbind", "rrw"), "/0: what is mounted below a source in a container that runs keeps its restrictions"},
+	} {
+		refused(t, c.mountsVerb("add", test.mount), 1, test.text)
+		want(t, "mounts", mountsOf(t, pid), before)
+	}
+	c.added(inside("volume", "rbind"), inside("plain", "rbind", "rw"))
+	if r := c.exec(nil, "touch", "/mnt/volume/x"); !strings.Contains(r.err, "Read-only file system") {
+		t.Errorf("a read-only volume in another place: %v", r)
+	}
+	c.execOutput(nil, "touch", "/mnt/plain/x")
+	c.removed(inside("volume"), inside("plain"))
+}
+
+// The image has the symlink here. The control is the same source as a directory.
+func TestSourcesInTheImageDoNotLeadIntoProc(t *testing.T) {
+	peersLack(t, "a check of sources in the root file system")
+	for name, make := range map[string]func(string) error{
+		"symlink":   func(at string) error { return os.Symlink("/proc", at) },
+		"directory": func(at string) error { return os.Mkdir(at, 0o755) },
+	} {
+		c := newContainer(t)
+		data := filepath.Join(c.rootfs, "data")
+		if err := make(data); err != nil {
+			t.Fatal(err)
+		}
+		c.edit(mount(specs.Mount{Destination: "/mnt", Type: "bind", Source: data, Options: []string{"bind"}}))
+		switch r := c.verb("run", "--bundle", c.bundle, c.id); {
+		case name == "symlink":
+			refused(t, r, 1, "the source /data leads into /proc, of which nothing may be mounted elsewhere: operation not permitted")
+		case r.code != 0:
+			t.Error(r)
+		}
+	}
+}
+
+// The kernel gives the number of a mount that is gone to the next one. The control is that it does.
+func TestLiveMountsAreKnownByIDsThatDoNotComeBack(t *testing.T) {
+	peersLack(t, "mounts")
+	var v unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, "/", 0, unix.STATX_MNT_ID_UNIQUE, &v); err != nil || v.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
+		t.Skip("STATX_MNT_ID_UNIQUE is there since Linux 6.8")
+	}
+	c := newContainer(t, caps("CAP_SYS_ADMIN"))
+	m := bindOf(c.volumeSource(), "/mnt")
+	c.up()
+	c.added(m)
+	const again = `number() { while read a b c d e f; do [ "$e" = $1 ] && echo $a; done < /proc/self/mountinfo; }
+old=$(number /mnt); umount -l /mnt; rmdir /mnt; ln -s /var /mnt
+for i in 0 1 2 3 4 5 6 7 8 9; do mount -t tmpfs other /var; [ "$(number /var)" = "$old" ] && exit 0; done; exit 1`
+	if r := c.exec(nil, "sh", "-c", again); r.code != 0 {
+		t.Skip("the number has not come back: ", r)
+	}
+	refused(t, c.mountsVerb("remove", m), 1, "unmount /mnt: it is not what was mounted there any more")
+}
