@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,17 +19,16 @@ func TestLiveMountsAreNotForNamespacesOfTheProgramsOwn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const attack = "mount -o bind /var /var && mount -o remount,bind,ro /var && mount -o remount,bind,rw /var && touch /tmp/able; " +
 				"until mount -o remount,bind,rw /mnt && touch /mnt/written; do sleep 0.05; done 2>/dev/null; sleep 1000"
-			c := newContainer(t, append(edits, caps(), args("busybox", "unshare", "-U", "-r", "-m", "sh", "-c", attack))...)
+			ordinary := func(s *specs.Spec) { s.Process.User = specs.User{UID: 1000, GID: 1000} }
+			c := newContainer(t, append(edits, caps(), ordinary, args("busybox", "unshare", "-U", "-r", "-m", "sh", "-c", attack))...)
 			dir := filepath.Join(c.bundle, "source")
-			for _, open := range []string{dir, filepath.Join(c.rootfs, "tmp")} {
-				if err := os.MkdirAll(open, 0o777); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Chmod(open, 0o777); err != nil {
-					t.Fatal(err)
-				}
+			if err := errors.Join(os.Mkdir(dir, 0o777), os.Chmod(dir, 0o777)); err != nil {
+				t.Fatal(err)
 			}
-			c.up()
+			c.create()
+			c.added(bindOf(dir, "/home/user", "ro")) // while it has no program yet
+			c.removed(bindOf(dir, "/home/user"))
+			c.start()
 			eventually(t, "the program has namespaces of its own", func() bool {
 				_, err := os.Stat(filepath.Join(c.rootfs, "tmp/able"))
 				return err == nil
