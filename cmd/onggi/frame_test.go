@@ -105,3 +105,37 @@ func TestUsageOf(t *testing.T) {
 		t.Errorf("usageOf of another container with the id = %+v; want no rates", got)
 	}
 }
+
+// In a pipe no id is cut, and the table is no wider than the longest one asks for.
+func TestPrintUsageIsAsWideAsItsIDs(t *testing.T) {
+	long := strings.Repeat("c0ffee99", 8)
+	for _, tt := range []struct {
+		ids  []string
+		want int
+	}{
+		{nil, figures + fewest},
+		{[]string{"web"}, figures + fewest},
+		{[]string{"web", long}, figures + len(long)},
+	} {
+		var all []usage
+		for _, id := range tt.ids {
+			all = append(all, usage{id: id, status: "running"})
+		}
+		var b strings.Builder
+		if err := printUsage(&b, all); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+		if len(lines) != 1+len(all) {
+			t.Errorf("%d containers are %d lines", len(all), len(lines))
+		}
+		for i, line := range lines {
+			if len(line) != tt.want {
+				t.Errorf("%v: line %d has %d columns; want %d:\n%s", tt.ids, i, len(line), tt.want, line)
+			}
+			if i > 0 && strings.Fields(line)[0] != tt.ids[i-1] {
+				t.Errorf("%v: line %d is about %q", tt.ids, i, strings.Fields(line)[0])
+			}
+		}
+	}
+}

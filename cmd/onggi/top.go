@@ -70,10 +70,6 @@ func known(r *libcontainer.Runtime, ids []string) error {
 	return errors.Join(errs...)
 }
 
-// plainWidth is the table's where no terminal tells: container ids of 64
-// characters fit.
-const plainWidth = figures + 64
-
 // topOnce prints the table. Rates take two looks.
 func topOnce(c *call, r *libcontainer.Runtime, interval time.Duration) error {
 	m := &meter{}
@@ -95,11 +91,16 @@ func topOnce(c *call, r *libcontainer.Runtime, interval time.Duration) error {
 	return printUsage(c.std.out, all)
 }
 
+// printUsage is for where no terminal tells a width: every id is there whole.
 func printUsage(w io.Writer, all []usage) error {
-	_, err := fmt.Fprintln(w, heading(plainWidth))
+	width := figures + fewest
+	for _, u := range all {
+		width = max(width, figures+len(u.id))
+	}
+	_, err := fmt.Fprintln(w, heading(width))
 	for _, u := range all {
 		if err == nil {
-			_, err = fmt.Fprintln(w, u.line(plainWidth))
+			_, err = fmt.Fprintln(w, u.line(width))
 		}
 	}
 	return err
