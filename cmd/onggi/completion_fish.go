@@ -17,6 +17,9 @@ func fishScript() string {
 		if words := cmd.firstWords(); words != nil {
 			fmt.Fprintf(&b, "complete -c onggi -n %s -a %s\n", condition, shellQuote(strings.Join(words, " ")))
 		}
+		if strings.Contains(cmd.args, "<file>") || strings.Contains(cmd.args, "[bundle]") {
+			fmt.Fprintf(&b, "complete -c onggi -n %s -F\n", condition)
+		}
 		if cmd.completesIDs() {
 			fmt.Fprintf(&b, "complete -c onggi -n %s -a '(onggi list --quiet 2>/dev/null)'\n", condition)
 		}
