@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"math"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -149,6 +151,31 @@ func TestUpdateFlagsThatAreWrong(t *testing.T) {
 	} {
 		if got, err := updated(t, args...); err == nil {
 			t.Errorf("update %q = %s; want an error", args, got)
+		}
+	}
+}
+
+// The file of --resources is read by the rules of config.json, and what is wrong with it has its place.
+func TestReadResources(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "limits.json")
+	for _, tt := range []struct{ text, want string }{
+		{`{"memory": {"limit": 5}, "of another version": [1]}`, ""},
+		{`{"memory": {"limit": "5m"}}`, ":1:22: /memory/limit: a string where an integer from -9223372036854775808 to 9223372036854775807 is expected"},
+		{"{\n\"pids\": []}", ":2:9: /pids: an array where an object is expected"},
+		{`[]`, ":1:1: an array where an object is expected"},
+		{``, ":1:1: unexpected end of file where a value is expected"},
+	} {
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := readResources(&call{}, file)
+		switch {
+		case tt.want == "":
+			if err != nil || r.Memory == nil || *r.Memory.Limit != 5 {
+				t.Errorf("readResources(%s) = %+v, %v; want a memory limit of 5", tt.text, r, err)
+			}
+		case err == nil || err.Error() != file+tt.want:
+			t.Errorf("readResources(%s): %v; want …%s", tt.text, err, tt.want)
 		}
 	}
 }

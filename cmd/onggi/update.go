@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/onggi-dev/onggi/libcontainer"
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 func updateCommand() command {
@@ -56,8 +55,8 @@ func readResources(c *call, file string) (*specs.LinuxResources, error) {
 		return nil, err
 	}
 	r := &specs.LinuxResources{}
-	if err := json.Unmarshal(data, r); err != nil {
-		return nil, fmt.Errorf("%s: not the JSON of linux.resources: %w", name, err)
+	if err := specconv.Decode(name, data, r); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
