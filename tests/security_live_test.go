@@ -103,13 +103,19 @@ func TestSourcesInTheImageDoNotLeadIntoProc(t *testing.T) {
 	}
 }
 
+// needStatmount is for what the kernel tells of mounts since Linux 6.8.
+func needStatmount(t *testing.T) {
+	t.Helper()
+	var v unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, "/", 0, unix.STATX_MNT_ID_UNIQUE, &v); err != nil || v.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
+		t.Skip("unique ids of mounts, and statmount, are there since Linux 6.8")
+	}
+}
+
 // The kernel gives the number of a mount that is gone to the next one. The control is that it does.
 func TestLiveMountsAreKnownByIDsThatDoNotComeBack(t *testing.T) {
 	peersLack(t, "mounts")
-	var v unix.Statx_t
-	if err := unix.Statx(unix.AT_FDCWD, "/", 0, unix.STATX_MNT_ID_UNIQUE, &v); err != nil || v.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
-		t.Skip("STATX_MNT_ID_UNIQUE is there since Linux 6.8")
-	}
+	needStatmount(t)
 	c := newContainer(t, caps("CAP_SYS_ADMIN"))
 	m := bindOf(c.volumeSource(), "/mnt")
 	c.up()
@@ -121,4 +127,27 @@ for i in 0 1 2 3 4 5 6 7 8 9; do mount -t tmpfs other /var; [ "$(number /var)" =
 		t.Skip("the number has not come back: ", r)
 	}
 	refused(t, c.mountsVerb("remove", m), 1, "unmount /mnt: it is not what was mounted there any more")
+}
+
+// A name of the container leads into a volume that is shared with the host: what is mounted there would be the host's too.
+func TestLiveMountsDoNotAppearOnTheHost(t *testing.T) {
+	peersLack(t, "mounts")
+	needStatmount(t)
+	c := newContainer(t)
+	volume := filepath.Join(c.bundle, "volume")
+	if err := errors.Join(os.Mkdir(volume, 0o755), unix.Mount("tmpfs", volume, "tmpfs", 0, "size=64k"), unix.Mount("", volume, "", unix.MS_SHARED, "")); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(volume, unix.MNT_DETACH)
+	c.edit(mount(bindOf(volume, "/var", "rshared")))
+	pid := c.up()
+	c.execOutput(nil, "sh", "-c", "ln -s /var/place /tmp/leads && mkdir /tmp/plain")
+	before := mountsOf(t, os.Getpid())
+	refused(t, c.mountsVerb("add", specs.Mount{Destination: "/tmp/leads", Type: "tmpfs"}), 1, "/0: mount tmpfs on /tmp/leads: /tmp/leads is on a mount that is shared with the host")
+	want(t, "the host's mounts", mountsOf(t, os.Getpid()), before)
+	if strings.Contains(mountsOf(t, pid), "/var/place") {
+		t.Error("a refused mount is there")
+	}
+	c.added(specs.Mount{Destination: "/tmp/plain", Type: "tmpfs"})
+	c.must("delete", "--force", c.id)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -259,4 +260,48 @@ func (w *walk) unmount(s plan.Unmount) error {
 		return nil
 	})
 	return nil
+}
+
+// notShared refuses a destination that turns out to be on a mount that the host
+// shares (mount_namespaces(7)): there the new mount would be too, and stay when
+// the container is gone. Before Linux 6.8 it cannot be known.
+func (w *walk) notShared(to *remote.FD, at plan.Place) error {
+	st := w.building.Statx(to, "", 0)
+	if err := w.settle(); err != nil {
+		return err
+	}
+	m := w.building.Statmount(st.Get().Mnt_id)
+	m.Tolerate(unix.ENOSYS)
+	if err := w.settle(); err != nil {
+		return err
+	}
+	if m.Errno() != 0 || m.PeerGroup() == 0 {
+		return nil
+	}
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	if inPeerGroup(string(mountinfo), m.PeerGroup()) {
+		return fmt.Errorf("%s is on a mount that is shared with the host, where the new one would appear too: %w", at.Path, unix.EPERM)
+	}
+	return nil
+}
+
+// inPeerGroup tells whether mountinfo has a mount of a peer group.
+func inPeerGroup(mountinfo string, group uint64) bool {
+	tag := "shared:" + strconv.FormatUint(group, 10)
+	for line := range strings.Lines(mountinfo) {
+		// The optional fields are from the seventh on, and end with "-".
+		fields := strings.Fields(line)
+		for _, f := range fields[min(6, len(fields)):] {
+			if f == "-" {
+				break
+			}
+			if f == tag {
+				return true
+			}
+		}
+	}
+	return false
 }

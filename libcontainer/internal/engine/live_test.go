@@ -26,3 +26,13 @@ func TestOutlasting(t *testing.T) {
 		t.Error("it is not over when it is stopped")
 	}
 }
+
+func TestInPeerGroup(t *testing.T) {
+	const mountinfo = "22 1 8:1 / / rw,relatime shared:12 master:3 - ext4 /dev/sda1 rw\n" +
+		"23 22 0:5 / /shared:9 rw - proc shared:8 rw\n" + "short line\n"
+	for group, want := range map[uint64]bool{12: true, 1: false, 3: false, 8: false, 9: false} {
+		if got := inPeerGroup(mountinfo, group); got != want {
+			t.Errorf("inPeerGroup(%d) = %t; want %t", group, got, want)
+		}
+	}
+}

@@ -443,7 +443,7 @@ func (w *walk) notProc(to *remote.FD, at plan.Place) error {
 		return nil
 	})
 	if w.live != nil {
-		return w.settle()
+		return w.notShared(to, at)
 	}
 	return nil
 }

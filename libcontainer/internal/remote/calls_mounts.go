@@ -1,6 +1,8 @@
 package remote
 
 import (
+	"encoding/binary"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -136,4 +138,28 @@ func (b *Batch) Umount2(path string, flags int) Result {
 // Mount is mount(2), for what the newer calls cannot say: moving by path.
 func (b *Batch) Mount(source, target, fs string, flags uint64, data string) Result {
 	return b.call("mount", unix.SYS_MOUNT, b.optional(source), b.str(target), b.optional(fs), Hex(flags), b.optional(data))
+}
+
+// MountBasics is a struct statmount on its way back, with what every mount has.
+type MountBasics struct {
+	Result
+	buf Buf
+}
+
+// Statmount asks for the mount with a unique id (statmount(2), Linux 6.8).
+func (b *Batch) Statmount(id uint64) MountBasics {
+	const mntBasic, size = 2, 512 // STATMOUNT_MNT_BASIC; the structure, and room for more
+	m := b.buf(size)
+	r := b.call("statmount", unix.SYS_STATMOUNT, b.words(24, id, mntBasic), m.arg(), Int(size), Hex(0))
+	return MountBasics{r, m}
+}
+
+// PeerGroup is the number that mountinfo has behind "shared:", 0 for a mount
+// that is not shared.
+func (m MountBasics) PeerGroup() uint64 {
+	const propagation, group = 72, 80
+	if p := m.buf.Bytes(); binary.NativeEndian.Uint64(p[propagation:])&unix.MS_SHARED != 0 {
+		return binary.NativeEndian.Uint64(p[group:])
+	}
+	return 0
 }
