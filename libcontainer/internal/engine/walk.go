@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -429,7 +430,8 @@ func (w *walk) kernelLog(b *remote.Batch, ce *remote.CallError) string {
 	if w.stub.Do(&q) != nil || r.Value() <= 2 {
 		return ""
 	}
-	return string(buf.First(r.Value())[2:]) // "e message": the level, a space
+	// "e message\n": the level, a space, what some file systems end a line with.
+	return strings.TrimSpace(string(buf.First(r.Value())[2:]))
 }
 
 func isErrno(err error, list ...unix.Errno) bool {
