@@ -28,6 +28,35 @@ func memfd(t testing.TB, text string) *os.File {
 }
 
 // A message carries 253 descriptors; more take more.
+// What was sent for a batch that failed before it took it is not taken for a
+// batch: the arena still has the last one.
+func TestFilesThatNobodyTakes(t *testing.T) {
+	s := start(t.Context(), t)
+	f, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var b Batch
+	b.Close(Inherited(900, "none")) // EBADF
+	b.ReceiveFiles(s.Control(), []string{"null"})
+	if err := s.Send(&b); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SendFiles(&b, []*os.File{f}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Receive(&b); !errors.Is(err, unix.EBADF) {
+		t.Fatalf("the batch ended with %v; want EBADF", err)
+	}
+	var next Batch
+	next.Umask(0o22)
+	r := next.Umask(0o22)
+	if err := s.Do(&next); err != nil || r.Value() != 0o22 {
+		t.Errorf("the next batch: %v, umask() = %#o; want 022", err, r.Value())
+	}
+}
+
 func TestReceiveFiles(t *testing.T) {
 	for _, n := range []int{0, 1, 253, 254, 300} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {

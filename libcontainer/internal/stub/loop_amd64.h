@@ -15,6 +15,8 @@ receive:
 	SYSCALL
 	TESTQ AX, AX
 	JLE  lost
+	CMPQ AX, $const_HeaderSize
+	JLT  receive // descriptors for a batch that failed before it took them
 	MOVL $(const_ArenaBase+const_HeaderSize), R12
 	MOVL $const_ArenaBase, AX
 	MOVL const_offCalls(AX), R13

@@ -15,6 +15,8 @@ receive:
 	SVC
 	CMP  $0, R0
 	BLE  lost
+	CMP  $const_HeaderSize, R0
+	BLT  receive // descriptors for a batch that failed before it took them
 	MOVD $const_ArenaBase, R20
 	MOVWU const_offCalls(R20), R21
 #ifdef STAMP

@@ -20,7 +20,8 @@
 //	R14  address of the stamps, 0 for none
 //	BX   loads of the call; after it, its result
 //
-//	for recvfrom(control, ArenaBase, ArenaSize, 0, 0, 0) > 0 {
+//	for n = recvfrom(control, ArenaBase, ArenaSize, 0, 0, 0); n > 0 {
+//		if n < HeaderSize { continue }
 //		stamps[0] = now
 //		for each call {
 //			*call.result = r = syscall(call.nr, args)
