@@ -23,6 +23,14 @@ func TestExecIntoAPausedContainerEndsWhenAsked(t *testing.T) {
 	if r := i.end(); r.code == 0 || r.took > slowly(6*time.Second) {
 		t.Errorf("asked to end after a second: %v, %v", r.took, r)
 	}
+	t.Run("detached", func(t *testing.T) {
+		c := c.in(t)
+		i := c.begin("exec", "--ignore-paused", "--detach", c.id, "true")
+		time.AfterFunc(time.Second, func() { i.Process.Signal(unix.SIGTERM) })
+		if r := i.end(); r.code != 255 || !strings.Contains(r.err, "interrupted by SIGTERM") || r.took > 6*time.Second {
+			t.Errorf("asked to end after a second: %v, %v", r.took, r)
+		}
+	})
 	t.Run("and waits for resume", func(t *testing.T) {
 		c := c.in(t)
 		i := c.begin("exec", "--ignore-paused", c.id, "echo", "resumed")

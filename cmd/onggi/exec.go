@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -87,8 +88,10 @@ func execProcess(c *call, o execOptions) (int, error) {
 		return 0, err
 	}
 	if o.Detach {
-		_, err = container.Exec(c.ctx, o.ExecOptions)
-		return 0, err
+		return 0, whole(c.ctx, func(ctx context.Context) error {
+			_, err := container.Exec(ctx, o.ExecOptions)
+			return err
+		})
 	}
 	ctx, fg, err := newForeground(c.ctx, c.std)
 	if err != nil {
