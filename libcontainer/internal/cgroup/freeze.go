@@ -49,11 +49,13 @@ func (g group) freeze(ctx context.Context, v2 bool) error {
 	if err == nil {
 		return nil
 	}
-	left := running(g)
+	left, names := running(g), ""
+	if v2 {
+		names = stubborn(left) // letting the others run again wakes these up, too
+	}
 	thaw := g.thaw(context.WithoutCancel(ctx), v2)
-	names := "a process"
-	if left = stubborn(left); len(left) > 0 {
-		names = Describe(left)
+	if !v2 {
+		names = stubborn(left) // before, all that have stopped look like that
 	}
 	if thaw != nil {
 		return fmt.Errorf("freeze %s: waiting for %s, and the others are not running again (%w): %w", g.path, names, thaw, err)
@@ -102,18 +104,20 @@ func running(g group) []int {
 	})
 }
 
-// stubborn are those of pids in uninterruptible sleep, all if none is. Asked
-// once the others run again: v1 shows what it has stopped as asleep like that.
-func stubborn(pids []int) []int {
+// stubborn names those of pids that are in uninterruptible sleep, all if none is.
+func stubborn(pids []int) string {
 	asleep := slices.DeleteFunc(slices.Clone(pids), func(pid int) bool {
 		stat, err := readPath(fmt.Sprintf("/proc/%d/stat", pid))
 		_, state := parseStat(stat)
 		return err != nil || state != "D"
 	})
-	if len(asleep) == 0 {
-		return pids
+	switch {
+	case len(asleep) > 0:
+		return Describe(asleep)
+	case len(pids) > 0:
+		return Describe(pids)
 	}
-	return asleep
+	return "a process"
 }
 
 // Thaw lets all processes run again.
