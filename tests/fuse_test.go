@@ -22,6 +22,8 @@ type volume struct {
 	fd   int
 	dead atomic.Bool // requests are not read
 	mute atomic.Bool // they are read, and not answered: who waits cannot even be killed
+	// taken counts those that were: one that was not can still be given up.
+	taken atomic.Int64
 
 	mu      sync.Mutex
 	lookups map[string]int
@@ -103,6 +105,7 @@ func (v *volume) serve() {
 		var h requestHeader
 		binary.Decode(buf, binary.LittleEndian, &h)
 		if v.mute.Load() {
+			v.taken.Add(1)
 			continue
 		}
 		answer, errno := v.answer(h, buf[binary.Size(h):n])

@@ -24,7 +24,9 @@ func stuck(t *testing.T, edits ...edit) (c *container, pid int, release func()) 
 	v.mute.Store(true)
 	pid = c.execDetached(nil, "cat", "/vol/file")
 	// It waits so that it can be woken first, and not at all once it has had a signal.
-	eventually(t, "the process waits", func() bool { return strings.Contains(wchan(pid), "fuse") || strings.Contains(wchan(pid), "request") })
+	eventually(t, "the process waits", func() bool {
+		return v.taken.Load() > 0 && (strings.Contains(wchan(pid), "fuse") || strings.Contains(wchan(pid), "request"))
+	})
 	return c, pid, func() { unix.Unmount(v.dir, unix.MNT_FORCE|unix.MNT_DETACH) }
 }
 
