@@ -95,16 +95,29 @@ func TestLiveMountsAreOfTheContainersNamespaces(t *testing.T) {
 	c := newContainer(t)
 	c.up()
 	c.added(
-		specs.Mount{Destination: "/mnt/proc", Type: "proc", Source: "proc"},
 		specs.Mount{Destination: "/mnt/sys", Type: "sysfs", Source: "sysfs", Options: []string{"ro"}},
 		specs.Mount{Destination: "/mnt/mqueue", Type: "mqueue", Source: "mqueue"},
 		specs.Mount{Destination: "/mnt/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro"}},
 	)
-	want(t, "process 1 of the new procfs", c.execOutput(nil, "cat", "/mnt/proc/1/comm"), "sleep")
 	want(t, "interfaces of the new sysfs", c.execOutput(nil, "ls", "/mnt/sys/class/net"), "lo")
 	if procs := c.execOutput(nil, "find", "/mnt/cgroup", "-name", "cgroup.procs", "-maxdepth", "2"); procs == "" {
 		t.Error("the new mount of cgroups has none")
 	}
+}
+
+// A procfs is of a pid namespace since Linux 6.18 (pidns=); before, of that of the process that mounts it, which would
+// have to show itself in the container.
+func TestLiveMountOfProcfs(t *testing.T) {
+	peersLack(t, "mounts")
+	c := newContainer(t)
+	c.up()
+	procfs := specs.Mount{Destination: "/mnt/proc", Type: "proc", Source: "proc"}
+	if !kernelIs(t, 6, 18) {
+		refused(t, c.mountsVerb("add", procfs), 1, "takes Linux 6.18")
+		return
+	}
+	c.added(procfs)
+	want(t, "process 1 of the new procfs", c.execOutput(nil, "cat", "/mnt/proc/1/comm"), "sleep")
 }
 
 func TestLiveMountsWithMappedIDs(t *testing.T) {
