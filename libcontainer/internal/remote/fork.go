@@ -19,7 +19,10 @@ func (s *Stub) Fork(b *Batch, cgroup *FD) (*Stub, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.Child, f.Finish()
+	if err := f.Finish(); err != nil {
+		return nil, err
+	}
+	return f.Child, nil
 }
 
 // Forking is a fork that has been asked for.
