@@ -48,11 +48,24 @@ func consoleSocket(t *testing.T) (path string, next func() (*os.File, string)) {
 // readAll reads the master until the terminal has no more users.
 func readAll(t *testing.T, master *os.File) string {
 	t.Helper()
+	return readUntil(t, master, "")
+}
+
+// readUntil reads the master until the text ends what it has said, or, if there is none, until the terminal has no more
+// users.
+func readUntil(t *testing.T, master *os.File, end string) string {
+	t.Helper()
 	done := make(chan string, 1)
 	go func() {
-		var b bytes.Buffer
-		b.ReadFrom(master) // ends with EIO
-		done <- b.String()
+		var text []byte
+		for buf := make([]byte, 256); end == "" || !bytes.HasSuffix(text, []byte(end)); {
+			n, err := master.Read(buf)
+			if err != nil {
+				break // EIO
+			}
+			text = append(text, buf[:n]...)
+		}
+		done <- string(text)
 	}()
 	select {
 	case text := <-done:
@@ -73,8 +86,10 @@ func TestConsoleSocket(t *testing.T) {
 		t.Errorf("name of the terminal = %q", name)
 	}
 	c.start()
+	// The echo of what is typed too early would come in the middle of a line of the output.
+	out := readUntil(t, master, "c\r\n")
 	fmt.Fprint(master, "typed\n")
-	out := readAll(t, master)
+	out += readAll(t, master)
 	for _, text := range []string{"/dev/pts/0\r\n", "37 111\r\n", "88:0\r\n", "at\r\n", "c\r\n", "typed\r\n"} {
 		if !strings.Contains(out, text) {
 			t.Errorf("no %q in %q", text, out)

@@ -25,7 +25,7 @@ const (
 	pidsPointers = "the suite compares the addresses of two numbers: since runtime-spec 1.3.0 pids.limit is a pointer"
 	kmem         = "Linux 5.16 took the limit of kernel memory away: the file takes the number and forgets it; the property may be ignored (specs-go, LinuxMemory.Kernel)"
 	cfq          = "Linux 5.0 took CFQ away, and leaf weights with it; what cannot be applied is an error (runtime.md#create)"
-	netCls       = "this kernel has no net_cls and net_prio; what cannot be applied is an error (runtime.md#create)"
+	netCls       = "no hierarchy of net_cls and net_prio is mounted here; what cannot be applied is an error (runtime.md#create)"
 	hugetlb      = "hugetlb is a controller of cgroup v2 on this machine, and the suite only looks for v1's"
 	sysResource  = "this machine's bounding set has no CAP_SYS_RESOURCE: what cannot be granted is a warning (config.md#linux-process)"
 	appArmor     = "this machine has no AppArmor; what cannot be applied is an error (runtime.md#create)"
@@ -121,12 +121,14 @@ var known = []difference{
 	},
 }
 
-// without tells whether no v1 hierarchy has a controller.
+// without tells whether no mounted v1 hierarchy has a controller. What /proc/self/cgroup lists may be mounted nowhere: a
+// hierarchy outlives its last mount while a cgroup in it is being taken down.
 func without(controller string) func() bool {
 	return func() bool {
-		text, _ := os.ReadFile("/proc/self/cgroup")
+		text, _ := os.ReadFile("/proc/self/mountinfo")
 		for line := range strings.Lines(string(text)) {
-			if f := strings.SplitN(line, ":", 3); slices.Contains(strings.Split(f[1], ","), controller) {
+			_, fs, _ := strings.Cut(line, " - ")
+			if f := strings.Fields(fs); len(f) == 3 && f[0] == "cgroup" && slices.Contains(strings.Split(f[2], ","), controller) {
 				return false
 			}
 		}
