@@ -25,7 +25,7 @@ var imports = []struct {
 	{[]string{"libcontainer"}, []string{"[runtime side]", "libcontainer/internal/engine", "libcontainer/internal/plan", "libcontainer/timeline", "seccomp", "specconv"}, "only the engine speaks to the container side"},
 	{[]string{"libcontainer/console"}, []string{"libcontainer/internal/caught", "libcontainer/internal/proc"}, "a terminal is nobody's container"},
 	{[]string{"libcontainer/internal/caught"}, nil, "a handler of signals touches nothing"},
-	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/plan", "libcontainer/internal/remote", "libcontainer/timeline", "specconv"}, "the engine is where steps become calls; it knows no state, and no library above it"},
+	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/caught", "libcontainer/internal/plan", "libcontainer/internal/remote", "libcontainer/timeline", "specconv"}, "the engine is where steps become calls; it knows no state, and no library above it"},
 	{[]string{"libcontainer/internal/plan"}, []string{"specconv"}, "a plan is pure: it must not know who takes its steps"},
 	{[]string{"libcontainer/internal/remote"}, []string{"libcontainer/internal/stub", "libcontainer/timeline"}, "calls have no policy: they must not know the steps they are for"},
 	{[]string{"libcontainer/internal/stub"}, nil, "policy never enters the stub"},

@@ -231,7 +231,7 @@ func realDirectory(path string) (string, error) {
 func (c *creation) makePlan(ctx context.Context) (err error) {
 	defer c.span("find a place for the cgroup, and plan").End()
 	spec := c.config.Spec
-	host := plan.Host{Rootless: c.rootless, InUserns: c.rootless && inUserns(), KeepGroups: c.rootless && deniesGroups(spec), Capabilities: grantable(spec)}
+	host := plan.Host{Rootless: c.rootless, InUserns: c.rootless && c.inUserns, KeepGroups: c.rootless && deniesGroups(spec), Capabilities: grantable(spec)}
 	if c.options.CgroupManager == cgroupDisabled && limited(spec) {
 		c.warn("/linux/resources: without cgroups there are no limits")
 	}

@@ -147,7 +147,7 @@ func (c *Container) visit() (*visit, error) {
 		return nil, err
 	}
 	v.pid = holdOne(pidfd, pidfdGetPIDNamespace, c.record.Init.Pid, "pid")
-	host := plan.Host{Rootless: c.record.Rootless, InUserns: c.record.Rootless && inUserns()}
+	host := plan.Host{Rootless: c.record.Rootless, InUserns: c.record.Rootless && c.runtime.inUserns}
 	describeCgroups(&host, c.cgroups())
 	v.request = plan.LiveRequest{Spec: v.spec, Rootfs: c.record.Rootfs, Bundle: c.record.Bundle, Host: host}
 	return v, nil

@@ -23,7 +23,12 @@ type Runtime struct {
 	store    state.Store
 	rootless bool
 	resctrl  resctrl.Host
+	inUserns bool
 }
+
+// InUserNamespace tells whether this process is in a user namespace of its own,
+// whose root is not the host's.
+func (r *Runtime) InUserNamespace() bool { return r.inUserns }
 
 // DefaultRoot is /run/onggi for root and $XDG_RUNTIME_DIR/onggi for others,
 // also for root of a user namespace that is somebody else outside.
@@ -61,7 +66,7 @@ func New(o Options) (*Runtime, error) {
 	default:
 		return nil, fmt.Errorf("unknown cgroup manager %q: want %s, %s or %s", o.CgroupManager, cgroupfs, cgroupSystemd, cgroupDisabled)
 	}
-	r := &Runtime{options: o, store: state.Store{Root: root}}
+	r := &Runtime{options: o, store: state.Store{Root: root}, inUserns: userns}
 	if o.Rootless != nil {
 		r.rootless = *o.Rootless
 	} else {

@@ -196,9 +196,15 @@ func elsewhere(name string) string {
 	return ""
 }
 
-// runtime opens the state root with the global flags.
+// runtime opens the state root with the global flags. What is read from here on
+// is not for others.
 func (c *call) runtime() (*libcontainer.Runtime, error) {
-	return libcontainer.New(c.globals.Runtime)
+	r, err := libcontainer.New(c.globals.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	hideMemory(r)
+	return r, nil
 }
 
 // container loads the container that the first argument names.

@@ -98,7 +98,7 @@ func execProcess(c *call, o execOptions) (int, error) {
 		return 0, err
 	}
 	defer fg.close()
-	if o.ConsoleSocket == "" {
+	if terminal := o.Tty || o.Process != nil && o.Process.Terminal; terminal && o.ConsoleSocket == "" {
 		o.Console = fg.console(fg.relayConsole)
 	}
 	p, err := container.Exec(ctx, o.ExecOptions)

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer"
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
@@ -28,20 +29,14 @@ func main() {
 	// a moment loses it and has to win it back.
 	runtime.GOMAXPROCS(2)
 	calmMonitor()
-	hideMemory()
 	os.Exit(run(os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
-
-// initUserNamespace is the inode of the first user namespace
-// (PROC_USER_INIT_INO, include/linux/proc_ns.h).
-const initUserNamespace = 0xEFFFFFFD
 
 // hideMemory keeps the configuration, which may hold secrets, out of core
 // dumps and out of reach of other processes of this user. In a user namespace
 // it would also take from us our own files in /proc, so it is not done there.
-func hideMemory() {
-	var ns unix.Stat_t
-	if unix.Stat("/proc/self/ns/user", &ns) != nil || ns.Ino != initUserNamespace || os.Geteuid() != 0 {
+func hideMemory(r *libcontainer.Runtime) {
+	if r.InUserNamespace() || os.Geteuid() != 0 {
 		return
 	}
 	// It cannot fail for 0, and is a second line of defence if it did.

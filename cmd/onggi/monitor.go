@@ -19,11 +19,12 @@ const monitorSlack = "10000000"
 // The monitor is the first thread that the runtime starts, so it has the
 // number after ours; if that one is not ours, things stay as they are.
 func calmMonitor() {
-	tid := strconv.Itoa(os.Getpid() + 1)
-	if unix.Access("/proc/self/task/"+tid, unix.F_OK) != nil {
+	pid := os.Getpid()
+	monitor := pid + 1
+	if unix.Tgkill(pid, monitor, 0) != nil {
 		return
 	}
-	fd, err := unix.Open("/proc/"+tid+"/timerslack_ns", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open("/proc/"+strconv.Itoa(monitor)+"/timerslack_ns", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}

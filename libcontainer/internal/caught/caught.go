@@ -83,6 +83,18 @@ func (p *Pipe) catch(sig unix.Signal) error {
 	return nil
 }
 
+// Ignored lists the signals that this process ignores, because it was started so
+// (nohup, say) or has asked for it: execve(2) passes that on. A system call for
+// each takes a third of the time that /proc/self/status does.
+func Ignored() (list []unix.Signal) {
+	for sig := unix.Signal(1); sig <= signals; sig++ {
+		if a, err := getAction(sig); err == nil && a.handler == ignore {
+			list = append(list, sig)
+		}
+	}
+	return list
+}
+
 // isFault tells whether the kernel raises the signal for what a thread does.
 func isFault(sig unix.Signal) bool { return faults&(1<<sig) != 0 }
 

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -154,4 +155,16 @@ func ignoredStays() int {
 		return 3
 	}
 	return 0
+}
+
+func TestIgnored(t *testing.T) {
+	const sig = unix.Signal(50)
+	if slices.Contains(Ignored(), sig) {
+		t.Fatalf("%v is ignored already", sig)
+	}
+	signal.Ignore(sig)
+	defer signal.Reset(sig)
+	if got := Ignored(); !slices.Contains(got, sig) {
+		t.Errorf("Ignored() = %v; want %d among them", got, int(sig))
+	}
 }

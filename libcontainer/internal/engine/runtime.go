@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/caught"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
@@ -31,7 +32,7 @@ func (w *walk) spawn(s plan.Spawn) error {
 		w.layout.put(files, w.layout.cgroup, w.Cgroup)
 	}
 	// Before the fork: what is caught from here on, the child has by default.
-	w.ignored = ignoredSignals()
+	w.ignored = caught.Ignored()
 	stub, err := remote.Start(w.ctx, spawn)
 	if err != nil {
 		return err
