@@ -91,10 +91,8 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 		return err
 	}
 	defer passage.Close()
-	wait, stop := context.WithTimeout(ctx, execveTime)
-	defer stop()
 	span = c.runtime.waiting("execve of the program")
-	e, err := passage.Wait(wait)
+	e, err := passage.Wait(ctx, execveTime)
 	span.End()
 	c.runtime.options.Trace.EndBatches(c.record.Init.Pid)
 	if err != nil {
@@ -195,9 +193,7 @@ const execveTime = 30 * time.Second
 // awaitExecve waits for the outcome of an execve at the other end of a pipe:
 // the end of the file for success, else its result.
 func awaitExecve(ctx context.Context, status *os.File) (unix.Errno, error) {
-	ctx, stop := context.WithTimeout(ctx, execveTime)
-	defer stop()
-	if err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(status.Fd()), Events: unix.POLLIN}}); err != nil {
+	if err := proc.PollFor(ctx, execveTime, []unix.PollFd{{Fd: int32(status.Fd()), Events: unix.POLLIN}}); err != nil {
 		return 0, fmt.Errorf("wait for the program to be executed: %w", err)
 	}
 	var buf [4]byte

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/caught"
+	"github.com/onggi-dev/onggi/libcontainer/internal/inherited"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
@@ -25,7 +26,7 @@ func (w *walk) spawn(s plan.Spawn) error {
 	files[w.layout.status] = w.Status
 	w.layout.put(files, w.layout.start, w.Start)
 	w.layout.put(files, w.layout.enter, w.Enter)
-	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: uintptr(s.Namespaces), Timeout: w.timeout(), Argv0: w.Name, Trace: remote.Trace{Recorder: w.Trace, Task: w.task}}
+	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: uint64(s.Namespaces), Timeout: w.timeout(), Argv0: w.Name, Trace: remote.Trace{Recorder: w.Trace, Task: w.task}}
 	if s.Cgroup {
 		spawn.Cgroup = w.Cgroup
 	} else {
@@ -35,7 +36,7 @@ func (w *walk) spawn(s plan.Spawn) error {
 	w.ignored = caught.Ignored()
 	stub, err := remote.Start(w.ctx, spawn)
 	if err != nil {
-		return err
+		return w.unborn(err)
 	}
 	w.stub = stub
 	if err := w.makeRoom(); err != nil {
@@ -47,8 +48,17 @@ func (w *walk) spawn(s plan.Spawn) error {
 	return nil
 }
 
+// unborn is why there is no stub. What may not be moved is in the kernel's
+// cgroup-v2.rst, "Delegation Containment".
+func (w *walk) unborn(err error) error {
+	if errors.Is(err, unix.EACCES) && w.Cgroup != nil {
+		return hint(w.items[w.at], err, "an ordinary user may move processes only within what is delegated: call from there, as systemd-run --user --scope does")
+	}
+	return err
+}
+
 // makeRoom raises the stub's soft limit on descriptors where the plan takes
-// more, up to the hard one. It has our caller's, which is for the program.
+// more, up to the hard one. The program is to have our caller's.
 func (w *walk) makeRoom() error {
 	const others = 64 // the layout, and what is open for a step or two
 	need := uint64(others + len(w.Preserve))
@@ -62,12 +72,22 @@ func (w *walk) makeRoom() error {
 	if err := unix.Prlimit(w.stub.Pid, unix.RLIMIT_NOFILE, nil, &lim); err != nil {
 		return os.NewSyscallError("prlimit(RLIMIT_NOFILE)", err)
 	}
+	was := inherited.Limit{Soft: lim.Cur, Hard: lim.Max}
+	if before := inherited.NoFile(); before.Raised(was) {
+		w.nofile = noFile(before)
+	}
 	if lim.Cur >= need {
 		return nil
 	}
-	w.nofile = &plan.Rlimit{Name: "RLIMIT_NOFILE", Resource: unix.RLIMIT_NOFILE, Soft: lim.Cur, Hard: lim.Max}
+	if w.nofile == nil {
+		w.nofile = noFile(was)
+	}
 	lim.Cur = min(need, lim.Max)
 	return os.NewSyscallError("prlimit(RLIMIT_NOFILE)", unix.Prlimit(w.stub.Pid, unix.RLIMIT_NOFILE, &lim, nil))
+}
+
+func noFile(l inherited.Limit) *plan.Rlimit {
+	return &plan.Rlimit{Name: "RLIMIT_NOFILE", Resource: unix.RLIMIT_NOFILE, Soft: l.Soft, Hard: l.Hard}
 }
 
 // restoreLimits undoes makeRoom.
@@ -92,6 +112,8 @@ func (w *walk) timeout() time.Duration {
 	return defaultTimeout
 }
 
+// oomScoreAdj is for a stub that has answered: until its execve its memory is
+// ours, and what has the same memory the kernel adjusts together.
 func (w *walk) oomScoreAdj(s plan.OOMScoreAdj) error {
 	v := strconv.Itoa(s.Value)
 	err := writeProc(w.stub.Pid, "oom_score_adj", v)
@@ -194,71 +216,15 @@ func (w *walk) fork() error {
 	if err := w.settle(); err != nil {
 		return err
 	}
-	child, err := w.stub.Fork(&remote.Batch{}, nil)
+	child, err := w.stub.Fork(&remote.Batch{})
 	if err != nil {
 		return err
 	}
-	w.replace(child)
+	w.stub.Dismiss()
+	w.dismissed = append(w.dismissed, w.stub)
+	w.stub = child
 	if w.Spawned != nil {
 		return w.Spawned(child.Pid)
 	}
 	return nil
-}
-
-// replace has the walk go on with another stub.
-func (w *walk) replace(child *remote.Stub) {
-	w.stub.Dismiss()
-	w.dismissed = append(w.dismissed, w.stub)
-	w.stub = child
-}
-
-// forkInto makes a child of the stub that is born in the cgroup the stub. What
-// the stub has been told before, it does in the same batch.
-func (w *walk) forkInto() error {
-	switch back, err := w.collect(); {
-	case err != nil:
-		return err
-	case back:
-		return errAgain
-	}
-	f := w.building
-	w.building = flight{Batch: &remote.Batch{}}
-	w.building.Tag(w.at)
-	cgroup := remote.Inherited(w.layout.cgroup, "cgroup")
-	forking, err := w.stub.BeginFork(f.Batch, cgroup)
-	if err != nil {
-		return w.forkFailure(err)
-	}
-	w.forking, w.forker, w.stub = forking, w.stub, forking.Child
-	w.building.Close(cgroup) // a directory of the host (CVE-2024-21626)
-	return nil
-}
-
-// finishFork waits for the child that forkInto has asked for. The next batch is
-// in its socket by then.
-func (w *walk) finishFork() error {
-	f := w.forking
-	if f == nil {
-		return nil
-	}
-	w.forking = nil
-	w.stub = w.forker
-	if err := f.Finish(); err != nil {
-		return w.forkFailure(err)
-	}
-	w.replace(f.Child)
-	return nil
-}
-
-// forkFailure puts a failure down to the step whose call it was. What may not
-// be moved is in the kernel's cgroup-v2.rst, "Delegation Containment".
-func (w *walk) forkFailure(err error) error {
-	ce := (*remote.CallError)(nil)
-	switch {
-	case !errors.As(err, &ce):
-		return err
-	case isCall(ce, "clone3") && ce.Errno == unix.EACCES:
-		return hint(w.items[ce.Tag], err, "an ordinary user may move processes only within what is delegated: call from there, as systemd-run --user --scope does")
-	}
-	return failed(w.items[ce.Tag], err)
 }

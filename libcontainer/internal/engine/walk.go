@@ -83,12 +83,10 @@ type walk struct {
 	at    int // the item being added or acted on
 
 	stub      *remote.Stub
-	forking   *remote.Forking // of stub, which is not known to be there yet
-	forker    *remote.Stub    // whose fork that is
-	dismissed []*remote.Stub  // to be reaped
-	ignored   []unix.Signal   // by us, and so by the stub
-	building  flight          // what steps add to
-	inflight  *flight         // with the stub, its results not back yet
+	dismissed []*remote.Stub // to be reaped
+	ignored   []unix.Signal  // by us, and so by the stub
+	building  flight         // what steps add to
+	inflight  *flight        // with the stub, its results not back yet
 	retry     struct{ item, count int }
 	nofile    *plan.Rlimit // to be restored
 	nproc     *plan.Rlimit // for the clone
@@ -136,7 +134,6 @@ func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
 	defer w.closeTrees()
 	proc, err := w.run()
 	if err != nil {
-		_ = w.finishFork() // there is a first error already
 		if w.stub != nil {
 			w.stub.Kill()
 		}
@@ -265,7 +262,7 @@ func (w *walk) cut() (back bool, err error) {
 	w.building = flight{Batch: &remote.Batch{}}
 	w.building.Tag(w.at)
 	if err := w.stub.Send(f.Batch); err != nil {
-		return false, w.lost(w.unborn(err))
+		return false, w.lost(err)
 	}
 	for _, files := range f.files {
 		if err := w.stub.SendFiles(f.Batch, files); err != nil {
@@ -276,22 +273,11 @@ func (w *walk) cut() (back bool, err error) {
 	return false, nil
 }
 
-// unborn is why a stub could not be sent anything, if it is that there is none.
-func (w *walk) unborn(err error) error {
-	if e := w.finishFork(); e != nil {
-		return e
-	}
-	return err
-}
-
 // flush has everything executed that has been built. back tells that a step
 // has to be taken again; the walk is at the item before that one then.
 func (w *walk) flush() (back bool, err error) {
 	if back, err = w.cut(); back || err != nil {
 		return back, err
-	}
-	if err := w.finishFork(); err != nil {
-		return false, err
 	}
 	return w.collect()
 }
@@ -315,9 +301,6 @@ func (w *walk) collect() (back bool, err error) {
 		return false, nil
 	}
 	w.inflight = nil
-	if err := w.finishFork(); err != nil {
-		return false, err
-	}
 	failure := w.stub.Receive(f.Batch)
 	done := len(w.items)
 	if ce := (*remote.CallError)(nil); errors.As(failure, &ce) {

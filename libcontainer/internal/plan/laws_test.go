@@ -418,21 +418,14 @@ func rootfsAfterJoin(s *subject) error {
 func cgroupsFirst(s *subject) error {
 	return firstOf(
 		before[OOMScoreAdj, Unshare](s), before[JoinCgroups, Unshare](s), before[JoinCgroups, Join](s), before[JoinCgroups, Enter](s),
-		before[OOMScoreAdj, BecomeRoot](s), before[ForkInto, Enter](s), before[ForkInto, JoinCgroups](s), bornInCgroup(s))
+		before[OOMScoreAdj, BecomeRoot](s), bornInCgroup(s))
 }
 
-// bornInCgroup: on cgroup2 a process is born where it belongs, once.
+// bornInCgroup: on cgroup2 a process is born where it belongs.
 func bornInCgroup(s *subject) error {
-	born := len(places[ForkInto](s))
-	if s.plan.Items[0].Step.(Spawn).Cgroup {
-		born++
-	}
-	want := 0
-	if s.host.Unified && !s.hook {
-		want = 1
-	}
+	born, want := s.plan.Items[0].Step.(Spawn).Cgroup, s.host.Unified && !s.hook
 	if born != want {
-		return fmt.Errorf("%d times; want %d", born, want)
+		return fmt.Errorf("born in the cgroup: %v; want %v", born, want)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,10 +12,14 @@ import (
 // Poll is poll(2) without a timeout: it returns when one of fds is ready, its
 // Revents filled in, or with the error of ctx. A context that is over already
 // does not hide a descriptor that is ready.
-func Poll(ctx context.Context, fds []unix.PollFd) error {
+func Poll(ctx context.Context, fds []unix.PollFd) error { return PollFor(ctx, -1, fds) }
+
+// PollFor is Poll that gives up after the time: context.DeadlineExceeded. Never,
+// if it is negative. A context with a deadline would start Go's poller, for its
+// timer.
+func PollFor(ctx context.Context, d time.Duration, fds []unix.PollFd) error {
 	if ctx.Done() == nil {
-		_, err := poll(fds, -1)
-		return err
+		return pollFor(fds, d)
 	}
 	if n, err := poll(fds, 0); n > 0 || err != nil {
 		return err
@@ -22,12 +27,12 @@ func Poll(ctx context.Context, fds []unix.PollFd) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return pollOrDone(ctx, fds)
+	return pollOrDone(ctx, d, fds)
 }
 
 // pollOrDone polls an eventfd along with fds, which the end of ctx makes
 // readable: a thread in poll can be told in no other way.
-func pollOrDone(ctx context.Context, fds []unix.PollFd) error {
+func pollOrDone(ctx context.Context, d time.Duration, fds []unix.PollFd) error {
 	efd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("eventfd: %w", err)
@@ -44,7 +49,7 @@ func pollOrDone(ctx context.Context, fds []unix.PollFd) error {
 		}
 	}()
 	all := append(append(make([]unix.PollFd, 0, len(fds)+1), fds...), unix.PollFd{Fd: int32(efd), Events: unix.POLLIN})
-	if _, err := poll(all, -1); err != nil {
+	if err := pollFor(all, d); err != nil {
 		return err
 	}
 	if ready := copyRevents(fds, all); !ready {
@@ -61,15 +66,32 @@ func copyRevents(fds, from []unix.PollFd) (ready bool) {
 	return ready
 }
 
-func poll(fds []unix.PollFd, timeout int) (int, error) {
-	for {
-		n, err := unix.Poll(fds, timeout)
-		if err == unix.EINTR {
-			continue
+func pollFor(fds []unix.PollFd, d time.Duration) error {
+	if d < 0 {
+		_, err := poll(fds, -1)
+		return err
+	}
+	n, err := poll(fds, d)
+	if err == nil && n == 0 {
+		err = context.DeadlineExceeded
+	}
+	return err
+}
+
+// poll counts the time on when a signal has come.
+func poll(fds []unix.PollFd, d time.Duration) (int, error) {
+	began := time.Now()
+	for timeout := d; ; timeout = max(0, d-time.Since(began)) {
+		ms := -1
+		if d >= 0 {
+			ms = int(timeout.Milliseconds())
 		}
-		if err != nil {
+		n, err := unix.Poll(fds, ms)
+		if err == nil {
+			return n, nil
+		}
+		if err != unix.EINTR {
 			return 0, fmt.Errorf("poll: %w", err)
 		}
-		return n, nil
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"unsafe"
 
@@ -151,6 +152,9 @@ func (s *Stub) receive(p []byte) (int, *os.File, error) {
 		if err == unix.EINTR {
 			continue
 		}
+		if n > 0 {
+			s.runs()
+		}
 		if err != nil || oobn == 0 {
 			return max(n, 0), nil, err
 		}
@@ -206,7 +210,11 @@ func (s *Stub) death(b *Batch) error {
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
 	}
-	return &DeathError{Status: s.reap(), During: b.format(0)}
+	status := s.reap()
+	if s.stillborn != nil {
+		return fmt.Errorf("start the first process: %w", s.stillborn)
+	}
+	return &DeathError{Status: status, During: b.format(0)}
 }
 
 // SendFiles follows a batch that has ReceiveFiles calls: the descriptors wait

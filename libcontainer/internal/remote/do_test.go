@@ -193,7 +193,7 @@ func TestFork(t *testing.T) {
 	b.Chdir("/proc")
 	do(t, s, &b)
 
-	child, err := s.Fork(&Batch{}, nil)
+	child, err := s.Fork(&Batch{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,11 +251,12 @@ func TestForkThatFails(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Kill()
+			isUp(t, s)
 			if err := unix.Prlimit(s.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: tt.limit, Max: tt.limit}, nil); err != nil {
 				t.Fatal(err)
 			}
 			begin := time.Now()
-			child, err := s.Fork(&Batch{}, nil)
+			child, err := s.Fork(&Batch{})
 			if err == nil {
 				child.Kill()
 			}
@@ -487,6 +488,7 @@ func TestStartLaysDescriptorsOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		isUp(t, s)
 		var open []string
 		entries, err := os.ReadDir("/proc/" + itoa(s.Pid) + "/fd")
 		if err != nil {

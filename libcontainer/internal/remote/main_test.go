@@ -57,3 +57,11 @@ func keepsDescriptors(t *testing.T) {
 		}
 	})
 }
+
+// isUp waits until the stub runs, which Start does not.
+func isUp(t *testing.T, s *Stub) {
+	t.Helper()
+	var b Batch
+	b.Umask(0)
+	do(t, s, &b)
+}

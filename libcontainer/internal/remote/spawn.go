@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/launch"
 	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
@@ -18,14 +17,16 @@ import (
 // Stub is a process made of package stub's image, and the control socket to
 // it. It is not safe for concurrent use.
 type Stub struct {
-	Pid     int
-	pidfd   int
-	sock    int
-	control int           // number of the socket's other end, in the stub
-	timeout time.Duration // for one batch
-	reaped  bool
-	ctx     context.Context // its end is the end of every wait
-	unwatch func()
+	Pid       int
+	pidfd     int
+	launched  *launch.Process // nil for a fork, and once it has answered
+	stillborn error           // why it did not come to be the stub
+	sock      int
+	control   int           // number of the socket's other end, in the stub
+	timeout   time.Duration // for one batch
+	reaped    bool
+	ctx       context.Context // its end is the end of every wait
+	unwatch   func()
 
 	trace  *timeline.Recorder // nil without a trace
 	free   int64              // when it has answered last, with a trace
@@ -36,7 +37,7 @@ type Stub struct {
 // Spawn says how a stub is started.
 type Spawn struct {
 	Files      []*os.File    // descriptors 0, 1, 2, … of the stub; nil is left closed, but for Control
-	Cloneflags uintptr       // CLONE_NEW…
+	Cloneflags uint64        // CLONE_NEW…
 	Cgroup     *os.File      // the cgroup v2 directory to be born in, nil: ours
 	Timeout    time.Duration // how long one batch may take
 	Control    int           // number of the control socket in the stub
@@ -44,8 +45,9 @@ type Spawn struct {
 	Trace      Trace
 }
 
-// Start starts a stub. The caller owns s.Files and s.Cgroup. When ctx ends,
-// the stub is told to leave, and nobody waits for its answers any more.
+// Start starts a stub, and does not wait until it runs: what it is sent waits for
+// it. The caller owns s.Files and s.Cgroup. When ctx ends, the stub is told to
+// leave, and nobody waits for its answers any more.
 func Start(ctx context.Context, s Spawn) (*Stub, error) {
 	ours, theirs, err := controlPair(s.Timeout)
 	if err != nil {
@@ -60,15 +62,15 @@ func Start(ctx context.Context, s Spawn) (*Stub, error) {
 		return nil, err
 	}
 	defer image.Close()
-	span = s.Trace.Recorder.Begin(timeline.Work, "fork and execute it")
-	pidfd, pid, err := s.fork(image, theirs)
+	span = s.Trace.Recorder.Begin(timeline.Work, "launch it")
+	process, err := s.launch(image, theirs)
 	span.End()
 	if err != nil {
 		unix.Close(ours)
 		return nil, fmt.Errorf("start the first process: %w", err)
 	}
 	started := &Stub{
-		Pid: pid, pidfd: pidfd, sock: ours, control: s.Control, timeout: s.Timeout,
+		Pid: process.Pid, pidfd: process.Pidfd, launched: process, sock: ours, control: s.Control, timeout: s.Timeout,
 		trace: s.Trace.Recorder, timing: s.Trace.timing(), task: s.Trace.Task,
 	}
 	started.watch(ctx)
@@ -110,33 +112,21 @@ func controlPair(timeout time.Duration) (int, *os.File, error) {
 	return fds[0], os.NewFile(uintptr(fds[1]), "control socket"), nil
 }
 
-// fork starts the image through its descriptor. syscall.ForkExec lays the
-// child's descriptors out from 0 on and uses numbers above the highest of ours
-// as scratch, so the image is moved above those.
-func (s *Spawn) fork(image, control *os.File) (pidfd, pid int, err error) {
-	files := make([]uintptr, max(len(s.Files), s.Control+1))
-	top := len(files)
+// launch starts the image.
+func (s *Spawn) launch(image, control *os.File) (*launch.Process, error) {
+	files := make([]int, max(len(s.Files), s.Control+1))
 	for i := range files {
-		files[i] = ^uintptr(0)
+		files[i] = -1
 		if i < len(s.Files) && s.Files[i] != nil {
-			files[i] = s.Files[i].Fd()
+			files[i] = int(s.Files[i].Fd())
 		}
-		if i == s.Control {
-			files[i] = control.Fd()
-		}
-		top = max(top, int(files[i])) //nolint:gosec // -1 stays below
 	}
-	fd, err := unix.FcntlInt(image.Fd(), unix.F_DUPFD_CLOEXEC, top+len(files)+2)
-	if err != nil {
-		return -1, -1, os.NewSyscallError("fcntl(F_DUPFD_CLOEXEC)", err)
-	}
-	defer unix.Close(fd)
-	attr := &syscall.ProcAttr{Files: files, Sys: &syscall.SysProcAttr{PidFD: &pidfd, Cloneflags: s.Cloneflags}}
+	files[s.Control] = int(control.Fd())
+	cgroup := -1
 	if s.Cgroup != nil {
-		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(s.Cgroup.Fd())
+		cgroup = int(s.Cgroup.Fd())
 	}
-	pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(fd), []string{s.Argv0}, attr)
-	return pidfd, pid, err
+	return launch.Start(launch.Program{Image: int(image.Fd()), Argv0: s.Argv0, Files: files, Flags: s.Cloneflags, Cgroup: cgroup})
 }
 
 // openImage gives a descriptor of the stub's image that nobody can write to:
@@ -268,10 +258,23 @@ func (s *Stub) reap() unix.WaitStatus {
 	}
 	s.reaped = true
 	if !s.endsWithin(reapTime) {
-		go wait(s.Pid)
+		pid, launched := s.Pid, s.launched
+		go func() {
+			wait(pid)
+			launched.Release()
+		}()
 		return ws
 	}
-	return wait(s.Pid)
+	ws = wait(s.Pid)
+	s.stillborn = s.launched.Failure()
+	s.runs()
+	return ws
+}
+
+// runs: the stub has shown that it does, or has ended.
+func (s *Stub) runs() {
+	s.launched.Release()
+	s.launched = nil
 }
 
 func (s *Stub) endsWithin(d time.Duration) bool {

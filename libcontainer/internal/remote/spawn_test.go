@@ -98,16 +98,16 @@ func TestStubRunsFromATmpfs(t *testing.T) {
 		t.Fatal(err)
 	}
 	spawn := Spawn{Control: 4, Argv0: "stub"}
-	pidfd, pid, err := spawn.fork(image, theirs)
+	process, err := spawn.launch(image, theirs)
 	theirs.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Stub{Pid: pid, pidfd: pidfd, sock: ours, control: 4}
+	s := &Stub{Pid: process.Pid, pidfd: process.Pidfd, launched: process, sock: ours, control: 4}
 	s.watch(t.Context())
 	defer s.Kill()
 	speaks(t, s)
-	self, err := os.OpenFile("/proc/"+itoa(pid)+"/exe", os.O_RDWR, 0)
+	self, err := os.OpenFile("/proc/"+itoa(s.Pid)+"/exe", os.O_RDWR, 0)
 	if err == nil {
 		self.Close()
 	}

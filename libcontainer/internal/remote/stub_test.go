@@ -64,6 +64,7 @@ func TestAStubThatDoesNotAnswerIsGivenUp(t *testing.T) {
 func TestDescriptorsThatDidNotFit(t *testing.T) {
 	r, _ := pipe(t)
 	s := start(t.Context(), t, r)
+	isUp(t, s)
 	if err := unix.Prlimit(s.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 10, Max: 10}, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -140,9 +141,9 @@ func (p *Passage) Close() error { return unix.Close(p.status) }
 
 // Wait tells how the execve went: errno 0 when it succeeded, or when the
 // process died before it; the pidfd then tells which. It is bounded by ctx
-// alone.
-func (p *Passage) Wait(ctx context.Context) (unix.Errno, error) {
-	if err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(p.status), Events: unix.POLLIN}}); err != nil {
+// and the time.
+func (p *Passage) Wait(ctx context.Context, d time.Duration) (unix.Errno, error) {
+	if err := proc.PollFor(ctx, d, []unix.PollFd{{Fd: int32(p.status), Events: unix.POLLIN}}); err != nil {
 		return 0, err
 	}
 	var buf [4]byte

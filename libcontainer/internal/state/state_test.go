@@ -424,7 +424,7 @@ func TestGate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := p.Wait(t.Context()); got != tt.want || err != nil {
+			if got, err := p.Wait(t.Context(), -1); got != tt.want || err != nil {
 				t.Errorf("Wait = %v, %v; want %v", got, err, tt.want)
 			}
 			<-closed // its ends are counted below
@@ -472,7 +472,7 @@ func TestGateWaitsNoLongerThanAllowed(t *testing.T) {
 	defer p.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := p.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := p.Wait(ctx, -1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Wait = %v; want DeadlineExceeded", err)
 	}
 }

@@ -1,0 +1,225 @@
+package launch
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Program is what is executed, and how.
+type Program struct {
+	Image  int    // descriptor of the executable (execveat(2), AT_EMPTY_PATH)
+	Argv0  string // its only argument
+	Files  []int  // descriptors of this process that become 0, 1, 2, … there; negative: closed
+	Flags  uint64 // CLONE_NEW…
+	Cgroup int    // directory of the cgroup2 cgroup to be born in (CLONE_INTO_CGROUP), negative: this process's
+}
+
+// Process is a child that will be, or is, the program.
+type Process struct {
+	Pid   int
+	Pidfd int // the caller's; close-on-exec
+
+	memory []byte // nil once the child does not need it any more
+	area   *area
+	calls  []call
+}
+
+// call is a system call: its number and its arguments.
+type call [7]uint64
+
+// area is what the child shares with us, at the start of its memory. Behind it
+// are the calls of the child, in order, and what they point to.
+type area struct {
+	clone   call   // makes the child
+	blocked uint64 // signals while it is made: all
+	mask    uint64 // signals that this thread had blocked
+	errno   int64  // negative, of the call of the child's that failed
+	failed  int64  // its index
+	pidfd   int32
+	_       int32
+	args    cloneArgs
+	argv    [2]uint64
+	envp    [1]uint64
+}
+
+// cloneArgs is struct clone_args (clone(2)).
+type cloneArgs struct {
+	flags, pidfd, childTid, parentTid, exitSignal, stack, stackSize, tls, setTid, setTidSize, cgroup uint64
+}
+
+const (
+	cloneIntoCgroup = 0x200000000 // CLONE_INTO_CGROUP, Linux 5.7
+	sizeofCall      = unsafe.Sizeof(call{})
+
+	// For the assembly.
+	sysRtSigprocmask = unix.SYS_RT_SIGPROCMASK
+	sysExitGroup     = unix.SYS_EXIT_GROUP
+	sigSetmask       = unix.SIG_SETMASK
+	maxErrno         = 4095
+	exitStatus       = 127 // as of a shell that cannot execute what it should
+)
+
+// oldClone is clone(2), whose last two arguments are not everywhere in the same
+// order, and 0.
+func oldClone(flags, pidfd uint64) call { return call{unix.SYS_CLONE, flags, 0, pidfd, 0, 0} }
+
+// Start makes the process. What goes wrong in it is the program's not answering,
+// and Failure's to tell.
+func Start(p Program) (*Process, error) {
+	l := newList(p)
+	process, err := l.allocate(p.Argv0)
+	if err != nil {
+		return nil, err
+	}
+	a := process.area
+	flags := p.Flags | unix.CLONE_VM | unix.CLONE_PIDFD
+	a.args = cloneArgs{flags: flags, pidfd: address(&a.pidfd), exitSignal: uint64(unix.SIGCHLD)}
+	if p.Cgroup >= 0 {
+		a.args.flags |= cloneIntoCgroup
+		a.args.cgroup = uint64(p.Cgroup)
+	}
+	a.clone = call{unix.SYS_CLONE3, address(&a.args), uint64(unsafe.Sizeof(a.args))}
+	pid := process.clone()
+	if pid == -int64(unix.ENOSYS) && p.Cgroup < 0 { // filters of some engines' profiles cannot look into the arguments of clone3, and so hide it
+		a.clone = oldClone(flags|uint64(unix.SIGCHLD), address(&a.pidfd))
+		pid = process.clone()
+	}
+	if pid < 0 {
+		process.Release()
+		return nil, os.NewSyscallError(cloneText(p), unix.Errno(-pid))
+	}
+	process.Pid, process.Pidfd = int(pid), int(a.pidfd)
+	return process, nil
+}
+
+// clone has the kernel copy the descriptors while nobody is between opening one
+// and marking it close-on-exec.
+func (p *Process) clone() int64 {
+	syscall.ForkLock.Lock()
+	defer syscall.ForkLock.Unlock()
+	return clone(p.area)
+}
+
+// clone blocks all signals, does area.clone, and gives its result or the negative
+// errno. Where that is 0, which is in the child, it does not return: it does the
+// calls behind the area until one fails, notes that, and exits.
+//
+//go:noescape
+func clone(a *area) int64
+
+// Failure is why the child, which has ended, did not become the program; nil if
+// it did, or was killed. It is nil's, too.
+func (p *Process) Failure() error {
+	if p == nil || p.memory == nil || p.area.errno == 0 {
+		return nil
+	}
+	text := "a system call"
+	if i := int(p.area.failed); i < len(p.calls) {
+		text = p.calls[i].text()
+	}
+	return os.NewSyscallError(text, unix.Errno(-p.area.errno))
+}
+
+// Release lets go of the memory: once the program has shown that it runs, or
+// after the child's end. The second call does nothing, nor does that for nil.
+func (p *Process) Release() {
+	if p == nil || p.memory == nil {
+		return
+	}
+	_ = unix.Munmap(p.memory)
+	p.memory, p.area = nil, nil
+}
+
+// list is the child's calls under construction.
+type list struct{ calls []call }
+
+func (l *list) add(nr uintptr, args ...uint64) {
+	c := call{uint64(nr)}
+	copy(c[1:], args)
+	l.calls = append(l.calls, c)
+}
+
+// newList lays the descriptors out, from 0 on. One that is in the way of others
+// is moved first, above all that are in use. The addresses are allocate's.
+func newList(p Program) *list {
+	l := &list{calls: make([]call, 0, len(p.Files)+8)}
+	n := len(p.Files)
+	free := max(n, p.Image+1)
+	for _, fd := range p.Files {
+		free = max(free, fd+1)
+	}
+	moved := make([]int, n)
+	for i, fd := range p.Files {
+		moved[i] = fd
+		if fd >= 0 && fd < n && fd != i {
+			moved[i] = l.moveUp(fd, &free)
+		}
+	}
+	image := p.Image
+	if image < n {
+		image = l.moveUp(image, &free)
+	}
+	for i, fd := range moved {
+		switch {
+		case fd < 0:
+			l.add(unix.SYS_CLOSE_RANGE, uint64(i), uint64(i), 0) // open or not
+		case fd == i:
+			l.add(unix.SYS_FCNTL, uint64(i), unix.F_SETFD, 0)
+		default:
+			l.add(unix.SYS_DUP3, uint64(fd), uint64(i), 0)
+		}
+	}
+	l.add(unix.SYS_EXECVEAT, uint64(image), 0, 0, 0, unix.AT_EMPTY_PATH)
+	return l
+}
+
+func (l *list) moveUp(fd int, free *int) int {
+	to := *free
+	*free++
+	l.add(unix.SYS_DUP3, uint64(fd), uint64(to), unix.O_CLOEXEC)
+	return to
+}
+
+// allocate puts everything that the child needs into memory of its own.
+func (l *list) allocate(argv0 string) (*Process, error) {
+	callsAt := unsafe.Sizeof(area{})
+	stringAt := callsAt + uintptr(len(l.calls))*sizeofCall
+	size := int(stringAt) + len(argv0) + 1
+	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, os.NewSyscallError(fmt.Sprintf("mmap(%d bytes)", size), err)
+	}
+	copy(memory[stringAt:], argv0)
+	a := (*area)(unsafe.Pointer(&memory[0]))
+	a.blocked, a.argv[0] = ^uint64(0), address(&memory[stringAt])
+	execveat := &l.calls[len(l.calls)-1]
+	execveat[2], execveat[3], execveat[4] = address(&memory[size-1]), address(&a.argv), address(&a.envp)
+	copy(unsafe.Slice((*call)(unsafe.Pointer(&memory[callsAt])), len(l.calls)), l.calls)
+	return &Process{memory: memory, area: a, calls: l.calls}, nil
+}
+
+func address[T any](p *T) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
+
+func cloneText(p Program) string {
+	if p.Cgroup >= 0 {
+		return fmt.Sprintf("clone3({CLONE_VM|CLONE_PIDFD|CLONE_INTO_CGROUP|%#x})", p.Flags)
+	}
+	return fmt.Sprintf("clone3({CLONE_VM|CLONE_PIDFD|%#x})", p.Flags)
+}
+
+// text is the call as strace(1) would print it.
+func (c call) text() string {
+	switch c[0] {
+	case unix.SYS_DUP3:
+		return fmt.Sprintf("dup3(%d, %d)", c[1], c[2])
+	case unix.SYS_FCNTL:
+		return fmt.Sprintf("fcntl(%d, F_SETFD, 0)", c[1])
+	case unix.SYS_CLOSE_RANGE:
+		return fmt.Sprintf("close_range(%d, %d)", c[1], c[2])
+	}
+	return fmt.Sprintf("execveat(%d, AT_EMPTY_PATH)", c[1])
+}
