@@ -1,8 +1,8 @@
 # onggi: build, install, check. `make help` lists the targets.
 #
-# onggi is one static binary without cgo. libseccomp (the one C library) is linked into a helper of its own, which
-# travels compressed inside onggi and is only run when a seccomp profile has to be compiled: a cgo binary takes 1 ms
-# longer to start, and every verb would pay for it.
+# onggi is one static binary without cgo. What needs C is a helper of its own, with libseccomp and the C library's regular
+# expressions, which travels compressed inside onggi and is only run when a seccomp profile has to be compiled, or for
+# --regex: a cgo binary takes 1 ms longer to start, and every verb would pay for it.
 
 GO      ?= go
 PREFIX  ?= /usr/local
@@ -24,24 +24,26 @@ GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
-STATIC  := -s -w -linkmode external -extldflags "-static -Wl,--gc-sections"
+HELPER  := -std=gnu11 -Os -Wall -Wextra -Werror -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
+	-fPIE -static-pie -ffunction-sections -fdata-sections -Wl,--gc-sections -s
 
-# C compiler and pkg-config directory of the seccomp helper, by architecture; the machine's own needs neither.
+# C compiler and pkg-config of the helper, by architecture.
 CC_arm64        := aarch64-linux-gnu-gcc
 CC_amd64        := x86_64-linux-gnu-gcc
 PKGCONFIG_arm64 := /usr/lib/aarch64-linux-gnu/pkgconfig
 PKGCONFIG_amd64 := /usr/lib/x86_64-linux-gnu/pkgconfig
+CC_$(ARCH)      := $(CC)
+pkgconfig        = $(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)) )pkg-config
 
 # build(architecture, output): the helper, packed, then the runtime that embeds it. What the linker wrote through a
 # mapping is in the page cache in pieces of 4 KiB; what is written as a file is there in larger ones, and a start has
 # a tenth fewer page faults that cost a third less.
 define build
 	@mkdir -p bin $(dir $(2))
-	$(if $(filter $(1),$(ARCH)),,CC=$(CC_$(1)) PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)) )GOARCH=$(1) CGO_ENABLED=1 \
-		$(GO) build -trimpath -tags netgo,osusergo -gcflags=all=-l -ldflags '$(STATIC)' -o bin/helper-$(1) ./seccomp/helper
-	gzip -9 -n -c bin/helper-$(1) > seccomp/helper.gz
-	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -tags seccomp_helper \
-		-ldflags "$(LDFLAGS) -X github.com/onggi-dev/onggi/seccomp.library=$$($(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)) )pkg-config --modversion libseccomp)" \
+	$(CC_$(1)) $(HELPER) -o bin/helper-$(1) internal/helper/native/*.c $$($(call pkgconfig,$(1)) --static --cflags --libs libseccomp)
+	gzip -9 -n -c bin/helper-$(1) > internal/helper/helper.gz
+	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -tags onggi_helper \
+		-ldflags "$(LDFLAGS) -X github.com/onggi-dev/onggi/seccomp.library=$$($(call pkgconfig,$(1)) --modversion libseccomp)" \
 		-o bin/linked-$(1) ./cmd/onggi
 	@rm -f $(2)
 	install -m 0755 bin/linked-$(1) $(2)
@@ -116,7 +118,7 @@ bin/debian.tar: tests/engines/debian.sh ## a Debian with redis and nginx, for te
 release: release-amd64 release-arm64 ## static amd64 and arm64 binaries with checksums into dist/
 	cd dist && sha256sum onggi-$(VERSION)-linux-amd64 onggi-$(VERSION)-linux-arm64 > SHA256SUMS
 
-# One after the other, even under -j: both pass through seccomp/helper.gz.
+# One after the other, even under -j: both pass through internal/helper/helper.gz.
 .PHONY: release-amd64 release-arm64
 release-arm64: release-amd64
 release-amd64 release-arm64: release-%: toolchain-%
@@ -131,7 +133,7 @@ toolchain-amd64 toolchain-arm64: toolchain-%:
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf onggi bin dist seccomp/helper.gz tests/.cache
+	rm -rf onggi bin dist internal/helper/helper.gz tests/.cache
 
 .PHONY: help
 help: ## this list

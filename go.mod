@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/opencontainers/runtime-spec v1.3.0
-	github.com/seccomp/libseccomp-golang v0.11.1
 	github.com/sirupsen/logrus v1.10.2
 	golang.org/x/sys v0.49.0
 )

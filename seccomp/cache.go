@@ -11,6 +11,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/internal/helper"
 )
 
 // A Cache keeps compiled filters in a directory that only its owner can enter.
@@ -61,7 +63,7 @@ func keyOf(raw []byte) (k key, ok bool) {
 		return k, false
 	}
 	release := unix.ByteSliceToString(host.Release[:])
-	return key(strings.Join([]string{formatVersion, builder(), release, runtime.GOARCH, string(raw)}, "\x00")), true
+	return key(strings.Join([]string{formatVersion, helper.Identity(), release, runtime.GOARCH, string(raw)}, "\x00")), true
 }
 
 // read returns an entry that this user wrote whole.

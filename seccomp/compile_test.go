@@ -12,13 +12,15 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/internal/helper"
 )
 
 // needBuilder skips a test in a build that cannot compile profiles.
 func needBuilder(t testing.TB) {
 	t.Helper()
-	if builder() == "none" {
-		t.Skip("built without libseccomp: neither cgo nor the tag seccomp_helper")
+	if helper.Identity() == "none" {
+		t.Skip("built without libseccomp: neither cgo nor the tag onggi_helper")
 	}
 }
 
@@ -210,11 +212,11 @@ func TestCompileErrors(t *testing.T) {
 }
 
 func TestCompileWithoutBuilder(t *testing.T) {
-	if builder() != "none" {
+	if helper.Identity() != "none" {
 		t.Skip("built with libseccomp")
 	}
 	_, err := Compile(context.Background(), &specs.LinuxSeccomp{DefaultAction: specs.ActAllow})
-	if err == nil || !strings.Contains(err.Error(), "built without libseccomp") {
+	if err == nil || !strings.Contains(err.Error(), "/linux/seccomp: this program was built without libseccomp") {
 		t.Errorf("Compile() = %v; want an error that says why", err)
 	}
 }

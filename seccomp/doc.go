@@ -6,35 +6,15 @@
 // program and the flags, and the caller carries them to the process that is to
 // be confined.
 //
-//	profile ──translate──> ruleset ──build (libseccomp)──> BPF ──ENOSYS tail──> Filter
-//	           pure Go                  one of three              pure Go
+//	profile ──translate──> ruleset ──helper (libseccomp)──> BPF ──ENOSYS tail──> Filter
+//	           pure Go                 C, elsewhere                 pure Go
 //
-// # Where libseccomp runs
-//
-// Linking C into a Go program costs a millisecond at each start, and a runtime
-// is started several times for each container. So the package has one API and
-// three builds of the middle step:
-//
-//   - with cgo, libseccomp is linked in and called directly (build_cgo.go);
-//   - without cgo and with the tag seccomp_helper, it lives in a small static
-//     executable that is embedded, compressed, in the program, and runs from a
-//     sealed memfd for the few milliseconds of a compilation (build_helper.go);
-//   - with neither, [Compile] says that it cannot (build_none.go).
-//
-// All three share the translation before and the tail after, so the same
-// profile gives the same bytes. The release build is the second:
-//
-//	CGO_ENABLED=1 go build -trimpath -tags netgo,osusergo \
-//		-ldflags '-s -w -linkmode external -extldflags "-static"' \
-//		-o bin/helper ./seccomp/helper
-//	gzip -9 -n -c bin/helper > seccomp/helper.gz
-//	CGO_ENABLED=0 go build -trimpath -tags seccomp_helper ./cmd/onggi
-//
-// For another machine, GOARCH and a cross compiler with its libseccomp are
-// added to the first line; for arm64 on Debian (libseccomp-dev:arm64):
-//
-//	GOARCH=arm64 CC=aarch64-linux-gnu-gcc \
-//	PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig
+// libseccomp is C. Package internal/helper has it, in one of three ways: linked
+// in where there is cgo; in a small program that is embedded and started for
+// the milliseconds of a compilation, which is how onggi is built; or not at
+// all, and then [Compile] says so. Package internal/ruleset asks it, in
+// numbers, and checks what comes back. The same profile gives the same bytes in
+// either way.
 //
 // # The cache
 //

@@ -97,16 +97,16 @@ func (b block) assemble(last unix.SockFilter) []byte {
 func newer(named []ruleset.Named) []block {
 	var blocks []block
 	for _, n := range named {
-		audit, ok := auditArch(n.Arch)
-		ranges := beyond(n.Arch, n.Numbers)
+		a, ok := archOf(n.Token)
+		ranges := beyond(a.name, n.Numbers)
 		if !ok || len(ranges) == 0 {
 			continue
 		}
-		if i := blockOf(blocks, audit); i >= 0 {
+		if i := blockOf(blocks, a.audit); i >= 0 {
 			blocks[i].ranges = append(blocks[i].ranges, ranges...)
 			continue
 		}
-		blocks = append(blocks, block{audit, ranges})
+		blocks = append(blocks, block{a.audit, ranges})
 	}
 	return blocks
 }

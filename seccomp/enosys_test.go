@@ -60,8 +60,8 @@ func handmade(defaultAction uint32) []byte {
 
 func TestAnswerENOSYS(t *testing.T) {
 	named := []ruleset.Named{
-		{Arch: "SCMP_ARCH_X86_64", Numbers: []uint32{0, 435}},
-		{Arch: "SCMP_ARCH_AARCH64", Numbers: []uint32{63, 435}},
+		{Token: unix.AUDIT_ARCH_X86_64, Numbers: []uint32{0, 435}},
+		{Token: unix.AUDIT_ARCH_AARCH64, Numbers: []uint32{63, 435}},
 	}
 	code := answerENOSYS(handmade(eperm), eperm, named)
 	tests := []struct {
@@ -92,7 +92,7 @@ func TestAnswerENOSYS(t *testing.T) {
 // default is to kill; the tail must not let it go.
 func TestAnswerENOSYSDefaultKill(t *testing.T) {
 	const kill = unix.SECCOMP_RET_KILL_THREAD
-	code := answerENOSYS(handmade(kill), kill, []ruleset.Named{{Arch: "SCMP_ARCH_X86_64", Numbers: []uint32{435}}})
+	code := answerENOSYS(handmade(kill), kill, []ruleset.Named{{Token: unix.AUDIT_ARCH_X86_64, Numbers: []uint32{435}}})
 	tests := []struct {
 		call call
 		want uint32
@@ -111,7 +111,7 @@ func TestAnswerENOSYSDefaultKill(t *testing.T) {
 }
 
 func TestAnswerENOSYSOnlyWhereDenied(t *testing.T) {
-	named := []ruleset.Named{{Arch: "SCMP_ARCH_X86_64", Numbers: []uint32{435}}}
+	named := []ruleset.Named{{Token: unix.AUDIT_ARCH_X86_64, Numbers: []uint32{435}}}
 	tests := []struct {
 		name   string
 		action uint32

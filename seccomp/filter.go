@@ -49,7 +49,7 @@ func Compile(ctx context.Context, profile *specs.LinuxSeccomp) (Filter, error) {
 	if err := ctx.Err(); err != nil {
 		return Filter{}, err
 	}
-	made, err := build(ctx, set)
+	made, err := ruleset.Build(ctx, set)
 	if err != nil {
 		return Filter{}, err
 	}
@@ -76,7 +76,7 @@ func LibraryVersion(ctx context.Context) (string, error) {
 	if library != "" {
 		return library, nil
 	}
-	made, err := build(ctx, &ruleset.Set{Default: unix.SECCOMP_RET_ALLOW})
+	made, err := ruleset.Build(ctx, &ruleset.Set{Default: unix.SECCOMP_RET_ALLOW})
 	if err != nil {
 		return "", err
 	}

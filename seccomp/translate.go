@@ -89,13 +89,14 @@ func (t *translation) data(at string, ret uint32, errno *uint) uint32 {
 	return uint32(*errno)
 }
 
-func (t *translation) archs(names []specs.Arch) []string {
-	var list []string
+func (t *translation) archs(names []specs.Arch) []ruleset.Arch {
+	var list []ruleset.Arch
 	for i, name := range names {
-		if _, ok := auditArch(string(name)); !ok {
+		a, ok := archNamed(string(name))
+		if !ok {
 			t.problem(fmt.Sprintf("/architectures/%d", i), "%q is not an architecture", name)
 		}
-		list = append(list, string(name))
+		list = append(list, ruleset.Arch{Name: a.name, Token: a.token()})
 	}
 	return list
 }
@@ -186,7 +187,8 @@ func (t *translation) match(at string, args []specs.LinuxSeccompArg) [][]ruleset
 	choice := false
 	for i, arg := range args {
 		at := fmt.Sprintf("%s/args/%d", at, i)
-		if !slices.Contains(operators, string(arg.Op)) {
+		op := 1 + slices.Index(operators, string(arg.Op))
+		if op == 0 {
 			t.problem(at+"/op", "%q is not an operator", arg.Op)
 		}
 		if arg.Index >= uint(len(seen)) {
@@ -195,7 +197,7 @@ func (t *translation) match(at string, args []specs.LinuxSeccompArg) [][]ruleset
 		}
 		choice = choice || seen[arg.Index]
 		seen[arg.Index] = true
-		all = append(all, ruleset.Condition{Arg: arg.Index, Op: string(arg.Op), Value: arg.Value, Two: arg.ValueTwo})
+		all = append(all, ruleset.Condition{Arg: uint32(arg.Index), Op: uint32(op), Value: arg.Value, Two: arg.ValueTwo})
 	}
 	if !choice {
 		return [][]ruleset.Condition{all}

@@ -105,8 +105,9 @@ func TestMatch(t *testing.T) {
 	arg := func(index uint, value uint64) specs.LinuxSeccompArg {
 		return specs.LinuxSeccompArg{Index: index, Value: value, Op: specs.OpEqualTo}
 	}
-	condition := func(index uint, value uint64) ruleset.Condition {
-		return ruleset.Condition{Arg: index, Op: "SCMP_CMP_EQ", Value: value}
+	condition := func(index uint32, value uint64) ruleset.Condition {
+		const equal = 4 // SCMP_CMP_EQ
+		return ruleset.Condition{Arg: index, Op: equal, Value: value}
 	}
 	tests := []struct {
 		name string

@@ -30,16 +30,18 @@ var flagBits = []struct {
 	{"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV},
 }
 
+// operators are in the order of their numbers in seccomp.h, which begin with 1.
 var operators = []string{
 	"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ",
 	"SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ",
 }
 
-// archs holds the architectures, and what seccomp_data has for each.
-var archs = []struct {
+type arch struct {
 	name  string
-	audit uint32
-}{
+	audit uint32 // what seccomp_data has
+}
+
+var archs = []arch{
 	{"SCMP_ARCH_X86", unix.AUDIT_ARCH_I386},
 	{"SCMP_ARCH_X86_64", unix.AUDIT_ARCH_X86_64},
 	{"SCMP_ARCH_X32", unix.AUDIT_ARCH_X86_64}, // told apart by bit 30 of the number
@@ -106,11 +108,30 @@ func SupportedFlags() []string {
 	return names
 }
 
-func auditArch(name string) (uint32, bool) {
+// token is an architecture's number in seccomp.h: the kernel's, but for x32,
+// which has none there.
+func (a arch) token() uint32 {
+	const x32 = 0x4000003e
+	if a.name == "SCMP_ARCH_X32" {
+		return x32
+	}
+	return a.audit
+}
+
+func archNamed(name string) (arch, bool) {
 	for _, a := range archs {
 		if a.name == name {
-			return a.audit, true
+			return a, true
 		}
 	}
-	return 0, false
+	return arch{}, false
+}
+
+func archOf(token uint32) (arch, bool) {
+	for _, a := range archs {
+		if a.token() == token {
+			return a, true
+		}
+	}
+	return arch{}, false
 }

@@ -22,7 +22,7 @@ func defineDelete(f *flags) action {
 		if err != nil {
 			return err
 		}
-		ids, err := selectIDs(r, c.args[0], regex)
+		ids, err := selectIDs(c.ctx, r, c.args[0], regex)
 		return errors.Join(err, whole(c.ctx, func(ctx context.Context) error {
 			return forEach(ids, func(id string) error { return r.Delete(ctx, id, force) })
 		}))

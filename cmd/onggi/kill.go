@@ -38,7 +38,7 @@ func defineKill(f *flags) action {
 		if err != nil {
 			return err
 		}
-		ids, err := selectIDs(r, c.args[0], regex)
+		ids, err := selectIDs(c.ctx, r, c.args[0], regex)
 		return errors.Join(err, forEach(ids, func(id string) error {
 			container, err := r.Load(id)
 			if err != nil {

@@ -1,13 +1,9 @@
 // Package ruleset is what crosses between the translation of a profile and
-// libseccomp, in one process or between two: a profile in the kernel's numbers,
-// and the program made of it. It is data and its JSON form, nothing else.
+// libseccomp: a profile in numbers, and the program made of it.
 package ruleset
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,39 +13,45 @@ const MaxInstructions = unix.BPF_MAXINSNS
 
 // A Set is a profile without anything that libseccomp need not know.
 type Set struct {
-	Default uint32   `json:"default"` // SECCOMP_RET_* with its data
-	Archs   []string `json:"archs"`   // SCMP_ARCH_*, besides the native one
-	Rules   []Rule   `json:"rules"`
+	Default uint32 // SECCOMP_RET_* with its data
+	Archs   []Arch // besides the native one
+	Rules   []Rule
+}
+
+// An Arch is an architecture.
+type Arch struct {
+	Name  string // SCMP_ARCH_*, for errors
+	Token uint32 // its number in seccomp.h
 }
 
 // A Rule is one element of linux.seccomp.syscalls.
 type Rule struct {
-	Pointer string        `json:"pointer"` // JSON pointer of the element, for errors
-	Names   []string      `json:"names"`
-	Action  uint32        `json:"action"` // SECCOMP_RET_* with its data
-	Match   [][]Condition `json:"match"`  // any of these, each of whose conditions all hold
+	Pointer string // JSON pointer of the element, for errors
+	Names   []string
+	Action  uint32        // SECCOMP_RET_* with its data
+	Match   [][]Condition // any of these, each of whose conditions all hold
 }
 
 // A Condition compares one argument of the syscall.
 type Condition struct {
-	Arg   uint   `json:"arg"`
-	Op    string `json:"op"` // SCMP_CMP_*
-	Value uint64 `json:"value"`
-	Two   uint64 `json:"two"` // the datum of SCMP_CMP_MASKED_EQ, whose mask is Value
+	Arg   uint32
+	Op    uint32 // SCMP_CMP_*, its number in seccomp.h
+	Value uint64
+	Two   uint64 // the datum of SCMP_CMP_MASKED_EQ, whose mask is Value
 }
 
 // A Program is what libseccomp made of a Set.
 type Program struct {
-	Code    []byte   `json:"code"`    // struct sock_filter[], native byte order
-	Named   []Named  `json:"named"`   // one an architecture of the filter
-	Unknown []string `json:"unknown"` // names that this libseccomp has never heard of
-	Library string   `json:"library"` // its version, "2.5.4"
+	Code    []byte   // struct sock_filter[], native byte order
+	Named   []Named  // one an architecture of the filter, the native one first
+	Unknown []string // names that this libseccomp has never heard of
+	Library string   // its version, "2.5.4"
 }
 
 // Named is the numbers that the names of a profile have on one architecture.
 type Named struct {
-	Arch    string   `json:"arch"` // SCMP_ARCH_*
-	Numbers []uint32 `json:"numbers"`
+	Token   uint32
+	Numbers []uint32
 }
 
 // Check refuses a program that the kernel could not load whatever it holds.
@@ -61,54 +63,4 @@ func (p *Program) Check() error {
 		return fmt.Errorf("/linux/seccomp: the filter has %d instructions, more than the %d that the kernel loads", n, MaxInstructions)
 	}
 	return nil
-}
-
-// Limits of what crosses, in bytes. The largest profile in use is some 20 KiB;
-// a reply holds at most 32 KiB of program, in base64, and names out of the
-// request.
-const (
-	maxRequest = 16 << 20
-	MaxReply   = 32 << 20
-)
-
-type reply struct {
-	Program *Program `json:"program,omitempty"`
-	Error   string   `json:"error,omitempty"`
-}
-
-// WriteSet sends a request.
-func WriteSet(w io.Writer, s *Set) error { return json.NewEncoder(w).Encode(s) }
-
-// ReadSet receives a request.
-func ReadSet(r io.Reader) (*Set, error) {
-	s := new(Set)
-	return s, read(r, maxRequest, s)
-}
-
-// WriteReply sends a program, or the error there is instead.
-func WriteReply(w io.Writer, p *Program, err error) error {
-	if err != nil {
-		return json.NewEncoder(w).Encode(reply{Error: err.Error()})
-	}
-	return json.NewEncoder(w).Encode(reply{Program: p})
-}
-
-// ReadReply receives what WriteReply sent: a program, or the error there was
-// instead (refusal). err is about the reply itself.
-func ReadReply(r io.Reader) (p *Program, refusal, err error) {
-	var got reply
-	if err := read(r, MaxReply, &got); err != nil {
-		return nil, nil, err
-	}
-	if got.Error != "" {
-		return nil, errors.New(got.Error), nil
-	}
-	if got.Program == nil {
-		return nil, nil, errors.New("no program")
-	}
-	return got.Program, got.Program.Check(), nil
-}
-
-func read(r io.Reader, limit int64, v any) error {
-	return json.NewDecoder(io.LimitReader(r, limit)).Decode(v)
 }

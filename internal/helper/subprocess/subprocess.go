@@ -1,16 +1,15 @@
-// Package subprocess runs the seccomp helper: it unpacks the executable into a
-// sealed memfd, gives it a ruleset and takes back a program.
+// Package subprocess runs the helper: it unpacks the executable into a sealed
+// memfd, gives it a request and takes back the reply.
 //
 // All three of the helper's streams are memory files, so nobody waits for
-// anybody's reading; the only wait is for its end, and that has a deadline. The
-// helper is ours, but C parses the profile there: its reply is bounded and
-// checked like a stranger's.
+// anybody's reading; the only wait is for its end, and that has a deadline.
 package subprocess
 
 import (
 	"bytes"
 	"compress/flate"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -19,43 +18,62 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/onggi-dev/onggi/seccomp/internal/ruleset"
 )
 
-// deadline is for one compilation: some thousand times what a large profile takes.
+// deadline is for one answer: some thousand times what a large profile takes.
 const deadline = 10 * time.Second
 
-// Build has the helper, a gzip'ed executable, make a program of a ruleset.
-func Build(ctx context.Context, image string, set *ruleset.Set) (*ruleset.Program, error) {
+// maxReply is the longest reply, in bytes. A program has at most 32 KiB; the
+// table of numbers beside it has some 2 KiB for each architecture.
+const maxReply = 32 << 20
+
+// Run gives a request to the helper, a gzip'ed executable, and returns what it
+// replies: its length in bytes, which is the first number in it.
+func Run(ctx context.Context, image string, request []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	program, err := build(ctx, image, set)
+	reply, err := run(ctx, image, request)
 	if err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("seccomp helper: %w", context.Cause(ctx))
+		err = context.Cause(ctx)
 	}
-	return program, err
+	if err != nil {
+		return nil, fmt.Errorf("helper: %w", err)
+	}
+	return reply, nil
 }
 
-func build(ctx context.Context, image string, set *ruleset.Set) (*ruleset.Program, error) {
+func run(ctx context.Context, image string, request []byte) ([]byte, error) {
 	executable, err := unpack(image)
 	if err != nil {
-		return nil, fmt.Errorf("seccomp helper: %w", err)
+		return nil, err
 	}
 	defer executable.Close()
-	streams, err := open(set)
+	streams, err := open(request)
 	if err != nil {
-		return nil, fmt.Errorf("seccomp helper: %w", err)
+		return nil, err
 	}
 	defer streams.close()
-	if err := run(ctx, executable, streams); err != nil {
-		return nil, fmt.Errorf("seccomp helper: %w", err)
+	if err := start(ctx, executable, streams); err != nil {
+		return nil, err
 	}
-	program, refusal, err := ruleset.ReadReply(io.NewSectionReader(streams.reply, 0, ruleset.MaxReply))
-	if err != nil {
-		return nil, fmt.Errorf("seccomp helper: reply: %w", err)
+	return readReply(streams.reply)
+}
+
+// readReply reads as many bytes as the first four say there are.
+func readReply(r io.ReaderAt) ([]byte, error) {
+	var size [4]byte
+	if _, err := r.ReadAt(size[:], 0); err != nil {
+		return nil, fmt.Errorf("reply: %w", err)
 	}
-	return program, refusal
+	n := binary.NativeEndian.Uint32(size[:])
+	if n > maxReply {
+		return nil, fmt.Errorf("reply: %d bytes", n)
+	}
+	reply := make([]byte, n)
+	if _, err := r.ReadAt(reply, 0); err != nil {
+		return nil, fmt.Errorf("reply: %w", err)
+	}
+	return reply, nil
 }
 
 // unpack makes an executable memory file that nobody can change any more.
@@ -94,11 +112,11 @@ func inflate(image string) (io.Reader, error) {
 }
 
 func memfd(flags int) (*os.File, error) {
-	fd, err := unix.MemfdCreate("onggi-seccomp", unix.MFD_CLOEXEC|flags)
+	fd, err := unix.MemfdCreate("onggi-helper", unix.MFD_CLOEXEC|flags)
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
-	return os.NewFile(uintptr(fd), "memfd:onggi-seccomp"), nil
+	return os.NewFile(uintptr(fd), "memfd:onggi-helper"), nil
 }
 
 // streams are the helper's standard input, output and error. It can make none
@@ -109,23 +127,19 @@ type streams struct {
 
 const maxComplaint = 64 << 10
 
-func open(set *ruleset.Set) (s streams, err error) {
+func open(request []byte) (s streams, err error) {
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	var request bytes.Buffer
-	if err := ruleset.WriteSet(&request, set); err != nil {
-		return s, fmt.Errorf("request: %w", err)
-	}
-	if s.request, err = fixed(int64(request.Len())); err != nil {
+	if s.request, err = fixed(int64(len(request))); err != nil {
 		return s, err
 	}
-	if _, err := s.request.WriteAt(request.Bytes(), 0); err != nil {
+	if _, err := s.request.WriteAt(request, 0); err != nil {
 		return s, fmt.Errorf("request: %w", err)
 	}
-	if s.reply, err = fixed(ruleset.MaxReply); err != nil {
+	if s.reply, err = fixed(maxReply); err != nil {
 		return s, err
 	}
 	s.complaint, err = fixed(maxComplaint)
@@ -164,12 +178,12 @@ func (s streams) close() {
 	s.complaint.Close()
 }
 
-// run waits for the helper's end. Its descriptor 3 is its own executable, so
+// start waits for the helper's end. Its descriptor 3 is its own executable, so
 // that the path is good whatever the numbers are on this side.
-func run(ctx context.Context, executable *os.File, s streams) error {
-	p, err := os.StartProcess("/proc/self/fd/3", []string{"onggi-seccomp"}, &os.ProcAttr{
+func start(ctx context.Context, executable *os.File, s streams) error {
+	p, err := os.StartProcess("/proc/self/fd/3", []string{"onggi-helper"}, &os.ProcAttr{
 		Dir:   "/",
-		Env:   []string{"GOMAXPROCS=1", "GOGC=off"},
+		Env:   []string{},
 		Files: []*os.File{s.request, s.reply, s.complaint, executable},
 	})
 	if err != nil {

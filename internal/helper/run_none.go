@@ -1,0 +1,16 @@
+//go:build !cgo && !onggi_helper
+
+package helper
+
+import (
+	"context"
+	"errors"
+)
+
+// errNone tells whoever built the program what it lacks.
+var errNone = errors.New("this program was built without libseccomp and regcomp: it needs cgo, or the build tag onggi_helper")
+
+func run(context.Context, []byte) ([]byte, error) { return nil, errNone }
+
+// Identity is "none" where there is no helper.
+func Identity() string { return "none" }

@@ -1,0 +1,127 @@
+package subprocess
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func pack(t testing.TB, image []byte) string {
+	t.Helper()
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(image); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return packed.String()
+}
+
+var request = []byte("a request")
+
+// script is a helper, as good as a program for who runs it.
+func script(t *testing.T, line string) string {
+	t.Helper()
+	return pack(t, []byte("#!/bin/sh\n"+line+"\n"))
+}
+
+// number prints a number as a helper does.
+func number(n uint32) string {
+	text := ""
+	for _, b := range binary.NativeEndian.AppendUint32(nil, n) {
+		text += fmt.Sprintf(`\%03o`, b)
+	}
+	return "printf '" + text + "'; "
+}
+
+func TestRun(t *testing.T) {
+	got, err := Run(context.Background(), script(t, number(13)+"cat"), request)
+	if want := binary.NativeEndian.AppendUint32(nil, 13); err != nil || !bytes.Equal(got, append(want, request...)) {
+		t.Errorf("Run() = %q, %v; want its length and %q", got, err, request)
+	}
+}
+
+func TestRunBadHelper(t *testing.T) {
+	tests := []struct {
+		name, image, want string
+	}{
+		{"none", "", "helper: embedded executable: not what gzip -n writes"},
+		{"damaged", pack(t, []byte("helper"))[:25], "helper: embedded executable: unexpected EOF"},
+		{"not executable", pack(t, []byte("text")), "helper: fork/exec /proc/self/fd/3: exec format error"},
+		{"fails", script(t, "echo no luck >&2; echo at all >&2; exit 3"), "helper: exit status 3: no luck"},
+		{"fails silently", script(t, "exit 3"), "helper: exit status 3"},
+		{"dies", script(t, "kill -SEGV $$"), "helper: signal: segmentation fault"},
+		{"says too much", script(t, number(1<<30)), "helper: reply: 1073741824 bytes"},
+		{"talks without end", script(t, "exec yes '      '"), "helper: "},
+		{"complains without end", script(t, "yes >&2; exit 1"), "helper: exit status 1: y"},
+	}
+	for _, tt := range tests {
+		_, err := Run(context.Background(), tt.image, request)
+		if err == nil || !strings.HasPrefix(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: Run() = %v; want %s", tt.name, err, tt.want)
+		}
+	}
+}
+
+// Nothing is a reply without bytes: what it means is another's to say.
+func TestRunSaysNothing(t *testing.T) {
+	if got, err := Run(context.Background(), script(t, ":"), request); err != nil || len(got) != 0 {
+		t.Errorf("Run() = %q, %v; want nothing", got, err)
+	}
+}
+
+func TestRunDeadline(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err := Run(ctx, pack(t, []byte("#!/bin/sh\nexec sleep 60\n")), request)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Run() = %v; want %v", err, context.DeadlineExceeded)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("Run() took %v", took)
+	}
+}
+
+// The helper's executable cannot be changed, by itself or anybody else, and it
+// gets nothing from this process but its streams.
+func TestRunConfinesHelper(t *testing.T) {
+	t.Setenv("SECRET", "1")
+	_, err := Run(context.Background(), pack(t, []byte(`#!/bin/sh
+test -z "$SECRET" || { echo environment >&2; exit 1; }
+test "$PWD" = / || { echo directory >&2; exit 1; }
+for fd in /proc/self/fd/*; do case ${fd##*/} in [4-9]) test ! -e $fd || { echo $fd >&2; exit 1; } ;; esac; done # a shell has its own from 10 on
+(echo >/proc/self/fd/3) 2>/dev/null && { echo writable >&2; exit 1; }
+`+number(4))), request)
+	if err != nil {
+		t.Errorf("Run() = %v", err)
+	}
+}
+
+func TestRunLeavesNothing(t *testing.T) {
+	count := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	image := pack(t, []byte("#!/bin/sh\nexit 1\n"))
+	Run(context.Background(), image, request) // the runtime's own descriptors appear
+	before := count()
+	for range 5 {
+		Run(context.Background(), image, request)
+	}
+	if after := count(); after != before {
+		t.Errorf("%d descriptors; want %d", after, before)
+	}
+}

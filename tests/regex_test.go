@@ -1,0 +1,75 @@
+package tests
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// crun's --regex: the argument is an extended regular expression of POSIX, matched anywhere in an id.
+func TestRegexSelectsContainers(t *testing.T) {
+	peerFails(t, "runc", "crun's flag")
+	all := namesakes(t, "web-1", "web-22", "db")
+	first := all[0]
+	left := func() string { return strings.Join(strings.Fields(first.must("list", "--quiet").out), " ") }
+	ids := func(chosen ...*container) string {
+		var list []string
+		for _, c := range chosen {
+			list = append(list, c.id)
+		}
+		return strings.Join(list, " ")
+	}
+	for _, c := range all {
+		c.create()
+	}
+
+	first.must("kill", "--regex", "web-[[:digit:]]$", "KILL")
+	all[0].stopped()
+	want(t, "status of web-22", all[1].status(), "created")
+	want(t, "status of db", all[2].status(), "created")
+
+	first.must("delete", "--force", "--regex", "nobody")
+	want(t, "after nobody", left(), ids(all...))
+	first.must("delete", "--force", "--regex", "^(.*-db|nobody)$")
+	want(t, "after db", left(), ids(all[0], all[1]))
+	first.must("delete", "--force", "-r", "web")
+	want(t, "after web", left(), "")
+}
+
+// An expression that is none touches nothing, and the reason is regerror's.
+func TestRegexInvalid(t *testing.T) {
+	peerFails(t, "runc", "crun's flag")
+	peerFails(t, "crun", "its message is its own")
+	c := newContainer(t)
+	c.create()
+	for expression, reason := range map[string]string{
+		"web-[0-9":     "Unmatched [, [^, [:, [., or [=",
+		"(web":         `Unmatched ( or \(`,
+		"[[:digits:]]": "Invalid character class name",
+	} {
+		for _, verb := range [][]string{{"kill", "--regex", expression, "KILL"}, {"delete", "--force", "--regex", expression}} {
+			r := c.verb(verb...)
+			said := strconv.Quote(fmt.Sprintf("flag --regex: regcomp %q: %s", expression, reason)) // as logs quote it
+			if r.code != 1 || !strings.Contains(r.err, said) {
+				t.Errorf("%v; want status 1 and %s", r, said)
+			}
+		}
+	}
+	want(t, "status", c.status(), "created")
+}
+
+// namesakes are containers in one state directory, whose ids end as given.
+func namesakes(t *testing.T, suffixes ...string) []*container {
+	t.Helper()
+	var all []*container
+	for _, suffix := range suffixes {
+		c := newContainer(t)
+		c.id += "-" + suffix
+		if len(all) > 0 {
+			c.root = all[0].root
+		}
+		all = append(all, c)
+	}
+	return all
+}
