@@ -124,13 +124,10 @@ func (w *walk) unshare(s plan.Unshare) error {
 	if err := w.meanwhile(); err != nil {
 		return err
 	}
-	w.building.Expect(callsOfStep * (len(w.items) - w.at))
+	w.expect()
 	w.receiveTrees()
 	return nil
 }
-
-// callsOfStep is what a step takes on average, and some more.
-const callsOfStep = 10
 
 func unshareFailure(it plan.Item, s plan.Unshare, ce *remote.CallError) error {
 	switch {
@@ -240,7 +237,7 @@ func (w *walk) writeAttr(kind lsm.Kind, label string) error {
 		return err
 	}
 	defer f.Close()
-	fds := w.receive([]*os.File{f}, []string{f.Name()})
+	fds := w.receive([]int{int(f.Fd())}, []string{f.Name()})
 	w.building.Write(fds[0], string(kind.Value(label)))
 	w.building.Close(fds[0])
 	return w.settle()

@@ -127,13 +127,13 @@ func (w *walk) skipStep() { w.items[w.at].Step = done{w.items[w.at].Step} }
 type done struct{ plan.Step }
 
 // checkDevice holds a node of the host against what it is taken for.
-func checkDevice(f *os.File, s plan.Device) error {
+func checkDevice(t *tree, s plan.Device) error {
 	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
+	if err := unix.Fstat(t.fd, &st); err != nil {
+		return &os.PathError{Op: "fstat", Path: t.name, Err: err}
 	}
 	if !isDevice(s, st.Mode, st.Rdev) {
-		return notDevice(f.Name(), s)
+		return notDevice(t.name, s)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (w *walk) mapTrees() error {
 		if !ok || t == nil || s.Idmap == nil || t.mapped || t.origin {
 			continue
 		}
-		if err := w.mapIDs(t.file, s.Idmap); err != nil {
+		if err := w.mapIDs(t.fd, t.name, s.Idmap); err != nil {
 			return failed(it, err)
 		}
 		t.mapped = true
@@ -41,14 +41,13 @@ func (w *walk) mapMount(m *remote.FD, name string, i *plan.Idmap) error {
 	if err != nil {
 		return os.NewSyscallError("pidfd_getfd", err)
 	}
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close()
-	return w.mapIDs(f, i)
+	defer unix.Close(fd)
+	return w.mapIDs(fd, name, i)
 }
 
 // mapIDs maps the ids of a tree before it is attached anywhere
 // (mount_setattr(2), "ID-mapped mounts").
-func (w *walk) mapIDs(tree *os.File, m *plan.Idmap) error {
+func (w *walk) mapIDs(tree int, name string, m *plan.Idmap) error {
 	ns, err := w.mapping(m)
 	if err != nil {
 		return err
@@ -58,10 +57,10 @@ func (w *walk) mapIDs(tree *os.File, m *plan.Idmap) error {
 		flags, names = flags|unix.AT_RECURSIVE, names+"|AT_RECURSIVE"
 	}
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}
-	if err := unix.MountSetattr(int(tree.Fd()), "", flags, &attr); err != nil {
+	if err := unix.MountSetattr(tree, "", flags, &attr); err != nil {
 		return &Failure{
-			Step:    "map the ids of " + tree.Name(),
-			Syscall: fmt.Sprintf("mount_setattr(<%s>, %s, MOUNT_ATTR_IDMAP)", tree.Name(), names), Errno: err.(unix.Errno),
+			Step:    "map the ids of " + name,
+			Syscall: fmt.Sprintf("mount_setattr(<%s>, %s, MOUNT_ATTR_IDMAP)", name, names), Errno: err.(unix.Errno),
 			Hint: mapHint(err),
 		}
 	}

@@ -38,14 +38,14 @@ func TestMapIDs(t *testing.T) {
 	defer w.closeTrees()
 	maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 4242, Size: 1}}
 	m := &plan.Idmap{UIDs: maps, GIDs: maps}
-	if err := w.mapIDs(source.file, m); err != nil {
+	if err := w.mapIDs(source.fd, source.name, m); err != nil {
 		t.Fatal(err)
 	}
 	var st unix.Stat_t
-	if err := unix.Fstatat(int(source.file.Fd()), "file", &st, 0); err != nil || st.Uid != 4242 || st.Gid != 4242 {
+	if err := unix.Fstatat(source.fd, "file", &st, 0); err != nil || st.Uid != 4242 || st.Gid != 4242 {
 		t.Errorf("owner in the tree: %d:%d, %v; want 4242:4242", st.Uid, st.Gid, err)
 	}
-	err = w.mapIDs(source.file, m)
+	err = w.mapIDs(source.fd, source.name, m)
 	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EINVAL) || !strings.HasPrefix(err.Error(), "map the ids of "+dir) {
 		t.Errorf("mapping it again: %v", err)
 	}

@@ -152,9 +152,10 @@ func (w *walk) detach(b *remote.Batch, mount *remote.FD) {
 	b.Umount2(strconv.Itoa(mount.Number()), unix.MNT_DETACH)
 }
 
-// put attaches a mount, and lets go of it unless it is kept. In a container
-// that runs it is: it has to be known again, and known before the next name is
-// looked up, which may be the last thing that the stub does.
+// put attaches a mount. Its descriptor is closed with all others when the set-up
+// is done (closeFiles), which takes one call, or at once. In a container that runs
+// it has to be known again, and known before the next name is looked up, which
+// may be the last thing that the stub does.
 func (w *walk) put(m, to *remote.FD, keep bool) error {
 	b := w.building
 	b.MoveMount(m, to)
@@ -163,7 +164,7 @@ func (w *walk) put(m, to *remote.FD, keep bool) error {
 	case w.live != nil:
 		w.live.made = append(w.live.made, made{w.at, m, b.Statx(m, "", 0)})
 		return w.settle()
-	case !keep:
+	case !keep && w.lettingGo:
 		b.Close(m)
 	}
 	return nil
@@ -204,7 +205,7 @@ func (w *walk) cloneOrigins() {
 		}
 		_, recursive, _ := hostSource(w.items[i].Step)
 		w.building.Tag(i)
-		t.fd = w.mountOf(t, recursive, false)
+		t.there = w.mountOf(t, recursive, false)
 		t.origin = false
 	}
 	w.building.Tag(tag)
@@ -213,9 +214,9 @@ func (w *walk) cloneOrigins() {
 // takeNamespaces hands over the mount namespace, and the pid namespace that a
 // procfs is for.
 func (w *walk) takeNamespaces() {
-	w.live.mnt = w.receive([]*os.File{w.MountNamespace}, []string{"mount namespace"})[0]
+	w.live.mnt = w.receive([]int{int(w.MountNamespace.Fd())}, []string{"mount namespace"})[0]
 	if w.PIDNamespace != nil {
-		w.live.pid = w.receive([]*os.File{w.PIDNamespace}, []string{"pid namespace"})[0]
+		w.live.pid = w.receive([]int{int(w.PIDNamespace.Fd())}, []string{"pid namespace"})[0]
 	}
 }
 

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,10 +26,23 @@ type climber struct {
 	links  int
 }
 
+// destinations is what is known of the places that mounts go to.
+type destinations struct {
+	mounted map[string]bool // so far
+	crossed bool            // there are mounts that mounted knows nothing of
+	missing int             // how many were, so far
+	ahead   bool            // those of later steps have been made, too
+}
+
 // makeMountpoint makes the directory or the file that a mount needs.
 func (w *walk) makeMountpoint(it plan.Item, path string, file bool) error {
+	names := components(path)
+	w.places.missing++
+	if w.makePlain(names, file) {
+		return w.makeOthers(it)
+	}
 	c := climber{w: w, dirs: []*remote.FD{w.root}}
-	err := c.walk(components(path), file)
+	err := c.walk(names, file)
 	c.close()
 	if err != nil {
 		what := "make the mountpoint of: "
@@ -41,6 +56,100 @@ func (w *walk) makeMountpoint(it plan.Item, path string, file bool) error {
 		return failed(it, err)
 	}
 	return nil
+}
+
+// makePlain makes a mountpoint at once where that is simple: directories that are
+// there or missing, and no symlink.
+func (w *walk) makePlain(names []string, file bool) bool {
+	if len(names) == 0 || len(names) > maxPlain {
+		return false
+	}
+	var q remote.Batch
+	made := makeChain(&q, w.root, names, file)
+	return w.ask(&q) == nil && made.Ran() && made.Errno() == 0
+}
+
+// maxPlain keeps a chain, of at most three calls for a component, shorter than a
+// call can skip.
+const maxPlain = 64
+
+// makeChain adds calls that go down from root, each directory by the descriptor
+// of the one before, and make what is missing. They do nothing where there is a
+// symlink.
+func makeChain(b *remote.Batch, root *remote.FD, names []string, file bool) (made remote.Result) {
+	type opening struct {
+		fd   *remote.FD
+		call remote.Result
+	}
+	var opened []opening
+	dir, last := root, len(names)-1
+	for _, name := range names[:last] {
+		b.Mkdirat(dir, name, 0o755).TolerateAll()
+		dir = b.Openat2(dir, name, unix.O_PATH|unix.O_DIRECTORY, 0, remote.Beneath)
+		opened = append(opened, opening{dir, b.Last().TolerateAll()})
+	}
+	made = makeNode(b, dir, names[last], file).TolerateAll()
+	for _, o := range slices.Backward(opened) {
+		b.Close(o.fd)
+		o.call.OnFailSkip()
+	}
+	return made
+}
+
+// makeOthers is for what is likely once a second mountpoint was missing: that
+// others are, too. Each would cost two replies.
+func (w *walk) makeOthers(it plan.Item) error {
+	if w.places.missing < 2 || w.places.ahead || w.live != nil {
+		return nil
+	}
+	w.places.ahead = true
+	var q remote.Batch
+	places := w.plainPlaces()
+	for _, i := range slices.Sorted(maps.Keys(places)) {
+		makeChain(&q, w.root, components(places[i].Path), w.trees[i] != nil && w.trees[i].kind != unix.S_IFDIR)
+		if q.Size() > maxBatch {
+			if err := w.ask(&q); err != nil {
+				return failed(it, w.lost(err))
+			}
+			q = remote.Batch{}
+		}
+	}
+	if err := w.ask(&q); err != nil {
+		return failed(it, w.lost(err))
+	}
+	return nil
+}
+
+// plainPlaces are the destinations of steps to come which are in the root file
+// system itself, and whose kind is known.
+func (w *walk) plainPlaces() map[int]plan.Place {
+	all, places := map[string]bool{}, map[int]plan.Place{}
+	for i, it := range w.items {
+		switch s := it.Step.(type) {
+		case plan.Mount:
+			places[i] = s.At
+		case plan.Bind:
+			places[i] = s.At
+		default:
+			continue
+		}
+		all[places[i].Path] = true
+	}
+	maps.DeleteFunc(places, func(i int, at plan.Place) bool {
+		names := strings.Count(at.Path, "/")
+		b, bind := w.items[i].Step.(plan.Bind)
+		known := !bind || w.trees[i] != nil && w.trees[i].kind != 0 && !b.CopySymlink
+		return i <= w.at || !known || at.In != "" || at.Path == "/" || names > maxPlain || covered(all, at.Path)
+	})
+	return places
+}
+
+// makeNode makes a mountpoint, of one kind or the other.
+func makeNode(b *remote.Batch, dir *remote.FD, name string, file bool) remote.Result {
+	if file {
+		return b.Mknodat(dir, name, unix.S_IFREG|0o644, 0)
+	}
+	return b.Mkdirat(dir, name, 0o755)
 }
 
 // makeDirectory makes a directory, for a step that is no mount.
@@ -95,11 +204,7 @@ func (c *climber) walk(names []string, file bool) error {
 func (c *climber) enter(name string, file bool) (link string, err error) {
 	var q remote.Batch
 	dir := c.dirs[len(c.dirs)-1]
-	if file {
-		q.Mknodat(dir, name, unix.S_IFREG|0o644, 0).Tolerate(unix.EEXIST)
-	} else {
-		q.Mkdirat(dir, name, 0o755).Tolerate(unix.EEXIST)
-	}
+	makeNode(&q, dir, name, file).Tolerate(unix.EEXIST)
 	fd := q.Openat2(dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS)
 	st := q.Statx(fd, "", 0)
 	read, target := q.Readlinkat(fd, "")

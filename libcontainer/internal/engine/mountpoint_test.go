@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,5 +153,45 @@ func TestMountpointModes(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// Of many mountpoints that are missing only a few hold the walk up; and none is
+// made where a mount covers it.
+func TestManyMissingMountpoints(t *testing.T) {
+	in := newInside(t)
+	in.file("etc", "->/usr/etc")
+	in.file("covered", "/")
+	source, file := t.TempDir(), filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	private := plan.Attrs{Propagation: unix.MS_PRIVATE}
+	steps := []plan.Step{plan.Mount{Type: "tmpfs", At: place("/covered")}}
+	for i := range 200 {
+		steps = append(steps, plan.Bind{Source: source, At: place(fmt.Sprintf("/m/%d", i)), Attrs: private})
+	}
+	steps = append(steps,
+		plan.Bind{Source: file, At: place("/f/file"), Attrs: private},
+		plan.Bind{Source: file, At: place("/etc/file"), Attrs: private},
+		plan.Bind{Source: source, At: place("/covered/a"), Attrs: private},
+		plan.Mount{Type: "tmpfs", At: place("/t")},
+	)
+	err := in.take(newMountNamespace(), steps, func(func(string) string) {
+		for _, s := range steps {
+			p := strings.Replace(placeOf(s), "/etc", "/usr/etc", 1)
+			if _, ok := in.mountOf(p); !ok {
+				t.Errorf("%s is not mounted", p)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(filepath.Join(in.rootfs, "covered/a")); err == nil {
+		t.Error("a mountpoint was made below a mount")
+	}
+	if in.places.missing > 4 { // two, that by way of a symlink and that in a mount
+		t.Errorf("the walk was held up %d times", in.places.missing)
 	}
 }

@@ -1,246 +1,15 @@
 package engine
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"os"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
-
-// tree is a detached mount that the runtime side made for the container. It
-// cannot be walked upward, so nothing else of the host comes with it.
-type tree struct {
-	file      *os.File // nil where the stub has to open the origin
-	dir       bool
-	nofollow  bool
-	elsewhere bool       // it has to be cloned by the stub
-	origin    bool       // not a mount, but the place to clone one from
-	fd        *remote.FD // in the stub, once it is there
-	mapped    bool       // its ids are
-}
-
-// meanwhile is for what the runtime side has to do sometime, while the stub
-// makes namespaces: others' work, once, and opening the sources of bind mounts.
-func (w *walk) meanwhile() error {
-	if f := w.Meanwhile; f != nil {
-		w.Meanwhile = nil
-		if err := f(w.ctx); err != nil {
-			return others{err}
-		}
-	}
-	if err := w.openCached(); err != nil {
-		return err
-	}
-	if !w.hasSources() {
-		return nil
-	}
-	// Any of them may be a volume that does not answer.
-	ctx, stop := context.WithTimeoutCause(w.ctx, w.timeout(), remote.ErrTimeout)
-	defer stop()
-	trees, err := bounded.Do(ctx, w.openSources, closeTrees)
-	if err != nil {
-		return w.lost(err)
-	}
-	maps.Copy(w.trees, trees)
-	return nil
-}
-
-func (w *walk) hasSources() bool {
-	for i := w.at; i < len(w.items); i++ {
-		if source, _, _ := hostSource(w.items[i].Step); source != "" && w.trees[i] == nil {
-			return true
-		}
-	}
-	return false
-}
-
-// openCached opens the sources for which no file system has to be asked: most,
-// most of the time. Where there is a user namespace, or a procfs has to be
-// told from other file systems, their file systems are asked for more.
-func (w *walk) openCached() error {
-	if w.copiedByUserns() {
-		return nil
-	}
-	for i := w.at; i < len(w.items); i++ {
-		source, recursive, nofollow := hostSource(w.items[i].Step)
-		if b, ok := w.items[i].Step.(plan.Bind); source == "" || w.trees[i] != nil || ok && b.At.Path == "/proc" {
-			continue
-		}
-		t, err := cachedTree(w.items[i].Step, source, recursive, nofollow)
-		if t == nil && err == nil {
-			continue
-		}
-		if err == nil {
-			w.trees[i] = t
-			err = prepareTree(w.items[i], t)
-		}
-		if err != nil {
-			return failed(w.items[i], err)
-		}
-	}
-	return nil
-}
-
-// cachedTree is nil for a source that may have to be waited for, or that is not
-// there: that will be said.
-func cachedTree(s plan.Step, source string, recursive, nofollow bool) (*tree, error) {
-	if b, ok := s.(plan.Bind); ok && b.Answers {
-		return openTree(source, recursive, nofollow)
-	}
-	f, err := bounded.Cached(source, noFollow(nofollow), 0)
-	if err != nil {
-		return nil, nil
-	}
-	defer f.Close()
-	return openTreeAt(f, recursive, nofollow)
-}
-
-func noFollow(nofollow bool) int {
-	if nofollow {
-		return unix.O_NOFOLLOW
-	}
-	return 0
-}
-
-// openSources opens all that are still to be opened, or none.
-func (w *walk) openSources() (map[int]*tree, error) {
-	trees := map[int]*tree{}
-	for i := w.at; i < len(w.items); i++ {
-		source, recursive, nofollow := hostSource(w.items[i].Step)
-		if source == "" || w.trees[i] != nil {
-			continue
-		}
-		t, err := openTree(source, recursive, nofollow)
-		if isErrno(err, unix.EPERM) && w.copiedByUserns() {
-			trees[i] = &tree{nofollow: nofollow, elsewhere: true}
-			continue
-		}
-		if err == nil {
-			trees[i] = t
-			err = prepareTree(w.items[i], t)
-		}
-		if err != nil {
-			closeTrees(trees)
-			return nil, failed(w.items[i], err)
-		}
-		t.elsewhere = w.copiedByUserns() && mustLock(w.items[i].Step, t)
-	}
-	return trees, nil
-}
-
-func closeTrees(trees map[int]*tree) {
-	for _, t := range trees {
-		t.file.Close()
-	}
-}
-
-// hostSource is what a step needs of the host's file systems.
-func hostSource(s plan.Step) (source string, recursive, nofollow bool) {
-	switch s := s.(type) {
-	case plan.Bind:
-		if !s.Inside && !s.CopySymlink {
-			return s.Source, s.Recursive, s.SrcNofollow
-		}
-	case plan.Device:
-		return s.FromHost, false, false
-	case plan.AttachRootfs:
-		if s.MaskSources && s.HostNull {
-			return "/dev/null", false, false
-		}
-	}
-	return "", false, false
-}
-
-func openTree(source string, recursive, nofollow bool) (*tree, error) {
-	flags, names := cloneFlags(recursive)
-	if nofollow {
-		flags, names = flags|unix.AT_SYMLINK_NOFOLLOW, names+"|AT_SYMLINK_NOFOLLOW"
-	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, source, flags)
-	if err != nil {
-		return nil, &Failure{Step: "open the source " + source, Syscall: fmt.Sprintf("open_tree(AT_FDCWD, %q, %s)", source, names), Errno: err.(unix.Errno)}
-	}
-	return newTree(fd, source, nofollow)
-}
-
-// openTreeAt is openTree for a source that has been found.
-func openTreeAt(source *os.File, recursive, nofollow bool) (*tree, error) {
-	flags, names := cloneFlags(recursive)
-	fd, err := unix.OpenTree(int(source.Fd()), "", flags|unix.AT_EMPTY_PATH)
-	if err != nil {
-		return nil, &Failure{Step: "open the source " + source.Name(), Syscall: fmt.Sprintf("open_tree(%s, \"\", %s|AT_EMPTY_PATH)", source.Name(), names), Errno: err.(unix.Errno)}
-	}
-	return newTree(fd, source.Name(), nofollow)
-}
-
-func cloneFlags(recursive bool) (flags uint, names string) {
-	flags, names = unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC"
-	if recursive {
-		flags, names = flags|unix.AT_RECURSIVE, names+"|AT_RECURSIVE"
-	}
-	return flags, names
-}
-
-// newTree owns fd.
-func newTree(fd int, source string, nofollow bool) (*tree, error) {
-	f := os.NewFile(uintptr(fd), source)
-	var st unix.Statx_t
-	// The type is what the kernel knows already; the file system is not asked.
-	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st); err != nil {
-		f.Close()
-		return nil, &os.PathError{Op: "statx", Path: source, Err: err}
-	}
-	return &tree{file: f, dir: st.Mode&unix.S_IFMT == unix.S_IFDIR, nofollow: nofollow}, nil
-}
-
-// prepareTree checks what came from the host, while the tree is still nobody's.
-func prepareTree(it plan.Item, t *tree) error {
-	if d, ok := hostDevice(it.Step); ok {
-		return errors.Join(checkDevice(t.file, d), t.makePrivate())
-	}
-	if s, ok := it.Step.(plan.Bind); ok && s.At.Path == "/proc" {
-		return checkProcfs(t.file)
-	}
-	return nil
-}
-
-// checkProcfs is for what is bound on /proc.
-func checkProcfs(f *os.File) error {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
-		return &os.PathError{Op: "fstatfs", Path: f.Name(), Err: err}
-	}
-	if st.Type != procMagic {
-		return fmt.Errorf("only a procfs may be mounted on /proc, and %s is none: %w", f.Name(), unix.EPERM)
-	}
-	return nil
-}
-
-// makePrivate takes the tree out of the peer group of the mount it was cloned
-// from: what the container's root mounted over a device would appear over the
-// host's, too.
-func (t *tree) makePrivate() error {
-	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
-	if err := unix.MountSetattr(int(t.file.Fd()), "", unix.AT_EMPTY_PATH, &attr); err != nil {
-		return fmt.Errorf("mount_setattr(<%s>, AT_EMPTY_PATH, MS_PRIVATE): %w", t.file.Name(), err)
-	}
-	return nil
-}
-
-func (w *walk) closeTrees() {
-	closeTrees(w.trees)
-	for _, ns := range w.mappings {
-		ns.Close()
-	}
-}
 
 // attachRootfs is the first step that uses trees: the stub gets all of them
 // here, in one message or a few.
@@ -263,24 +32,7 @@ func (w *walk) attachRootfs(s plan.AttachRootfs) error {
 	}
 	b.MoveMountAt(w.root, ".")
 	b.Fchdir(w.root)
-	return nil
-}
-
-func (w *walk) receiveTrees() {
-	var files []*os.File
-	var names []string
-	var list []*tree
-	for i := range w.items {
-		if t := w.trees[i]; t != nil && t.elsewhere == t.origin && t.file != nil && (t.fd == nil || t.fd.Number() == remote.Gone) {
-			files, names, list = append(files, t.file), append(names, t.file.Name()), append(list, t)
-		}
-	}
-	if len(files) == 0 {
-		return
-	}
-	for i, fd := range w.receive(files, names) {
-		list[i].fd = fd
-	}
+	return w.notProc(w.root, plan.Place{Path: "/"})
 }
 
 // target resolves where a mount goes, once, to the descriptor that is its only
@@ -289,14 +41,46 @@ func (w *walk) receiveTrees() {
 func (w *walk) target(at plan.Place, file bool, flags, resolve uint64) *remote.FD {
 	b := w.building
 	if dir := w.freshDir(at); dir != nil {
-		if file {
-			b.Mknodat(dir, at.Name, unix.S_IFREG|0o644, 0).Tolerate(unix.EEXIST)
-		} else {
-			b.Mkdirat(dir, at.Name, 0o755).Tolerate(unix.EEXIST)
-		}
+		makeNode(b.Batch, dir, at.Name, file).Tolerate(unix.EEXIST)
 		return b.Openat2(dir, at.Name, unix.O_PATH|flags, 0, remote.Beneath)
 	}
 	return b.Openat2(w.root, relative(at.Path), unix.O_PATH|flags, 0, resolve)
+}
+
+// destination is the target of a mount, and not in procfs. What is on the
+// mount that the root file system is on is not: no file system is asked then.
+func (w *walk) destination(at plan.Place, file bool, flags, resolve uint64) (*remote.FD, error) {
+	onRoot := w.onRoot(at)
+	w.places.add(at.Path)
+	if onRoot {
+		return w.target(at, file, flags, resolve|unix.RESOLVE_NO_XDEV), nil
+	}
+	to := w.target(at, file, flags, resolve)
+	return to, w.notProc(to, at)
+}
+
+// onRoot tells whether nothing is known to be mounted above a place. A symlink
+// may lead to a mount all the same, or the root file system consist of several:
+// then it is known from there on (see slow).
+func (w *walk) onRoot(at plan.Place) bool {
+	return !w.places.crossed && w.live == nil && w.freshDir(at) == nil && at.Path != "/proc" && !covered(w.places.mounted, at.Path)
+}
+
+func (d *destinations) add(p string) {
+	if d.mounted == nil {
+		d.mounted = map[string]bool{}
+	}
+	d.mounted[p] = true
+}
+
+// covered tells whether one of the places is above p.
+func covered(places map[string]bool, p string) bool {
+	for p != "/" {
+		if p = path.Dir(p); places[p] {
+			return true
+		}
+	}
+	return false
 }
 
 // freshDir is the mount that a place is in, where the plan made it.
@@ -317,8 +101,8 @@ func relative(p string) string {
 
 func (w *walk) mount(s plan.Mount) error {
 	flags, resolve := mountFlags(s)
-	to := w.target(s.At, false, flags, resolve)
-	if err := w.notProc(to, s.At); err != nil {
+	to, err := w.destination(s.At, false, flags, resolve)
+	if err != nil {
 		return err
 	}
 	if s.ModeFromTarget {
@@ -470,8 +254,8 @@ func (w *walk) bind(s plan.Bind) error {
 		}
 		b = w.building
 	}
-	to := b.Openat2(w.root, relative(s.At.Path), unix.O_PATH|destFlags(s), 0, remote.InRoot)
-	if err := w.notProc(to, s.At); err != nil {
+	to, err := w.destination(plan.Place{Path: s.At.Path}, false, destFlags(s), remote.InRoot)
+	if err != nil {
 		return err
 	}
 	return w.put(m, to, false)
@@ -521,8 +305,8 @@ func attrsOf(flags int64) (attrs uint64) {
 
 // bindTree attaches a tree of the host.
 func (w *walk) bindTree(s plan.Bind, t *tree) error {
-	to := w.target(s.At, !t.dir, destFlags(s), remote.InRoot)
-	if err := w.notProc(to, s.At); err != nil {
+	to, err := w.destination(s.At, t.kind != unix.S_IFDIR, destFlags(s), remote.InRoot)
+	if err != nil {
 		return err
 	}
 	m := w.mountOf(t, s.Recursive, false)
@@ -626,32 +410,29 @@ func (w *walk) lateTree() error {
 		return err
 	}
 	t := w.trees[w.at]
-	if t.file == nil {
+	if t.fd < 0 {
 		return nil
 	}
 	var q remote.Batch
-	fd := q.ReceiveFiles(w.stub.Control(), []string{t.file.Name()})[0]
+	fd := q.ReceiveFiles(w.stub.Control(), []string{t.name})[0]
 	if err := w.stub.Send(&q); err != nil {
 		return err
 	}
-	if err := w.stub.SendFiles(&q, []*os.File{t.file}); err != nil {
+	if err := w.stub.SendFiles(&q, []int{t.fd}); err != nil {
 		return err
 	}
-	t.fd = fd
+	t.there = fd
 	return w.stub.Receive(&q)
 }
 
 func (w *walk) slowBind(it plan.Item, s plan.Bind, b *remote.Batch, ce *remote.CallError) (bool, error) {
 	t := w.trees[w.at]
 	if isCall(ce, "openat2") && ce.Errno == unix.ENOENT {
-		file := t != nil && !t.dir
-		if t == nil {
-			var err error
-			if file, err = w.insideFile(it, s); err != nil {
-				return false, err
-			}
+		dir, err := w.isDir(t, it, s)
+		if err != nil {
+			return false, err
 		}
-		return true, w.makeMountpoint(it, s.At.Path, file)
+		return true, w.makeMountpoint(it, s.At.Path, !dir)
 	}
 	switch {
 	case isCall(ce, "move_mount") && (ce.Errno == unix.ENOTDIR || ce.Errno == unix.EINVAL) && t != nil:
@@ -666,8 +447,12 @@ func (w *walk) slowBind(it plan.Item, s plan.Bind, b *remote.Batch, ce *remote.C
 
 // kindMismatch says what engines look for when a file meets a directory.
 func (w *walk) kindMismatch(it plan.Item, s plan.Bind, t *tree, ce *remote.CallError) error {
+	dir, err := w.treeIsDir(it, t)
+	if err != nil {
+		return err
+	}
 	kind := "a file"
-	if t.dir {
+	if dir {
 		kind = "a directory"
 	}
 	f := &Failure{Field: it.Field, Step: it.Step.String(), Syscall: ce.Call, Errno: unix.ENOTDIR}
@@ -675,8 +460,12 @@ func (w *walk) kindMismatch(it plan.Item, s plan.Bind, t *tree, ce *remote.CallE
 	return f
 }
 
-// insideFile tells whether a source in the root file system is a file.
-func (w *walk) insideFile(it plan.Item, s plan.Bind) (bool, error) {
+// isDir tells whether a source is a directory; t is nil for one in the root file
+// system.
+func (w *walk) isDir(t *tree, it plan.Item, s plan.Bind) (bool, error) {
+	if t != nil {
+		return w.treeIsDir(it, t)
+	}
 	var q remote.Batch
 	rel := relative("/" + strings.TrimPrefix(strings.TrimPrefix(s.Source, w.rootfs()), "/"))
 	fd := q.Openat2(w.root, rel, unix.O_PATH, 0, remote.InRoot)
@@ -685,7 +474,7 @@ func (w *walk) insideFile(it plan.Item, s plan.Bind) (bool, error) {
 	if err := w.ask(&q); err != nil {
 		return false, failed(it, err)
 	}
-	return st.Get().Mode&unix.S_IFMT != unix.S_IFDIR, nil
+	return st.Get().Mode&unix.S_IFMT == unix.S_IFDIR, nil
 }
 
 func isCall(ce *remote.CallError, name string) bool {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"os"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
@@ -32,7 +30,7 @@ func (w *walk) origins(items []int) error {
 	for _, i := range items {
 		switch t := w.trees[i]; {
 		case t == nil || t.origin:
-		case t.file == nil:
+		case t.fd < 0:
 			open = append(open, i)
 		case t.elsewhere:
 			relocate = append(relocate, i)
@@ -75,15 +73,15 @@ func mustLock(s plan.Step, t *tree) bool {
 		return false
 	}
 	shared := b.Attrs.Propagation == 0 || b.Attrs.Propagation == unix.MS_SHARED // the copy is a slave, and what is mounted there stays there
-	return b.Recursive || shared || restricted(t.file)
+	return b.Recursive || shared || restricted(t.fd)
 }
 
 // restrictions are the flags that statfs(2) shows of those that are locked.
 const restrictions = unix.ST_RDONLY | unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC
 
-func restricted(f *os.File) bool {
+func restricted(fd int) bool {
 	var st unix.Statfs_t
-	err := unix.Fstatfs(int(f.Fd()), &st)
+	err := unix.Fstatfs(fd, &st)
 	return err != nil || st.Flags&restrictions != 0
 }
 
@@ -96,75 +94,66 @@ func (w *walk) relocate(items []int) error {
 		return os.NewSyscallError("open the stub's root", err)
 	}
 	// Any of them may be a volume that does not answer.
-	ctx, stop := context.WithTimeoutCause(w.ctx, w.timeout(), remote.ErrTimeout)
-	defer stop()
-	files, err := bounded.Do(ctx, func() (map[int]*os.File, error) {
+	files, err := inTime(w, func() ([]int, error) {
 		defer unix.Close(root)
 		return w.openAll(root, items)
-	}, closeFiles)
+	}, closeFds)
 	if err != nil {
 		return w.lost(err)
 	}
-	for i, f := range files {
-		w.trees[i].relocate(f)
+	for n, i := range items {
+		w.trees[i].relocate(files[n])
 	}
 	return nil
 }
 
 // openAll finds the files of trees in the mount namespace that root is of.
-func (w *walk) openAll(root int, items []int) (map[int]*os.File, error) {
-	files := map[int]*os.File{}
+func (w *walk) openAll(root int, items []int) ([]int, error) {
+	var files []int
 	for _, i := range items {
-		f, err := w.trees[i].find(root)
+		fd, err := w.trees[i].find(root)
 		if err != nil {
-			closeFiles(files)
+			closeFds(files)
 			return nil, failed(w.items[i], err)
 		}
-		files[i] = f
+		files = append(files, fd)
 	}
 	return files, nil
 }
 
-func closeFiles(files map[int]*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
-}
-
-// find gives the tree's file as it is below root; nil where a path through one
+// find gives the tree's file as it is below root; -1 where a path through one
 // of procfs's magic links leads out of that.
-func (t *tree) find(root int) (*os.File, error) {
+func (t *tree) find(root int) (int, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
 	if t.nofollow {
 		how.Flags |= unix.O_NOFOLLOW
 	}
-	fd, err := openat2(root, relative(t.file.Name()), &how)
+	fd, err := openat2(root, relative(t.name), &how)
 	if err == unix.ELOOP || err == unix.EXDEV {
-		return nil, nil
+		return -1, nil
 	}
 	if err != nil {
-		return nil, &Failure{Step: "open the source " + t.file.Name() + " in the container's mount namespace", Syscall: "openat2(" + strconv.Quote(t.file.Name()) + ", RESOLVE_IN_ROOT)", Errno: err.(unix.Errno)}
+		return -1, &Failure{Step: "open the source " + t.name + " in the container's mount namespace", Syscall: "openat2(" + strconv.Quote(t.name) + ", RESOLVE_IN_ROOT)", Errno: err.(unix.Errno)}
 	}
-	f := os.NewFile(uintptr(fd), t.file.Name())
-	same, err := sameFile(f, t.file)
+	same, err := sameFile(fd, t.fd)
 	if err == nil && !same {
-		err = errors.New("the source " + t.file.Name() + " has been replaced meanwhile")
+		err = errors.New("the source " + t.name + " has been replaced meanwhile")
 	}
 	if err != nil {
-		f.Close()
-		return nil, err
+		unix.Close(fd)
+		return -1, err
 	}
-	return f, nil
+	return fd, nil
 }
 
-// relocate has the stub clone the tree from f, or leaves the tree as it is.
-func (t *tree) relocate(f *os.File) {
-	if f == nil {
+// relocate has the stub clone the tree from fd, or leaves the tree as it is.
+func (t *tree) relocate(fd int) {
+	if fd < 0 {
 		t.elsewhere = false
 		return
 	}
-	t.file.Close()
-	t.file, t.origin = f, true
+	unix.Close(t.fd)
+	t.fd, t.origin = fd, true
 }
 
 // openat2 tries again as often as a rename somewhere gets in its way.
@@ -177,10 +166,10 @@ func openat2(dir int, path string, how *unix.OpenHow) (fd int, err error) {
 	return fd, err
 }
 
-func sameFile(a, b *os.File) (bool, error) {
+func sameFile(a, b int) (bool, error) {
 	const what = unix.AT_EMPTY_PATH | unix.AT_STATX_DONT_SYNC // the kernel knows
 	var x, y unix.Statx_t
-	err := errors.Join(unix.Statx(int(a.Fd()), "", what, unix.STATX_INO, &x), unix.Statx(int(b.Fd()), "", what, unix.STATX_INO, &y))
+	err := errors.Join(unix.Statx(a, "", what, unix.STATX_INO, &x), unix.Statx(b, "", what, unix.STATX_INO, &y))
 	return x.Dev_major == y.Dev_major && x.Dev_minor == y.Dev_minor && x.Ino == y.Ino, err
 }
 
@@ -199,8 +188,8 @@ func (w *walk) openOrigins(items []int) error {
 			flags |= unix.O_NOFOLLOW
 		}
 		w.building.Tag(i)
-		w.trees[i].fd = w.building.Open(source, flags)
-		stats[n] = w.building.Statx(w.trees[i].fd, "", 0)
+		w.trees[i].there = w.building.Open(source, flags)
+		stats[n] = w.building.Statx(w.trees[i].there, "", 0)
 	}
 	w.building.Tag(tag)
 	if err := w.settle(); err != nil {
@@ -208,7 +197,7 @@ func (w *walk) openOrigins(items []int) error {
 	}
 	for n, i := range items {
 		st := stats[n].Get()
-		w.trees[i].origin, w.trees[i].dir = true, st.Mode&unix.S_IFMT == unix.S_IFDIR
+		w.trees[i].origin, w.trees[i].kind = true, st.Mode&unix.S_IFMT
 		if d, ok := hostDevice(w.items[i].Step); ok && !isDevice(d, uint32(st.Mode), unix.Mkdev(st.Rdev_major, st.Rdev_minor)) {
 			return failed(w.items[i], notDevice(d.FromHost, d))
 		}
@@ -219,13 +208,13 @@ func (w *walk) openOrigins(items []int) error {
 // mountOf is the tree as a mount that can be attached.
 func (w *walk) mountOf(t *tree, recursive, private bool) *remote.FD {
 	if !t.origin {
-		return t.fd
+		return t.there
 	}
-	m := w.building.OpenTree(t.fd, "", recursive)
+	m := w.building.OpenTree(t.there, "", recursive)
 	if private {
 		w.building.MountSetattr(m, "", false, remote.Attr{Propagation: unix.MS_PRIVATE})
 	}
-	w.building.Close(t.fd)
+	w.building.Close(t.there)
 	return m
 }
 

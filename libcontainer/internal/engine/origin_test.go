@@ -62,7 +62,7 @@ func TestMustLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer plain.Close()
-	if restricted(plain) {
+	if restricted(int(plain.Fd())) {
 		t.Skip("the temporary directory is on a restricted mount")
 	}
 	sys, err := os.Open("/proc/sys")
@@ -83,7 +83,7 @@ func TestMustLock(t *testing.T) {
 		{"device", plan.Device{}, false},
 	}
 	for _, tt := range tests {
-		if got := mustLock(tt.step, &tree{file: plain}); got != tt.want {
+		if got := mustLock(tt.step, &tree{fd: int(plain.Fd())}); got != tt.want {
 			t.Errorf("%s: mustLock = %t; want %t", tt.name, got, tt.want)
 		}
 	}
@@ -102,12 +102,13 @@ func TestRelocate(t *testing.T) {
 	}
 	defer unix.Close(root)
 	open := func(name string) *tree {
-		f, err := os.Open(name)
+		fd, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { f.Close() })
-		return &tree{file: f, elsewhere: true}
+		tr := &tree{fd: fd, name: name, elsewhere: true}
+		t.Cleanup(func() { unix.Close(tr.fd) })
+		return tr
 	}
 
 	for _, name := range []string{file, filepath.Join(dir, "link"), dir} {
@@ -119,7 +120,6 @@ func TestRelocate(t *testing.T) {
 		if tr.relocate(f); !tr.origin {
 			t.Errorf("relocate(%s): no origin", name)
 		}
-		tr.file.Close()
 	}
 
 	magic := open("/proc/self/ns/uts")

@@ -26,6 +26,11 @@ func TestJoinedProc(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer first.Kill()
+			var q remote.Batch
+			q.Umask(0)
+			if err := first.Do(&q); err != nil { // it is the stub by now
+				t.Fatal(err)
+			}
 			join := plan.Join{Type: "pid", Path: "/proc/" + strconv.Itoa(first.Pid) + "/ns/pid", Flag: unix.CLONE_NEWPID}
 			err = in.take([]plan.Step{join, plan.Unshare{Flags: unix.CLONE_NEWNS}}, []plan.Step{
 				plan.Mount{Type: "proc", Source: "proc", Params: []plan.Param{{Key: "hidepid", Value: "1"}}, Attrs: plan.Attrs{Set: unix.MOUNT_ATTR_NOSUID}, At: place("/proc"), JoinedPID: true, Keep: true, Ordinary: true},

@@ -58,14 +58,17 @@ func (w *walk) unborn(err error) error {
 }
 
 // makeRoom raises the stub's soft limit on descriptors where the plan takes
-// more, up to the hard one. The program is to have our caller's.
+// more, up to the hard one. The program is to have our caller's. Where there is
+// room, mounts need not be let go of before the end.
 func (w *walk) makeRoom() error {
 	const others = 64 // the layout, and what is open for a step or two
-	need := uint64(others + len(w.Preserve))
+	need, hooks := uint64(others+len(w.Preserve)), false
 	for _, it := range w.items {
 		switch it.Step.(type) {
 		case plan.Mount, plan.Bind, plan.Device, plan.Join:
 			need++
+		case plan.Hooks:
+			hooks = true
 		}
 	}
 	var lim unix.Rlimit
@@ -76,6 +79,7 @@ func (w *walk) makeRoom() error {
 	if before := inherited.NoFile(); before.Raised(was) {
 		w.nofile = noFile(before)
 	}
+	w.lettingGo = hooks || lim.Max < need
 	if lim.Cur >= need {
 		return nil
 	}

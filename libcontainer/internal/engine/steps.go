@@ -142,6 +142,10 @@ func (w *walk) slow(it plan.Item, b *remote.Batch, ce *remote.CallError) (again 
 	if ce.Errno == unix.EAGAIN && w.retry.count < maxRetries {
 		return true, nil // a rename somewhere, while openat2 resolved ".."
 	}
+	if ce.Errno == unix.EXDEV && isCall(ce, "openat2") && !w.places.crossed {
+		w.places.crossed = true // see onRoot
+		return true, nil
+	}
 	switch s := it.Step.(type) {
 	case plan.Mount:
 		return w.slowMount(it, s, ce)

@@ -71,7 +71,7 @@ func (w *walk) enterTimeFromHere() error {
 		return err
 	}
 	defer f.Close()
-	fds := w.receive([]*os.File{f}, []string{f.Name()})
+	fds := w.receive([]int{int(f.Fd())}, []string{f.Name()})
 	w.building.Setns(fds[0], unix.CLONE_NEWTIME)
 	w.building.Close(fds[0])
 	return w.settle()

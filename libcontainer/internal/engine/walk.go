@@ -92,13 +92,18 @@ type walk struct {
 	nproc     *plan.Rlimit // for the clone
 	layout    layout
 
-	root     *remote.FD            // the root file system's tree
-	kept     map[string]*remote.FD // mounts of the plan by destination
-	toolbox  *remote.FD            // the tmpfs with the sources of masks
-	trees    map[int]*tree         // by item: what the runtime side opened for it
-	mappings map[string]*os.File   // user namespaces of id-mapped mounts, by their maps
-	ofClone  *plan.Item            // the scheduling that the runtime sets on the clone
-	procfs   *remote.FD
+	root    *remote.FD            // the root file system's tree
+	kept    map[string]*remote.FD // mounts of the plan by destination
+	places  destinations
+	caution int // how often a full batch is halved
+	// lettingGo: mounts are closed once they are attached, as there is no room for
+	// all of them, or hooks may want to unmount them.
+	lettingGo bool
+	toolbox   *remote.FD          // the tmpfs with the sources of masks
+	trees     map[int]*tree       // by item: what the runtime side opened for it
+	mappings  map[string]*os.File // user namespaces of id-mapped mounts, by their maps
+	ofClone   *plan.Item          // the scheduling that the runtime sets on the clone
+	procfs    *remote.FD
 	// noPidnsOption: procfs does not know pidns= here, before Linux 6.18.
 	noPidnsOption bool
 	noFchmodat2   bool               // nor is there a chmod of O_PATH descriptors, before Linux 6.6
@@ -113,7 +118,7 @@ type walk struct {
 // flight is a batch and what goes with it.
 type flight struct {
 	*remote.Batch
-	files   [][]*os.File // sent behind it, a group for each call that takes them
+	files   [][]int // sent behind it, a group for each call that takes them
 	pending []pending
 }
 
@@ -244,8 +249,23 @@ func (w *walk) task(tag int) timeline.Task {
 // errAgain: the step needed results, and getting them sent the walk back.
 var errAgain = errors.New("walk: again")
 
-// full leaves room for one step, the largest of which are some long paths.
-func (w *walk) full() bool { return w.building.Size() > 64<<10 }
+// full tells whether a batch has enough steps. It leaves room for one more, the
+// largest of which are some long paths. After a step that failed, the next ones
+// are likely to fail too, as with mountpoints that are missing, and what was
+// built behind it was built for nothing: batches become smaller, and larger again
+// when they succeed.
+func (w *walk) full() bool { return w.building.Size() > maxBatch>>w.caution }
+
+const (
+	maxBatch   = 64 << 10
+	maxCaution = 7 // a step or two
+)
+
+// expect makes room for the steps that are left, or as many as a batch has.
+func (w *walk) expect() {
+	const ofStep = 10 // calls, on average and some more
+	w.building.Expect(min(ofStep*(len(w.items)-w.at), maxBatch/remote.CallSize))
+}
 
 // later has look called when the results of the batch are there.
 func (w *walk) later(look func() error) {
@@ -258,9 +278,12 @@ func (w *walk) cut() (back bool, err error) {
 	if back || err != nil || w.building.Len() == 0 {
 		return back, err
 	}
-	f := w.building
+	f, more := w.building, w.full()
 	w.building = flight{Batch: &remote.Batch{}}
 	w.building.Tag(w.at)
+	if more {
+		w.expect()
+	}
 	if err := w.stub.Send(f.Batch); err != nil {
 		return false, w.lost(err)
 	}
@@ -316,15 +339,17 @@ func (w *walk) collect() (back bool, err error) {
 		}
 	}
 	if failure == nil {
+		w.caution = max(0, w.caution-1)
 		return false, nil
 	}
+	w.caution = min(maxCaution, w.caution+1)
 	w.building.Discard()
 	w.building = flight{Batch: &remote.Batch{}}
 	return w.rescue(f.Batch, failure)
 }
 
 // receive has the stub take files over.
-func (w *walk) receive(files []*os.File, names []string) []*remote.FD {
+func (w *walk) receive(files []int, names []string) []*remote.FD {
 	w.building.files = append(w.building.files, files)
 	return w.building.ReceiveFiles(w.stub.Control(), names)
 }

@@ -150,6 +150,9 @@ func (b *builder) bind(m *specs.Mount, o *specconv.MountOptions, at Place) Bind 
 	if s.Attrs.Propagation == 0 {
 		s.Attrs.Propagation, s.Attrs.PropagationRec = b.inherited()
 	}
+	if !s.Recursive {
+		s.Attrs = s.Attrs.single()
+	}
 	return s
 }
 
@@ -208,7 +211,7 @@ func (b *builder) cgroupHierarchy(field string, m *specs.Mount, o *specconv.Moun
 	if !fresh {
 		// Without a cgroup namespace a new mount would show all of the host's.
 		a.Propagation, a.PropagationRec = unix.MS_PRIVATE, true
-		b.add(field, Bind{Source: c.Path, Answers: true, At: at, Attrs: a})
+		b.add(field, Bind{Source: c.Path, Answers: true, At: at, Attrs: a.single()})
 		return
 	}
 	s := Mount{Type: "cgroup", Source: "cgroup", At: at, Attrs: a.single(), OrBind: c.Path}
@@ -226,10 +229,10 @@ func attrs(o *specconv.MountOptions) Attrs {
 }
 
 // single is for a mount that has nothing below it yet: what is asked for the
-// tree is asked for the mount.
+// tree is asked for the mount, with one call.
 func (a Attrs) single() Attrs {
 	a.Set, a.Clear = a.Set&^a.RecClear|a.RecSet, a.Clear&^a.RecSet|a.RecClear
-	a.RecSet, a.RecClear = 0, 0
+	a.RecSet, a.RecClear, a.PropagationRec = 0, 0, false
 	return a
 }
 

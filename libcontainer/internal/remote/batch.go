@@ -61,8 +61,11 @@ func (b *Batch) Len() int { return len(b.calls) }
 
 // Size is what the batch has of the stub's arena, in bytes.
 func (b *Batch) Size() int {
-	return stub.HeaderSize + len(b.calls)*(stub.CallSize+8) + len(b.data) + b.reply + 16
+	return stub.HeaderSize + len(b.calls)*CallSize + len(b.data) + b.reply + 16
 }
+
+// CallSize is what a call has of that, with its result.
+const CallSize = stub.CallSize + 8
 
 // Result is the outcome of one call.
 type Result struct {

@@ -219,14 +219,10 @@ func (s *Stub) death(b *Batch) error {
 
 // SendFiles follows a batch that has ReceiveFiles calls: the descriptors wait
 // in the socket until the stub gets to them.
-func (s *Stub) SendFiles(b *Batch, files []*os.File) error {
+func (s *Stub) SendFiles(b *Batch, files []int) error {
 	for len(files) > 0 {
 		n := min(len(files), maxFiles)
-		fds := make([]int, n)
-		for i, f := range files[:n] {
-			fds[i] = int(f.Fd())
-		}
-		if err := s.send(b, []byte{0}, unix.UnixRights(fds...)); err != nil {
+		if err := s.send(b, []byte{0}, unix.UnixRights(files[:n]...)); err != nil {
 			return err
 		}
 		files = files[n:]

@@ -43,7 +43,7 @@ func TestFilesThatNobodyTakes(t *testing.T) {
 	if err := s.Send(&b); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SendFiles(&b, []*os.File{f}); err != nil {
+	if err := s.SendFiles(&b, []int{int(f.Fd())}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Receive(&b); !errors.Is(err, unix.EBADF) {
@@ -62,10 +62,12 @@ func TestReceiveFiles(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			keepsDescriptors(t)
 			s := start(t.Context(), t)
-			var files []*os.File
+			var files []int
 			var names []string
 			for i := range n {
-				files = append(files, memfd(t, fmt.Sprintf("%03d", i)))
+				f := memfd(t, fmt.Sprintf("%03d", i))
+				defer f.Close()
+				files = append(files, int(f.Fd()))
 				names = append(names, fmt.Sprintf("file %d", i))
 			}
 			var b Batch
@@ -76,9 +78,6 @@ func TestReceiveFiles(t *testing.T) {
 			}
 			if err := s.SendFiles(&b, files); err != nil {
 				t.Fatal(err)
-			}
-			for _, f := range files {
-				f.Close()
 			}
 			if err := s.Receive(&b); err != nil {
 				t.Fatal(err)
@@ -117,7 +116,7 @@ func TestReceivedFileInTheSameBatch(t *testing.T) {
 	b.Close(fd)
 	err := s.Send(&b)
 	if err == nil {
-		err = s.SendFiles(&b, []*os.File{f})
+		err = s.SendFiles(&b, []int{int(f.Fd())})
 	}
 	if err == nil {
 		err = s.Receive(&b)

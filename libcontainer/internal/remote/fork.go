@@ -23,7 +23,7 @@ func (s *Stub) Fork(b *Batch) (*Stub, error) {
 	pid := s.layFork(b)
 	err = s.Send(b)
 	if err == nil {
-		err = s.SendFiles(b, []*os.File{theirs})
+		err = s.SendFiles(b, []int{int(theirs.Fd())})
 	}
 	theirs.Close() // the child's is the last: its end can be heard
 	if err == nil {

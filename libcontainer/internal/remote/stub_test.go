@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -73,7 +74,7 @@ func TestDescriptorsThatDidNotFit(t *testing.T) {
 	b.Fchdir(fds[9])
 	err := s.Send(&b)
 	if err == nil {
-		err = s.SendFiles(&b, []*os.File{r, r, r, r, r, r, r, r, r, r})
+		err = s.SendFiles(&b, slices.Repeat([]int{int(r.Fd())}, 10))
 	}
 	if err == nil {
 		err = s.Receive(&b)

@@ -1,0 +1,332 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+// tree is a detached mount that the runtime side made for the container. It
+// cannot be walked upward, so nothing else of the host comes with it.
+type tree struct {
+	fd        int    // -1 where the stub has to open the origin; the walk's
+	name      string // of the source
+	kind      uint16 // S_IF…; 0 as long as nobody has had to know
+	nofollow  bool
+	elsewhere bool       // it has to be cloned by the stub
+	origin    bool       // not a mount, but the place to clone one from
+	there     *remote.FD // in the stub, once it is there
+	mapped    bool       // its ids are
+}
+
+// fewSources are opened one by one, each with three calls that wait for nobody.
+// More than that are worth a thread that may have to wait, and opens each with
+// one.
+const fewSources = 32
+
+// meanwhile is for what the runtime side has to do sometime, while the stub
+// makes namespaces: others' work, once, and opening the sources of bind mounts.
+func (w *walk) meanwhile() error {
+	if f := w.Meanwhile; f != nil {
+		w.Meanwhile = nil
+		if err := f(w.ctx); err != nil {
+			return others{err}
+		}
+	}
+	if w.unopened() <= fewSources {
+		if err := w.openCached(); err != nil {
+			return err
+		}
+	}
+	if w.unopened() == 0 {
+		return nil
+	}
+	// Any of them may be a volume that does not answer.
+	trees, err := inTime(w, w.openSources, closeTrees)
+	if err != nil {
+		return w.lost(err)
+	}
+	maps.Copy(w.trees, trees)
+	return nil
+}
+
+// inTime makes calls that may have to wait for a file system of the host's.
+func inTime[T any](w *walk, f func() (T, error), undo func(T)) (T, error) {
+	ctx, stop := context.WithTimeoutCause(w.ctx, w.timeout(), remote.ErrTimeout)
+	defer stop()
+	return bounded.Do(ctx, f, undo)
+}
+
+// unopened counts the sources that are still to be opened.
+func (w *walk) unopened() (n int) {
+	for i := w.at; i < len(w.items); i++ {
+		if source, _, _ := hostSource(w.items[i].Step); source != "" && w.trees[i] == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// openCached opens the sources for which no file system has to be asked: most,
+// most of the time. Where there is a user namespace, or a procfs has to be
+// told from other file systems, their file systems are asked for more.
+func (w *walk) openCached() error {
+	if w.copiedByUserns() {
+		return nil
+	}
+	for i := w.at; i < len(w.items); i++ {
+		source, recursive, nofollow := hostSource(w.items[i].Step)
+		if b, ok := w.items[i].Step.(plan.Bind); source == "" || w.trees[i] != nil || ok && b.At.Path == "/proc" {
+			continue
+		}
+		t, err := cachedTree(w.items[i].Step, source, recursive, nofollow)
+		if t == nil && err == nil {
+			continue
+		}
+		if err == nil {
+			w.trees[i] = t
+			err = prepareTree(w.items[i], t)
+		}
+		if err != nil {
+			return failed(w.items[i], err)
+		}
+	}
+	return nil
+}
+
+// cachedTree is nil for a source that may have to be waited for, or that is not
+// there: that will be said.
+func cachedTree(s plan.Step, source string, recursive, nofollow bool) (*tree, error) {
+	if b, ok := s.(plan.Bind); ok && b.Answers {
+		return openTree(source, recursive, nofollow)
+	}
+	fd, err := bounded.CachedFd(source, noFollow(nofollow), 0)
+	if err != nil {
+		return nil, nil
+	}
+	defer unix.Close(fd)
+	return openTreeAt(fd, source, recursive, nofollow)
+}
+
+func noFollow(nofollow bool) int {
+	if nofollow {
+		return unix.O_NOFOLLOW
+	}
+	return 0
+}
+
+// openSources opens all that are still to be opened, or none.
+func (w *walk) openSources() (map[int]*tree, error) {
+	trees := map[int]*tree{}
+	copied := w.copiedByUserns()
+	for i := w.at; i < len(w.items); i++ {
+		source, recursive, nofollow := hostSource(w.items[i].Step)
+		if source == "" || w.trees[i] != nil {
+			continue
+		}
+		t, err := openTree(source, recursive, nofollow)
+		if isErrno(err, unix.EPERM) && copied {
+			trees[i] = &tree{fd: -1, name: source, nofollow: nofollow, elsewhere: true}
+			continue
+		}
+		if err == nil {
+			trees[i] = t
+			err = prepareTree(w.items[i], t)
+		}
+		if err != nil {
+			closeTrees(trees)
+			return nil, failed(w.items[i], err)
+		}
+		t.elsewhere = copied && mustLock(w.items[i].Step, t)
+	}
+	return trees, nil
+}
+
+func closeTrees(trees map[int]*tree) {
+	fds := make([]int, 0, len(trees))
+	for _, t := range trees {
+		if t.fd >= 0 {
+			fds = append(fds, t.fd)
+		}
+	}
+	closeFds(fds)
+}
+
+// closeFds closes descriptors, those that are neighbours with one call.
+func closeFds(fds []int) {
+	slices.Sort(fds)
+	for len(fds) > 0 {
+		n := 1
+		for n < len(fds) && fds[n] == fds[0]+n {
+			n++
+		}
+		_ = unix.CloseRange(uint(fds[0]), uint(fds[n-1]), 0)
+		fds = fds[n:]
+	}
+}
+
+// hostSource is what a step needs of the host's file systems.
+func hostSource(s plan.Step) (source string, recursive, nofollow bool) {
+	switch s := s.(type) {
+	case plan.Bind:
+		if !s.Inside && !s.CopySymlink {
+			return s.Source, s.Recursive, s.SrcNofollow
+		}
+	case plan.Device:
+		return s.FromHost, false, false
+	case plan.AttachRootfs:
+		if s.MaskSources && s.HostNull {
+			return "/dev/null", false, false
+		}
+	}
+	return "", false, false
+}
+
+func openTree(source string, recursive, nofollow bool) (*tree, error) {
+	flags, names := cloneFlags(recursive)
+	if nofollow {
+		flags, names = flags|unix.AT_SYMLINK_NOFOLLOW, names+"|AT_SYMLINK_NOFOLLOW"
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, source, flags)
+	if err != nil {
+		return nil, &Failure{Step: "open the source " + source, Syscall: fmt.Sprintf("open_tree(AT_FDCWD, %q, %s)", source, names), Errno: err.(unix.Errno)}
+	}
+	return &tree{fd: fd, name: source, nofollow: nofollow}, nil
+}
+
+// openTreeAt is openTree for a source that has been found.
+func openTreeAt(at int, source string, recursive, nofollow bool) (*tree, error) {
+	flags, names := cloneFlags(recursive)
+	fd, err := unix.OpenTree(at, "", flags|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return nil, &Failure{Step: "open the source " + source, Syscall: fmt.Sprintf("open_tree(%s, \"\", %s|AT_EMPTY_PATH)", source, names), Errno: err.(unix.Errno)}
+	}
+	return &tree{fd: fd, name: source, nofollow: nofollow}, nil
+}
+
+func cloneFlags(recursive bool) (flags uint, names string) {
+	flags, names = unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC"
+	if recursive {
+		flags, names = flags|unix.AT_RECURSIVE, names+"|AT_RECURSIVE"
+	}
+	return flags, names
+}
+
+// findKind asks of what type the source is. That is what the kernel knows
+// already; most file systems are not asked.
+func (t *tree) findKind() error {
+	var st unix.Statx_t
+	if err := unix.Statx(t.fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st); err != nil {
+		return &os.PathError{Op: "statx", Path: t.name, Err: err}
+	}
+	t.kind = st.Mode & unix.S_IFMT
+	return nil
+}
+
+// treeIsDir tells whether a tree is of a directory. Where a mountpoint is always
+// made, that is known. Where one turns out to be missing it is asked for, of all
+// trees at once: others are likely to be missing too.
+func (w *walk) treeIsDir(it plan.Item, t *tree) (bool, error) {
+	if t.kind == 0 {
+		kinds, err := inTime(w, kindsOf(w.trees), nil)
+		if err != nil {
+			return false, failed(it, w.lost(err))
+		}
+		for i, kind := range kinds {
+			w.trees[i].kind = kind
+		}
+	}
+	return t.kind == unix.S_IFDIR, nil
+}
+
+// kindsOf finds the kinds that are not known. It works on copies: it may be left
+// to itself.
+func kindsOf(trees map[int]*tree) func() (map[int]uint16, error) {
+	unknown := map[int]tree{}
+	for i, t := range trees {
+		if t.kind == 0 && t.fd >= 0 {
+			unknown[i] = *t
+		}
+	}
+	return func() (map[int]uint16, error) {
+		kinds := map[int]uint16{}
+		for i, t := range unknown {
+			if err := t.findKind(); err != nil {
+				return nil, err
+			}
+			kinds[i] = t.kind
+		}
+		return kinds, nil
+	}
+}
+
+// prepareTree checks what came from the host, while the tree is still nobody's.
+func prepareTree(it plan.Item, t *tree) error {
+	if d, ok := hostDevice(it.Step); ok {
+		return errors.Join(checkDevice(t, d), t.makePrivate())
+	}
+	s, ok := it.Step.(plan.Bind)
+	switch {
+	case ok && s.At.Path == "/proc":
+		return checkProcfs(t)
+	case ok && s.At.In != "":
+		return t.findKind()
+	}
+	return nil
+}
+
+// checkProcfs is for what is bound on /proc.
+func checkProcfs(t *tree) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(t.fd, &st); err != nil {
+		return &os.PathError{Op: "fstatfs", Path: t.name, Err: err}
+	}
+	if st.Type != procMagic {
+		return fmt.Errorf("only a procfs may be mounted on /proc, and %s is none: %w", t.name, unix.EPERM)
+	}
+	return nil
+}
+
+// makePrivate takes the tree out of the peer group of the mount it was cloned
+// from: what the container's root mounted over a device would appear over the
+// host's, too.
+func (t *tree) makePrivate() error {
+	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+	if err := unix.MountSetattr(t.fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		return fmt.Errorf("mount_setattr(<%s>, AT_EMPTY_PATH, MS_PRIVATE): %w", t.name, err)
+	}
+	return nil
+}
+
+func (w *walk) closeTrees() {
+	closeTrees(w.trees)
+	for _, ns := range w.mappings {
+		ns.Close()
+	}
+}
+
+func (w *walk) receiveTrees() {
+	var files []int
+	var names []string
+	var list []*tree
+	for i := range w.items {
+		if t := w.trees[i]; t != nil && t.elsewhere == t.origin && t.fd >= 0 && (t.there == nil || t.there.Number() == remote.Gone) {
+			files, names, list = append(files, t.fd), append(names, t.name), append(list, t)
+		}
+	}
+	if len(files) == 0 {
+		return
+	}
+	for i, fd := range w.receive(files, names) {
+		list[i].there = fd
+	}
+}
