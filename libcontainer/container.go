@@ -74,15 +74,20 @@ func (r *Runtime) List() ([]State, error) {
 	return out, errors.Join(append(errs, err)...)
 }
 
+// IDs are those of the containers that List gives the states of, without asking
+// how they are.
+func (r *Runtime) IDs() ([]string, error) {
+	var out []string
+	err := r.store.Each(func(_ *state.Dir, record *state.Record) { out = append(out, record.ID) })
+	return out, err
+}
+
 // owners names who has made containers, by uid: most of a host's are one
 // user's, and /etc/passwd is read once for each.
 type owners map[uint32]string
 
 func (o owners) of(dir *state.Dir) string {
-	uid, err := dir.Owner()
-	if err != nil {
-		return ""
-	}
+	uid := dir.Owner()
 	name, ok := o[uid]
 	if !ok {
 		name = userName(uid)

@@ -234,8 +234,11 @@ func recordCgroup(manager string, p cgroup.Paths) state.Cgroup {
 
 func cgroupPaths(c state.Cgroup) cgroup.Paths {
 	var p cgroup.Paths
-	for _, d := range c.V1 {
-		p.V1 = append(p.V1, cgroup.Dir(d))
+	if len(c.V1) > 0 {
+		p.V1 = make([]cgroup.Dir, len(c.V1))
+	}
+	for i, d := range c.V1 {
+		p.V1[i] = cgroup.Dir(d)
 	}
 	if c.Unified != nil {
 		d := cgroup.Dir(*c.Unified)

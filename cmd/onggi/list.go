@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -27,31 +28,55 @@ func defineList(f *flags) action {
 		if err != nil {
 			return err
 		}
-		states, err := r.List()
-		if errors.Is(err, libcontainer.ErrRoot) {
-			return err
-		}
-		if err != nil {
-			// One state that cannot be read is no reason not to see the others.
-			c.log.warn(oneLine(err))
-		}
+		out := bufio.NewWriter(c.std.out) // tables come cell by cell
 		switch {
 		case quiet:
-			return printIDs(c.std.out, states)
+			err = listIDs(c, r, out)
 		case format == "json":
-			return printStates(c.std.out, states)
+			err = list(c, r, out, printStates)
+		default:
+			err = list(c, r, out, printTable)
 		}
-		return printTable(c.std.out, states)
+		if err != nil {
+			return err
+		}
+		return out.Flush()
 	}
 }
 
-func printIDs(w io.Writer, states []libcontainer.State) error {
-	for _, s := range states {
-		if _, err := fmt.Fprintln(w, s.ID); err != nil {
+func list(c *call, r *libcontainer.Runtime, w io.Writer, print func(io.Writer, []libcontainer.State) error) error {
+	states, err := r.List()
+	if err := unreadable(c, err); err != nil {
+		return err
+	}
+	return print(w, states)
+}
+
+func listIDs(c *call, r *libcontainer.Runtime, w io.Writer) error {
+	ids, err := r.IDs()
+	if err := unreadable(c, err); err != nil {
+		return err
+	}
+	return printIDs(w, ids)
+}
+
+func printIDs(w io.Writer, ids []string) error {
+	for _, id := range ids {
+		if _, err := fmt.Fprintln(w, id); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unreadable warns: one state that cannot be read is no reason not to see the
+// others.
+func unreadable(c *call, err error) error {
+	if err != nil && !errors.Is(err, libcontainer.ErrRoot) {
+		c.log.warn(oneLine(err))
+		return nil
+	}
+	return err
 }
 
 // printStates prints a JSON array. For no containers that is [], where runc

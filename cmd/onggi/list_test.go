@@ -60,7 +60,7 @@ func TestPrintStates(t *testing.T) {
 
 func TestPrintIDs(t *testing.T) {
 	var b strings.Builder
-	if err := printIDs(&b, states()); err != nil || b.String() != "web\na-much-longer-id\n" {
+	if err := printIDs(&b, []string{"web", "a-much-longer-id"}); err != nil || b.String() != "web\na-much-longer-id\n" {
 		t.Errorf("printIDs wrote %q, %v; want two lines", b.String(), err)
 	}
 }

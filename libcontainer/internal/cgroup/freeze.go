@@ -146,12 +146,11 @@ func (g group) thaw(ctx context.Context, v2 bool) error {
 // Frozen reports whether the cgroup is frozen or being frozen, by itself or from
 // above. A cgroup that is gone is not.
 func (p Paths) Frozen() (bool, error) {
-	g, v2, ok, err := p.freezer()
-	if err != nil || !ok {
-		return false, unlessGone(err)
+	d, ok := p.find("freezer")
+	if !ok {
+		return false, nil
 	}
-	defer g.close()
-	frozen, err := g.frozen(v2)
+	frozen, err := named(d.Abs()).frozen(d.Controllers == nil)
 	return frozen, unlessGone(err)
 }
 

@@ -45,7 +45,7 @@ func IdentifyFd(pid int, pidfd *os.File) (Identity, error) {
 		return Identity{}, err
 	}
 	if id.PidfdInode == 0 {
-		id.StartTime, err = startTime(pid, pidfd)
+		id.StartTime, err = startTime(pid, int(pidfd.Fd()))
 	}
 	return id, err
 }
@@ -56,29 +56,37 @@ func (id Identity) IsZero() bool { return id == Identity{} }
 // Open gives a pidfd of the very process that was named. The error is ErrGone
 // when it was reaped, when its pid went to another or the machine was rebooted.
 func (id Identity) Open() (*os.File, error) {
-	boot, err := BootID()
+	fd, err := id.open()
 	if err != nil {
 		return nil, err
 	}
-	if id.Pid <= 0 || boot != id.BootID {
-		return nil, fmt.Errorf("process %d of boot %q: %w", id.Pid, id.BootID, ErrGone)
-	}
-	pidfd, err := OpenPid(id.Pid)
-	if err != nil {
-		return nil, err
-	}
-	if err := id.match(pidfd); err != nil {
-		pidfd.Close()
-		return nil, err
-	}
-	return pidfd, nil
+	return newPidfd(fd, id.Pid), nil
 }
 
-func (id Identity) match(pidfd *os.File) error {
+func (id Identity) open() (fd int, err error) {
+	boot, err := BootID()
+	if err != nil {
+		return -1, err
+	}
+	if id.Pid <= 0 || boot != id.BootID {
+		return -1, fmt.Errorf("process %d of boot %q: %w", id.Pid, id.BootID, ErrGone)
+	}
+	if fd, err = openPid(id.Pid); err != nil {
+		return -1, err
+	}
+	if err := id.match(fd); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// match: where an inode was noted, in this boot, the kernel has pidfs.
+func (id Identity) match(pidfd int) error {
 	var now Identity
 	var err error
 	if id.PidfdInode != 0 {
-		now.PidfdInode, err = pidfdInode(pidfd)
+		now.PidfdInode, err = inodeOf(pidfd)
 	} else {
 		now.StartTime, err = startTime(id.Pid, pidfd)
 	}
@@ -93,15 +101,15 @@ func (id Identity) match(pidfd *os.File) error {
 
 // Alive tells whether the named process has not ended; a zombie has.
 func (id Identity) Alive() (bool, error) {
-	pidfd, err := id.Open()
+	pidfd, err := id.open()
 	if isGone(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	defer pidfd.Close()
-	ended, err := Ended(pidfd)
+	defer unix.Close(pidfd)
+	ended, err := ended(pidfd)
 	return !ended, err
 }
 
@@ -114,8 +122,12 @@ func pidfdInode(pidfd *os.File) (uint64, error) {
 	if fs.Type != pidfsMagic {
 		return 0, nil
 	}
+	return inodeOf(int(pidfd.Fd()))
+}
+
+func inodeOf(pidfd int) (uint64, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(int(pidfd.Fd()), &st); err != nil {
+	if err := unix.Fstat(pidfd, &st); err != nil {
 		return 0, fmt.Errorf("fstat(pidfd): %w", err)
 	}
 	return st.Ino, nil
@@ -123,13 +135,13 @@ func pidfdInode(pidfd *os.File) (uint64, error) {
 
 // startTime is that of the process of pidfd: the pid cannot have gone to
 // another one before the file was read if it is still not reaped after.
-func startTime(pid int, pidfd *os.File) (uint64, error) {
+func startTime(pid, pidfd int) (uint64, error) {
 	st, err := ReadStat(pid)
 	if err != nil {
 		return 0, err
 	}
 	// EPERM says "there, but not yours", which is all that is asked.
-	if err := unix.PidfdSendSignal(int(pidfd.Fd()), 0, nil, 0); err == unix.ESRCH {
+	if err := unix.PidfdSendSignal(pidfd, 0, nil, 0); err == unix.ESRCH {
 		return 0, fmt.Errorf("process %d: %w", pid, ErrGone)
 	}
 	return st.StartTime, nil

@@ -17,11 +17,23 @@ const ErrGone = unix.ESRCH
 // OpenPid gives a pidfd of the process that has this pid now. Who got the pid
 // from a file or a user wants Identity.Open instead.
 func OpenPid(pid int) (*os.File, error) {
+	fd, err := openPid(pid)
+	if err != nil {
+		return nil, err
+	}
+	return newPidfd(fd, pid), nil
+}
+
+func openPid(pid int) (int, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return nil, fmt.Errorf("pidfd_open(%d): %w", pid, err)
+		return -1, fmt.Errorf("pidfd_open(%d): %w", pid, err)
 	}
-	return os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid)), nil
+	return fd, nil
+}
+
+func newPidfd(fd, pid int) *os.File {
+	return os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
 }
 
 // Signal sends sig to the process of pidfd: ErrGone when it has been reaped.
@@ -48,8 +60,10 @@ func Wait(ctx context.Context, pidfd *os.File) error {
 
 // Ended tells without waiting whether the process of pidfd has ended. A zombie
 // has; a process whose main thread alone is gone has not.
-func Ended(pidfd *os.File) (bool, error) {
-	fds := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
+func Ended(pidfd *os.File) (bool, error) { return ended(int(pidfd.Fd())) }
+
+func ended(pidfd int) (bool, error) {
+	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	n, err := unix.Poll(fds, 0)
 	for err == unix.EINTR {
 		n, err = unix.Poll(fds, 0)

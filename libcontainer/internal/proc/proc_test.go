@@ -65,7 +65,7 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("Open() of %s = %v, %v; want ErrGone", name, f, err)
 		}
 	}
-	start, err := startTime(pid, pidfd)
+	start, err := startTime(pid, int(pidfd.Fd()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestIdentity(t *testing.T) {
 	if err := Signal(pidfd, unix.SIGTERM); !errors.Is(err, ErrGone) {
 		t.Errorf("Signal() of a reaped process = %v; want ErrGone", err)
 	}
-	if _, err := startTime(os.Getpid(), pidfd); !errors.Is(err, ErrGone) {
+	if _, err := startTime(os.Getpid(), int(pidfd.Fd())); !errors.Is(err, ErrGone) {
 		t.Errorf("startTime() with the pid of another process = %v; want ErrGone", err)
 	}
 }
@@ -107,7 +107,7 @@ func TestStartTime(t *testing.T) {
 	}
 	defer self.Close()
 	st, _ := ReadStat(os.Getpid())
-	if got, err := startTime(os.Getpid(), self); got != st.StartTime || err != nil {
+	if got, err := startTime(os.Getpid(), int(self.Fd())); got != st.StartTime || err != nil {
 		t.Errorf("startTime(self) = %d, %v; want %d", got, err, st.StartTime)
 	}
 }

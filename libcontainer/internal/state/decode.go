@@ -12,10 +12,11 @@ import (
 
 // parseRecord is for bytes that anyone may have written over. A value of the
 // wrong type is an error, and null is one of every type. Fields that are not
-// known are passed over: a later version may have written them.
-func parseRecord(id string, data []byte) (*Record, error) {
+// known are passed over: a later version may have written them. For words see
+// reader.
+func parseRecord(id string, data []byte, words map[string]string) (*Record, error) {
 	var rec Record
-	r := reader{data: data}
+	r := reader{data: data, words: words}
 	r.record(&rec)
 	r.end()
 	if r.err != nil {
@@ -31,10 +32,10 @@ func parseRecord(id string, data []byte) (*Record, error) {
 }
 
 func (r *reader) record(rec *Record) {
-	r.object(func(key string) {
-		switch key {
+	r.object(func(key []byte) {
+		switch string(key) {
 		case "ociVersion":
-			rec.OCIVersion = r.str()
+			rec.OCIVersion = r.word()
 		case "id":
 			rec.ID = r.str()
 		case "bundle":
@@ -69,8 +70,8 @@ func (r *reader) record(rec *Record) {
 }
 
 func (r *reader) identity() (id proc.Identity) {
-	r.object(func(key string) {
-		switch key {
+	r.object(func(key []byte) {
+		switch string(key) {
 		case "pid":
 			id.Pid = int(r.uint(31))
 		case "pidfdInode":
@@ -78,7 +79,7 @@ func (r *reader) identity() (id proc.Identity) {
 		case "startTime":
 			id.StartTime = r.uint(64)
 		case "bootId":
-			id.BootID = r.str()
+			id.BootID = r.word()
 		default:
 			r.skip()
 		}
@@ -87,13 +88,14 @@ func (r *reader) identity() (id proc.Identity) {
 }
 
 func (r *reader) cgroup() (c Cgroup) {
-	r.object(func(key string) {
-		switch key {
+	r.object(func(key []byte) {
+		switch string(key) {
 		case "manager":
-			c.Manager = r.str()
+			c.Manager = r.word()
 		case "v1":
-			c.V1 = nil
+			c.V1 = make([]CgroupPath, 0, hierarchies)
 			r.array(func() { c.V1 = append(c.V1, r.cgroupDir()) })
+			c.V1 = unlessEmpty(c.V1)
 		case "unified":
 			d := r.cgroupDir()
 			c.Unified = &d
@@ -107,13 +109,13 @@ func (r *reader) cgroup() (c Cgroup) {
 }
 
 func (r *reader) cgroupDir() (d CgroupPath) {
-	r.object(func(key string) {
-		switch key {
+	r.object(func(key []byte) {
+		switch string(key) {
 		case "controllers":
 			d.Controllers = nil
-			r.array(func() { d.Controllers = append(d.Controllers, r.str()) })
+			r.array(func() { d.Controllers = append(d.Controllers, r.word()) })
 		case "mountpoint":
-			d.Mountpoint = r.str()
+			d.Mountpoint = r.word()
 		case "root":
 			d.Root = r.str()
 		case "path":
@@ -125,13 +127,14 @@ func (r *reader) cgroupDir() (d CgroupPath) {
 	return d
 }
 
-func (r *reader) intents() (list []Intent) {
+func (r *reader) intents() []Intent {
+	list := make([]Intent, 0, hierarchies)
 	r.array(func() {
 		var i Intent
-		r.object(func(key string) {
-			switch key {
+		r.object(func(key []byte) {
+			switch string(key) {
 			case "kind":
-				i.Kind = Kind(r.str())
+				i.Kind = Kind(r.word())
 			case "name":
 				i.Name = r.str()
 			default:
@@ -140,15 +143,27 @@ func (r *reader) intents() (list []Intent) {
 		})
 		list = append(list, i)
 	})
+	return unlessEmpty(list)
+}
+
+// hierarchies are as many as a host has, of cgroup v1: a list of cgroups that
+// grows one by one leaves twice its size behind, for each container.
+const hierarchies = 12
+
+func unlessEmpty[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
 	return list
 }
 
 // reader reads JSON. After the first error it gives zero values, and every
 // loop ends.
 type reader struct {
-	data []byte
-	pos  int
-	err  error
+	data  []byte
+	pos   int
+	err   error
+	words map[string]string // seen before, to be had once; nil where that is not worth it
 }
 
 func (r *reader) fail(want string) {
@@ -205,9 +220,10 @@ func (r *reader) list(left, right byte, element func()) {
 	}
 }
 
-func (r *reader) object(field func(key string)) {
+// object lends the keys.
+func (r *reader) object(field func(key []byte)) {
 	r.list('{', '}', func() {
-		key := r.str()
+		key := r.text()
 		r.want(':')
 		field(key)
 	})
@@ -217,14 +233,30 @@ func (r *reader) array(element func()) { r.list('[', ']', element) }
 
 func (r *reader) dict() map[string]string {
 	m := map[string]string{}
-	r.object(func(key string) { m[key] = r.str() })
+	r.object(func(key []byte) { m[string(key)] = r.str() })
 	return m
 }
 
-func (r *reader) str() string {
+func (r *reader) str() string { return string(r.text()) }
+
+// word is str for what containers have in common.
+func (r *reader) word() string {
+	text := r.text()
+	if s, ok := r.words[string(text)]; ok {
+		return s
+	}
+	s := string(text)
+	if r.words != nil {
+		r.words[s] = s
+	}
+	return s
+}
+
+// text is a string's, mostly as it lies in the data.
+func (r *reader) text() []byte {
 	if r.peek() != '"' {
 		r.fail("a string")
-		return ""
+		return nil
 	}
 	rest := r.data[r.pos+1:]
 	end := bytes.IndexByte(rest, '"')
@@ -232,12 +264,13 @@ func (r *reader) str() string {
 		return r.escaped()
 	}
 	r.pos += end + 2
-	return string(rest[:end])
+	return rest[:end]
 }
 
-func (r *reader) escaped() (s string) {
+func (r *reader) escaped() []byte {
+	var s string
 	r.decode(&s, "a string")
-	return s
+	return []byte(s)
 }
 
 // skip passes over a value of whatever kind.

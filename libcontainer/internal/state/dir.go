@@ -24,6 +24,7 @@ var ErrRetired = errors.New("container is being deleted")
 // Dir is one container's directory. It is for one goroutine at a time.
 type Dir struct {
 	id, path string
+	owner    uint32
 	fd       int
 	lock     int // descriptor that holds the lock, 0 for none
 }
@@ -47,19 +48,17 @@ func (d *Dir) Close() error {
 }
 
 // Owner is the user to whom the directory belongs.
-func (d *Dir) Owner() (uid uint32, err error) {
-	st, err := d.stat()
-	return st.Uid, err
-}
+func (d *Dir) Owner() uint32 { return d.owner }
 
 // checkOwner refuses a directory that someone else could have filled: what is
 // in it says which processes to kill and which cgroups to remove.
-func (d *Dir) checkOwner() error {
+func (d *Dir) checkOwner(user int) error {
 	st, err := d.stat()
 	if err != nil {
 		return err
 	}
-	if int(st.Uid) != unix.Geteuid() || st.Mode&0o022 != 0 {
+	d.owner = st.Uid
+	if int(st.Uid) != user || st.Mode&0o022 != 0 {
 		return fmt.Errorf("%s is not ours alone (user %d, mode %04o): not trusting it", d.path, st.Uid, st.Mode&0o7777)
 	}
 	return nil
@@ -76,14 +75,26 @@ func (d *Dir) stat() (unix.Stat_t, error) {
 // Load reads the record. ErrNotExist is for a directory that has none, because
 // create was killed or is not that far.
 func (d *Dir) Load() (*Record, error) {
-	data, err := readFile(d.fd, recordFile)
+	var one loader
+	return one.load(d)
+}
+
+// loader reads one record after the other.
+type loader struct {
+	buf   []byte
+	words map[string]string
+}
+
+func (l *loader) load(d *Dir) (*Record, error) {
+	data, err := readInto(d.fd, recordFile, l.buf)
 	if err == unix.ENOENT {
 		return nil, fmt.Errorf("%w: %s has no state", ErrNotExist, d.path)
 	}
 	if err != nil {
 		return nil, d.fail("read", recordFile, err)
 	}
-	r, err := parseRecord(d.id, data)
+	l.buf = data
+	r, err := parseRecord(d.id, data, l.words)
 	if err != nil {
 		return nil, fmt.Errorf("%s: corrupt state: %w", d.file(recordFile), err)
 	}

@@ -170,10 +170,12 @@ func (w *writer) quote(s string) {
 
 // isPlain: between quotes, it stands for itself.
 func isPlain(s []byte) bool {
+	var all byte
 	for _, c := range s {
 		if c < ' ' || c == '"' || c == '\\' {
 			return false
 		}
+		all |= c
 	}
-	return utf8.Valid(s)
+	return all < utf8.RuneSelf || utf8.Valid(s)
 }

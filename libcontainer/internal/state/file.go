@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +27,10 @@ func openRetry(dirfd int, name string, flags int, mode uint32) (int, error) {
 
 // readFile reads a regular file and nothing else: O_NONBLOCK keeps a FIFO put
 // in its place from holding us up.
-func readFile(dirfd int, name string) ([]byte, error) {
+func readFile(dirfd int, name string) ([]byte, error) { return readInto(dirfd, name, nil) }
+
+// readInto is readFile into buf, if that is large enough.
+func readInto(dirfd int, name string, buf []byte) ([]byte, error) {
 	fd, err := openRetry(dirfd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -42,11 +46,11 @@ func readFile(dirfd int, name string) ([]byte, error) {
 	if st.Size > maxFile {
 		return nil, errTooLarge
 	}
-	return readAll(fd, int(st.Size))
+	return readAll(fd, slices.Grow(buf[:0], int(st.Size))[:st.Size])
 }
 
-func readAll(fd, size int) ([]byte, error) {
-	buf := make([]byte, size)
+func readAll(fd int, buf []byte) ([]byte, error) {
+	size := len(buf)
 	for done := 0; done < size; {
 		n, err := unix.Read(fd, buf[done:])
 		if err == unix.EINTR {

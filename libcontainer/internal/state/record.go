@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -96,22 +95,24 @@ func (r *Record) checkInit() error {
 // where it says.
 func (c Cgroup) check() error {
 	for i := range c.V1 {
-		if err := c.V1[i].check("/cgroup/v1/" + strconv.Itoa(i)); err != nil {
-			return err
+		if err := c.V1[i].check(); err != nil {
+			return fmt.Errorf("/cgroup/v1/%d%w", i, err)
 		}
 	}
 	if c.Unified != nil {
-		return c.Unified.check("/cgroup/unified")
+		if err := c.Unified.check(); err != nil {
+			return fmt.Errorf("/cgroup/unified%w", err)
+		}
 	}
 	return nil
 }
 
-func (d *CgroupPath) check(pointer string) error {
+func (d *CgroupPath) check() error {
 	if !clean(d.Mountpoint) {
-		return fmt.Errorf("%s/mountpoint: %q is not a clean absolute path", pointer, d.Mountpoint)
+		return fmt.Errorf("/mountpoint: %q is not a clean absolute path", d.Mountpoint)
 	}
 	if !clean(d.Path) || d.Path == "/" {
-		return fmt.Errorf("%s/path: %q is not a clean absolute path below the root", pointer, d.Path)
+		return fmt.Errorf("/path: %q is not a clean absolute path below the root", d.Path)
 	}
 	return nil
 }
@@ -144,5 +145,6 @@ func (r *Record) checkIntents() error {
 }
 
 func clean(path string) bool {
-	return filepath.IsAbs(path) && filepath.Clean(path) == path && !strings.Contains(path, "\x00")
+	plain := !strings.Contains(path, "/.") && !strings.Contains(path, "//") && !strings.HasSuffix(path, "/")
+	return filepath.IsAbs(path) && (plain || filepath.Clean(path) == path) && !strings.Contains(path, "\x00")
 }

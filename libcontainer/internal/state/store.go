@@ -60,7 +60,12 @@ func (s Store) Open(id string) (*Dir, error) {
 	if err := ValidID(id); err != nil {
 		return nil, err
 	}
-	fd, err := openRetry(unix.AT_FDCWD, s.path(id), unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	return s.open(unix.AT_FDCWD, s.path(id), id, unix.Geteuid())
+}
+
+// open is for a name in the directory at, and a user to whom it has to belong.
+func (s Store) open(at int, name, id string, user int) (*Dir, error) {
+	fd, err := openRetry(at, name, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err == unix.ENOENT {
 		return nil, fmt.Errorf("%w: %q", ErrNotExist, id)
 	}
@@ -68,7 +73,7 @@ func (s Store) Open(id string) (*Dir, error) {
 		return nil, fmt.Errorf("open %s: %w", s.path(id), err)
 	}
 	d := &Dir{id: id, path: s.path(id), fd: fd}
-	if err := d.checkOwner(); err != nil {
+	if err := d.checkOwner(user); err != nil {
 		d.Close()
 		return nil, err
 	}
@@ -77,10 +82,28 @@ func (s Store) Open(id string) (*Dir, error) {
 
 // List gives the ids, sorted. A root that is not there has none.
 func (s Store) List() ([]string, error) {
-	entries, err := os.ReadDir(s.Root)
+	root, err := s.openRoot()
+	if root == nil {
+		return nil, err
+	}
+	defer root.Close()
+	return ids(root)
+}
+
+// openRoot gives nil where there is no root.
+func (s Store) openRoot() (*os.File, error) {
+	root, err := os.OpenFile(s.Root, unix.O_DIRECTORY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRoot, err)
+	}
+	return root, nil
+}
+
+func ids(root *os.File) ([]string, error) {
+	entries, err := root.ReadDir(-1)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRoot, err)
 	}
@@ -98,26 +121,33 @@ func (s Store) List() ([]string, error) {
 // the joined error, and what went away meanwhile in neither. The directory is
 // closed after f.
 func (s Store) Each(f func(*Dir, *Record)) error {
-	ids, err := s.List()
+	root, err := s.openRoot()
+	if root == nil {
+		return err
+	}
+	defer root.Close()
+	list, err := ids(root)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, id := range ids {
-		if err := s.each(id, f); err != nil && !errors.Is(err, ErrNotExist) {
+	at, user := int(root.Fd()), unix.Geteuid()
+	l := loader{words: map[string]string{}}
+	for _, id := range list {
+		if err := s.each(at, id, user, &l, f); err != nil && !errors.Is(err, ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (s Store) each(id string, f func(*Dir, *Record)) error {
-	d, err := s.Open(id)
+func (s Store) each(at int, id string, user int, l *loader, f func(*Dir, *Record)) error {
+	d, err := s.open(at, id, id, user)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	r, err := d.Load()
+	r, err := l.load(d)
 	if err != nil {
 		return err
 	}
