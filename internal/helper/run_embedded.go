@@ -6,12 +6,13 @@ import (
 	"context"
 	_ "embed"
 
+	"github.com/onggi-dev/onggi/internal/helper/packed"
 	"github.com/onggi-dev/onggi/internal/helper/subprocess"
 )
 
-// image is the program that native makes, as gzip -9 -n left it.
+// image is the program that native makes, packed.
 //
-//go:embed helper.gz
+//go:embed helper.packed
 var image string
 
 // run starts the embedded program.
@@ -19,7 +20,5 @@ func run(ctx context.Context, request []byte) ([]byte, error) {
 	return subprocess.Run(ctx, image, request)
 }
 
-// Identity tells builds of the helper apart, for who keeps what it answered:
-// the last eight bytes of a gzip file are the checksum and size of what is in
-// it (RFC 1952).
-func Identity() string { return "helper " + image[max(0, len(image)-8):] }
+// Identity tells builds of the helper apart, for who keeps what it answered.
+func Identity() string { return "helper " + packed.Identity(image) }

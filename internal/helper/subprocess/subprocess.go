@@ -7,17 +7,17 @@ package subprocess
 
 import (
 	"bytes"
-	"compress/flate"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/internal/helper/packed"
 )
 
 // deadline is for one answer: some thousand times what a large profile takes.
@@ -27,7 +27,7 @@ const deadline = 10 * time.Second
 // table of numbers beside it has some 2 KiB for each architecture.
 const maxReply = 32 << 20
 
-// Run gives a request to the helper, a gzip'ed executable, and returns what it
+// Run gives a request to the helper, a packed executable, and returns what it
 // replies: its length in bytes, which is the first number in it.
 func Run(ctx context.Context, image string, request []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
@@ -78,7 +78,7 @@ func readReply(r io.ReaderAt) ([]byte, error) {
 
 // unpack makes an executable memory file that nobody can change any more.
 func unpack(image string) (*os.File, error) {
-	packed, err := inflate(image)
+	executable, err := packed.Unpack(image)
 	if err != nil {
 		return nil, fmt.Errorf("embedded executable: %w", err)
 	}
@@ -89,7 +89,7 @@ func unpack(image string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w (is vm.memfd_noexec 2?)", err)
 	}
-	if _, err := io.Copy(f, packed); err != nil {
+	if _, err := f.Write(executable); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("embedded executable: %w", err)
 	}
@@ -98,17 +98,6 @@ func unpack(image string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-// inflate reads a gzip file without a name (RFC 1952, section 2.3). Package
-// compress/gzip would make tables for its checksum at every start of ours, 0.06
-// ms, and nothing of what is in the executable gets damaged alone.
-func inflate(image string) (io.Reader, error) {
-	const header, trailer = 10, 8
-	if len(image) < header+trailer || image[:4] != "\x1f\x8b\x08\x00" {
-		return nil, errors.New("not what gzip -n writes")
-	}
-	return flate.NewReader(strings.NewReader(image[header : len(image)-trailer])), nil
 }
 
 func memfd(flags int) (*os.File, error) {

@@ -2,7 +2,6 @@ package subprocess
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -11,27 +10,15 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-func pack(t testing.TB, image []byte) string {
-	t.Helper()
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	if _, err := w.Write(image); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return packed.String()
-}
+	"github.com/onggi-dev/onggi/internal/helper/packed"
+)
 
 var request = []byte("a request")
 
 // script is a helper, as good as a program for who runs it.
-func script(t *testing.T, line string) string {
-	t.Helper()
-	return pack(t, []byte("#!/bin/sh\n"+line+"\n"))
+func script(line string) string {
+	return string(packed.Pack([]byte("#!/bin/sh\n" + line + "\n")))
 }
 
 // number prints a number as a helper does.
@@ -44,7 +31,7 @@ func number(n uint32) string {
 }
 
 func TestRun(t *testing.T) {
-	got, err := Run(context.Background(), script(t, number(13)+"cat"), request)
+	got, err := Run(context.Background(), script(number(13)+"cat"), request)
 	if want := binary.NativeEndian.AppendUint32(nil, 13); err != nil || !bytes.Equal(got, append(want, request...)) {
 		t.Errorf("Run() = %q, %v; want its length and %q", got, err, request)
 	}
@@ -54,15 +41,15 @@ func TestRunBadHelper(t *testing.T) {
 	tests := []struct {
 		name, image, want string
 	}{
-		{"none", "", "helper: embedded executable: not what gzip -n writes"},
-		{"damaged", pack(t, []byte("helper"))[:25], "helper: embedded executable: unexpected EOF"},
-		{"not executable", pack(t, []byte("text")), "helper: fork/exec /proc/self/fd/3: exec format error"},
-		{"fails", script(t, "echo no luck >&2; echo at all >&2; exit 3"), "helper: exit status 3: no luck"},
-		{"fails silently", script(t, "exit 3"), "helper: exit status 3"},
-		{"dies", script(t, "kill -SEGV $$"), "helper: signal: segmentation fault"},
-		{"says too much", script(t, number(1<<30)), "helper: reply: 1073741824 bytes"},
-		{"talks without end", script(t, "exec yes '      '"), "helper: "},
-		{"complains without end", script(t, "yes >&2; exit 1"), "helper: exit status 1: y"},
+		{"none", "", "helper: embedded executable: it is damaged"},
+		{"damaged", string(packed.Pack([]byte("helper"))[:15]), "helper: embedded executable: it is damaged"},
+		{"not executable", string(packed.Pack([]byte("text"))), "helper: fork/exec /proc/self/fd/3: exec format error"},
+		{"fails", script("echo no luck >&2; echo at all >&2; exit 3"), "helper: exit status 3: no luck"},
+		{"fails silently", script("exit 3"), "helper: exit status 3"},
+		{"dies", script("kill -SEGV $$"), "helper: signal: segmentation fault"},
+		{"says too much", script(number(1 << 30)), "helper: reply: 1073741824 bytes"},
+		{"talks without end", script("exec yes '      '"), "helper: "},
+		{"complains without end", script("yes >&2; exit 1"), "helper: exit status 1: y"},
 	}
 	for _, tt := range tests {
 		_, err := Run(context.Background(), tt.image, request)
@@ -74,7 +61,7 @@ func TestRunBadHelper(t *testing.T) {
 
 // Nothing is a reply without bytes: what it means is another's to say.
 func TestRunSaysNothing(t *testing.T) {
-	if got, err := Run(context.Background(), script(t, ":"), request); err != nil || len(got) != 0 {
+	if got, err := Run(context.Background(), script(":"), request); err != nil || len(got) != 0 {
 		t.Errorf("Run() = %q, %v; want nothing", got, err)
 	}
 }
@@ -83,7 +70,7 @@ func TestRunDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, err := Run(ctx, pack(t, []byte("#!/bin/sh\nexec sleep 60\n")), request)
+	_, err := Run(ctx, script("exec sleep 60"), request)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Run() = %v; want %v", err, context.DeadlineExceeded)
 	}
@@ -96,12 +83,12 @@ func TestRunDeadline(t *testing.T) {
 // gets nothing from this process but its streams.
 func TestRunConfinesHelper(t *testing.T) {
 	t.Setenv("SECRET", "1")
-	_, err := Run(context.Background(), pack(t, []byte(`#!/bin/sh
+	_, err := Run(context.Background(), script(`
 test -z "$SECRET" || { echo environment >&2; exit 1; }
 test "$PWD" = / || { echo directory >&2; exit 1; }
 for fd in /proc/self/fd/*; do case ${fd##*/} in [4-9]) test ! -e $fd || { echo $fd >&2; exit 1; } ;; esac; done # a shell has its own from 10 on
 (echo >/proc/self/fd/3) 2>/dev/null && { echo writable >&2; exit 1; }
-`+number(4))), request)
+`+number(4)), request)
 	if err != nil {
 		t.Errorf("Run() = %v", err)
 	}
@@ -115,7 +102,7 @@ func TestRunLeavesNothing(t *testing.T) {
 		}
 		return len(list)
 	}
-	image := pack(t, []byte("#!/bin/sh\nexit 1\n"))
+	image := script("exit 1")
 	Run(context.Background(), image, request) // the runtime's own descriptors appear
 	before := count()
 	for range 5 {
