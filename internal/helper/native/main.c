@@ -2,6 +2,7 @@
 
 // The helper as a program of its own: standard input is a file with a request,
 // and the reply goes to standard output.
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -18,6 +19,10 @@ static int failed(const char *what)
 
 int main(void)
 {
+	// What the parent was given for a container, by --preserve-fds, is not for us.
+	if (close_range(STDERR_FILENO + 1, ~0U, 0) != 0)
+		return failed("close_range");
+
 	// Time ends a helper whose parent, which has a deadline, died first. Memory
 	// ends what a few characters can ask of regcomp: ((a{1,255}){1,255}){1,255}.
 	const struct rlimit seconds = {20, 20}, memory = {512 << 20, 512 << 20};

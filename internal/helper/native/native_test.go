@@ -5,6 +5,7 @@ package native
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -217,11 +218,13 @@ func TestProgramFails(t *testing.T) {
 	}
 }
 
+var long = words(pattern, "((((a{1,250}){1,250}){1,250}){1,250})", 1, "a")
+
 // An expression that would take gigabytes ends in an answer or in the helper's
 // end, in time; which of them is the C library's choice.
 func TestProgramIsBounded(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), build(t))
-	cmd.Stdin = in(t, words(pattern, "((((a{1,250}){1,250}){1,250}){1,250})", 1, "a"))
+	cmd.Stdin = in(t, long)
 	out, err := cmd.Output()
 	if err == nil && binary.NativeEndian.Uint32(out[4:]) != badPattern {
 		t.Errorf("a reply of %d bytes with status %d; want %d", len(out), binary.NativeEndian.Uint32(out[4:]), badPattern)
@@ -231,6 +234,30 @@ func TestProgramIsBounded(t *testing.T) {
 		t.Errorf("the program used %d KiB", used.Maxrss)
 	}
 	t.Logf("%v, %v", cmd.ProcessState, err)
+}
+
+// The program keeps nothing that it inherits: the other end of a pipe says so
+// while it is still at work.
+func TestProgramClosesDescriptors(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := exec.Command(build(t))
+	cmd.Stdin, cmd.ExtraFiles = in(t, long), []*os.File{nil, w}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if _, err := r.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("read: %v; want %v", err, io.EOF)
+	}
+	if pid, err := unix.Wait4(cmd.Process.Pid, nil, unix.WNOHANG, nil); pid != 0 || err != nil {
+		t.Errorf("wait4 = %d, %v; want the program at work", pid, err)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
 }
 
 // To look for more than a crash: CGO_CFLAGS="-fsanitize=undefined

@@ -6,10 +6,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/internal/helper/packed"
 )
@@ -83,6 +86,10 @@ func TestRunDeadline(t *testing.T) {
 // gets nothing from this process but its streams.
 func TestRunConfinesHelper(t *testing.T) {
 	t.Setenv("SECRET", "1")
+	// What this process has been given itself, without close-on-exec, is for the program to close.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
 	_, err := Run(context.Background(), script(`
 test -z "$SECRET" || { echo environment >&2; exit 1; }
 test "$PWD" = / || { echo directory >&2; exit 1; }
