@@ -208,7 +208,7 @@ func findDirectory(ctx context.Context, path string) (string, error) {
 		f.Close()
 		return filepath.Clean(path), nil
 	}
-	ctx, stop := context.WithTimeout(ctx, rootfsTime)
+	ctx, stop := bounded.Within(ctx, rootfsTime)
 	defer stop()
 	return bounded.Do(ctx, func() (string, error) { return realDirectory(path) }, nil)
 }
@@ -453,7 +453,7 @@ func (c *creation) announce(ctx context.Context) error {
 // unless the failure came behind its last batch.
 func (c *creation) rollBack() {
 	defer c.span("undo what was done").End()
-	ctx, stop := context.WithTimeout(context.Background(), cleanUpTime)
+	ctx, stop := bounded.Within(context.Background(), cleanUpTime)
 	defer stop()
 	if c.container != nil {
 		_ = proc.Signal(c.container.pidfd, unix.SIGKILL)

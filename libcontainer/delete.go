@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
@@ -41,7 +42,7 @@ func (c *Container) Delete(ctx context.Context, force bool) error {
 	if err := c.checkDelete(force); err != nil {
 		return err
 	}
-	wait, stop := context.WithTimeout(ctx, waitTime)
+	wait, stop := bounded.Within(ctx, waitTime)
 	defer stop()
 	// From here on no create saves another intent.
 	if err := c.retire(wait); err != nil {

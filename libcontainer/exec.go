@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
@@ -209,7 +210,7 @@ func (p *Process) announce(ctx context.Context, o ExecOptions) error {
 
 func (p *Process) kill() {
 	_ = proc.Signal(p.pidfd, unix.SIGKILL)
-	ctx, stop := context.WithTimeout(context.Background(), waitTime)
+	ctx, stop := bounded.Within(context.Background(), waitTime)
 	defer stop()
 	_, _ = proc.Reap(ctx, p.pidfd)
 	p.pidfd.Close()

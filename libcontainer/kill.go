@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/specconv"
 )
@@ -17,7 +18,7 @@ import (
 // SIGKILL is sent to dies, paused or not. ErrNotRunning where nothing lives.
 func (c *Container) Kill(sig unix.Signal, all bool) error {
 	defer c.runtime.span("kill").End()
-	ctx, stop := context.WithTimeout(context.Background(), waitTime)
+	ctx, stop := bounded.Within(context.Background(), waitTime)
 	defer stop()
 	if all {
 		return c.killAll(ctx, sig)
@@ -102,7 +103,7 @@ func (c *Container) Pause(ctx context.Context) error {
 	if status != statusRunning && status != statusCreated {
 		return fmt.Errorf("cannot pause a container that is %s: %w", status, ErrNotRunning)
 	}
-	ctx, stop := context.WithTimeout(ctx, waitTime)
+	ctx, stop := bounded.Within(ctx, waitTime)
 	defer stop()
 	return c.cgroups().Freeze(ctx)
 }
@@ -116,7 +117,7 @@ func (c *Container) Resume(ctx context.Context) error {
 	if !frozen {
 		return errors.New("cannot resume: container not paused")
 	}
-	ctx, stop := context.WithTimeout(ctx, waitTime)
+	ctx, stop := bounded.Within(ctx, waitTime)
 	defer stop()
 	return c.cgroups().Thaw(ctx)
 }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
 
@@ -13,7 +14,7 @@ import (
 // far as the snapshot of its configuration tells what there is.
 func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id string) error {
 	defer dir.Close()
-	ctx, stop := context.WithTimeout(ctx, waitTime)
+	ctx, stop := bounded.Within(ctx, waitTime)
 	defer stop()
 	if err := dir.Retire(ctx); err != nil {
 		return err

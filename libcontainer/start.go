@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/hooks"
@@ -125,7 +126,7 @@ func (c *Container) abandon(ctx context.Context, pidfd *os.File, err error) erro
 // awaitEnd waits for a process that is about to end, so that it has when the
 // caller hears why. What is being undone does not end with ctx.
 func awaitEnd(ctx context.Context, pidfd *os.File) {
-	wait, stop := context.WithTimeout(context.WithoutCancel(ctx), waitTime)
+	wait, stop := bounded.Within(context.WithoutCancel(ctx), waitTime)
 	defer stop()
 	_ = proc.Wait(wait, pidfd)
 }

@@ -18,14 +18,14 @@ func Poll(ctx context.Context, fds []unix.PollFd) error { return PollFor(ctx, -1
 // if it is negative. A context with a deadline would start Go's poller, for its
 // timer.
 func PollFor(ctx context.Context, d time.Duration, fds []unix.PollFd) error {
-	if ctx.Done() == nil {
-		return pollFor(fds, d)
-	}
 	if n, err := poll(fds, 0); n > 0 || err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if ctx.Done() == nil {
+		return pollFor(fds, d)
 	}
 	return pollOrDone(ctx, d, fds)
 }
