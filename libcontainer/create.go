@@ -81,7 +81,8 @@ type creation struct {
 
 	dir       *state.Dir
 	record    state.Record
-	made      []string // cgroup directories
+	missing   []string // cgroup directories that are to be made
+	made      []string // those that were
 	hasCgroup bool     // it is ours: nobody else has processes there
 	hooked    bool     // hooks have run: those of the end are due
 	container *Container
@@ -310,7 +311,15 @@ func (c *creation) makeCgroup(ctx context.Context) error {
 	if c.scope != nil {
 		return nil // it is made around the first process
 	}
-	return c.createCgroup()
+	err := c.createCgroup()
+	for n := 1; errors.Is(err, cgroup.ErrVanished) && n < cgroup.Tries; n++ {
+		c.intendAgain() // more is missing by now
+		if err := c.save(ctx); err != nil {
+			return err
+		}
+		err = c.createCgroup()
+	}
+	return err
 }
 
 func (c *creation) save(ctx context.Context) error {
@@ -320,7 +329,7 @@ func (c *creation) save(ctx context.Context) error {
 
 func (c *creation) createCgroup() error {
 	defer c.span("make the cgroup").End()
-	paths, made, err := c.paths.Create(cgroup.CreateOptions{Resources: c.resources(), Warn: c.options.Warn, Ours: c.scope != nil})
+	paths, made, err := c.paths.Create(cgroup.CreateOptions{Resources: c.resources(), Warn: c.options.Warn, Ours: c.scope != nil, Missing: c.missing})
 	if err != nil {
 		return cgroupFailure(err)
 	}

@@ -99,15 +99,26 @@ func (s *scope) close() {
 // to remove, and so is a scope that is not the container's own cgroup.
 func (c *creation) intend() {
 	u := c.paths.Unified
-	for _, dir := range c.paths.Missing() {
+	missing := c.paths.Missing()
+	for _, dir := range missing {
 		slice := c.scope != nil && u != nil && dir != u.Abs() && strings.HasPrefix(dir, u.Mountpoint+"/")
 		if !slice {
 			c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.CgroupDir, Name: dir})
 		}
 	}
+	if c.scope == nil { // what is missing around a scope, systemd makes
+		c.missing = missing
+	}
 	if c.scope != nil {
 		c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.Scope, Name: c.scope.unit.Name})
 	}
+}
+
+// intendAgain is for when none of the cgroups that were to be made has been.
+func (c *creation) intendAgain() {
+	c.record.Intents = slices.DeleteFunc(c.record.Intents, func(i state.Intent) bool { return i.Kind == state.CgroupDir })
+	c.intend()
+	c.intendSub()
 }
 
 // noteCgroup keeps in the record where the cgroup is.

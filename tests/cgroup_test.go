@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -186,6 +187,42 @@ func TestNestedCgroupsPath(t *testing.T) {
 	// Parents are the engine's to remove.
 	for _, h := range hierarchies() {
 		removeCgroup(filepath.Join(h.mountpoint, "onggi-tests-"+c.id))
+	}
+}
+
+// The one that has made the cgroup above takes it along, if it can, at whatever
+// moment the other one is about to be made there.
+func TestContainersInOneCgroupThatIsMadeForThem(t *testing.T) {
+	needCgroupfs(t)
+	peerFails(t, "runc", "leaves the parents")
+	const lives = 15
+	var all []*container
+	for range 3 {
+		all = append(all, newContainer(t))
+	}
+	above := "/onggi-tests-" + all[0].id + "-above"
+	var running sync.WaitGroup
+	for _, c := range all {
+		c.cgroup = above + "/a/b/" + c.id
+		c.edit(func(s *specs.Spec) {
+			s.Linux.CgroupsPath = c.cgroup
+			s.Process.Args = []string{"true"}
+		})
+		running.Go(func() {
+			for range lives {
+				if r := c.run(); r.code != 0 {
+					t.Error(r)
+				}
+			}
+		})
+	}
+	running.Wait()
+	for _, h := range hierarchies() { // stays where the first to be made was not the last to go
+		for _, dir := range []string{"/a/b", "/a", ""} {
+			if err := os.Remove(h.mountpoint + above + dir); err != nil && !os.IsNotExist(err) {
+				t.Error(err)
+			}
+		}
 	}
 }
 

@@ -13,62 +13,73 @@ import (
 // need is a controller that must be had, and the field of config.json that says so.
 type need struct{ controller, field string }
 
-// enable turns on controllers for the cgroup d: in cgroup.subtree_control of every cgroup above it, from the top down. All that the root has are tried,
-// since engines read statistics of those without limits too; only those with
-// limits must succeed.
-func (c *creation) enable(d Dir) error {
+const subtreeControl = "cgroup.subtree_control"
+
+// enable turns on controllers for the cgroup d, of which the last levels are yet
+// to be made: in cgroup.subtree_control of every cgroup above those, from the top
+// down. It gives the controllers that are on then. All that the root has are
+// tried, since engines read statistics of those without limits too; only those
+// with limits must succeed.
+func (c *creation) enable(d Dir, missing int) ([]string, error) {
 	root, err := openGroup(d.Mountpoint)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer root.close()
-	rel := strings.TrimPrefix(d.Path, "/")
 	available, err := root.read("cgroup.controllers")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	want := strings.Fields(available)
 	if err := c.checkNeeds(root.path, want); err != nil {
-		return err
+		return nil, err
 	}
-	if len(want) == 0 || enabledIn(root, path.Dir(rel), want) {
-		return nil
+	dirs := above(strings.TrimPrefix(d.Path, "/"))
+	dirs = dirs[:len(dirs)-max(0, missing-1)]
+	if len(want) == 0 || enabledIn(root, dirs[len(dirs)-1], want) {
+		return want, nil
 	}
-	for _, dir := range above(rel) {
+	for _, dir := range dirs {
 		if want, err = c.enableIn(root, dir, want); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return want, nil
 }
 
 // enabledIn reports whether dir already gives its children all of want.
 func enabledIn(root group, dir string, want []string) bool {
-	text, err := root.read(path.Join(dir, "cgroup.subtree_control"))
+	text, err := root.read(path.Join(dir, subtreeControl))
 	return err == nil && len(without(want, strings.Fields(text))) == 0
 }
 
 // enableIn turns on want in dir, and returns those that are on then.
 func (c *creation) enableIn(root group, dir string, want []string) ([]string, error) {
-	file := path.Join(dir, "cgroup.subtree_control")
+	file := path.Join(dir, subtreeControl)
 	text, err := root.read(file)
 	if err != nil {
 		return nil, err
 	}
-	missing := without(want, strings.Fields(text))
+	return c.turnOn(root, file, want, without(want, strings.Fields(text)))
+}
+
+// turnOn turns on what of want is missing in a cgroup.subtree_control below g.
+func (c *creation) turnOn(g group, file string, want, missing []string) ([]string, error) {
 	if len(missing) == 0 {
 		return want, nil
 	}
-	err = root.write(file, "+"+strings.Join(missing, " +"))
-	if err == nil {
+	err := g.write(file, "+"+strings.Join(missing, " +"))
+	switch {
+	case err == nil:
 		return want, nil
-	}
-	if errors.Is(err, unix.EBUSY) {
-		return without(want, missing), c.busy(root.join(file), missing)
+	case errors.Is(err, unix.EBUSY):
+		return without(want, missing), c.busy(g.join(file), missing)
+	case !g.has(file):
+		return nil, err // the cgroup is gone
 	}
 	// One that is refused takes the others with it: once more, one by one.
 	for _, name := range missing {
-		err := root.write(file, "+"+name)
+		err := g.write(file, "+"+name)
 		if err == nil {
 			continue
 		}

@@ -17,16 +17,36 @@ func (l *limits) cpuset(c *specs.LinuxCPU, _ view) {
 	}
 }
 
+// seeds are the values of cpus and mems, in their order.
+type seeds [len(cpusetFiles)]string
+
+var cpusetFiles = [...]string{"cpuset.cpus", "cpuset.mems"}
+
 // seedCpuset copies cpus and mems from above where they are empty: on v1 no
-// process can enter a cgroup before both are set. A fresh leaf is empty.
-func seedCpuset(d Dir, fresh bool) error {
+// process can enter a cgroup before both are set. The last levels of d are yet to
+// be made, and get what those above have.
+func seedCpuset(d Dir, missing int) (s seeds, err error) {
 	root, err := openGroup(d.Mountpoint)
 	if err != nil {
-		return err
+		return s, err
 	}
 	defer root.close()
-	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-		if _, err := seed(root, strings.TrimPrefix(d.Path, "/"), file, fresh); err != nil {
+	dir := strings.TrimPrefix(d.Path, "/")
+	for range missing {
+		dir = path.Dir(dir)
+	}
+	for i, file := range cpusetFiles {
+		if s[i], err = seed(root, dir, file); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// write is for a cgroup that has been made.
+func (s seeds) write(at group, name string) error {
+	for i, file := range cpusetFiles {
+		if err := at.write(path.Join(name, file), s[i]); err != nil {
 			return err
 		}
 	}
@@ -34,14 +54,12 @@ func seedCpuset(d Dir, fresh bool) error {
 }
 
 // seed returns the value of file in dir, which is its parent's if it has none.
-func seed(root group, dir, file string, empty bool) (string, error) {
-	if !empty || dir == "." {
-		v, err := root.read(path.Join(dir, file))
-		if err != nil || v != "" || dir == "." {
-			return v, err
-		}
+func seed(root group, dir, file string) (string, error) {
+	v, err := root.read(path.Join(dir, file))
+	if err != nil || v != "" || dir == "." {
+		return v, err
 	}
-	v, err := seed(root, path.Dir(dir), file, false)
+	v, err = seed(root, path.Dir(dir), file)
 	if err != nil {
 		return "", err
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"sort"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -15,6 +17,9 @@ var (
 	ErrFrozen = errors.New("cgroup is frozen")
 	// ErrPopulated: the cgroup exists and has processes, of another container perhaps.
 	ErrPopulated = errors.New("cgroup has processes already")
+	// ErrVanished: a cgroup that was there when Missing was asked is gone, with the
+	// container that it was made for, most likely. To be tried again.
+	ErrVanished = errors.New("a cgroup has been removed meanwhile")
 )
 
 // CreateOptions is what Create needs to know beyond the paths.
@@ -22,6 +27,9 @@ type CreateOptions struct {
 	Resources *specs.LinuxResources // the limits to come: their controllers must be had (may be nil)
 	Warn      func(msg string)      // may be nil
 	Ours      bool                  // processes that are there already are the container's
+	// Missing is what Missing has said, and no other directory is made; nil where
+	// nobody has to know beforehand.
+	Missing []string
 }
 
 // Missing lists the directories (absolute, parents first) that Create will
@@ -34,15 +42,23 @@ func (p Paths) Missing() []string {
 	return missing
 }
 
+// missing asks of few: what is above one that is there is there too.
 func (d Dir) missing() []string {
-	var dirs []string
-	for rel := d.Path; rel != "/"; rel = path.Dir(rel) {
-		abs := path.Join(d.Mountpoint, rel)
+	levels := d.levels()
+	n := sort.Search(len(levels), func(i int) bool {
 		var st unix.Stat_t
-		if unix.Lstat(abs, &st) != unix.ENOENT {
-			break
+		return unix.Lstat(levels[i], &st) == unix.ENOENT
+	})
+	return levels[n:]
+}
+
+// levels are the absolute paths from below the mountpoint down to the cgroup.
+func (d Dir) levels() []string {
+	var dirs []string
+	for i := 1; i <= len(d.Path); i++ {
+		if i == len(d.Path) || d.Path[i] == '/' {
+			dirs = append(dirs, path.Join(d.Mountpoint, d.Path[:i]))
 		}
-		dirs = append([]string{abs}, dirs...)
 	}
 	return dirs
 }
@@ -51,8 +67,26 @@ func (d Dir) missing() []string {
 // processes. It returns the paths that are in use from now on (fewer than p
 // only where p.Optional) and the directories it made, parents first: what
 // Remove wants to be told later. When it fails it has removed them.
-func (p Paths) Create(o CreateOptions) (Paths, []string, error) {
-	c := creation{warn: warner(o.Warn), needs: p.needs(o.Resources), ours: o.Ours}
+func (p Paths) Create(o CreateOptions) (used Paths, made []string, err error) {
+	if o.Missing != nil {
+		return p.create(o)
+	}
+	for range Tries {
+		o.Missing = p.Missing()
+		used, made, err = p.create(o)
+		if !errors.Is(err, ErrVanished) {
+			break
+		}
+	}
+	return used, made, err
+}
+
+// Tries bounds how often ErrVanished is believed. Each time, another container
+// has ended between two system calls of ours.
+const Tries = 64
+
+func (p Paths) create(o CreateOptions) (Paths, []string, error) {
+	c := creation{warn: warner(o.Warn), needs: p.needs(o.Resources), ours: o.Ours, missing: o.Missing}
 	used := Paths{Optional: p.Optional}
 	for _, d := range p.dirs() {
 		err := c.create(d)
@@ -102,53 +136,61 @@ func warner(f func(string)) func(string) {
 
 // creation is one run of Create.
 type creation struct {
-	warn  func(string)
-	needs []need
-	ours  bool
-	made  []string // absolute, parents first within a hierarchy
+	warn    func(string)
+	needs   []need
+	ours    bool
+	missing []string // absolute, parents first within a hierarchy
+	made    []string // as missing
 }
 
 // create makes d. A cgroup with processes is refused in every layout: they
 // would be the container's, to be limited, frozen and killed with it.
 func (c *creation) create(d Dir) (err error) {
 	before := len(c.made)
-	defer func() {
-		if err != nil {
-			c.undo(before)
-		}
-	}()
-	if err := c.mkdirs(d.Mountpoint, d.Abs()); err != nil {
-		return err
-	}
 	if d.Controllers == nil {
-		return c.prepareUnified(d)
+		err = c.createUnified(d)
+	} else {
+		err = c.createV1(d)
 	}
-	return c.prepareV1(d, len(c.made) > before)
+	if err != nil {
+		c.undo(before)
+	}
+	if hasVanished(err) {
+		return fmt.Errorf("%w: %w", ErrVanished, err)
+	}
+	return err
 }
 
-// mkdirTries bounds mkdirs where another runtime removes the parents, empty as
-// they are, between our making them and our using them.
-const mkdirTries = 16
+// hasVanished: what is there and not delegated has a field that asks for it.
+func hasVanished(err error) bool {
+	var fe *FileError
+	return errors.As(err, &fe) && fe.Field == "" && (fe.Err == unix.ENOENT || fe.Err == unix.ENODEV)
+}
 
-// mkdirs makes dir, and what is missing above it, up to root. The directory
-// itself is tried first: its parent is nearly always there.
-func (c *creation) mkdirs(root, dir string) error {
-	var err error
-	for range mkdirTries {
-		switch err = unix.Mkdir(dir, 0o755); {
-		case err == nil:
-			c.made = append(c.made, dir)
-			return nil
-		case err == unix.EEXIST:
-			return nil
-		case err != unix.ENOENT || path.Dir(dir) == root:
-			return &FileError{Op: "mkdir", Path: dir, Hint: mkdirHint(err), Err: err}
-		}
-		if err := c.mkdirs(root, path.Dir(dir)); err != nil {
-			return err
+// missingOf are the directories to be made for d.
+func (c *creation) missingOf(d Dir) (dirs []string) {
+	abs := d.Abs()
+	for _, dir := range c.missing {
+		if dir == abs || strings.HasPrefix(abs, dir+"/") {
+			dirs = append(dirs, dir)
 		}
 	}
-	return &FileError{Op: "mkdir", Path: dir, Hint: "its parents keep being removed", Err: err}
+	return dirs
+}
+
+// mkdirs makes directories, parents first, and has each prepared before there
+// is one below it. Only those that nobody else has made meanwhile are ours.
+func (c *creation) mkdirs(dirs []string, prepare func(at group, name string) error) error {
+	return down(dirs, func(at group, name string) error {
+		switch err := unix.Mkdirat(at.fd, at.dir+name, 0o755); err {
+		case nil:
+			c.made = append(c.made, at.join(name))
+		case unix.EEXIST:
+		default:
+			return &FileError{Op: "mkdir", Path: at.join(name), Hint: mkdirHint(err), Err: err}
+		}
+		return prepare(at, name)
+	})
 }
 
 func mkdirHint(err error) string {
@@ -172,14 +214,29 @@ func (c *creation) undo(n int) {
 	}
 }
 
-// prepareV1 makes a v1 cgroup fit for processes, or says why it is not.
-func (c *creation) prepareV1(d Dir, fresh bool) error {
-	leaf := named(d.Abs())
+// unprepared: most cgroups are fit as they are made.
+func unprepared(group, string) error { return nil }
+
+// createV1 makes a v1 cgroup fit for processes, or says why it is not.
+func (c *creation) createV1(d Dir) error {
+	missing := c.missingOf(d)
+	prepare := unprepared
 	if contains(d.Controllers, "cpuset") {
-		if err := seedCpuset(d, fresh); err != nil {
+		s, err := seedCpuset(d, len(missing))
+		if err != nil {
 			return err
 		}
+		prepare = s.write
 	}
+	before := len(c.made)
+	if err := c.mkdirs(missing, prepare); err != nil {
+		return err
+	}
+	return c.checkV1(d, len(c.made) > before)
+}
+
+func (c *creation) checkV1(d Dir, fresh bool) error {
+	leaf := named(d.Abs())
 	if contains(d.Controllers, "freezer") {
 		state, err := leaf.read("freezer.state")
 		if err != nil {
@@ -199,13 +256,29 @@ func (c *creation) prepareV1(d Dir, fresh bool) error {
 	return nil
 }
 
-// prepareUnified turns on controllers, and says why the cgroup is not fit for a
-// container, if so.
-func (c *creation) prepareUnified(d Dir) error {
-	if err := c.enable(d); err != nil {
+// createUnified makes a cgroup2 cgroup, and turns on controllers: in each level
+// before there is one below it, as the kernel takes up all that are below.
+func (c *creation) createUnified(d Dir) error {
+	missing := c.missingOf(d)
+	want, err := c.enable(d, len(missing))
+	if err != nil {
 		return err
 	}
-	leaf := named(d.Abs())
+	leaf := d.Abs()
+	err = c.mkdirs(missing, func(at group, name string) (err error) {
+		if len(want) > 0 && at.join(name) != leaf {
+			want, err = c.turnOn(at, path.Join(name, subtreeControl), want, want)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.checkUnified(named(leaf))
+}
+
+// checkUnified says why the cgroup is not fit for a container, if so.
+func (c *creation) checkUnified(leaf group) error {
 	if err := c.checkType(leaf); err != nil {
 		return err
 	}

@@ -40,13 +40,13 @@ func (p Paths) Delegate(uid int) error {
 func (p Paths) EnterSub(sub string, pid, uid int) error {
 	s := p.Below(sub)
 	c := creation{warn: warner(nil)}
-	if err := c.mkdirs(p.Unified.Abs(), s.Unified.Abs()); err != nil {
+	if err := c.mkdirs(s.Missing(), unprepared); err != nil {
 		return err
 	}
 	if err := s.Join(pid); err != nil {
 		return err
 	}
-	if err := c.enable(*s.Unified); err != nil {
+	if _, err := c.enable(*s.Unified, 0); err != nil {
 		return err
 	}
 	return s.Delegate(uid)

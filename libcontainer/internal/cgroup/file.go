@@ -61,7 +61,11 @@ func (g group) open(name string) (group, error) {
 	return group{fd: fd, path: g.join(name)}, nil
 }
 
-func (g group) close() { unix.Close(g.fd) }
+func (g group) close() {
+	if g.fd >= 0 {
+		unix.Close(g.fd)
+	}
+}
 
 func (g group) join(name string) string {
 	if g.path == "" {

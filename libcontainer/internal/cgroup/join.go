@@ -66,7 +66,7 @@ func (p Paths) Occupy(pid int) error {
 		return nil
 	}
 	var c creation
-	if err := c.mkdirs(p.Unified.Mountpoint, p.Unified.Abs()); err != nil {
+	if err := c.mkdirs(p.Unified.missing(), unprepared); err != nil {
 		return err
 	}
 	err := Paths{Unified: p.Unified}.Join(pid)

@@ -540,7 +540,7 @@ func TestKernelRemoveSubgroups(t *testing.T) {
 	// cpuset on v1 needs its values at each level.
 	for _, d := range sub.V1 {
 		if contains(d.Controllers, "cpuset") {
-			if err := seedCpuset(d, false); err != nil {
+			if _, err := seedCpuset(d, 0); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 
 	"golang.org/x/sys/unix"
 )
@@ -95,13 +96,18 @@ func (p Paths) RemoveEmpty(made []string) bool {
 // in use when ctx ends, it is about the first.
 func (p Paths) Remove(ctx context.Context, made []string) error {
 	var (
-		errs []error
-		late bool
+		errs    []error
+		late    bool
+		parents []string // one above the other
 	)
 	for i := len(made) - 1; i >= 0; i-- {
 		d, ok := p.at(made[i])
+		if n := len(parents); n > 0 && (ok || path.Dir(parents[n-1]) != made[i]) {
+			removeUnused(parents)
+			parents = nil
+		}
 		if !ok {
-			unix.Rmdir(made[i]) // a parent: EBUSY means that others use it
+			parents = append(parents, made[i])
 			continue
 		}
 		err := remove(ctx, made[i], d.Controllers == nil)
@@ -111,7 +117,14 @@ func (p Paths) Remove(ctx context.Context, made []string) error {
 		}
 		late = late || ended
 	}
+	removeUnused(parents)
 	return oneLine(errs)
+}
+
+// removeUnused removes cgroups, the lowest first, as far as nobody else has one
+// below or a process in them.
+func removeUnused(dirs []string) {
+	_ = up(dirs, func(at group, name string) error { return at.rmdir(name) })
 }
 
 // at is the directory of the container with that absolute path.
@@ -200,7 +213,7 @@ func (g group) removeChildren() (string, error) {
 }
 
 func (g group) rmdir(name string) error {
-	err := unix.Unlinkat(g.fd, name, unix.AT_REMOVEDIR)
+	err := unix.Unlinkat(g.fd, g.dir+name, unix.AT_REMOVEDIR)
 	if err == unix.ENOENT {
 		return nil
 	}

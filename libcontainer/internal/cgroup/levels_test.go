@@ -1,0 +1,165 @@
+package cgroup
+
+import (
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestMissing(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "a/b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range map[string]string{
+		"/a": "", "/a/b": "", "/x": "/x", "/a/b/c": "/a/b/c", "/a/x/y/z": "/a/x /a/x/y /a/x/y/z", "/ab/b": "/ab /ab/b",
+	} {
+		got := strings.ReplaceAll(strings.Join(Dir{Mountpoint: root, Path: p}.missing(), " "), root, "")
+		if got != want {
+			t.Errorf("missing of %s = %q; want %q", p, got, want)
+		}
+	}
+}
+
+// Directories are made and removed one below the other, by names that do not get
+// longer and longer.
+func TestLevels(t *testing.T) {
+	for _, n := range []int{1, 2, 3, stride, stride + 1, 4*stride + 3} {
+		root := t.TempDir()
+		d := Dir{Mountpoint: root, Path: "/there" + strings.Repeat("/d", n)}
+		if err := os.Mkdir(filepath.Join(root, "there"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		c := creation{}
+		var seen []string
+		err := c.mkdirs(d.missing(), func(at group, name string) error {
+			seen = append(seen, at.join(name))
+			if strings.Count(name, "/") > stride {
+				t.Errorf("%d levels: %q is prepared from %s", n, name, at.path)
+			}
+			if left := (Dir{Mountpoint: root, Path: d.Path}).missing(); len(left) != n-len(seen) {
+				t.Errorf("%d levels: %d are missing when %d are made", n, len(left), len(seen))
+			}
+			return nil
+		})
+		if err != nil || !slices.Equal(c.made, seen) || len(seen) != n || seen[n-1] != d.Abs() {
+			t.Errorf("%d levels: mkdirs = %v, made %v, prepared %v", n, err, c.made, seen)
+		}
+		made := slices.Clone(c.made)
+		slices.Reverse(made)
+		removeUnused(made)
+		if entries, err := os.ReadDir(filepath.Join(root, "there")); err != nil || len(entries) > 0 {
+			t.Errorf("%d levels: %v, %v is left", n, err, entries)
+		}
+	}
+}
+
+// What is in use ends the way up.
+func TestRemoveUnused(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"a/b/c/d", "a/b/other"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(dir string) string { return filepath.Join(root, dir) }
+	removeUnused([]string{at("a/b/c/d"), at("a/b/c"), at("a/b"), at("a")})
+	if _, err := os.Stat(at("a/b/c")); !os.IsNotExist(err) {
+		t.Errorf("a/b/c: %v; want it removed", err)
+	}
+	if _, err := os.Stat(at("a/b/other")); err != nil {
+		t.Error(err)
+	}
+}
+
+// Controllers are on in every level, and nothing is left.
+func TestKernelManyLevels(t *testing.T) {
+	p := newPaths(t, "levels"+strings.Repeat("/d", 20))
+	missing := p.Missing()
+	used, made, err := p.Create(CreateOptions{Missing: missing})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(made, missing) {
+		t.Errorf("made %v; want %v", made, missing)
+	}
+	if u := used.Unified; u != nil {
+		available, err := readPath(path.Join(u.Mountpoint, "cgroup.controllers"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readPath(path.Join(u.Abs(), "cgroup.controllers")); err != nil || got != available {
+			t.Errorf("the lowest level has the controllers %q, %v; want %q", got, err, available)
+		}
+	}
+	for _, d := range used.V1 {
+		if contains(d.Controllers, "cpuset") {
+			top, _ := readPath(path.Join(d.Mountpoint, "cpuset.cpus"))
+			if got, err := readPath(path.Join(d.Abs(), "cpuset.cpus")); err != nil || got == "\n" || got != top {
+				t.Errorf("the lowest level has the processors %q, %v; want %q", got, err, top)
+			}
+		}
+	}
+	if err := used.Remove(testContext(t), made); err != nil {
+		t.Error(err)
+	}
+}
+
+// A parent that another container has made goes with it, at whatever moment.
+func TestKernelParentVanishes(t *testing.T) {
+	p, other := newPaths(t, "vanishes/below/x"), newPaths(t, "vanishes/below/other")
+	theirs, madeByThem, err := other.Create(CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := p.Missing()
+	if err := theirs.Remove(testContext(t), madeByThem); err != nil {
+		t.Fatal(err)
+	}
+	_, made, err := p.Create(CreateOptions{Missing: missing})
+	if !errors.Is(err, ErrVanished) || len(made) > 0 {
+		t.Errorf("Create with what was missing before made %v, %v; want ErrVanished", made, err)
+	}
+	used, made, err := p.Create(CreateOptions{Missing: p.Missing()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := used.Remove(testContext(t), made); err != nil {
+		t.Error(err)
+	}
+}
+
+// Containers that share parents come and go; none fails for another.
+func TestKernelSharedParents(t *testing.T) {
+	const containers, lives = 4, 50
+	var wg sync.WaitGroup
+	for n := range containers {
+		p := newPaths(t, "shared/a/b/c/"+string(rune('0'+n)))
+		wg.Go(func() {
+			for range lives {
+				used, made, err := p.Create(CreateOptions{})
+				if err != nil {
+					t.Errorf("Create: %v", err)
+					return
+				}
+				if err := used.Remove(testContext(t), made); err != nil {
+					t.Errorf("Remove: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	// Who has made a level that another one uses leaves it behind.
+	for _, d := range newPathsParent(newPaths(t, "shared/a/b/c/x")).dirs() {
+		for dir := d.Path; dir != "/"; dir = path.Dir(dir) {
+			_ = unix.Rmdir(path.Join(d.Mountpoint, dir))
+		}
+	}
+}
