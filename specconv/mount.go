@@ -143,15 +143,15 @@ var mountOptions = [...]option{
 
 // findOption looks an option up; rec tells that it is the recursive form.
 func findOption(name string) (o option, rec, known bool) {
-	for _, o := range mountOptions {
-		if o.name == name {
-			return o, false, true
+	for i := range mountOptions {
+		if mountOptions[i].name == name {
+			return mountOptions[i], false, true
 		}
 	}
 	if base, ok := strings.CutPrefix(name, "r"); ok {
-		for _, o := range mountOptions {
-			if o.name == base && o.kind.recursive() {
-				return o, true, true
+		for i := range mountOptions {
+			if o := &mountOptions[i]; o.name == base && o.kind.recursive() {
+				return *o, true, true
 			}
 		}
 	}

@@ -69,6 +69,7 @@ type builder struct {
 	late    []Item          // read-only, once everything is in place
 	fresh   map[string]bool // destinations of mounts that hold only what the plan put there
 	kept    map[string]bool // destinations of mounts whose descriptor is kept
+	mounted map[string]bool // destinations so far, and all that is above them
 }
 
 func (b *builder) add(field string, s Step) { b.items = append(b.items, Item{field, s}) }

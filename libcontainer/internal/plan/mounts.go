@@ -92,10 +92,25 @@ func checkProc(p string, m *specs.Mount, o *specconv.MountOptions) error {
 
 // covers forgets what is hidden by a mount at p.
 func (b *builder) covers(p string) {
+	if !b.noteMount(p) {
+		return
+	}
 	hidden := func(dir string) bool { return dir == p || p == "/" || strings.HasPrefix(dir, p+"/") }
 	maps.DeleteFunc(b.fresh, func(dir string, _ bool) bool { return hidden(dir) })
 	maps.DeleteFunc(b.kept, func(dir string, _ bool) bool { return hidden(dir) })
 	b.late = slices.DeleteFunc(b.late, func(it Item) bool { return hidden(it.Step.(Remount).At.Path) })
+}
+
+// noteMount tells whether there has been a mount at p before, or below.
+func (b *builder) noteMount(p string) (before bool) {
+	if b.mounted == nil {
+		b.mounted = map[string]bool{}
+	}
+	before = b.mounted[p]
+	for dir := p; !b.mounted[dir]; dir = path.Dir(dir) {
+		b.mounted[dir] = true
+	}
+	return before
 }
 
 func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOptions, at Place, ns *namespaces) Mount {
