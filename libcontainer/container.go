@@ -60,10 +60,10 @@ func (r *Runtime) Load(id string) (*Container, error) {
 func (r *Runtime) List() ([]State, error) {
 	var out []State
 	var errs []error
-	names := owners{}
+	names, look := owners{}, cgroup.LookAtMany()
 	err := r.store.Each(func(dir *state.Dir, record *state.Record) {
 		c := &Container{runtime: r, dir: dir, record: *record}
-		s, err := c.State()
+		s, err := c.state(look)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("container %s: %w", record.ID, err))
 			return
@@ -131,8 +131,10 @@ func (c *Container) Pid() int { return c.record.Init.Pid }
 
 // State says how the container is. Nothing of it is stored: it is asked for
 // anew each time.
-func (c *Container) State() (State, error) {
-	status, err := c.status()
+func (c *Container) State() (State, error) { return c.state(new(cgroup.Look)) }
+
+func (c *Container) state(look *cgroup.Look) (State, error) {
+	status, err := c.statusAt(look)
 	if err != nil {
 		return State{}, err
 	}
@@ -146,7 +148,9 @@ func (c *Container) State() (State, error) {
 	return s, nil
 }
 
-func (c *Container) status() (string, error) {
+func (c *Container) status() (string, error) { return c.statusAt(new(cgroup.Look)) }
+
+func (c *Container) statusAt(look *cgroup.Look) (string, error) {
 	defer c.runtime.span("see how the container is").End()
 	if c.record.Init.IsZero() {
 		return statusCreating, nil
@@ -161,7 +165,7 @@ func (c *Container) status() (string, error) {
 	if gated, err := c.dir.Gated(); err != nil || gated {
 		return statusCreated, err
 	}
-	frozen, err := c.cgroups().Frozen()
+	frozen, err := look.Frozen(c.cgroups())
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		// Its cgroup went away with the last process, a moment ago.

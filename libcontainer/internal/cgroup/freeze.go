@@ -3,6 +3,7 @@ package cgroup
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"time"
 )
@@ -146,23 +147,51 @@ func (g group) thaw(ctx context.Context, v2 bool) error {
 // Frozen reports whether the cgroup is frozen or being frozen, by itself or from
 // above. A cgroup that is gone is not.
 func (p Paths) Frozen() (bool, error) {
+	return new(Look).Frozen(p)
+}
+
+// Look is one look at many cgroups: what is above several is read once.
+type Look struct {
+	freezing map[string]bool // by path, whether it, or one above it, is to be frozen; nil for a look at one
+}
+
+// LookAtMany is worth it from the second on that have one above in common.
+func LookAtMany() *Look { return &Look{freezing: map[string]bool{}} }
+
+// Frozen is Paths.Frozen.
+func (l *Look) Frozen(p Paths) (bool, error) {
 	d, ok := p.find("freezer")
 	if !ok {
 		return false, nil
 	}
-	frozen, err := named(d.Abs()).frozen(d.Controllers == nil)
+	frozen, err := l.frozen(d)
 	return frozen, unlessGone(err)
 }
 
-func (g group) frozen(v2 bool) (bool, error) {
-	if !v2 {
+func (l *Look) frozen(d Dir) (bool, error) {
+	g := named(d.Abs())
+	if d.Controllers != nil {
 		state, err := g.read("freezer.state")
 		return err == nil && state != "THAWED", err
 	}
-	text, err := g.read("cgroup.events")
-	if err != nil || flatKeyed(text)["frozen"] == 1 {
-		return err == nil, err
-	}
 	self, err := g.read("cgroup.freeze")
-	return self == "1", err
+	if err != nil || self == "1" || l.freezing != nil && !l.above(d.Mountpoint, path.Dir(d.Abs())) {
+		return self == "1", err
+	}
+	text, err := g.read("cgroup.events")
+	return flatKeyed(text)["frozen"] == 1, err
+}
+
+// above tells whether dir, or one above it, is to be frozen. The root never is.
+func (l *Look) above(root, dir string) bool {
+	if len(dir) <= len(root) {
+		return false
+	}
+	freezing, ok := l.freezing[dir]
+	if !ok {
+		self, err := named(dir).read("cgroup.freeze")
+		freezing = err != nil || self == "1" || l.above(root, path.Dir(dir))
+		l.freezing[dir] = freezing
+	}
+	return freezing
 }

@@ -163,3 +163,38 @@ func TestKernelSharedParents(t *testing.T) {
 		}
 	}
 }
+
+// A look at many sees what a look at each does: frozen itself, from above, or not.
+func TestKernelLookAtMany(t *testing.T) {
+	ctx := testContext(t)
+	all, _ := create(t, newPaths(t, "look"), CreateOptions{})
+	at := map[string]Paths{}
+	for _, name := range []string{"frozen", "beside", "frozen/a", "frozen/b/c", "beside/a", "beside/b", "beside/c"} {
+		p := all.clone()
+		dirs, _ := p.named("")
+		for _, d := range dirs {
+			d.Path = path.Join(d.Path, name)
+		}
+		at[name], _ = create(t, p, CreateOptions{})
+		if strings.Contains(name, "/") {
+			start(t, at[name], "sleep", "100")
+		}
+	}
+	look := LookAtMany()
+	want := map[string]bool{"frozen/a": true, "frozen/b/c": true, "beside": false, "beside/a": false, "beside/b": true, "beside/c": false}
+	for _, p := range []Paths{at["frozen"], at["beside/b"]} {
+		if err := p.Freeze(ctx); err != nil {
+			t.Fatal(err)
+		}
+		defer p.Thaw(ctx)
+	}
+	for name, want := range want {
+		one, err := at[name].Frozen()
+		if err != nil || one != want {
+			t.Errorf("%s is frozen: %t, %v; want %t", name, one, err, want)
+		}
+		if many, err := look.Frozen(at[name]); err != nil || many != one {
+			t.Errorf("%s is frozen, among many: %t, %v; want %t", name, many, err, one)
+		}
+	}
+}
