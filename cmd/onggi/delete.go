@@ -16,7 +16,7 @@ func deleteCommand() command {
 func defineDelete(f *flags) action {
 	var force, regex bool
 	f.bool(&force, "force", "f", "kill the container if it runs; no error if there is none")
-	f.bool(&regex, "regex", "r", "<container-id> is a regular expression that selects containers")
+	f.bool(&regex, "regex", "r", "<container-id> is an extended regular expression (POSIX) that selects containers")
 	return func(c *call) error {
 		r, err := c.runtime()
 		if err != nil {

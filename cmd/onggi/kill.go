@@ -24,7 +24,7 @@ func defineKill(f *flags) action {
 	var all, regex bool
 	f.bool(&all, "all", "a", "send the signal to all processes of the container")
 	f.hide()
-	f.bool(&regex, "regex", "r", "<container-id> is a regular expression that selects containers")
+	f.bool(&regex, "regex", "r", "<container-id> is an extended regular expression (POSIX) that selects containers")
 	return func(c *call) error {
 		choose := stopSignal
 		if len(c.args) > 1 {

@@ -17,6 +17,19 @@ static int failed(const char *what)
 	return 1;
 }
 
+// A limit that is lower already stays.
+static int limit(int resource, rlim_t most)
+{
+	struct rlimit l;
+	if (getrlimit(resource, &l) != 0)
+		return -1;
+	if (l.rlim_max > most)
+		l.rlim_max = most;
+	if (l.rlim_cur > l.rlim_max)
+		l.rlim_cur = l.rlim_max;
+	return setrlimit(resource, &l);
+}
+
 int main(void)
 {
 	// What the parent was given for a container, by --preserve-fds, is not for us.
@@ -25,8 +38,7 @@ int main(void)
 
 	// Time ends a helper whose parent, which has a deadline, died first. Memory
 	// ends what a few characters can ask of regcomp: ((a{1,255}){1,255}){1,255}.
-	const struct rlimit seconds = {20, 20}, memory = {512 << 20, 512 << 20};
-	if (setrlimit(RLIMIT_CPU, &seconds) != 0 || setrlimit(RLIMIT_AS, &memory) != 0)
+	if (limit(RLIMIT_CPU, 20) != 0 || limit(RLIMIT_AS, 512 << 20) != 0)
 		return failed("setrlimit");
 
 	struct stat st;

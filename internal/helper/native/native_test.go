@@ -236,6 +236,19 @@ func TestProgramIsBounded(t *testing.T) {
 	t.Logf("%v, %v", cmd.ProcessState, err)
 }
 
+// Who may use less than the program allows itself cannot raise that.
+func TestProgramUnderLimits(t *testing.T) {
+	cmd := exec.Command("sh", "-c", `ulimit -t 5 && ulimit -v 200000 && exec "$0"`, build(t))
+	cmd.Stdin = in(t, profile(bush...))
+	want, err := Answer(profile(bush...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := cmd.Output(); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the program replies %x, %v; want %x", got, err, want)
+	}
+}
+
 // The program keeps nothing that it inherits: the other end of a pipe says so
 // while it is still at work.
 func TestProgramClosesDescriptors(t *testing.T) {
