@@ -24,6 +24,11 @@ GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# Nothing of onggi lives until a garbage collection, so the smaller collector is the better one: a start has 4 % fewer
+# page faults. Empty for a Go that has only the other.
+EXPERIMENT := $(shell GOEXPERIMENT=nogreenteagc $(GO) env GOEXPERIMENT 2>/dev/null)
+
 HELPER  := -std=gnu11 -Os -Wall -Wextra -Werror -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
 	-fPIE -static-pie -ffunction-sections -fdata-sections -Wl,--gc-sections -s
 
@@ -42,7 +47,7 @@ define build
 	@mkdir -p bin $(dir $(2))
 	$(CC_$(1)) $(HELPER) -o bin/helper-$(1) internal/helper/native/*.c $$($(call pkgconfig,$(1)) --static --cflags --libs libseccomp)
 	$(GO) run ./internal/helper/pack < bin/helper-$(1) > internal/helper/helper.packed
-	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -tags onggi_helper \
+	GOEXPERIMENT=$(EXPERIMENT) GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -tags onggi_helper \
 		-ldflags "$(LDFLAGS) -X github.com/onggi-dev/onggi/seccomp.library=$$($(call pkgconfig,$(1)) --modversion libseccomp)" \
 		-o bin/linked-$(1) ./cmd/onggi
 	@rm -f $(2)
