@@ -28,10 +28,9 @@ type climber struct {
 
 // destinations is what is known of the places that mounts go to.
 type destinations struct {
-	mounted map[string]bool // so far
-	crossed bool            // there are mounts that mounted knows nothing of
-	missing int             // how many were, so far
-	ahead   bool            // those of later steps have been made, too
+	crossed bool // there are mounts that the plan does not know of
+	missing int  // how many were, so far
+	ahead   bool // those of later steps have been made, too
 }
 
 // makeMountpoint makes the directory or the file that a mount needs.
@@ -123,23 +122,20 @@ func (w *walk) makeOthers(it plan.Item) error {
 // plainPlaces are the destinations of steps to come which are in the root file
 // system itself, and whose kind is known.
 func (w *walk) plainPlaces() map[int]plan.Place {
-	all, places := map[string]bool{}, map[int]plan.Place{}
+	places := map[int]plan.Place{}
 	for i, it := range w.items {
 		switch s := it.Step.(type) {
 		case plan.Mount:
 			places[i] = s.At
 		case plan.Bind:
 			places[i] = s.At
-		default:
-			continue
 		}
-		all[places[i].Path] = true
 	}
 	maps.DeleteFunc(places, func(i int, at plan.Place) bool {
 		names := strings.Count(at.Path, "/")
 		b, bind := w.items[i].Step.(plan.Bind)
 		known := !bind || w.trees[i] != nil && w.trees[i].kind != 0 && !b.CopySymlink
-		return i <= w.at || !known || at.In != "" || at.Path == "/" || names > maxPlain || covered(all, at.Path)
+		return i <= w.at || !known || at.Below || at.Path == "/" || names > maxPlain
 	})
 	return places
 }

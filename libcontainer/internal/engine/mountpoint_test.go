@@ -174,7 +174,7 @@ func TestManyMissingMountpoints(t *testing.T) {
 	steps = append(steps,
 		plan.Bind{Source: file, At: place("/f/file"), Attrs: private},
 		plan.Bind{Source: file, At: place("/etc/file"), Attrs: private},
-		plan.Bind{Source: source, At: place("/covered/a"), Attrs: private},
+		plan.Bind{Source: source, At: plan.Place{Path: "/covered/a", Below: true}, Attrs: private},
 		plan.Mount{Type: "tmpfs", At: place("/t")},
 	)
 	err := in.take(newMountNamespace(), steps, func(func(string) string) {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -50,9 +49,7 @@ func (w *walk) target(at plan.Place, file bool, flags, resolve uint64) *remote.F
 // destination is the target of a mount, and not in procfs. What is on the
 // mount that the root file system is on is not: no file system is asked then.
 func (w *walk) destination(at plan.Place, file bool, flags, resolve uint64) (*remote.FD, error) {
-	onRoot := w.onRoot(at)
-	w.places.add(at.Path)
-	if onRoot {
+	if w.onRoot(at) {
 		return w.target(at, file, flags, resolve|unix.RESOLVE_NO_XDEV), nil
 	}
 	to := w.target(at, file, flags, resolve)
@@ -63,24 +60,7 @@ func (w *walk) destination(at plan.Place, file bool, flags, resolve uint64) (*re
 // may lead to a mount all the same, or the root file system consist of several:
 // then it is known from there on (see slow).
 func (w *walk) onRoot(at plan.Place) bool {
-	return !w.places.crossed && w.live == nil && w.freshDir(at) == nil && at.Path != "/proc" && !covered(w.places.mounted, at.Path)
-}
-
-func (d *destinations) add(p string) {
-	if d.mounted == nil {
-		d.mounted = map[string]bool{}
-	}
-	d.mounted[p] = true
-}
-
-// covered tells whether one of the places is above p.
-func covered(places map[string]bool, p string) bool {
-	for p != "/" {
-		if p = path.Dir(p); places[p] {
-			return true
-		}
-	}
-	return false
+	return !at.Below && !w.places.crossed && w.live == nil && at.Path != "/proc"
 }
 
 // freshDir is the mount that a place is in, where the plan made it.
@@ -252,9 +232,8 @@ func (w *walk) bind(s plan.Bind) error {
 		if err := w.mapMount(m, s.Source, s.Idmap); err != nil {
 			return err
 		}
-		b = w.building
 	}
-	to, err := w.destination(plan.Place{Path: s.At.Path}, false, destFlags(s), remote.InRoot)
+	to, err := w.destination(plan.Place{Path: s.At.Path, Below: s.At.Below}, false, destFlags(s), remote.InRoot)
 	if err != nil {
 		return err
 	}

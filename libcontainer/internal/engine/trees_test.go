@@ -18,7 +18,9 @@ import (
 func TestCallsOfABind(t *testing.T) {
 	ro := plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_SLAVE}
 	all := plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_PRIVATE, PropagationRec: true}
-	in := func(dir, name string) plan.Place { return plan.Place{Path: dir + "/" + name, In: dir, Name: name} }
+	in := func(dir, name string) plan.Place {
+		return plan.Place{Path: dir + "/" + name, In: dir, Name: name, Below: true}
+	}
 	for _, tt := range []struct {
 		name string
 		bind plan.Bind
@@ -28,15 +30,13 @@ func TestCallsOfABind(t *testing.T) {
 		{"read-only", plan.Bind{At: place("/data"), Attrs: ro}, nil, 4},                                                   // openat2, mount_setattr, move_mount, close
 		{"a tree, of which the top is read-only", plan.Bind{At: place("/data"), Attrs: all}, nil, 5},                      // mount_setattr
 		{"let go of", plan.Bind{At: place("/data"), Attrs: ro}, func(w *walk) { w.lettingGo = true }, 5},                  // close
-		{"below another", plan.Bind{At: place("/other/a/b"), Attrs: ro}, nil, 5},                                          // fstatfs
-		{"beside another", plan.Bind{At: place("/others"), Attrs: ro}, nil, 4},                                            //
+		{"below another", plan.Bind{At: plan.Place{Path: "/other/a/b", Below: true}, Attrs: ro}, nil, 5},                  // fstatfs
 		{"where mounts are unknown", plan.Bind{At: place("/x"), Attrs: ro}, func(w *walk) { w.places.crossed = true }, 5}, // fstatfs
 		{"in a mount of the plan", plan.Bind{At: in("/fresh", "x"), Attrs: ro}, nil, 5},                                   // mknodat
 	} {
 		w := &walk{Job: &Job{}, building: flight{Batch: &remote.Batch{}}, root: remote.Inherited(7, "rootfs")}
 		w.items = []plan.Item{{Step: tt.bind}}
 		w.trees = map[int]*tree{0: {there: remote.Inherited(8, "source")}}
-		w.places.mounted = map[string]bool{"/other": true, "/fresh": true}
 		w.kept = map[string]*remote.FD{"/fresh": remote.Inherited(9, "/fresh")}
 		if tt.with != nil {
 			tt.with(w)

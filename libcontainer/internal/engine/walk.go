@@ -263,8 +263,8 @@ const (
 
 // expect makes room for the steps that are left, or as many as a batch has.
 func (w *walk) expect() {
-	const ofStep = 10 // calls, on average and some more
-	w.building.Expect(min(ofStep*(len(w.items)-w.at), maxBatch/remote.CallSize))
+	const ofStep, ofData = 10, 24 // calls of a step, on average and some more, and bytes of data of a call
+	w.building.Expect(min(ofStep*(len(w.items)-w.at), maxBatch/(remote.CallSize+ofData)))
 }
 
 // later has look called when the results of the batch are there.

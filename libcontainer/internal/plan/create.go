@@ -69,7 +69,7 @@ type builder struct {
 	late    []Item          // read-only, once everything is in place
 	fresh   map[string]bool // destinations of mounts that hold only what the plan put there
 	kept    map[string]bool // destinations of mounts whose descriptor is kept
-	mounted map[string]bool // destinations so far, and all that is above them
+	mounted map[string]bool // true for destinations so far, false for what is above them
 }
 
 func (b *builder) add(field string, s Step) { b.items = append(b.items, Item{field, s}) }
@@ -395,9 +395,18 @@ func (b *builder) place(p string) Place {
 	p = path.Clean("/" + p)
 	dir, name := path.Split(p)
 	if dir = path.Clean(dir); b.fresh[dir] {
-		return Place{Path: p, In: dir, Name: name}
+		return Place{Path: p, In: dir, Name: name, Below: true}
 	}
-	return Place{Path: p}
+	return Place{Path: p, Below: b.below(p)}
+}
+
+func (b *builder) below(p string) bool {
+	for p != "/" {
+		if p = path.Dir(p); b.mounted[p] {
+			return true
+		}
+	}
+	return false
 }
 
 // given is field where config.json has a value for it.

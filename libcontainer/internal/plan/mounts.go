@@ -106,10 +106,12 @@ func (b *builder) noteMount(p string) (before bool) {
 	if b.mounted == nil {
 		b.mounted = map[string]bool{}
 	}
-	before = b.mounted[p]
-	for dir := p; !b.mounted[dir]; dir = path.Dir(dir) {
-		b.mounted[dir] = true
+	_, before = b.mounted[p]
+	for dir, known := p, before; !known; _, known = b.mounted[dir] {
+		b.mounted[dir] = false
+		dir = path.Dir(dir)
 	}
+	b.mounted[p] = true
 	return before
 }
 
@@ -209,10 +211,10 @@ func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOpt
 	dir.Set &^= unix.MOUNT_ATTR_RDONLY // until the directories are made
 	b.add(field, Mount{Type: "tmpfs", Source: "tmpfs", Params: []Param{{"mode", "755"}}, Attrs: dir, At: at, Keep: true})
 	for _, c := range cgroups {
-		sub := Place{Path: path.Join(at.Path, c.Name), In: at.Path, Name: c.Name}
+		sub := Place{Path: path.Join(at.Path, c.Name), In: at.Path, Name: c.Name, Below: true}
 		b.cgroupHierarchy(field, m, o, sub, c, fresh)
 		for _, l := range c.Links {
-			b.add(field, Symlink{Target: c.Name, At: Place{Path: path.Join(at.Path, l), In: at.Path, Name: l}})
+			b.add(field, Symlink{Target: c.Name, At: Place{Path: path.Join(at.Path, l), In: at.Path, Name: l, Below: true}})
 		}
 	}
 	b.kept[at.Path] = true

@@ -17,7 +17,7 @@ func (b *builder) notify(ns *namespaces) {
 		Source: b.NotifyDir, At: b.place(notifyAt),
 		Attrs: Attrs{
 			Set:         unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
-			Propagation: unix.MS_PRIVATE, PropagationRec: true,
+			Propagation: unix.MS_PRIVATE,
 		},
 	})
 }

@@ -157,6 +157,9 @@ type Place struct {
 	// but for what the plan has put there, and Name the one component in it.
 	// Nothing has to be resolved then. "" where there is no such mount.
 	In, Name string
+	// Below: an earlier mount of this plan is above it, by its name. Symlinks may
+	// lead to others.
+	Below bool
 }
 
 // Param is one parameter of a file system.
