@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"strings"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
@@ -47,19 +49,24 @@ func (w *walk) maskSources(s plan.AttachRootfs) {
 
 // masks covers each path with the null device or with the empty directory:
 // exactly one of them fits what is there, so nothing has to be asked. Paths
-// that are not there need no mask.
+// that are not there need no mask. What did not fit is a mount that goes away
+// again, 40 us, so the likely one comes first.
 func (w *walk) masks(s plan.Masks) error {
 	b := w.building
 	for _, p := range s.Paths {
 		at := b.Openat2(w.root, relative(p), unix.O_PATH, 0, remote.InRoot)
 		missing := b.Last().Tolerate(unix.ENOENT, unix.ENOTDIR)
-		file := b.OpenTree(w.toolbox, maskFile, false)
-		covered := b.MoveMount(file, at).Tolerate(unix.ENOTDIR, unix.EINVAL)
-		dir := b.OpenTree(w.toolbox, maskDir, false)
-		b.MoveMount(dir, at)
-		b.Close(dir)
+		likely, other := maskFile, maskDir
+		if isDirectoryInLinux(p) {
+			likely, other = other, likely
+		}
+		mask := b.OpenTree(w.toolbox, likely, false)
+		covered := b.MoveMount(mask, at).Tolerate(unix.ENOTDIR, unix.EINVAL)
+		second := b.OpenTree(w.toolbox, other, false)
+		b.MoveMount(second, at)
+		b.Close(second)
 		covered.OnZeroSkip()
-		b.Close(file)
+		b.Close(mask)
 		b.Close(at)
 		missing.OnFailSkip()
 		if w.full() {
@@ -70,6 +77,15 @@ func (w *walk) masks(s plan.Masks) error {
 		}
 	}
 	return nil
+}
+
+// isDirectoryInLinux knows the directories among the paths that engines mask.
+func isDirectoryInLinux(path string) bool {
+	switch path {
+	case "/proc/acpi", "/proc/asound", "/proc/scsi":
+		return true
+	}
+	return strings.HasPrefix(path, "/sys/")
 }
 
 // readonly covers each path with a read-only clone of itself.

@@ -20,23 +20,27 @@ func TestMasks(t *testing.T) {
 			in.file("dir/below", "secret")
 			in.file("real", "secret")
 			in.file("link", "->/real")
+			in.file("sys/file", "not a directory, as what is masked there is in Linux")
+			in.file("sys/dir/below", "secret")
 			namespaces := newMountNamespace()
 			if userns {
 				namespaces = newUserNamespace(0)
 			}
 			in.masked = true
-			err := in.take(namespaces, []plan.Step{plan.Masks{Paths: []string{"/file", "/dir", "/link", "/missing", "/file/below"}}}, func(path func(string) string) {
+			err := in.take(namespaces, []plan.Step{plan.Masks{Paths: []string{"/file", "/dir", "/link", "/missing", "/file/below", "/sys/file", "/sys/dir"}}}, func(path func(string) string) {
 				var null, st unix.Stat_t
 				if err := unix.Stat("/dev/null", &null); err != nil {
 					t.Fatal(err)
 				}
-				for _, name := range []string{"/file", "/real"} {
+				for _, name := range []string{"/file", "/real", "/sys/file"} {
 					if err := unix.Stat(path(name), &st); err != nil || st.Rdev != null.Rdev || st.Mode&unix.S_IFMT != unix.S_IFCHR {
 						t.Errorf("%s is not the null device: %v, mode %o", name, err, st.Mode)
 					}
 				}
-				if list, err := os.ReadDir(path("/dir")); err != nil || len(list) != 0 {
-					t.Errorf("/dir holds %v, %v; want nothing", list, err)
+				for _, name := range []string{"/dir", "/sys/dir"} {
+					if list, err := os.ReadDir(path(name)); err != nil || len(list) != 0 {
+						t.Errorf("%s holds %v, %v; want nothing", name, list, err)
+					}
 				}
 				if err := os.Mkdir(path("/dir/new"), 0o755); err == nil {
 					t.Error("a directory can be made in a masked one")
