@@ -36,9 +36,9 @@ var imports = []struct {
 	{[]string{"specconv"}, nil, "a configuration can be read and checked without a runtime"},
 	{[]string{"seccomp"}, []string{"internal/helper", "seccomp/internal/ruleset"}, "filters are compiled without a runtime"},
 	{[]string{"seccomp/internal/ruleset"}, []string{"internal/helper"}, "libseccomp is asked in numbers"},
-	{[]string{"internal/helper"}, []string{"internal/helper/native", "internal/helper/packed", "internal/helper/subprocess"}, "the helper does not know what its answers are for"},
-	{[]string{"internal/helper/subprocess", "internal/helper/pack"}, []string{"internal/helper/packed"}, "a program is unpacked and started, whatever it does"},
-	{[]string{"internal/helper/native", "internal/helper/packed"}, nil, "C is linked in, and bytes are bytes: nothing else is to be known there"},
+	{[]string{"internal/helper"}, []string{"internal/helper/inflate", "internal/helper/native", "internal/helper/subprocess"}, "the helper does not know what its answers are for"},
+	{[]string{"internal/helper/subprocess"}, []string{"internal/helper/inflate"}, "a program is unpacked and started, whatever it does"},
+	{[]string{"internal/helper/inflate", "internal/helper/native"}, nil, "C is linked in, and bytes are bytes: nothing else is to be known there"},
 }
 
 var groups = map[string][]string{"[runtime side]": {
@@ -117,7 +117,7 @@ func TestDependencies(t *testing.T) {
 		"text/template":                     "reflection keeps the linker from dropping methods",
 		"runtime/cgo":                       "1.1 ms of each start: C is in a helper of its own",
 		"C":                                 "1.1 ms of each start: C is in a helper of its own",
-		"compress/flate":                    "0.02 ms of each start: the helper is packed in a simpler form",
+		"compress/flate":                    "0.02 ms of each start: the helper is unpacked without",
 		"regexp":                            "0.07 ms of each start, and 242 KB",
 		"github.com/urfave/cli/v3":          "0.9 ms of each start: commands are declared as data",
 		"github.com/opencontainers/cgroups": "0.7 ms of each start: cgroupfs is files",
@@ -159,7 +159,7 @@ func TestSource(t *testing.T) {
 	files := 0
 	for file, f := range productFiles(t) {
 		files++
-		library := !strings.HasPrefix(file, "cmd/") && !strings.HasPrefix(file, "internal/helper/pack/")
+		library := !strings.HasPrefix(file, "cmd/")
 		ast.Inspect(f.tree, func(n ast.Node) bool {
 			if why := objection(n, library); why != "" {
 				t.Errorf("%s:%d: %s", file, f.set.Position(n.Pos()).Line, why)

@@ -7,13 +7,13 @@
 //
 //   - with cgo, the C is linked in and called (run_cgo.go);
 //   - without cgo and with the tag onggi_helper, it is a small static program
-//     that is embedded, packed, and runs from a sealed memfd for the few
+//     that is embedded, compressed, and runs from a sealed memfd for the few
 //     milliseconds of an answer (run_embedded.go);
 //   - with neither, every question is answered with an error (run_none.go).
 //
 // The first two are the same C (native), which gets the same bytes and gives
 // the same bytes. The release build is the second; `make` makes the program
-// and leaves it here as helper.packed.
+// and leaves it here as helper.gz.
 //
 // # Requests and replies
 //

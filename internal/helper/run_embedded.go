@@ -6,13 +6,13 @@ import (
 	"context"
 	_ "embed"
 
-	"github.com/onggi-dev/onggi/internal/helper/packed"
+	"github.com/onggi-dev/onggi/internal/helper/inflate"
 	"github.com/onggi-dev/onggi/internal/helper/subprocess"
 )
 
-// image is the program that native makes, packed.
+// image is the program that native makes, as gzip -9 -n left it.
 //
-//go:embed helper.packed
+//go:embed helper.gz
 var image string
 
 // run starts the embedded program.
@@ -21,4 +21,4 @@ func run(ctx context.Context, request []byte) ([]byte, error) {
 }
 
 // Identity tells builds of the helper apart, for who keeps what it answered.
-func Identity() string { return "helper " + packed.Identity(image) }
+func Identity() string { return "helper " + inflate.Identity(image) }

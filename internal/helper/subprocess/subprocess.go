@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/internal/helper/packed"
+	"github.com/onggi-dev/onggi/internal/helper/inflate"
 )
 
 // deadline is for one answer: some thousand times what a large profile takes.
@@ -27,7 +27,7 @@ const deadline = 10 * time.Second
 // table of numbers beside it has some 2 KiB for each architecture.
 const maxReply = 32 << 20
 
-// Run gives a request to the helper, a packed executable, and returns what it
+// Run gives a request to the helper, a gzip'ed executable, and returns what it
 // replies: its length in bytes, which is the first number in it.
 func Run(ctx context.Context, image string, request []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
@@ -78,7 +78,7 @@ func readReply(r io.ReaderAt) ([]byte, error) {
 
 // unpack makes an executable memory file that nobody can change any more.
 func unpack(image string) (*os.File, error) {
-	executable, err := packed.Unpack(image)
+	executable, err := inflate.Gunzip(image)
 	if err != nil {
 		return nil, fmt.Errorf("embedded executable: %w", err)
 	}

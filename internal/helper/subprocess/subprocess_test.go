@@ -2,6 +2,7 @@ package subprocess
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -13,15 +14,24 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/onggi-dev/onggi/internal/helper/packed"
 )
+
+// pack is gzip -n.
+func pack(text string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write([]byte(text))
+	if err := errors.Join(err, w.Close()); err != nil {
+		panic("BUG: memory does not take it: " + err.Error())
+	}
+	return b.String()
+}
 
 var request = []byte("a request")
 
 // script is a helper, as good as a program for who runs it.
 func script(line string) string {
-	return string(packed.Pack([]byte("#!/bin/sh\n" + line + "\n")))
+	return pack("#!/bin/sh\n" + line + "\n")
 }
 
 // number prints a number as a helper does.
@@ -44,9 +54,9 @@ func TestRunBadHelper(t *testing.T) {
 	tests := []struct {
 		name, image, want string
 	}{
-		{"none", "", "helper: embedded executable: it is damaged"},
-		{"damaged", string(packed.Pack([]byte("helper"))[:15]), "helper: embedded executable: it is damaged"},
-		{"not executable", string(packed.Pack([]byte("text"))), "helper: fork/exec /proc/self/fd/3: exec format error"},
+		{"none", "", "helper: embedded executable: not what gzip -n writes"},
+		{"damaged", pack("helper")[:25], "helper: embedded executable: it is damaged"},
+		{"not executable", pack("text"), "helper: fork/exec /proc/self/fd/3: exec format error"},
 		{"fails", script("echo no luck >&2; echo at all >&2; exit 3"), "helper: exit status 3: no luck"},
 		{"fails silently", script("exit 3"), "helper: exit status 3"},
 		{"dies", script("kill -SEGV $$"), "helper: signal: segmentation fault"},
