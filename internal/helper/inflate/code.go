@@ -63,10 +63,17 @@ func (d *decoder) symbol(c *code) int {
 	if d.n < longest {
 		d.fill()
 	}
-	if e := c.fast[d.bits&(1<<fastBits-1)]; e != 0 {
-		d.drop(uint(e & 15))
-		return int(e >> 4)
+	e := c.fast[d.bits&(1<<fastBits-1)]
+	if e == 0 || uint(e&15) > d.n {
+		return d.long(c)
 	}
+	d.bits >>= e & 15
+	d.n -= uint(e & 15)
+	return int(e >> 4)
+}
+
+// long reads a symbol bit by bit.
+func (d *decoder) long(c *code) int {
 	value, first, place := 0, 0, 0
 	for n := 1; n <= longest; n++ {
 		value |= int(d.bits>>(n-1)) & 1
