@@ -71,8 +71,8 @@ func (c *crowd) less(n int) time.Duration {
 	return took
 }
 
-// asItComes are calls that Go's scheduler makes, more of them on a busy machine.
-var asItComes = strings.Fields(`futex epoll_pwait epoll_ctl nanosleep sched_yield tgkill getpid gettid rt_sigreturn
+// asItComes are calls that Go's scheduler makes, more of them on a busy machine, and those of waiting.
+var asItComes = strings.Fields(`futex epoll_pwait epoll_ctl epoll_create1 eventfd2 nanosleep sched_yield tgkill getpid gettid rt_sigreturn
 	rt_sigprocmask rt_sigaction sigaltstack madvise mmap munmap clone clone3 restart_syscall exit set_robust_list rseq
 	rt_sigpending mprotect total sched_getaffinity write read timer_create timer_settime timer_delete ppoll poll
 	pidfd_send_signal kill`)
