@@ -67,9 +67,14 @@ type builder struct {
 
 	further bool            // exec: a further process, not the first
 	late    []Item          // read-only, once everything is in place
-	fresh   map[string]bool // destinations of mounts that hold only what the plan put there
-	kept    map[string]bool // destinations of mounts whose descriptor is kept
-	mounted map[string]bool // true for destinations so far, false for what is above them
+	spots   map[string]spot // by path
+}
+
+// spot is what is known of the destination of a mount, or of what is above one.
+type spot struct {
+	mounted bool // it is a destination
+	fresh   bool // the mount holds only what the plan put there
+	kept    bool // the mount's descriptor is kept
 }
 
 func (b *builder) add(field string, s Step) { b.items = append(b.items, Item{field, s}) }
@@ -86,7 +91,7 @@ func (b *builder) fail(err error) {
 // The order is that of security.md in the documentation; each line says why it
 // stands where it does.
 func Create(r Request) (*Plan, error) {
-	b := &builder{Request: &r, fresh: map[string]bool{}, kept: map[string]bool{}}
+	b := &builder{Request: &r, spots: map[string]spot{}}
 	if r.Spec.Linux != nil {
 		b.linux = *r.Spec.Linux
 	}
@@ -394,7 +399,7 @@ func (b *builder) hostname() {
 func (b *builder) place(p string) Place {
 	p = path.Clean("/" + p)
 	dir, name := path.Split(p)
-	if dir = path.Clean(dir); b.fresh[dir] {
+	if dir = path.Clean(dir); b.spots[dir].fresh {
 		return Place{Path: p, In: dir, Name: name, Below: true}
 	}
 	return Place{Path: p, Below: b.below(p)}
@@ -402,7 +407,7 @@ func (b *builder) place(p string) Place {
 
 func (b *builder) below(p string) bool {
 	for p != "/" {
-		if p = path.Dir(p); b.mounted[p] {
+		if p = path.Dir(p); b.spots[p].mounted {
 			return true
 		}
 	}

@@ -79,7 +79,7 @@ func newLive(r LiveRequest) (*builder, *namespaces) {
 	spec := *r.Spec
 	b := &builder{
 		Request: &Request{Spec: &spec, Rootfs: r.Rootfs, Bundle: r.Bundle, Host: r.Host},
-		further: true, fresh: map[string]bool{}, kept: map[string]bool{},
+		further: true, spots: map[string]spot{},
 	}
 	if spec.Linux != nil {
 		b.linux = *spec.Linux

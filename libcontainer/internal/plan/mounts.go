@@ -3,7 +3,6 @@ package plan
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -61,9 +60,11 @@ func (b *builder) remount(field string, o *specconv.MountOptions, at Place) {
 		b.late = slices.DeleteFunc(b.late, func(it Item) bool { return it.Step.(Remount).At.Path == at.Path })
 	}
 	if o.Set&unix.MOUNT_ATTR_RDONLY != 0 {
-		delete(b.fresh, at.Path)
+		s := b.spots[at.Path]
+		s.fresh = false
+		b.spots[at.Path] = s
 	}
-	b.add(field, Remount{At: at, Attrs: attrs(o), Params: params(o.Data), Kept: b.kept[at.Path]})
+	b.add(field, Remount{At: at, Attrs: attrs(o), Params: params(o.Data), Kept: b.spots[at.Path].kept})
 }
 
 // lxcfs is what may be mounted over single files of /proc: what lxcfs(1) and
@@ -96,23 +97,26 @@ func (b *builder) covers(p string) {
 		return
 	}
 	hidden := func(dir string) bool { return dir == p || p == "/" || strings.HasPrefix(dir, p+"/") }
-	maps.DeleteFunc(b.fresh, func(dir string, _ bool) bool { return hidden(dir) })
-	maps.DeleteFunc(b.kept, func(dir string, _ bool) bool { return hidden(dir) })
+	for dir, s := range b.spots {
+		if hidden(dir) {
+			b.spots[dir] = spot{mounted: s.mounted}
+		}
+	}
 	b.late = slices.DeleteFunc(b.late, func(it Item) bool { return hidden(it.Step.(Remount).At.Path) })
 }
 
 // noteMount tells whether there has been a mount at p before, or below.
-func (b *builder) noteMount(p string) (before bool) {
-	if b.mounted == nil {
-		b.mounted = map[string]bool{}
+func (b *builder) noteMount(p string) bool {
+	s, before := b.spots[p]
+	s.mounted = true
+	b.spots[p] = s
+	for dir := path.Dir(p); dir != "/"; dir = path.Dir(dir) {
+		if _, known := b.spots[dir]; known {
+			break
+		}
+		b.spots[dir] = spot{}
 	}
-	_, before = b.mounted[p]
-	for dir, known := p, before; !known; _, known = b.mounted[dir] {
-		b.mounted[dir] = false
-		dir = path.Dir(dir)
-	}
-	b.mounted[p] = true
-	return before
+	return before || p == "/"
 }
 
 func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOptions, at Place, ns *namespaces) Mount {
@@ -124,6 +128,7 @@ func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOption
 	if len(m.UIDMappings) == 0 && ns.has(unix.CLONE_NEWUSER) {
 		s.Idmap = nil // it is mounted in the user namespace, whose mapping it has therefore
 	}
+	fresh := false
 	switch m.Type {
 	case "proc":
 		s.JoinedPID = ns.join&unix.CLONE_NEWPID != 0
@@ -135,14 +140,14 @@ func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOption
 	case "tmpfs":
 		s.CopyUp = o.TmpCopyUp
 		s.Keep = true
-		b.fresh[at.Path] = !o.TmpCopyUp && at.Path != "/" // what is mounted over the root is not what paths begin at
+		fresh = !o.TmpCopyUp && at.Path != "/" // what is mounted over the root is not what paths begin at
 		// As runc does: what a tmpfs covers lends it its mode.
 		s.ModeFromTarget = !hasParam(s.Params, "mode")
 		if s.Attrs.Set&unix.MOUNT_ATTR_RDONLY != 0 {
 			b.fillFirst(field, &s)
 		}
 	}
-	b.kept[at.Path] = s.Keep
+	b.spots[at.Path] = spot{mounted: true, fresh: fresh, kept: s.Keep}
 	return s
 }
 
@@ -217,7 +222,7 @@ func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOpt
 			b.add(field, Symlink{Target: c.Name, At: Place{Path: path.Join(at.Path, l), In: at.Path, Name: l, Below: true}})
 		}
 	}
-	b.kept[at.Path] = true
+	b.spots[at.Path] = spot{mounted: true, kept: true}
 	if set.Set&unix.MOUNT_ATTR_RDONLY != 0 {
 		b.add(field, Remount{At: at, Attrs: Attrs{Set: unix.MOUNT_ATTR_RDONLY}, Kept: true})
 	}
