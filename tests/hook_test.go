@@ -250,3 +250,18 @@ func TestPrestartHookFindsTheContainersNamespaces(t *testing.T) {
 	c.edit(hooks("prestart", hook(`pid=$(sed 's/.*"pid": *\([0-9]*\).*/\1/' | head -n 1); nsenter -t $pid -n ip link add one type veth peer name two`)))
 	want(t, "interfaces", c.output(), "lo\none\ntwo")
 }
+
+// Nothing holds on to what has been mounted when the hooks run.
+func TestHooksUnmountWhatIsMounted(t *testing.T) {
+	c := newContainer(t, sh("grep -c /mnt/ /proc/self/mountinfo; ls /mnt/a /mnt/b"))
+	c.write("source/file", "")
+	for _, name := range []string{"a", "b"} {
+		c.write("rootfs/mnt/"+name+"/below", "")
+	}
+	c.edit(mount(
+		specs.Mount{Destination: "/mnt/a", Type: "mqueue", Source: "mqueue"},
+		specs.Mount{Destination: "/mnt/b", Type: "bind", Source: "source", Options: []string{"rbind", "ro"}},
+	))
+	c.edit(hooks("createContainer", hook(fmt.Sprintf("umount %s/mnt/a %s/mnt/b", c.rootfs, c.rootfs))))
+	want(t, "mounts and files", c.output(), "0\n/mnt/a:\nbelow\n\n/mnt/b:\nbelow")
+}

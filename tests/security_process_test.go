@@ -102,6 +102,17 @@ func TestMoreBindMountsThanDescriptors(t *testing.T) {
 	}
 }
 
+// A mount need not be a descriptor for longer than it takes to attach it, where the caller's hard limit has no room.
+func TestMoreMountsThanTheHardLimitOfDescriptors(t *testing.T) {
+	c := newContainer(t, sh("grep -c /mnt/ /proc/self/mountinfo"), func(s *specs.Spec) { s.Process.Rlimits = nil })
+	for n := range 60 {
+		c.write(fmt.Sprintf("rootfs/mnt/%d/x", n), "")
+		c.edit(mount(specs.Mount{Destination: fmt.Sprintf("/mnt/%d", n), Type: "mqueue", Source: "mqueue"}))
+	}
+	c.wrapper = []string{"/bin/sh", "-c", `ulimit -n 48; exec "$@"`, "sh"}
+	want(t, "mounts", c.output(), "60")
+}
+
 // The process that makes the program's, and has the program's user, must not count: two processes would not fit.
 func TestExecWithALimitOnProcesses(t *testing.T) {
 	user := func(s *specs.Spec) {

@@ -150,6 +150,7 @@ func (w *walk) idMaps(s plan.IDMaps) error { return w.IDMaps(w.stub.Pid, s) }
 // without any either, which takes a stub that is dumpable for the moment: as
 // yet there is nobody else in them.
 func (w *walk) hooks(s plan.Hooks) error {
+	w.closeTrees() // they are mounted, and may be unmounted
 	if w.unprivileged() {
 		w.building.dumpable()
 		if err := w.settle(); err != nil {

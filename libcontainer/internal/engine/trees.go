@@ -309,6 +309,9 @@ func (t *tree) makePrivate() error {
 
 func (w *walk) closeTrees() {
 	closeTrees(w.trees)
+	for _, t := range w.trees {
+		t.fd = -1
+	}
 	for _, ns := range w.mappings {
 		ns.Close()
 	}
