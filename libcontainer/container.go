@@ -27,6 +27,7 @@ type Container struct {
 	config  *specconv.Config // the snapshot, once it is needed
 	pidfd   *os.File         // of the first process, where this process has started it
 	exit    exit
+	removed bool     // its own cgroups are, by Delete
 	notify  *os.File // the socket on which it says that it is ready, from Start on
 }
 

@@ -109,7 +109,7 @@ func (c *Container) end(ctx context.Context) error {
 	} else if !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	if c.cgroups().RemoveEmpty(c.madeCgroups()) {
+	if c.removed = c.cgroups().RemoveEmpty(c.madeCgroups()); c.removed {
 		return nil // rmdir(2) has found no process, and nothing below it
 	}
 	if pids, err := c.Processes(); err == nil && len(pids) > 0 {
@@ -156,6 +156,10 @@ func (c *Container) undo(ctx context.Context) error {
 		return err
 	}
 	if c.record.Cgroup.Unified == nil && c.record.Cgroup.V1 == nil {
+		return nil
+	}
+	if c.removed {
+		c.cgroups().RemoveParents(c.madeCgroups())
 		return nil
 	}
 	return c.cgroups().Remove(ctx, c.madeCgroups())

@@ -575,7 +575,7 @@ func TestKernelRemoveSubgroups(t *testing.T) {
 }
 
 func TestKernelRemoveEmpty(t *testing.T) {
-	used, made := create(t, newPaths(t, "empty"), CreateOptions{})
+	used, made := create(t, newPaths(t, "above/empty"), CreateOptions{})
 	if used.RemoveEmpty(nil) {
 		t.Error("RemoveEmpty() removed what others have made")
 	}
@@ -599,6 +599,12 @@ func TestKernelRemoveEmpty(t *testing.T) {
 	}
 	if !used.RemoveEmpty(made) {
 		t.Error("RemoveEmpty() of an empty cgroup = false")
+	}
+	used.RemoveParents(made)
+	for _, d := range newPathsParent(used).dirs() {
+		if unix.Access(d.Abs(), unix.F_OK) == nil {
+			t.Errorf("RemoveParents() left %s", d.Abs())
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func leftover(dir string, err error) error {
 
 // RemoveEmpty removes the container's cgroups, all of them, if made lists them
 // and none has a process or a cgroup below it: the usual end of a container, in
-// one system call a hierarchy. Those that Remove removes after it are gone.
+// one system call a hierarchy. Then RemoveParents is what is left to do.
 func (p Paths) RemoveEmpty(made []string) bool {
 	for _, d := range p.dirs() {
 		if !contains(made, d.Abs()) {
@@ -96,29 +96,40 @@ func (p Paths) RemoveEmpty(made []string) bool {
 // in use when ctx ends, it is about the first.
 func (p Paths) Remove(ctx context.Context, made []string) error {
 	var (
-		errs    []error
-		late    bool
-		parents []string // one above the other
+		errs []error
+		late bool
 	)
-	for i := len(made) - 1; i >= 0; i-- {
-		d, ok := p.at(made[i])
-		if n := len(parents); n > 0 && (ok || path.Dir(parents[n-1]) != made[i]) {
-			removeUnused(parents)
-			parents = nil
-		}
-		if !ok {
-			parents = append(parents, made[i])
-			continue
-		}
-		err := remove(ctx, made[i], d.Controllers == nil)
+	p.removeMade(made, func(d Dir) {
+		err := remove(ctx, d.Abs(), d.Controllers == nil)
 		ended := err != nil && errors.Is(err, ctx.Err())
 		if err != nil && !(ended && late) {
 			errs = append(errs, err)
 		}
 		late = late || ended
+	})
+	return oneLine(errs)
+}
+
+// RemoveParents is what Remove has to do where the container's own are gone.
+func (p Paths) RemoveParents(made []string) { p.removeMade(made, func(Dir) {}) }
+
+// removeMade has the container's own cgroups removed, and removes their parents
+// behind them.
+func (p Paths) removeMade(made []string, removeOwn func(Dir)) {
+	var parents []string // one above the other
+	for i := len(made) - 1; i >= 0; i-- {
+		d, own := p.at(made[i])
+		if n := len(parents); n > 0 && (own || path.Dir(parents[n-1]) != made[i]) {
+			removeUnused(parents)
+			parents = nil
+		}
+		if own {
+			removeOwn(d)
+		} else {
+			parents = append(parents, made[i])
+		}
 	}
 	removeUnused(parents)
-	return oneLine(errs)
 }
 
 // removeUnused removes cgroups, the lowest first, as far as nobody else has one
