@@ -92,7 +92,7 @@ func (l *last) step(it plan.Item) error {
 
 // seccomp loads the filter: before the gate with a report, behind it without.
 func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
-	f, err := l.Filter(l.ctx)
+	f, err := l.fetched()
 	if err != nil {
 		return err
 	}
@@ -123,6 +123,34 @@ func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
 	b.Exit(exitExec)
 	loaded.OnZeroSkip()
 	return nil
+}
+
+// fetched is the filter, or why there is none.
+type fetched struct {
+	Filter
+	err error
+}
+
+// fetchFilter finds or compiles the filter while the stub is busy with the last
+// of what comes before it. Why there is none is said in its turn: what the stub
+// has to say comes first.
+func (w *walk) fetchFilter() {
+	if w.filter != nil || w.inflight == nil || w.at < len(w.items) && !isLast(w.items[w.at].Step) {
+		return
+	}
+	for _, it := range w.items[w.at:] {
+		if _, ok := it.Step.(plan.Seccomp); ok {
+			_, _ = w.fetched()
+		}
+	}
+}
+
+func (w *walk) fetched() (Filter, error) {
+	if w.filter == nil {
+		f, err := w.Filter(w.ctx)
+		w.filter = &fetched{f, err}
+	}
+	return w.filter.Filter, w.filter.err
 }
 
 // waits tells whether the steps still to come have the gate, or the clone

@@ -111,6 +111,7 @@ type walk struct {
 	refused       []int              // joins to be tried again behind the user namespace
 	home          string
 	program       string
+	filter        *fetched        // nil until it was asked for
 	cwd           []remote.Result // the tries to enter process.cwd
 	live          *live           // in a container that runs, nil elsewhere
 }
@@ -302,6 +303,7 @@ func (w *walk) flush() (back bool, err error) {
 	if back, err = w.cut(); back || err != nil {
 		return back, err
 	}
+	w.fetchFilter()
 	return w.collect()
 }
 
