@@ -32,7 +32,7 @@ func TestNoFileIsFromBeforeGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", "ulimit -Sn 77; exec "+self)
+	cmd := exec.Command("sh", "-c", "ulimit -Sn 77; exec "+os.Getenv("STUB_EMULATOR")+" "+self)
 	cmd.Env = append(os.Environ(), printEnv+"=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -27,6 +27,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// needsKernel: an emulator has no clone that shares memory, but with a thread.
+func needsKernel(t *testing.T) {
+	t.Helper()
+	if emulator := os.Getenv("STUB_EMULATOR"); emulator != "" {
+		t.Skip("not in ", emulator)
+	}
+}
+
 // report is what a shell that was launched says of itself, read from its
 // standard input: its descriptors from 2 on, but for pipes (its own, and what
 // the tests were started with), what it is called, and its environment.
@@ -116,6 +124,7 @@ func end(t *testing.T, p *Process) int {
 // TestDescriptors has those that are handed over in each other's way, and the
 // image in the way of all.
 func TestDescriptors(t *testing.T) {
+	needsKernel(t)
 	a, b, c := open(t, "a", 3), open(t, "b", 3), open(t, "c", 60)
 	low, err := unix.FcntlInt(uintptr(shell(t)), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
@@ -155,6 +164,7 @@ func TestDescriptors(t *testing.T) {
 
 // TestSignalsAreBlocked: in the program, until it says otherwise, and not here.
 func TestSignalsAreBlocked(t *testing.T) {
+	needsKernel(t)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var before, after unix.Sigset_t
@@ -194,6 +204,7 @@ func TestSignalsAreBlocked(t *testing.T) {
 
 // TestFailure: what went wrong in the child is told after its end.
 func TestFailure(t *testing.T) {
+	needsKernel(t)
 	text := open(t, "no program", 3)
 	if _, err := unix.Write(text, []byte("no program")); err != nil {
 		t.Fatal(err)
@@ -237,6 +248,7 @@ func TestFailure(t *testing.T) {
 }
 
 func TestStartThatCannot(t *testing.T) {
+	needsKernel(t)
 	file := open(t, "no cgroup", 3)
 	p, err := Start(Program{Image: shell(t), Files: []int{0, 1, 2}, Cgroup: file})
 	if err == nil {
@@ -250,6 +262,7 @@ func TestStartThatCannot(t *testing.T) {
 
 // TestFrozenBirth: a cgroup that is frozen holds the child, and not us.
 func TestFrozenBirth(t *testing.T) {
+	needsKernel(t)
 	dir := unified(t)
 	if err := os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("1"), 0); err != nil {
 		t.Skip(err)
@@ -329,6 +342,7 @@ func unified(t *testing.T) string {
 
 // TestWithoutClone3 is where a filter hides it, as of an engine around us.
 func TestWithoutClone3(t *testing.T) {
+	needsKernel(t)
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), modeEnv+"=no clone3")
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "launched\n" {
