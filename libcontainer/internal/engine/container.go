@@ -121,6 +121,15 @@ func (w *walk) unshare(s plan.Unshare) error {
 	case back:
 		return errAgain
 	}
+	if err := w.others(); err != nil {
+		return err
+	}
+	switch back, err := w.handOver(); {
+	case err != nil:
+		return err
+	case back:
+		return errAgain
+	}
 	if err := w.meanwhile(); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func (w *walk) origins(items []int) error {
 	for _, i := range items {
 		switch t := w.trees[i]; {
 		case t == nil || t.origin:
-		case t.fd < 0:
+		case t.fd < 0 && t.there == nil:
 			open = append(open, i)
 		case t.elsewhere:
 			relocate = append(relocate, i)

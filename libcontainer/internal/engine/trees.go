@@ -18,7 +18,7 @@ import (
 // tree is a detached mount that the runtime side made for the container. It
 // cannot be walked upward, so nothing else of the host comes with it.
 type tree struct {
-	fd        int    // -1 where the stub has to open the origin; the walk's
+	fd        int    // the walk's; -1 where the stub has to open the origin, or has the tree already
 	name      string // of the source
 	kind      uint16 // S_IF…; 0 as long as nobody has had to know
 	nofollow  bool
@@ -36,11 +36,8 @@ const fewSources = 32
 // meanwhile is for what the runtime side has to do sometime, while the stub
 // makes namespaces: others' work, once, and opening the sources of bind mounts.
 func (w *walk) meanwhile() error {
-	if f := w.Meanwhile; f != nil {
-		w.Meanwhile = nil
-		if err := f(w.ctx); err != nil {
-			return others{err}
-		}
+	if err := w.others(); err != nil {
+		return err
 	}
 	if w.unopened() <= fewSources {
 		if err := w.openCached(); err != nil {
@@ -50,13 +47,71 @@ func (w *walk) meanwhile() error {
 	if w.unopened() == 0 {
 		return nil
 	}
-	// Any of them may be a volume that does not answer.
-	trees, err := inTime(w, w.openSources, closeTrees)
+	_, err := w.openNext(len(w.items))
+	return err
+}
+
+func (w *walk) others() error {
+	f := w.Meanwhile
+	if f == nil {
+		return nil
+	}
+	w.Meanwhile = nil
+	if err := f(w.ctx); err != nil {
+		return others{err}
+	}
+	return nil
+}
+
+// openNext opens up to n sources. Any of them may be a volume that does not
+// answer.
+func (w *walk) openNext(n int) (map[int]*tree, error) {
+	trees, err := inTime(w, func() (map[int]*tree, error) { return w.openSources(n) }, closeTrees)
 	if err != nil {
-		return w.lost(err)
+		return nil, w.lost(err)
 	}
 	maps.Copy(w.trees, trees)
-	return nil
+	return trees, nil
+}
+
+// handOver opens sources and gives them to the stub some at a time, where there
+// are many: whenever a process with threads, as we are, has more descriptors than
+// ever before by a power of two, the kernel waits for all processors
+// (expand_fdtable, synchronize_rcu), 10 ms and more. The stub has no threads.
+func (w *walk) handOver() (back bool, err error) {
+	if w.unopened() <= fewSources || w.needsTrees() {
+		return false, nil
+	}
+	for w.unopened() > 0 {
+		trees, err := w.openNext(fewSources)
+		if err != nil {
+			return false, err
+		}
+		w.receiveTrees()
+		if back, err := w.cut(); back || err != nil {
+			return back, err
+		}
+		letGo(trees)
+	}
+	return false, nil
+}
+
+// needsTrees tells whether something is done to trees here before they are
+// attached.
+func (w *walk) needsTrees() bool {
+	mapped := slices.ContainsFunc(w.items, func(it plan.Item) bool {
+		b, ok := it.Step.(plan.Bind)
+		return ok && b.Idmap != nil
+	})
+	return mapped || w.copiedByUserns()
+}
+
+// letGo closes trees that the stub has, or does not need any more.
+func letGo(trees map[int]*tree) {
+	closeTrees(trees)
+	for _, t := range trees {
+		t.fd = -1
+	}
 }
 
 // inTime makes calls that may have to wait for a file system of the host's.
@@ -124,11 +179,11 @@ func noFollow(nofollow bool) int {
 	return 0
 }
 
-// openSources opens all that are still to be opened, or none.
-func (w *walk) openSources() (map[int]*tree, error) {
+// openSources opens n of those that are still to be opened, or none.
+func (w *walk) openSources(n int) (map[int]*tree, error) {
 	trees := map[int]*tree{}
 	copied := w.copiedByUserns()
-	for i := w.at; i < len(w.items); i++ {
+	for i := w.at; i < len(w.items) && len(trees) < n; i++ {
 		source, recursive, nofollow := hostSource(w.items[i].Step)
 		if source == "" || w.trees[i] != nil {
 			continue
@@ -237,36 +292,39 @@ func (t *tree) findKind() error {
 // trees at once: others are likely to be missing too.
 func (w *walk) treeIsDir(it plan.Item, t *tree) (bool, error) {
 	if t.kind == 0 {
-		kinds, err := inTime(w, kindsOf(w.trees), nil)
-		if err != nil {
+		if err := w.findKinds(); err != nil {
 			return false, failed(it, w.lost(err))
-		}
-		for i, kind := range kinds {
-			w.trees[i].kind = kind
 		}
 	}
 	return t.kind == unix.S_IFDIR, nil
 }
 
-// kindsOf finds the kinds that are not known. It works on copies: it may be left
-// to itself.
-func kindsOf(trees map[int]*tree) func() (map[int]uint16, error) {
-	unknown := map[int]tree{}
-	for i, t := range trees {
-		if t.kind == 0 && t.fd >= 0 {
-			unknown[i] = *t
-		}
-	}
-	return func() (map[int]uint16, error) {
-		kinds := map[int]uint16{}
-		for i, t := range unknown {
-			if err := t.findKind(); err != nil {
-				return nil, err
+// findKinds asks the stub, which has them all by now.
+func (w *walk) findKinds() error {
+	var q remote.Batch
+	stats := map[*tree]remote.Stat{}
+	ask := func() error {
+		err := w.ask(&q)
+		for t, st := range stats {
+			if err == nil {
+				t.kind = st.Get().Mode & unix.S_IFMT
 			}
-			kinds[i] = t.kind
 		}
-		return kinds, nil
+		clear(stats)
+		q = remote.Batch{}
+		return err
 	}
+	for _, i := range w.all() {
+		if t := w.trees[i]; t.kind == 0 && t.there != nil && t.there.Number() >= 0 {
+			stats[t] = q.Statx(t.there, "", unix.AT_STATX_DONT_SYNC)
+		}
+		if q.Size() > maxBatch {
+			if err := ask(); err != nil {
+				return err
+			}
+		}
+	}
+	return ask()
 }
 
 // prepareTree checks what came from the host, while the tree is still nobody's.
@@ -308,10 +366,7 @@ func (t *tree) makePrivate() error {
 }
 
 func (w *walk) closeTrees() {
-	closeTrees(w.trees)
-	for _, t := range w.trees {
-		t.fd = -1
-	}
+	letGo(w.trees)
 	for _, ns := range w.mappings {
 		ns.Close()
 	}
