@@ -44,11 +44,23 @@ func (w *walk) meanwhile() error {
 			return err
 		}
 	}
-	if w.unopened() == 0 {
+	n := w.unopened()
+	if n == 0 {
 		return nil
+	}
+	if n > fewSources {
+		w.widen(n)
 	}
 	_, err := w.openNext(len(w.items))
 	return err
+}
+
+// widen has the kernel make room for n descriptors more, and as many again that
+// take their places (see relocate), at once: see handOver.
+func (w *walk) widen(n int) {
+	if fd, err := unix.FcntlInt(uintptr(w.stub.Pidfd()), unix.F_DUPFD_CLOEXEC, 2*n+fewSources); err == nil {
+		unix.Close(fd)
+	}
 }
 
 func (w *walk) others() error {
