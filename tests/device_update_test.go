@@ -201,6 +201,9 @@ func (c *container) belowADeniedDevice(numbers string) {
 				c.t.Fatal(err)
 			}
 		}
-		c.t.Cleanup(func() { removeCgroup(dir) })
+		c.t.Cleanup(func() { // the container below it first
+			c.verb("delete", "--force", c.id)
+			removeCgroup(dir)
+		})
 	}
 }

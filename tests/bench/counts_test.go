@@ -22,7 +22,7 @@ close(3) = 0
 `, callCounts{runtime: 3}},
 		{"a thread of it", "gettid() = 7\nread(3, \"x\", 1) = 1\n", callCounts{runtime: 1}},
 		{"the stub", `rt_sigaction(SIGHUP, {}, NULL, 8) = 0
-execve("/proc/self/fd/21", ["onggi:c"], 0x1a /* 0 vars */) = 0
+execveat(12, "", ["onggi:c"], 0x1a /* 0 vars */, AT_EMPTY_PATH) = 0
 recvfrom(3, "", 65536, 0, NULL, NULL) = 10
 mount("", "/", "", 0, NULL) = 0
 recvfrom(3, "", 65536, 0, NULL, NULL) = 10

@@ -56,7 +56,7 @@ func countThread(trace string) callCounts {
 		if match == nil {
 			continue
 		}
-		if match[1] == "execve" && strings.HasSuffix(strings.TrimSpace(line), "= 0") {
+		if strings.HasPrefix(match[1], "execve") && strings.HasSuffix(strings.TrimSpace(line), "= 0") {
 			if strings.Contains(line, `, ["onggi:`) {
 				stub = len(names)
 			} else {
