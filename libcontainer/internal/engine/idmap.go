@@ -106,6 +106,13 @@ func (w *walk) newMapping(m *plan.Idmap) (*os.File, error) {
 		return nil, fmt.Errorf("make a user namespace for the mapping: %w", err)
 	}
 	defer holder.Kill()
+	// As long as it has executed nothing it is as closed to us as we are to others
+	// (PR_SET_DUMPABLE), but for CAP_SYS_PTRACE.
+	var b remote.Batch
+	b.Umask(0)
+	if err := holder.Do(&b); err != nil {
+		return nil, err
+	}
 	if err := writeProc(holder.Pid, "uid_map", idMapText(m.UIDs)); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -52,4 +53,34 @@ func TestMapIDs(t *testing.T) {
 	if len(w.mappings) != 1 {
 		t.Errorf("%d user namespaces for one mapping", len(w.mappings))
 	}
+}
+
+// TestMappingWithoutPtrace is in a process that nobody may look into, as the
+// program onggi is, and that may not look into others of that kind.
+func TestMappingWithoutPtrace(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("making a user namespace for any mapping takes root")
+	}
+	runtime.LockOSThread() // and never unlocked: the thread ends with its capabilities
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0) }()
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&head, &caps[0]); err != nil {
+		t.Fatal(err)
+	}
+	caps[0].Effective &^= 1 << unix.CAP_SYS_PTRACE
+	caps[0].Permitted &^= 1 << unix.CAP_SYS_PTRACE
+	if err := unix.Capset(&head, &caps[0]); err != nil {
+		t.Fatal(err)
+	}
+	w := &walk{Job: &Job{}, ctx: t.Context()}
+	maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 4242, Size: 1}}
+	ns, err := w.newMapping(&plan.Idmap{UIDs: maps, GIDs: maps})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns.Close()
 }
