@@ -9,9 +9,14 @@ import (
 
 // process is the one thing of its kind that a process has: the handler's pipe.
 // The handler reads writeEnd and runtimeHandler, and nothing else of ours.
+//
+// The pipe is made once and stays. Nobody can tell when the last handler is
+// done with it, and a number that is free again may be somebody else's file.
 var process struct {
 	mu   sync.Mutex
-	pipe *Pipe
+	made bool
+	ends [2]int // to read from, and to write to
+	pipe *Pipe  // who has it now
 }
 
 // Pipe has the signals that were caught, in the order in which they came.
@@ -29,28 +34,38 @@ type saved struct {
 // signals is how many there are (_NSIG).
 const signals = 64
 
-// Open makes the pipe. There can be one at a time.
+// Open gives the pipe to one at a time, empty.
 func Open() (*Pipe, error) {
 	process.mu.Lock()
 	defer process.mu.Unlock()
 	if process.pipe != nil {
 		return nil, unix.EBUSY
 	}
+	if !process.made {
+		if err := makePipe(); err != nil {
+			return nil, err
+		}
+	}
+	p := &Pipe{read: process.ends[0], write: process.ends[1], before: make([]saved, 0, signals)}
+	process.pipe = p
+	return p, nil
+}
+
+func makePipe() error {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, os.NewSyscallError("pipe2", err)
+		return os.NewSyscallError("pipe2", err)
 	}
 	// The handler must not wait for us to read: what is too much is lost, as
 	// it is for the kernel, which keeps one of each kind.
 	if err := unix.SetNonblock(fds[1], true); err != nil {
 		unix.Close(fds[0])
 		unix.Close(fds[1])
-		return nil, os.NewSyscallError("fcntl(F_SETFL, O_NONBLOCK)", err)
+		return os.NewSyscallError("fcntl(F_SETFL, O_NONBLOCK)", err)
 	}
-	p := &Pipe{read: fds[0], write: fds[1], before: make([]saved, 0, signals)}
-	process.pipe = p
-	writeEnd = uint64(p.write)
-	return p, nil
+	process.ends, process.made = fds, true
+	writeEnd = uint64(fds[1])
+	return nil
 }
 
 // Catch has the signals written to the pipe from now on. Those that are ignored
@@ -116,14 +131,24 @@ func (p *Pipe) Next() unix.Signal {
 // Wake has one Next return 0.
 func (p *Pipe) Wake() { _, _ = unix.Write(p.write, []byte{0}) }
 
-// Close gives the signals the actions back that they had.
+// Close gives the signals the actions back that they had, and forgets those that
+// nobody has read. Nobody may be in Next.
 func (p *Pipe) Close() {
 	process.mu.Lock()
 	defer process.mu.Unlock()
 	for _, s := range p.before {
 		_ = setAction(s.sig, s.action)
 	}
+	p.drain()
 	process.pipe = nil
-	unix.Close(p.read)
-	unix.Close(p.write)
+}
+
+func (p *Pipe) drain() {
+	fds := []unix.PollFd{{Fd: int32(p.read), Events: unix.POLLIN}}
+	for b := make([]byte, signals); ; {
+		if n, err := unix.Poll(fds, 0); n == 0 || err != nil && err != unix.EINTR {
+			return
+		}
+		_, _ = unix.Read(p.read, b)
+	}
 }

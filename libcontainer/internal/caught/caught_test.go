@@ -168,3 +168,25 @@ func TestIgnored(t *testing.T) {
 		t.Errorf("Ignored() = %v; want %d among them", got, int(sig))
 	}
 }
+
+// TestThePipeStays: a handler may write to it at any time; the next one who has
+// it does not see what was for the one before.
+func TestThePipeStays(t *testing.T) {
+	first, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Catch(unix.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	raise(t, unix.SIGUSR1)
+	first.Close()
+	second := open(t, unix.SIGUSR2)
+	if second.read != first.read || second.write != first.write {
+		t.Errorf("the pipe was %d, %d and is %d, %d", first.read, first.write, second.read, second.write)
+	}
+	raise(t, unix.SIGUSR2)
+	if sig := second.Next(); sig != unix.SIGUSR2 {
+		t.Errorf("Next() = %v; want SIGUSR2, not what came before", sig)
+	}
+}
