@@ -422,7 +422,7 @@ func (c *creation) setUp(ctx context.Context) error {
 		job.Spawned = func(pid int) error { return c.startScope(ctx, pid) }
 	}
 	p, err := engine.Run(ctx, c.plan, job)
-	if _, killed := engine.Killed(err); killed && unified != nil && !c.oomKilled() {
+	if unified != nil && engine.Stillborn(err) && !c.oomKilled() {
 		p, err = c.moveIn(ctx, job)
 	}
 	if err != nil {

@@ -152,7 +152,7 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 		job.Apart = paths.LimitsMemory()
 	}
 	child, err := engine.Run(ctx, walk, job)
-	if _, killed := engine.Killed(err); killed && born {
+	if born && engine.Stillborn(err) {
 		return nil, fmt.Errorf("%w: %w", errStillborn, err)
 	}
 	if err != nil {

@@ -265,3 +265,16 @@ func TestHooksUnmountWhatIsMounted(t *testing.T) {
 	c.edit(hooks("createContainer", hook(fmt.Sprintf("umount %s/mnt/a %s/mnt/b", c.rootfs, c.rootfs))))
 	want(t, "mounts and files", c.output(), "0\n/mnt/a:\nbelow\n\n/mnt/b:\nbelow")
 }
+
+// A container whose first process somebody has killed is not made once more.
+func TestHooksRunOnceForAFirstProcessThatIsKilled(t *testing.T) {
+	c := newContainer(t, args("true"))
+	log := filepath.Join(c.bundle, "log")
+	c.edit(hooks("createRuntime", hook(fmt.Sprintf(`echo hook >> %s; kill -9 $(sed 's/.*"pid": *\([0-9]*\).*/\1/' | head -n 1)`, log))))
+	c.runFails().has(t, "", "killed by SIGKILL")
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "hooks", string(text), "hook\n")
+}

@@ -94,3 +94,11 @@ func Killed(err error) (died, killed bool) {
 	}
 	return true, d.Status.Signaled() && d.Status.Signal() == unix.SIGKILL
 }
+
+// Stillborn tells whether err is the first process's being killed before it has
+// done anything.
+func Stillborn(err error) bool {
+	var d *remote.DeathError
+	_, killed := Killed(err)
+	return killed && errors.As(err, &d) && d.Silent
+}

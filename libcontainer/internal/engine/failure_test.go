@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
@@ -69,6 +70,23 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestStillborn: whoever has done something is not replaced by another.
+func TestStillborn(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{&Failure{Err: &remote.DeathError{Status: unix.WaitStatus(unix.SIGKILL), Silent: true}}, true},
+		{&remote.DeathError{Status: unix.WaitStatus(unix.SIGKILL)}, false},
+		{&remote.DeathError{Status: 111 << 8, Silent: true}, false},
+	} {
+		if got := Stillborn(tt.err); got != tt.want {
+			t.Errorf("Stillborn(%v) = %v; want %v", tt.err, got, tt.want)
+		}
+	}
+}
+
 func TestUnshareFailureHints(t *testing.T) {
 	for _, tt := range []struct {
 		flags uint64
@@ -104,6 +122,20 @@ func TestHostSource(t *testing.T) {
 	} {
 		if got, _, _ := hostSource(tt.step); got != tt.want {
 			t.Errorf("hostSource(%s) = %q; want %q", tt.step, got, tt.want)
+		}
+	}
+}
+
+func TestUnborn(t *testing.T) {
+	w := &walk{Job: &Job{Cgroup: os.Stdin}, items: []plan.Item{{Step: plan.Spawn{}}}}
+	for errno, text := range map[unix.Errno]string{
+		unix.EAGAIN: "pids.max",
+		unix.EACCES: "delegated",
+		unix.ENOMEM: "",
+	} {
+		err := w.unborn(os.NewSyscallError("clone3", errno))
+		if !errors.Is(err, errno) || !strings.Contains(err.Error(), text) {
+			t.Errorf("unborn(%v) = %v; want a hint of %q", errno, err, text)
 		}
 	}
 }

@@ -300,7 +300,7 @@ func (l *last) cloneFailure(err error) error {
 	var ce *remote.CallError
 	switch {
 	case errors.As(err, &ce) && ce.Errno == unix.EAGAIN:
-		return hint(it, err, "the limit on processes is reached: pids.max of the container's cgroup, or RLIMIT_NPROC")
+		return hint(it, err, noMoreProcesses)
 	case errors.As(err, &ce) && ce.Errno == unix.ENOMEM:
 		return hint(it, err, "the container's process 1 is gone, or its memory limit is reached")
 	}

@@ -54,8 +54,14 @@ func (w *walk) unborn(err error) error {
 	if errors.Is(err, unix.EACCES) && w.Cgroup != nil {
 		return hint(w.items[w.at], err, "an ordinary user may move processes only within what is delegated: call from there, as systemd-run --user --scope does")
 	}
+	if errors.Is(err, unix.EAGAIN) {
+		return hint(w.items[w.at], err, noMoreProcesses)
+	}
 	return err
 }
+
+// noMoreProcesses is what EAGAIN of clone means.
+const noMoreProcesses = "the limit on processes is reached: pids.max of the container's cgroup, or RLIMIT_NPROC"
 
 // makeRoom raises the stub's soft limit on descriptors where the plan takes
 // more, up to the hard one. The program is to have our caller's. Where there is

@@ -210,11 +210,12 @@ func (s *Stub) death(b *Batch) error {
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
 	}
+	silent := s.launched != nil
 	status := s.reap()
 	if s.stillborn != nil {
 		return fmt.Errorf("start the first process: %w", s.stillborn)
 	}
-	return &DeathError{Status: status, During: b.format(0)}
+	return &DeathError{Status: status, During: b.format(0), Silent: silent}
 }
 
 // SendFiles follows a batch that has ReceiveFiles calls: the descriptors wait

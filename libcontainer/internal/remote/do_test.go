@@ -294,20 +294,27 @@ func TestCloneShared(t *testing.T) {
 
 func TestDeath(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		die  func(*Stub, *Batch)
-		want unix.WaitStatus
+		name   string
+		die    func(*Stub, *Batch)
+		want   unix.WaitStatus
+		silent bool
 	}{
 		{"by a signal", func(s *Stub, b *Batch) {
 			b.AwaitByte(Inherited(0, "pipe"))
 			time.AfterFunc(20*time.Millisecond, func() { _ = unix.Kill(s.Pid, unix.SIGKILL) })
-		}, unix.WaitStatus(unix.SIGKILL)},
-		{"by an exit", func(_ *Stub, b *Batch) { b.Exit(7) }, 7 << 8},
+		}, unix.WaitStatus(unix.SIGKILL), true},
+		{"by an exit", func(_ *Stub, b *Batch) { b.Exit(7) }, 7 << 8, true},
+		{"after an answer", func(s *Stub, b *Batch) {
+			var first Batch
+			first.Umask(0)
+			_ = s.Do(&first)
+			b.Exit(7)
+		}, 7 << 8, false},
 		{"before the batch", func(s *Stub, b *Batch) {
 			b.Umask(0)
 			_ = unix.Kill(s.Pid, unix.SIGKILL)
 			s.endsWithin(reapTime)
-		}, unix.WaitStatus(unix.SIGKILL)},
+		}, unix.WaitStatus(unix.SIGKILL), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r, _ := pipe(t)
@@ -317,8 +324,8 @@ func TestDeath(t *testing.T) {
 			tt.die(s, &b)
 			err := s.Do(&b)
 			var d *DeathError
-			if !errors.As(err, &d) || d.Status != tt.want || d.During != b.format(0) {
-				t.Fatalf("Do = %#v; want a death with status %#x during %s", err, int(tt.want), b.format(0))
+			if !errors.As(err, &d) || d.Status != tt.want || d.During != b.format(0) || d.Silent != tt.silent {
+				t.Fatalf("Do = %#v; want a death with status %#x during %s, silent %v", err, int(tt.want), b.format(0), tt.silent)
 			}
 			if err := s.Do(&b); err == nil {
 				t.Error("Do on a dead stub succeeds")

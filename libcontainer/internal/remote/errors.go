@@ -28,6 +28,7 @@ var ErrTimeout = errors.New("no answer from the container side before the deadli
 type DeathError struct {
 	Status unix.WaitStatus
 	During string // the first call of the batch it was executing
+	Silent bool   // it has never answered, and may not have run at all
 }
 
 func (e *DeathError) Error() string {
