@@ -414,7 +414,7 @@ func (c *creation) setUp(ctx context.Context) error {
 	}
 	defer std.close()
 	job := &engine.Job{
-		Stdio: std.files, Preserve: c.o.ExtraFiles, Cgroup: unified, Apart: c.scope != nil || unified != nil && c.paths.LimitsMemory(), Start: gate.Start, Status: gate.Status,
+		Stdio: std.files, Preserve: c.o.ExtraFiles, Cgroup: unified, Start: gate.Start, Status: gate.Status,
 		Cgroups: c, Hooks: c.runHooks, Filter: c.filter, Meanwhile: c.meanwhile, IDMaps: writeIDMaps, Console: c.console(ctx), Listener: c.sendListener,
 		Env: c.environment, Warn: c.options.Warn, Name: "onggi:" + c.id, Trace: c.options.Trace,
 	}

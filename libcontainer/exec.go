@@ -149,7 +149,6 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 			return nil, err
 		}
 		defer job.Cgroup.Close()
-		job.Apart = paths.LimitsMemory()
 	}
 	child, err := engine.Run(ctx, walk, job)
 	if born && engine.Stillborn(err) {

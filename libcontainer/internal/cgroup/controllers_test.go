@@ -51,21 +51,3 @@ func TestLacks(t *testing.T) {
 		}
 	}
 }
-
-func TestLimitsMemory(t *testing.T) {
-	unified, v1 := &Dir{}, []Dir{{Controllers: []string{"cpu"}}, {Controllers: []string{"memory"}}}
-	for name, tt := range map[string]struct {
-		paths Paths
-		want  bool
-	}{
-		"v2":                          {Paths{Unified: unified}, true},
-		"hybrid":                      {Paths{Unified: unified, V1: v1}, false},
-		"hybrid, memory not among v1": {Paths{Unified: unified, V1: v1[:1]}, true},
-		"v1":                          {Paths{V1: v1}, false},
-		"none":                        {Paths{}, false},
-	} {
-		if got := tt.paths.LimitsMemory(); got != tt.want {
-			t.Errorf("%s: LimitsMemory() = %v; want %v", name, got, tt.want)
-		}
-	}
-}

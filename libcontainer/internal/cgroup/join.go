@@ -41,13 +41,6 @@ func (p Paths) OpenUnified() (*os.File, error) {
 	return os.NewFile(uintptr(g.fd), g.path), nil
 }
 
-// LimitsMemory tells whether memory may be limited where OpenUnified leads: a
-// controller with a v1 hierarchy is not on cgroup2.
-func (p Paths) LimitsMemory() bool {
-	d, ok := p.find("memory")
-	return ok && d.Controllers == nil
-}
-
 // Join moves process pid with all its threads into the cgroup, in all
 // hierarchies. It is the slow way in; see SelfJoinFiles.
 func (p Paths) Join(pid int) error {

@@ -26,7 +26,7 @@ func (w *walk) spawn(s plan.Spawn) error {
 	files[w.layout.status] = w.Status
 	w.layout.put(files, w.layout.start, w.Start)
 	w.layout.put(files, w.layout.enter, w.Enter)
-	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: s.Namespaces, Apart: w.Apart, Timeout: w.timeout(), Argv0: w.Name, Trace: remote.Trace{Recorder: w.Trace, Task: w.task}}
+	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: s.Namespaces, Timeout: w.timeout(), Argv0: w.Name, Trace: remote.Trace{Recorder: w.Trace, Task: w.task}}
 	if s.Cgroup {
 		spawn.Cgroup = w.Cgroup
 	} else {

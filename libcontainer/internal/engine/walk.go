@@ -26,7 +26,6 @@ type Job struct {
 	Stdio    [3]*os.File // nil for a stream that the terminal will be
 	Preserve []*os.File  // become 3, 4, …
 	Cgroup   *os.File    // cgroup2 directory to be born in
-	Apart    bool        // the container's memory limits may be met at birth (launch.Program)
 	Start    *os.File    // the gate's two ends in the container; nil for exec
 	Status   *os.File    // takes the errno of a failed execve
 	Enter    *os.File    // pidfd of the container's first process, for exec

@@ -7,14 +7,8 @@
 // does the calls of a list, in assembly, without a stack. So the parent goes on
 // at once, and has the next thing ready when the program starts.
 //
-// Who shares memory dies together: the OOM killer that chooses the child kills its
-// parent too. A child that may be short of memory with a container, for limits of
-// its cgroup, before it has executed the program, gets a copy of the memory
-// (Program.Apart), which is slower the more there is.
-//
-// The rules that this rests on: the list is in memory of its own, shared in any
-// case, which stays until the program runs or the child has ended; all signals are
-// blocked in the child, so that no handler of the parent's runs there. The new
-// program has to set the signal mask itself, and the limit on descriptors, which Go
-// has raised.
+// The rules that this rests on: the list is in memory of its own, which stays
+// until the program runs or the child has ended; all signals are blocked in the
+// child, so that no handler of the parent's runs there. The new program has to set
+// the signal mask itself, and the limit on descriptors, which Go has raised.
 package launch

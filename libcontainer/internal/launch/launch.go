@@ -16,7 +16,6 @@ type Program struct {
 	Files  []int  // descriptors of this process that become 0, 1, 2, … there; negative: closed
 	Flags  uint64 // CLONE_NEW…
 	Cgroup int    // directory of the cgroup2 cgroup to be born in (CLONE_INTO_CGROUP), negative: this process's
-	Apart  bool   // with a copy of this process's memory, not a share of it
 }
 
 // Process is a child that will be, or is, the program.
@@ -77,7 +76,7 @@ func Start(p Program) (*Process, error) {
 		return nil, err
 	}
 	a := process.area
-	flags := p.flags()
+	flags := p.Flags | unix.CLONE_VM | unix.CLONE_PIDFD
 	a.args = cloneArgs{flags: flags, pidfd: address(&a.pidfd), exitSignal: uint64(unix.SIGCHLD)}
 	if p.Cgroup >= 0 {
 		a.args.flags |= cloneIntoCgroup
@@ -95,13 +94,6 @@ func Start(p Program) (*Process, error) {
 	}
 	process.Pid, process.Pidfd = int(pid), int(a.pidfd)
 	return process, nil
-}
-
-func (p Program) flags() uint64 {
-	if p.Apart {
-		return p.Flags | unix.CLONE_PIDFD
-	}
-	return p.Flags | unix.CLONE_PIDFD | unix.CLONE_VM
 }
 
 // clone has the kernel copy the descriptors while nobody is between opening one
@@ -197,7 +189,7 @@ func (l *list) allocate(argv0 string) (*Process, error) {
 	callsAt := unsafe.Sizeof(area{})
 	stringAt := callsAt + uintptr(len(l.calls))*sizeofCall
 	size := int(stringAt) + len(argv0) + 1
-	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return nil, os.NewSyscallError(fmt.Sprintf("mmap(%d bytes)", size), err)
 	}
@@ -213,14 +205,10 @@ func (l *list) allocate(argv0 string) (*Process, error) {
 func address[T any](p *T) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
 
 func cloneText(p Program) string {
-	text := "clone3({CLONE_PIDFD"
-	if !p.Apart {
-		text += "|CLONE_VM"
-	}
 	if p.Cgroup >= 0 {
-		text += "|CLONE_INTO_CGROUP"
+		return fmt.Sprintf("clone3({CLONE_VM|CLONE_PIDFD|CLONE_INTO_CGROUP|%#x})", p.Flags)
 	}
-	return fmt.Sprintf("%s|%#x})", text, p.Flags)
+	return fmt.Sprintf("clone3({CLONE_VM|CLONE_PIDFD|%#x})", p.Flags)
 }
 
 // text is the call as strace(1) would print it.

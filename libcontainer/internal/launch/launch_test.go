@@ -218,7 +218,6 @@ func TestFailure(t *testing.T) {
 	}{
 		"no program":      {Program{Image: text, Files: []int{0, 1, 2}, Cgroup: -1}, "execveat(", unix.EACCES},
 		"no such file":    {Program{Image: shell(t), Files: []int{0, 1, gone}, Cgroup: -1}, fmt.Sprintf("dup3(%d, 2)", gone), unix.EBADF},
-		"apart":           {Program{Image: text, Files: []int{0, 1, 2}, Cgroup: -1, Apart: true}, "execveat(", unix.EACCES},
 		"not open at all": {Program{Image: gone, Files: []int{0, 1, 2}, Cgroup: -1}, fmt.Sprintf("execveat(%d, ", gone), unix.EBADF},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -264,12 +263,6 @@ func TestStartThatCannot(t *testing.T) {
 // TestFrozenBirth: a cgroup that is frozen holds the child, and not us.
 func TestFrozenBirth(t *testing.T) {
 	needsKernel(t)
-	for name, apart := range map[string]bool{"memory shared": false, "apart": true} {
-		t.Run(name, func(t *testing.T) { testFrozenBirth(t, apart) })
-	}
-}
-
-func testFrozenBirth(t *testing.T, apart bool) {
 	dir := unified(t)
 	if err := os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("1"), 0); err != nil {
 		t.Skip(err)
@@ -284,7 +277,7 @@ func testFrozenBirth(t *testing.T, apart bool) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	p, err := Start(Program{Image: shell(t), Argv0: "launched", Files: []int{script(t), int(w.Fd())}, Cgroup: int(cgroup.Fd()), Apart: apart})
+	p, err := Start(Program{Image: shell(t), Argv0: "launched", Files: []int{script(t), int(w.Fd())}, Cgroup: int(cgroup.Fd())})
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -301,9 +294,6 @@ func testFrozenBirth(t *testing.T, apart bool) {
 	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.Pid)); err != nil || exe != self(t) {
 		t.Errorf("it is %q, %v; want what we are", exe, err)
 	}
-	if same, err := sameMemory(p.Pid); err != nil || same == apart {
-		t.Errorf("its memory is ours: %v, %v; want %v", same, err, !apart)
-	}
 	if err := os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("0"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -313,16 +303,6 @@ func testFrozenBirth(t *testing.T, apart bool) {
 	if status := end(t, p); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
-}
-
-// sameMemory is what the OOM killer asks before it kills a process with another.
-func sameMemory(pid int) (bool, error) {
-	const kcmpVM = 1 // KCMP_VM
-	differ, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(os.Getpid()), uintptr(pid), kcmpVM, 0, 0, 0)
-	if errno != 0 {
-		return false, os.NewSyscallError("kcmp", errno)
-	}
-	return differ == 0, nil
 }
 
 func self(t *testing.T) string {

@@ -39,7 +39,6 @@ type Spawn struct {
 	Files      []*os.File    // descriptors 0, 1, 2, … of the stub; nil is left closed, but for Control
 	Cloneflags uint64        // CLONE_NEW…
 	Cgroup     *os.File      // the cgroup v2 directory to be born in, nil: ours
-	Apart      bool          // see launch.Program
 	Timeout    time.Duration // how long one batch may take
 	Control    int           // number of the control socket in the stub
 	Argv0      string
@@ -127,7 +126,7 @@ func (s *Spawn) launch(image, control *os.File) (*launch.Process, error) {
 	if s.Cgroup != nil {
 		cgroup = int(s.Cgroup.Fd())
 	}
-	return launch.Start(launch.Program{Image: int(image.Fd()), Argv0: s.Argv0, Files: files, Flags: s.Cloneflags, Cgroup: cgroup, Apart: s.Apart})
+	return launch.Start(launch.Program{Image: int(image.Fd()), Argv0: s.Argv0, Files: files, Flags: s.Cloneflags, Cgroup: cgroup})
 }
 
 // openImage gives a descriptor of the stub's image that nobody can write to:
