@@ -73,17 +73,12 @@ func (c *Container) Exec(ctx context.Context, o ExecOptions) (*Process, error) {
 
 // execIn starts the process in a cgroup.
 func (c *Container) execIn(ctx context.Context, p *specs.Process, o ExecOptions, pidfd *os.File, paths cgroup.Paths) (*Process, error) {
-	born := paths.Unified != nil && !movesLater(p)
+	born := paths.Unified != nil
 	process, err := c.exec(ctx, p, o, pidfd, paths, born)
 	if born && errors.Is(err, errStillborn) {
 		process, err = c.exec(ctx, p, o, pidfd, paths, false)
 	}
 	return process, err
-}
-
-// movesLater: the process is to run on other processors until it is in the cgroup.
-func movesLater(p *specs.Process) bool {
-	return p.ExecCPUAffinity != nil && p.ExecCPUAffinity.Initial != ""
 }
 
 // errStillborn: the kernel has killed the process at birth in its cgroup. Some

@@ -133,7 +133,7 @@ func TestUnborn(t *testing.T) {
 		unix.EACCES: "delegated",
 		unix.ENOMEM: "",
 	} {
-		err := w.unborn(os.NewSyscallError("clone3", errno))
+		err := w.unborn(w.items[0], os.NewSyscallError("clone3", errno))
 		if !errors.Is(err, errno) || !strings.Contains(err.Error(), text) {
 			t.Errorf("unborn(%v) = %v; want a hint of %q", errno, err, text)
 		}

@@ -27,6 +27,7 @@ func (w *walk) spawn(s plan.Spawn) error {
 	w.layout.put(files, w.layout.start, w.Start)
 	w.layout.put(files, w.layout.enter, w.Enter)
 	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: s.Namespaces, Timeout: w.timeout(), Argv0: w.Name, Trace: remote.Trace{Recorder: w.Trace, Task: w.task}}
+	spawn.Wait = s.Cgroup || w.Spawned != nil // it may be short of memory with others
 	if s.Cgroup {
 		spawn.Cgroup = w.Cgroup
 	} else {
@@ -36,7 +37,7 @@ func (w *walk) spawn(s plan.Spawn) error {
 	w.ignored = caught.Ignored()
 	stub, err := remote.Start(w.ctx, spawn)
 	if err != nil {
-		return w.unborn(err)
+		return w.unborn(w.items[w.at], err)
 	}
 	w.stub = stub
 	if err := w.makeRoom(); err != nil {
@@ -48,14 +49,14 @@ func (w *walk) spawn(s plan.Spawn) error {
 	return nil
 }
 
-// unborn is why there is no stub. What may not be moved is in the kernel's
+// unborn is why there is no process. What may not be moved is in the kernel's
 // cgroup-v2.rst, "Delegation Containment".
-func (w *walk) unborn(err error) error {
-	if errors.Is(err, unix.EACCES) && w.Cgroup != nil {
-		return hint(w.items[w.at], err, "an ordinary user may move processes only within what is delegated: call from there, as systemd-run --user --scope does")
-	}
-	if errors.Is(err, unix.EAGAIN) {
-		return hint(w.items[w.at], err, noMoreProcesses)
+func (w *walk) unborn(it plan.Item, err error) error {
+	switch {
+	case errors.Is(err, unix.EACCES) && w.Cgroup != nil:
+		return hint(it, err, "an ordinary user may move processes only within what is delegated: call from there, as systemd-run --user --scope does")
+	case errors.Is(err, unix.EAGAIN):
+		return hint(it, err, noMoreProcesses)
 	}
 	return err
 }
@@ -227,15 +228,70 @@ func (w *walk) fork() error {
 	if err := w.settle(); err != nil {
 		return err
 	}
-	child, err := w.stub.Fork(&remote.Batch{})
+	child, err := w.stub.Fork(&remote.Batch{}, nil)
 	if err != nil {
 		return err
 	}
-	w.stub.Dismiss()
-	w.dismissed = append(w.dismissed, w.stub)
-	w.stub = child
+	w.replace(child)
 	if w.Spawned != nil {
 		return w.Spawned(child.Pid)
 	}
 	return nil
+}
+
+// replace has the walk go on with another stub.
+func (w *walk) replace(child *remote.Stub) {
+	w.stub.Dismiss()
+	w.dismissed = append(w.dismissed, w.stub)
+	w.stub = child
+}
+
+// forkInto makes a child of the stub that is born in the cgroup the stub. What
+// the stub has been told before, it does in the same batch.
+func (w *walk) forkInto() error {
+	switch back, err := w.collect(); {
+	case err != nil:
+		return err
+	case back:
+		return errAgain
+	}
+	f := w.building
+	w.building = flight{Batch: &remote.Batch{}}
+	w.building.Tag(w.at)
+	cgroup := remote.Inherited(w.layout.cgroup, "cgroup")
+	forking, err := w.stub.BeginFork(f.Batch, cgroup)
+	if err != nil {
+		return w.forkFailure(err)
+	}
+	w.forking, w.forker, w.stub = forking, w.stub, forking.Child
+	w.building.Close(cgroup) // a directory of the host (CVE-2024-21626)
+	return nil
+}
+
+// finishFork waits for the child that forkInto has asked for. The next batch is
+// in its socket by then.
+func (w *walk) finishFork() error {
+	f := w.forking
+	if f == nil {
+		return nil
+	}
+	w.forking = nil
+	w.stub = w.forker
+	if err := f.Finish(); err != nil {
+		return w.forkFailure(err)
+	}
+	w.replace(f.Child)
+	return nil
+}
+
+// forkFailure puts a failure down to the step whose call it was.
+func (w *walk) forkFailure(err error) error {
+	ce := (*remote.CallError)(nil)
+	if !errors.As(err, &ce) {
+		return err
+	}
+	if isCall(ce, "clone3") {
+		err = w.unborn(w.items[ce.Tag], err)
+	}
+	return failed(w.items[ce.Tag], err)
 }

@@ -45,6 +45,8 @@ func (w *walk) step(s plan.Step) error {
 		return w.enterTime()
 	case plan.Fork:
 		return w.fork()
+	case plan.ForkInto:
+		return w.forkInto()
 	case plan.SessionKeyring:
 		return w.sessionKeyring(s)
 	case plan.JoinResctrl:

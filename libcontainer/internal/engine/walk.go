@@ -83,10 +83,12 @@ type walk struct {
 	at    int // the item being added or acted on
 
 	stub      *remote.Stub
-	dismissed []*remote.Stub // to be reaped
-	ignored   []unix.Signal  // by us, and so by the stub
-	building  flight         // what steps add to
-	inflight  *flight        // with the stub, its results not back yet
+	forking   *remote.Forking // of stub, which is not known to be there yet
+	forker    *remote.Stub    // whose fork that is
+	dismissed []*remote.Stub  // to be reaped
+	ignored   []unix.Signal   // by us, and so by the stub
+	building  flight          // what steps add to
+	inflight  *flight         // with the stub, its results not back yet
 	retry     struct{ item, count int }
 	nofile    *plan.Rlimit // to be restored
 	nproc     *plan.Rlimit // for the clone
@@ -140,6 +142,7 @@ func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
 	defer w.closeTrees()
 	proc, err := w.run()
 	if err != nil {
+		_ = w.finishFork() // there is a first error already
 		if w.stub != nil {
 			w.stub.Kill()
 		}
@@ -286,7 +289,7 @@ func (w *walk) cut() (back bool, err error) {
 		w.expect()
 	}
 	if err := w.stub.Send(f.Batch); err != nil {
-		return false, w.lost(err)
+		return false, w.lost(w.forkless(err))
 	}
 	for _, files := range f.files {
 		if err := w.stub.SendFiles(f.Batch, files); err != nil {
@@ -297,11 +300,22 @@ func (w *walk) cut() (back bool, err error) {
 	return false, nil
 }
 
+// forkless is why a stub could not be sent anything, if it is that there is none.
+func (w *walk) forkless(err error) error {
+	if e := w.finishFork(); e != nil {
+		return e
+	}
+	return err
+}
+
 // flush has everything executed that has been built. back tells that a step
 // has to be taken again; the walk is at the item before that one then.
 func (w *walk) flush() (back bool, err error) {
 	if back, err = w.cut(); back || err != nil {
 		return back, err
+	}
+	if err := w.finishFork(); err != nil {
+		return false, err
 	}
 	w.fetchFilter()
 	return w.collect()
@@ -326,6 +340,9 @@ func (w *walk) collect() (back bool, err error) {
 		return false, nil
 	}
 	w.inflight = nil
+	if err := w.finishFork(); err != nil {
+		return false, err
+	}
 	failure := w.stub.Receive(f.Batch)
 	done := len(w.items)
 	if ce := (*remote.CallError)(nil); errors.As(failure, &ce) {

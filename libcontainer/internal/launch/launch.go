@@ -16,6 +16,7 @@ type Program struct {
 	Files  []int  // descriptors of this process that become 0, 1, 2, … there; negative: closed
 	Flags  uint64 // CLONE_NEW…
 	Cgroup int    // directory of the cgroup2 cgroup to be born in (CLONE_INTO_CGROUP), negative: this process's
+	Wait   bool   // for the execve (CLONE_VFORK): the OOM killer spares who is waited for
 }
 
 // Process is a child that will be, or is, the program.
@@ -77,6 +78,9 @@ func Start(p Program) (*Process, error) {
 	}
 	a := process.area
 	flags := p.Flags | unix.CLONE_VM | unix.CLONE_PIDFD
+	if p.Wait {
+		flags |= unix.CLONE_VFORK
+	}
 	a.args = cloneArgs{flags: flags, pidfd: address(&a.pidfd), exitSignal: uint64(unix.SIGCHLD)}
 	if p.Cgroup >= 0 {
 		a.args.flags |= cloneIntoCgroup

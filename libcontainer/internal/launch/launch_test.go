@@ -202,6 +202,33 @@ func TestSignalsAreBlocked(t *testing.T) {
 	end(t, p)
 }
 
+// TestWait: who is waited for has executed the program, or ended.
+func TestWait(t *testing.T) {
+	needsKernel(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Start(Program{Image: shell(t), Argv0: "launched", Files: []int{int(r.Fd()), 1, 2}, Cgroup: -1, Wait: true})
+	r.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.Pid)); err != nil || exe == self(t) {
+		t.Errorf("it is %q, %v; want the shell", exe, err)
+	}
+	w.Close()
+	end(t, p)
+	p, err = Start(Program{Image: shell(t), Files: []int{1 << 20}, Cgroup: -1, Wait: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Failure(); !errors.Is(err, unix.EBADF) {
+		t.Errorf("Failure() = %v; want EBADF", err)
+	}
+	end(t, p)
+}
+
 // TestFailure: what went wrong in the child is told after its end.
 func TestFailure(t *testing.T) {
 	needsKernel(t)

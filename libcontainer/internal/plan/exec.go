@@ -38,12 +38,15 @@ func Exec(r ExecRequest) (*Plan, error) {
 	}
 	ns := containerNamespaces(b.linux.Namespaces)
 
-	b.add("", Spawn{Cgroup: r.Host.Unified})
+	b.add("", Spawn{})       // in our own cgroup: one that is frozen would freeze us too
 	b.add("", Harden{})      // before it is anywhere near the container
 	b.joinResctrl(r.Resctrl) // before it has children
 	b.affinity(r.Process)    // initial: while the host's cpuset still holds
-	b.cgroups()              // before it can be seen
-	b.enter(ns)              // the pid namespace is entered by children only
+	if r.Host.Unified {
+		b.add(given("/linux/cgroupsPath", b.linux.CgroupsPath), ForkInto{}) // before the privilege for it goes; the clone below must not hold a descriptor of the cgroup
+	}
+	b.cgroups() // before it can be seen
+	b.enter(ns) // the pid namespace is entered by children only
 	b.add("", Session{})
 	b.keyring()
 	b.terminal(Terminal{})

@@ -362,6 +362,8 @@ func propagation(flags uint64) string {
 	return name
 }
 
+func (ForkInto) String() string { return "fork into the cgroup" }
+
 func (CloneInto) String() string { return "clone into the pid namespace, credentials final" }
 
 func (s MakeCwd) String() string { return "make " + s.Path + " if it is missing" }

@@ -30,6 +30,7 @@ var samples = []Step{
 	BecomeRoot{},
 	TimeOffsets{Offsets: map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 1, Nanosecs: 2}, "boottime": {Secs: -3}}},
 	Fork{},
+	ForkInto{},
 	MakeCwd{Path: "/srv"},
 	SessionKeyring{Name: "_ses.c1"},
 	LoopbackUp{},

@@ -21,7 +21,7 @@ func TestJoinResctrl(t *testing.T) {
 		at := slices.IndexFunc(p.Items, func(it Item) bool { j, ok := it.Step.(JoinResctrl); return ok && slices.Equal(j.Dirs, dirs) })
 		forks := slices.IndexFunc(p.Items, func(it Item) bool {
 			switch it.Step.(type) {
-			case Fork, CloneInto:
+			case Fork, ForkInto, CloneInto:
 				return true
 			}
 			return false

@@ -121,6 +121,11 @@ type EnterTime struct{ containerStep }
 // stub itself cannot be: in a pid namespace that was unshared, not cloned.
 type Fork struct{ containerStep }
 
+// ForkInto makes a process that is born in the container's cgroup2 cgroup, and
+// goes on in the stub's place: moving one there would wait for the kernel's
+// lock on all forks, for milliseconds.
+type ForkInto struct{ containerStep }
+
 // SessionKeyring makes a session keyring.
 type SessionKeyring struct {
 	containerStep

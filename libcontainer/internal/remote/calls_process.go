@@ -28,6 +28,24 @@ func (b *Batch) Clone(flags uint64) Result {
 	return b.call("clone", unix.SYS_CLONE, namespaceFlags.arg(flags|uint64(unix.SIGCHLD)), Int(0), Int(0), Int(0), Int(0))
 }
 
+// CloneInto is Clone with the child born in a cgroup2 directory, whose number
+// must be known; nil is Clone.
+func (b *Batch) CloneInto(flags uint64, cgroup *FD) Result {
+	if cgroup == nil {
+		return b.Clone(flags)
+	}
+	// struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal,
+	// stack, stack_size, tls, set_tid, set_tid_size, cgroup.
+	const cloneIntoCgroup = 0x200000000
+	signal := uint64(unix.SIGCHLD)
+	if flags&unix.CLONE_PARENT != 0 {
+		signal = 0 // it is the parent's (clone3 refuses another)
+	}
+	args := b.words(flags|cloneIntoCgroup, 0, 0, 0, signal, 0, 0, 0, 0, 0, uint64(cgroup.n))
+	args.show, args.text = showText, "{"+namespaceFlags.format(flags)+"|CLONE_INTO_CGROUP, cgroup "+cgroup.format()+"}"
+	return b.call("clone3", unix.SYS_CLONE3, args, Int(88))
+}
+
 // CloneShared forks a child that shares memory and descriptors with the stub,
 // which waits until it exits. Its calls store their results like the stub's.
 func (b *Batch) CloneShared() Result {

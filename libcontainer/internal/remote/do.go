@@ -153,6 +153,7 @@ func (s *Stub) receive(p []byte) (int, *os.File, error) {
 			continue
 		}
 		if n > 0 {
+			s.heard = true
 			s.runs()
 		}
 		if err != nil || oobn == 0 {
@@ -210,12 +211,11 @@ func (s *Stub) death(b *Batch) error {
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
 	}
-	silent := s.launched != nil
 	status := s.reap()
 	if s.stillborn != nil {
 		return fmt.Errorf("start the first process: %w", s.stillborn)
 	}
-	return &DeathError{Status: status, During: b.format(0), Silent: silent}
+	return &DeathError{Status: status, During: b.format(0), Silent: !s.heard}
 }
 
 // SendFiles follows a batch that has ReceiveFiles calls: the descriptors wait

@@ -192,7 +192,7 @@ func TestFork(t *testing.T) {
 	b.Chdir("/proc")
 	do(t, s, &b)
 
-	child, err := s.Fork(&Batch{})
+	child, err := s.Fork(&Batch{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestForkThatFails(t *testing.T) {
 				t.Fatal(err)
 			}
 			begin := time.Now()
-			child, err := s.Fork(&Batch{})
+			child, err := s.Fork(&Batch{}, nil)
 			if err == nil {
 				child.Kill()
 			}

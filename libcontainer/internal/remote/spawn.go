@@ -21,6 +21,7 @@ type Stub struct {
 	pidfd     int
 	launched  *launch.Process // nil for a fork, and once it has answered
 	stillborn error           // why it did not come to be the stub
+	heard     bool            // it has answered, once at least
 	sock      int
 	control   int           // number of the socket's other end, in the stub
 	timeout   time.Duration // for one batch
@@ -39,14 +40,15 @@ type Spawn struct {
 	Files      []*os.File    // descriptors 0, 1, 2, … of the stub; nil is left closed, but for Control
 	Cloneflags uint64        // CLONE_NEW…
 	Cgroup     *os.File      // the cgroup v2 directory to be born in, nil: ours
+	Wait       bool          // until it is the stub: see launch.Program
 	Timeout    time.Duration // how long one batch may take
 	Control    int           // number of the control socket in the stub
 	Argv0      string
 	Trace      Trace
 }
 
-// Start starts a stub, and does not wait until it runs: what it is sent waits for
-// it. The caller owns s.Files and s.Cgroup. When ctx ends, the stub is told to
+// Start starts a stub, and does not wait until it runs, unless s.Wait: what it is
+// sent waits for it. The caller owns s.Files and s.Cgroup. When ctx ends, the stub is told to
 // leave, and nobody waits for its answers any more.
 func Start(ctx context.Context, s Spawn) (*Stub, error) {
 	ours, theirs, err := controlPair(s.Timeout)
@@ -126,7 +128,7 @@ func (s *Spawn) launch(image, control *os.File) (*launch.Process, error) {
 	if s.Cgroup != nil {
 		cgroup = int(s.Cgroup.Fd())
 	}
-	return launch.Start(launch.Program{Image: int(image.Fd()), Argv0: s.Argv0, Files: files, Flags: s.Cloneflags, Cgroup: cgroup})
+	return launch.Start(launch.Program{Image: int(image.Fd()), Argv0: s.Argv0, Files: files, Flags: s.Cloneflags, Cgroup: cgroup, Wait: s.Wait})
 }
 
 // openImage gives a descriptor of the stub's image that nobody can write to:

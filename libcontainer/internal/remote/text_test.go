@@ -81,6 +81,7 @@ var texts = []struct {
 	{"Unshare", func(b *Batch) { b.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWUSER) }, "unshare(CLONE_NEWUSER|CLONE_NEWNS)"},
 	{"Setns", func(b *Batch) { b.Setns(Inherited(5, "/proc/1/ns/net"), unix.CLONE_NEWNET) }, "setns(</proc/1/ns/net>, CLONE_NEWNET)"},
 	{"Clone", func(b *Batch) { b.Clone(unix.CLONE_PARENT) }, "clone(CLONE_PARENT|0x11, 0, 0, 0, 0)"},
+	{"CloneInto", func(b *Batch) { b.CloneInto(unix.CLONE_PARENT, Inherited(5, "cgroup")) }, "clone3({CLONE_PARENT|CLONE_INTO_CGROUP, cgroup <cgroup>}, 88)"},
 	{"CloneShared", func(b *Batch) { b.CloneShared() }, "clone(0x4511, 0, 0, 0, 0)"},
 	{"Reap", func(b *Batch) { b.Reap(b.CloneShared()) }, "clone(0x4511, 0, 0, 0, 0); wait4(&, 0, 0, 0)"},
 	{"Prctl", func(b *Batch) { b.Prctl("PR_SET_KEEPCAPS", unix.PR_SET_KEEPCAPS, 1) }, "prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)"},

@@ -112,7 +112,7 @@ func TestTraceOfAFork(t *testing.T) {
 	eachClock(t, func(t *testing.T, r *timeline.Recorder, s *Stub) {
 		var b Batch
 		b.Umask(0)
-		child, err := s.Fork(&b)
+		child, err := s.Fork(&b, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
