@@ -65,6 +65,9 @@ func (c *Container) Exec(ctx context.Context, o ExecOptions) (*Process, error) {
 	process, err := c.execIn(ctx, p, o, pidfd, paths)
 	if len(o.Cgroup) == 0 && divided(err) {
 		if now, e := c.cgroups().Of(c.record.Init.Pid); e == nil {
+			if err := checkPaused(now, o); err != nil {
+				return nil, err
+			}
 			process, err = c.execIn(ctx, p, o, pidfd, now)
 		}
 	}
@@ -76,6 +79,9 @@ func (c *Container) execIn(ctx context.Context, p *specs.Process, o ExecOptions,
 	born := paths.Unified != nil
 	process, err := c.exec(ctx, p, o, pidfd, paths, born)
 	if born && errors.Is(err, errStillborn) {
+		if ended, e := proc.Ended(pidfd); ended && e == nil { // all of it was killed
+			return nil, fmt.Errorf("cannot exec in a stopped container: %w", ErrNotRunning)
+		}
 		process, err = c.exec(ctx, p, o, pidfd, paths, false)
 	}
 	return process, err
@@ -89,10 +95,16 @@ var errStillborn = errors.New("killed at birth in the container's cgroup")
 
 func (c *Container) checkExec(o ExecOptions) error {
 	defer c.runtime.span("see whether it is paused").End()
+	return checkPaused(c.cgroups(), o)
+}
+
+// checkPaused is for each cgroup that the process may have to be in: a container
+// can freeze a part of its own.
+func checkPaused(paths cgroup.Paths, o ExecOptions) error {
 	if o.IgnorePaused {
 		return nil
 	}
-	frozen, err := c.cgroups().Frozen()
+	frozen, err := paths.Frozen()
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return err
 	}

@@ -108,6 +108,16 @@ func TestExecFollowsAContainerThatDividedItsCgroup(t *testing.T) {
 	if r.code == 0 || !strings.Contains(r.err, "resource busy") {
 		t.Errorf("exec --cgroup / into a divided cgroup\n%v", r)
 	}
+	// What the container has frozen there would freeze exec, too.
+	freeze := filepath.Join("/sys/fs/cgroup", c.cgroup, "child/cgroup.freeze")
+	for _, state := range []string{"1", "0"} {
+		if err := os.WriteFile(freeze, []byte(state), 0); err != nil {
+			t.Fatal(err)
+		}
+		if r := c.exec(nil, "true"); state == "1" && !strings.Contains(r.err, "cannot exec in a paused container") || state == "0" && r.code != 0 {
+			t.Errorf("exec with cgroup.freeze %s\n%v", state, r)
+		}
+	}
 }
 
 func TestDelegateCgroupAnnotation(t *testing.T) {

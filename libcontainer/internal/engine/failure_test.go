@@ -139,3 +139,11 @@ func TestUnborn(t *testing.T) {
 		}
 	}
 }
+
+// TestForkFailure: a child that the container has frozen at birth is said to be.
+func TestForkFailure(t *testing.T) {
+	w := &walk{Job: &Job{}, items: []plan.Item{{Step: plan.ForkInto{}}}}
+	if err := w.forkFailure(remote.ErrTimeout); !errors.Is(err, remote.ErrTimeout) || !strings.Contains(err.Error(), "frozen") {
+		t.Errorf("forkFailure(timeout) = %v; want a hint of a frozen process", err)
+	}
+}

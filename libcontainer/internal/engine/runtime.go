@@ -288,7 +288,7 @@ func (w *walk) finishFork() error {
 func (w *walk) forkFailure(err error) error {
 	ce := (*remote.CallError)(nil)
 	if !errors.As(err, &ce) {
-		return err
+		return w.lost(err)
 	}
 	if isCall(ce, "clone3") {
 		err = w.unborn(w.items[ce.Tag], err)
