@@ -256,6 +256,9 @@ func (w *walk) forkInto() error {
 		return errAgain
 	}
 	f := w.building
+	if len(f.files)+len(f.pending) > 0 {
+		return errors.New("BUG: a step before the fork waits for an answer")
+	}
 	w.building = flight{Batch: &remote.Batch{}}
 	w.building.Tag(w.at)
 	cgroup := remote.Inherited(w.layout.cgroup, "cgroup")
