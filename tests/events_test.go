@@ -212,16 +212,31 @@ func TestOOMIsReportedAtOnce(t *testing.T) {
 func TestOOMOfTheFirstProcess(t *testing.T) {
 	needController(t, "memory")
 	peerFails(t, "runc", "has no exit event")
+	tries := 1
+	if env.driver == "systemd" {
+		tries = 3 // it takes the cgroup away once that is empty, and who reads memory.events later has nothing to read
+	}
+	for {
+		r, ok := oomOfTheFirstProcess(t)
+		if tries--; ok {
+			return
+		}
+		if tries == 0 {
+			t.Fatalf("want oom, then exit: %v", r)
+		}
+	}
+}
+
+func oomOfTheFirstProcess(t *testing.T) (r result, ok bool) {
+	t.Helper()
 	c := newContainer(t, memoryLimit(32<<20), sh("while [ ! -e /tmp/go ]; do sleep 0.01; done; "+hog[2]))
 	c.up()
 	i := c.begin("events", c.id)
 	eventually(t, "events runs", func() bool { return polls(i.Process.Pid) })
 	c.write("rootfs/tmp/go", "")
-	r := i.end()
+	r = i.end()
 	all := parseEvents(t, r.out)
-	if r.code != 0 || len(all) < 2 || all[0].Type != "oom" || all[len(all)-1].Type != "exit" {
-		t.Errorf("want oom, then exit: %v", r)
-	}
+	return r, r.code == 0 && len(all) >= 2 && all[0].Type == "oom" && all[len(all)-1].Type == "exit"
 }
 
 func TestPressureIsReported(t *testing.T) {

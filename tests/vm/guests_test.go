@@ -115,8 +115,11 @@ var unasked = []string{
 	// Words: what is printed, and what is refused before anything is made.
 	"TestHelp", "TestSpec$", "TestWrongUsage", "TestConfigThatIsNone", "TestConfigValues", "TestIDs", "TestBundlesOfRealEngines", "TestFeatures",
 	"TestList", "TestVersion", "TestACorruptState", "TestCorruptState", "TestAllProblems", "TestCommandLookup",
+	"TestEverythingInFeatures", "TestWhyAProgram", "TestVerbsRefuse", "TestCheckDevices", "TestHookPaths",
+	// Terminals and descriptors, which are the same everywhere.
+	"TestTopOnATerminal", "TestShellInATerminal", "TestNoDescriptorLeads", "TestSignalsAreForwarded",
 	// Numbers: what is done often to see something that is rare, or that a thousand cost no more than one.
-	"TestManyContainers", "TestAmongMany", "TestMoreBindMounts", "TestThousandsOf", "TestExecNeverShows", "TestKillOfCreate", "TestKillOfDelete", "TestParallel",
+	"TestManyContainers", "TestAmongMany", "TestManyPaths", "TestManyMissing", "TestContainersInOneCgroup", "TestMoreBindMounts", "TestThousandsOf", "TestExecNeverShows", "TestKillOfCreate", "TestKillOfDelete", "TestParallel",
 	"TestEachMountTarget", "TestTheRuntimesExecutable", "TestFilesOfTheImage", "TestExecWhileTheContainerSignals", "TestADeadVolume",
 }
 
@@ -177,6 +180,11 @@ func (g guest) test(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, err := g.boot(context.Background(), i, p, runs, dir)
+	if len(h.runs) == 0 && strings.Contains(h.lastWords(), "Kernel panic") {
+		// Translated code that changes itself, as kernels do when they start, goes wrong now and then.
+		t.Logf("the kernel ended before there was anything of ours: once more\n%s", h.lastWords())
+		h, err = g.boot(context.Background(), i, p, runs, dir)
+	}
 	if err != nil {
 		t.Errorf("%v\nthe kernel's last words:\n%s", err, h.lastWords())
 	}
