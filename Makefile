@@ -45,8 +45,8 @@ pkgconfig        = $(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(
 # a tenth fewer page faults that cost a third less.
 define build
 	@mkdir -p bin $(dir $(2))
-	$(CC_$(1)) $(HELPER) -o bin/helper-$(1) internal/helper/native/*.c $$($(call pkgconfig,$(1)) --static --cflags --libs libseccomp)
-	gzip -9 -n -c bin/helper-$(1) > internal/helper/helper.gz
+	$(CC_$(1)) $(HELPER) -o bin/helper-$(1) seccomp/helper/internal/native/*.c $$($(call pkgconfig,$(1)) --static --cflags --libs libseccomp)
+	gzip -9 -n -c bin/helper-$(1) > seccomp/helper/helper.gz
 	GOEXPERIMENT=$(EXPERIMENT) GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -tags onggi_helper \
 		-ldflags "$(LDFLAGS) -X github.com/onggi-dev/onggi/seccomp.library=$$($(call pkgconfig,$(1)) --modversion libseccomp)" \
 		-o bin/linked-$(1) ./cmd/onggi
@@ -123,7 +123,7 @@ bin/debian.tar: tests/engines/debian.sh ## a Debian with redis and nginx, for te
 release: release-amd64 release-arm64 ## static amd64 and arm64 binaries with checksums into dist/
 	cd dist && sha256sum onggi-$(VERSION)-linux-amd64 onggi-$(VERSION)-linux-arm64 > SHA256SUMS
 
-# One after the other, even under -j: both pass through internal/helper/helper.gz.
+# One after the other, even under -j: both pass through seccomp/helper/helper.gz.
 .PHONY: release-amd64 release-arm64
 release-arm64: release-amd64
 release-amd64 release-arm64: release-%: toolchain-%
@@ -138,7 +138,7 @@ toolchain-amd64 toolchain-arm64: toolchain-%:
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf onggi bin dist internal/helper/helper.gz tests/.cache
+	rm -rf onggi bin dist seccomp/helper/helper.gz tests/.cache
 
 .PHONY: help
 help: ## this list

@@ -21,7 +21,7 @@ var imports = []struct {
 	packages, may []string
 	why           string
 }{
-	{[]string{"cmd/onggi"}, []string{"internal/helper", "libcontainer", "libcontainer/console", "libcontainer/timeline", "specconv"}, "the command uses the library as any other program can; the expressions of --regex are its own affair"},
+	{[]string{"cmd/onggi"}, []string{"libcontainer", "libcontainer/console", "libcontainer/timeline", "seccomp/helper", "specconv"}, "the command uses the library as any other program can; the expressions of --regex are its own affair"},
 	{[]string{"libcontainer"}, []string{"[runtime side]", "libcontainer/internal/engine", "libcontainer/internal/plan", "libcontainer/timeline", "seccomp", "specconv"}, "only the engine speaks to the container side"},
 	{[]string{"libcontainer/console"}, []string{"libcontainer/internal/caught", "libcontainer/internal/proc"}, "a terminal is nobody's container"},
 	{[]string{"libcontainer/internal/caught"}, nil, "a handler of signals touches nothing"},
@@ -34,11 +34,11 @@ var imports = []struct {
 	{[]string{"libcontainer/timeline"}, nil, "what is recorded is nothing to it but words and times"},
 	{[]string{"[runtime side]"}, []string{"[runtime side]", "libcontainer/timeline"}, "what works on the host needs nothing of what works in the container"},
 	{[]string{"specconv"}, nil, "a configuration can be read and checked without a runtime"},
-	{[]string{"seccomp"}, []string{"internal/helper", "seccomp/internal/ruleset"}, "filters are compiled without a runtime"},
-	{[]string{"seccomp/internal/ruleset"}, []string{"internal/helper"}, "libseccomp is asked in numbers"},
-	{[]string{"internal/helper"}, []string{"internal/helper/inflate", "internal/helper/native", "internal/helper/subprocess"}, "the helper does not know what its answers are for"},
-	{[]string{"internal/helper/subprocess"}, []string{"internal/helper/inflate"}, "a program is unpacked and started, whatever it does"},
-	{[]string{"internal/helper/inflate", "internal/helper/native"}, nil, "C is linked in, and bytes are bytes: nothing else is to be known there"},
+	{[]string{"seccomp"}, []string{"seccomp/helper", "seccomp/internal/ruleset"}, "filters are compiled without a runtime"},
+	{[]string{"seccomp/internal/ruleset"}, []string{"seccomp/helper"}, "libseccomp is asked in numbers"},
+	{[]string{"seccomp/helper"}, []string{"seccomp/helper/internal/inflate", "seccomp/helper/internal/native", "seccomp/helper/internal/subprocess"}, "the helper does not know what its answers are for"},
+	{[]string{"seccomp/helper/internal/subprocess"}, []string{"seccomp/helper/internal/inflate"}, "a program is unpacked and started, whatever it does"},
+	{[]string{"seccomp/helper/internal/inflate", "seccomp/helper/internal/native"}, nil, "C is linked in, and bytes are bytes: nothing else is to be known there"},
 }
 
 var groups = map[string][]string{"[runtime side]": {
@@ -241,7 +241,7 @@ type source struct {
 func productFiles(t *testing.T) map[string]source {
 	t.Helper()
 	out := map[string]source{}
-	for _, dir := range []string{"cmd", "internal", "libcontainer", "seccomp", "specconv"} {
+	for _, dir := range []string{"cmd", "libcontainer", "seccomp", "specconv"} {
 		err := filepath.WalkDir(filepath.Join("..", dir), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err

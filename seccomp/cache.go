@@ -12,7 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/internal/helper"
+	"github.com/onggi-dev/onggi/seccomp/helper"
 )
 
 // A Cache keeps compiled filters in a directory that only its owner can enter.

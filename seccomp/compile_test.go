@@ -13,7 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/internal/helper"
+	"github.com/onggi-dev/onggi/seccomp/helper"
 )
 
 // needBuilder skips a test in a build that cannot compile profiles.

@@ -9,7 +9,7 @@
 //	profile ──translate──> ruleset ──helper (libseccomp)──> BPF ──ENOSYS tail──> Filter
 //	           pure Go                 C, elsewhere                 pure Go
 //
-// libseccomp is C. Package internal/helper has it, in one of three ways: linked
+// libseccomp is C. Package seccomp/helper has it, in one of three ways: linked
 // in where there is cgo; in a small program that is embedded and started for
 // the milliseconds of a compilation, which is how onggi is built; or not at
 // all, and then [Compile] says so. Package internal/ruleset asks it, in

@@ -34,7 +34,7 @@ func TestLinksNothingSlow(t *testing.T) {
 // The command uses the library as any other program can, and the helper for
 // the expressions of --regex.
 func TestUsesTheLibraryOnly(t *testing.T) {
-	allowed := []string{"internal/helper", "libcontainer", "libcontainer/console", "libcontainer/timeline", "specconv"}
+	allowed := []string{"seccomp/helper", "libcontainer", "libcontainer/console", "libcontainer/timeline", "specconv"}
 	for _, dep := range strings.Fields(strings.Trim(strings.Join(goList(t, "-f={{.Imports}}"), " "), "[]")) {
 		if path, ours := strings.CutPrefix(dep, module); ours && !slices.Contains(allowed, path) {
 			t.Errorf("cmd/onggi imports %s", path)

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/onggi-dev/onggi/internal/helper"
 	"github.com/onggi-dev/onggi/libcontainer"
+	"github.com/onggi-dev/onggi/seccomp/helper"
 )
 
 // selectIDs is the container that arg names or, with --regex, every one whose

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/internal/helper"
+	"github.com/onggi-dev/onggi/seccomp/helper"
 )
 
 // Build has libseccomp make a program of a ruleset.

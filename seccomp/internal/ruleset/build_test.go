@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/internal/helper"
+	"github.com/onggi-dev/onggi/seccomp/helper"
 )
 
 // example has a name in two rules, a rule that says what the default says, and

@@ -5,7 +5,7 @@ package helper
 import (
 	"context"
 
-	"github.com/onggi-dev/onggi/internal/helper/native"
+	"github.com/onggi-dev/onggi/seccomp/helper/internal/native"
 )
 
 // run calls the C that is linked in.

@@ -6,8 +6,8 @@ import (
 	"context"
 	_ "embed"
 
-	"github.com/onggi-dev/onggi/internal/helper/inflate"
-	"github.com/onggi-dev/onggi/internal/helper/subprocess"
+	"github.com/onggi-dev/onggi/seccomp/helper/internal/inflate"
+	"github.com/onggi-dev/onggi/seccomp/helper/internal/subprocess"
 )
 
 // image is the program that native makes, as gzip -9 -n left it.

@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/internal/helper/inflate"
+	"github.com/onggi-dev/onggi/seccomp/helper/internal/inflate"
 )
 
 // deadline is for one answer: some thousand times what a large profile takes.
