@@ -418,8 +418,11 @@ func (c *creation) setUp(ctx context.Context) error {
 		Cgroups: c, Hooks: c.runHooks, Filter: c.filter, Meanwhile: c.meanwhile, IDMaps: writeIDMaps, Console: c.console(ctx), Listener: c.sendListener,
 		Env: c.environment, Warn: c.options.Warn, Name: "onggi:" + c.id, Trace: c.options.Trace,
 	}
-	if c.scope != nil {
+	switch {
+	case c.scope != nil:
 		job.Spawned = func(pid int) error { return c.startScope(ctx, pid) }
+	case c.record.Cgroup.V1 == nil && c.record.Cgroup.Unified == nil:
+		job.Spawned = func(pid int) error { return c.nameProcess(ctx, pid) }
 	}
 	p, err := engine.Run(ctx, c.plan, job)
 	if unified != nil && engine.Stillborn(err) && !c.oomKilled() {
@@ -436,6 +439,15 @@ func (c *creation) setUp(ctx context.Context) error {
 	}
 	c.record.Init = identity
 	c.container = &Container{runtime: c.Runtime, dir: c.dir, record: c.record, config: c.config, pidfd: p.Pidfd}
+	return c.save(ctx)
+}
+
+// nameProcess saves who the first process is before it can be at its gate: where
+// there is no cgroup, delete finds it by nothing else if create is killed.
+func (c *creation) nameProcess(ctx context.Context, pid int) (err error) {
+	if c.record.Init, err = proc.Identify(pid); err != nil {
+		return err
+	}
 	return c.save(ctx)
 }
 
