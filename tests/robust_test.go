@@ -295,3 +295,24 @@ func TestWithoutExecutableMemfds(t *testing.T) {
 		t.Error(r)
 	}
 }
+
+// Where there is no cgroup to find it by, the process is in the state before it waits at its gate: the last save of
+// create is one of those at which it is killed.
+func TestKillOfCreateWithoutACgroup(t *testing.T) {
+	peerFails(t, "runc", "has no --cgroup-manager")
+	tool, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip(err)
+	}
+	for save := 1; save <= 3; save++ {
+		c := newContainer(t, args("sleep", "1000"))
+		c.wrapper = []string{tool, "-o", "/dev/null", "-e", "trace=renameat", "-e", fmt.Sprintf("inject=renameat:signal=KILL:when=%d", save)}
+		c.global = []string{"--cgroup-manager", "disabled"}
+		c.verb(c.withFlags("create")...)
+		c.wrapper = nil
+		c.must("delete", "--force", c.id)
+		if left := c.leftovers(); left != "" {
+			t.Errorf("killed at save %d: left %s", save, left)
+		}
+	}
+}
