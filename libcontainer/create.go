@@ -437,7 +437,7 @@ func (c *creation) setUp(ctx context.Context) error {
 		p.Pidfd.Close()
 		return err
 	}
-	c.record.Init = identity
+	c.record.Init, c.record.Creating = identity, proc.Identity{}
 	c.container = &Container{runtime: c.Runtime, dir: c.dir, record: c.record, config: c.config, pidfd: p.Pidfd}
 	return c.save(ctx)
 }
@@ -445,7 +445,7 @@ func (c *creation) setUp(ctx context.Context) error {
 // nameProcess saves who the first process is before it can be at its gate: where
 // there is no cgroup, delete finds it by nothing else if create is killed.
 func (c *creation) nameProcess(ctx context.Context, pid int) (err error) {
-	if c.record.Init, err = proc.Identify(pid); err != nil {
+	if c.record.Creating, err = proc.Identify(pid); err != nil {
 		return err
 	}
 	return c.save(ctx)

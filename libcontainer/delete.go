@@ -96,7 +96,7 @@ func (c *Container) checkDelete(force bool) error {
 // end kills what lives and waits until it is gone.
 func (c *Container) end(ctx context.Context) error {
 	defer c.runtime.span("end what lives in it").End()
-	pidfd, err := c.open()
+	pidfd, err := c.openFirst()
 	if err == nil {
 		defer pidfd.Close()
 		if err := proc.Signal(pidfd, unix.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
@@ -116,6 +116,18 @@ func (c *Container) end(ctx context.Context) error {
 		return c.killCgroup(ctx)
 	}
 	return nil
+}
+
+// openFirst is open that knows the process of a create that was killed, too.
+func (c *Container) openFirst() (*os.File, error) {
+	if !c.record.Init.IsZero() || c.record.Creating.IsZero() {
+		return c.open()
+	}
+	pidfd, err := c.record.Creating.Open()
+	if errors.Is(err, proc.ErrGone) {
+		return nil, ErrNotRunning
+	}
+	return pidfd, err
 }
 
 // survivors names what does not end, as err came instead: seldom the first

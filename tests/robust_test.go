@@ -310,6 +310,11 @@ func TestKillOfCreateWithoutACgroup(t *testing.T) {
 		c.global = []string{"--cgroup-manager", "disabled"}
 		c.verb(c.withFlags("create")...)
 		c.wrapper = nil
+		if save == 3 { // what is only being set up is nobody's to start or to enter
+			want(t, "status", c.status(), "creating")
+			refused(t, c.verb("start", c.id), 1, "")
+			refused(t, c.verb("exec", c.id, "true"), 255, "")
+		}
 		c.must("delete", "--force", c.id)
 		if left := c.leftovers(); left != "" {
 			t.Errorf("killed at save %d: left %s", save, left)

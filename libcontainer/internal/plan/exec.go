@@ -38,7 +38,7 @@ func Exec(r ExecRequest) (*Plan, error) {
 	}
 	ns := containerNamespaces(b.linux.Namespaces)
 
-	b.add("", Spawn{})       // in our own cgroup: one that is frozen would freeze us too
+	b.add("", Spawn{})       // in our own cgroup: in the container's, what shares our memory could be frozen, and killed with us
 	b.add("", Harden{})      // before it is anywhere near the container
 	b.joinResctrl(r.Resctrl) // before it has children
 	b.affinity(r.Process)    // initial: while the host's cpuset still holds

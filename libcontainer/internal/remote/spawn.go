@@ -48,8 +48,8 @@ type Spawn struct {
 }
 
 // Start starts a stub, and does not wait until it runs, unless s.Wait: what it is
-// sent waits for it. The caller owns s.Files and s.Cgroup. When ctx ends, the stub is told to
-// leave, and nobody waits for its answers any more.
+// sent waits for it. The caller owns s.Files and s.Cgroup. When ctx ends, the stub
+// is told to leave, and nobody waits for its answers any more.
 func Start(ctx context.Context, s Spawn) (*Stub, error) {
 	ours, theirs, err := controlPair(s.Timeout)
 	if err != nil {

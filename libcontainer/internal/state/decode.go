@@ -48,6 +48,8 @@ func (r *reader) record(rec *Record) {
 			rec.Annotations = r.dict()
 		case "init":
 			rec.Init = r.identity()
+		case "creating":
+			rec.Creating = r.identity()
 		case "rootless":
 			rec.Rootless = r.bool()
 		case "pidFile":

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
 // The record is written and read without encoding/json, but for its rare
@@ -25,7 +27,8 @@ func (r *Record) encode() []byte {
 		w.str("rootfs", r.Rootfs)
 		w.str("created", r.Created.Format(time.RFC3339Nano))
 		w.dict("annotations", r.Annotations)
-		w.identity(r)
+		w.identity("init", r.Init)
+		w.identity("creating", r.Creating)
 		if r.Rootless {
 			w.key("rootless")
 			w.buf = append(w.buf, "true"...)
@@ -43,15 +46,15 @@ func (r *Record) encode() []byte {
 	return append(w.buf, '\n')
 }
 
-func (w *writer) identity(r *Record) {
-	if r.Init.IsZero() {
+func (w *writer) identity(name string, i proc.Identity) {
+	if i.IsZero() {
 		return
 	}
-	w.object("init", func() {
-		w.num("pid", uint64(r.Init.Pid))
-		w.num("pidfdInode", r.Init.PidfdInode)
-		w.num("startTime", r.Init.StartTime)
-		w.str("bootId", r.Init.BootID)
+	w.object(name, func() {
+		w.num("pid", uint64(i.Pid))
+		w.num("pidfdInode", i.PidfdInode)
+		w.num("startTime", i.StartTime)
+		w.str("bootId", i.BootID)
 	})
 }
 

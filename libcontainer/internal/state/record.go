@@ -21,7 +21,10 @@ type Record struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 
 	// Init is the zero Identity until there is a first process.
-	Init     proc.Identity `json:"init,omitzero"`
+	Init proc.Identity `json:"init,omitzero"`
+	// Creating is the process that will be Init, for who has to end it: nobody may
+	// enter or start what is being set up. It is there where no cgroup tells.
+	Creating proc.Identity `json:"creating,omitzero"`
 	Rootless bool          `json:"rootless,omitempty"`
 	PidFile  string        `json:"pidFile,omitempty"`
 	// NotifySocket is the service manager's, of the caller of create.
@@ -80,15 +83,14 @@ func (r *Record) check() error {
 	case !clean(r.Rootfs):
 		return fmt.Errorf("/rootfs: %q is not a clean absolute path", r.Rootfs)
 	}
-	return errors.Join(r.checkInit(), r.Cgroup.check(), r.checkResctrl(), r.checkIntents())
+	return errors.Join(checkIdentity("/init", r.Init), checkIdentity("/creating", r.Creating), r.Cgroup.check(), r.checkResctrl(), r.checkIntents())
 }
 
-func (r *Record) checkInit() error {
-	i := r.Init
+func checkIdentity(at string, i proc.Identity) error {
 	if i.IsZero() || i.Pid > 0 && i.BootID != "" && (i.PidfdInode != 0 || i.StartTime != 0) {
 		return nil
 	}
-	return fmt.Errorf("/init: pid %d cannot be told from others by it", i.Pid)
+	return fmt.Errorf("%s: pid %d cannot be told from others by it", at, i.Pid)
 }
 
 // check keeps what is later written to and removed from being anywhere but

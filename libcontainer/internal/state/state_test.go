@@ -27,6 +27,7 @@ func record(id string) *Record {
 		Created:      time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC),
 		Annotations:  map[string]string{"a null": "a \"null\" \\"},
 		Init:         proc.Identity{Pid: 42, PidfdInode: 7, BootID: "boot"},
+		Creating:     proc.Identity{Pid: 43, StartTime: 8, BootID: "boot"},
 		Namespaces:   map[string]string{"network": "/proc/1/ns/net"},
 		NotifySocket: "/run/systemd/notify",
 		Resctrl:      []string{"/sys/fs/resctrl/gold", "/sys/fs/resctrl/gold/mon_groups/c"},
