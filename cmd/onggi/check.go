@@ -15,6 +15,16 @@ prints everything because of which create would fail, and what it would warn
 of. Nothing is made or changed. The exit status is 1 if create would fail.
 Whether the program is there can only be known inside of the container, and is
 not looked at.`,
+		manual: manual{
+			status: "0 if create would not fail for what can be known, warnings or not; else 1.",
+			files:  bundleFiles,
+			examples: `    onggi check /srv/web
+
+Before the configuration is put in place:
+
+    onggi check --config new.json /srv/web &&
+        mv new.json /srv/web/config.json`,
+		},
 		define: defineCheck,
 	}
 }

@@ -20,6 +20,7 @@ type command struct {
 	max     int    // most of them; many for any number
 	summary string // one line, lower case, no full stop
 	detail  string // paragraphs
+	manual  manual // the rest of the man page
 	hidden  bool   // left out of lists
 	// foreign says that what follows the first positional argument is
 	// somebody else's command line, flags included.

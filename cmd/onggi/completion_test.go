@@ -88,24 +88,3 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _onggi
 	slices.Sort(offers)
 	return offers
 }
-
-func TestManPages(t *testing.T) {
-	dir := t.TempDir()
-	if got := run([]string{"man", dir}, files(t)); got != 0 {
-		t.Fatalf("onggi man = %d; want 0", got)
-	}
-	for _, name := range append([]string{""}, names()...) {
-		file := strings.TrimSuffix("onggi-"+name, "-") + ".8"
-		raw, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		if !strings.HasPrefix(string(raw), ".TH ") || !strings.Contains(string(raw), "\n.SH NAME\n") {
-			t.Errorf("%s is no man page:\n%s", file, raw)
-		}
-		if name == "run" {
-			golden(t, file, string(raw))
-		}
-	}
-}

@@ -18,6 +18,17 @@ func createCommand() command {
 config.json names; "onggi start" runs it. The file is read now and not again.
 
 ` + idText,
+		manual: manual{
+			files: bundleFiles, environment: serviceEnvironment,
+			examples: `Set a container up, look at it, start it:
+
+    onggi create -b /srv/web --pid-file pid web </dev/null >log 2>&1
+    lsns --task $(cat pid)
+    onggi start web
+
+That is a container without a terminal. With process.terminal, a program has to
+receive the terminal, at the socket of --console-socket.`,
+		},
 		define: defineCreate,
 	}
 }

@@ -9,7 +9,16 @@ func deleteCommand() command {
 	return command{
 		name: "delete", args: "<container-id>", min: 1, max: 1,
 		summary: "remove a container that has stopped, or was not started",
-		define:  defineDelete,
+		detail: `Removes the state and the cgroup of the container, and runs its poststop hooks.
+Its root file system stays. --force also cleans up what a create or a delete
+has left that was killed.`,
+		manual: manual{examples: `    onggi delete web
+
+One that runs, and all whose ids begin with build-:
+
+    onggi delete --force web
+    onggi delete --force --regex '^build-'`},
+		define: defineDelete,
 	}
 }
 

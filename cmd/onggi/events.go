@@ -22,6 +22,17 @@ container. All but the statistics are printed as the kernel announces them.
 A threshold is RESOURCE:KIND:STALL/WINDOW, for example memory:some:150ms/2s: the
 resource is cpu, memory or io, and some or full (all) of the tasks have to wait
 for it that long within the window.`,
+		manual: manual{examples: `Memory in use, once:
+
+    onggi events --stats web | jq .data.memory.usage.usage
+
+Out of memory, when it happens:
+
+    onggi events web | jq --unbuffered 'select(.type == "oom")'
+
+Statistics each second, and when some task waits for memory:
+
+    onggi events --interval 1s --pressure memory:some:150ms/2s web`},
 		define: defineEvents,
 	}
 }

@@ -32,6 +32,26 @@ process unless flags change them, or a process that a file describes:
 Flags go before the container id: what follows it is the command. In the
 foreground, onggi ends with the command's exit status, and with 255 if the
 command could not be run.`,
+		manual: manual{
+			status: "That of the command, or 128 plus the number of the signal that killed it. 255 if it could " +
+				"not be run. With --detach, 0 or 255. 1 after a mistake on the command line.",
+			examples: `A shell on this terminal:
+
+    onggi exec --tty web sh
+
+As another user, in another directory, with one more variable:
+
+    onggi exec --user 33:33 --cwd /var/www --env LANG=C web ls -l
+
+In the background:
+
+    onggi exec --detach --pid-file pid web sleep 60 </dev/null >log 2>&1
+
+A process as JSON, made of the container's own:
+
+    jq '.process | .args = ["id"]' /srv/web/config.json >id.json
+    onggi exec --process id.json web`,
+		},
 		define: defineExec,
 	}
 }

@@ -16,6 +16,13 @@ func killCommand() command {
 		detail: `The signal is a name or a number: KILL, SIGKILL and 9 are the same, RTMIN+3 is
 known too. Without one it is the one that the container's annotation
 org.opencontainers.image.stopSignal names, or else TERM.`,
+		manual: manual{examples: `    onggi kill web
+    onggi kill web HUP
+    onggi kill web KILL
+
+All containers whose ids begin with build-:
+
+    onggi kill --regex '^build-' TERM`},
 		define: defineKill,
 	}
 }

@@ -15,7 +15,15 @@ func listCommand() command {
 	return command{
 		name:    "list",
 		summary: "list the containers under the state root",
-		define:  defineList,
+		manual: manual{examples: `The ids of those that run:
+
+    onggi list --format json |
+        jq -r '.[] | select(.status == "running").id'
+
+The containers of an engine, which has a state root of its own:
+
+    onggi --root /run/containerd/runc/k8s.io list`},
+		define: defineList,
 	}
 }
 

@@ -1,11 +1,59 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 )
+
+// manual is what the man page of a command has beyond its help. In files and
+// environment, a line without an indent is a name, and those below explain it.
+type manual struct {
+	status      string // EXIT STATUS, "" if it is usualStatus
+	files       string
+	environment string
+	examples    string // paragraphs
+}
+
+const usualStatus = "0 on success, 1 on failure. Standard error has the reason, and the file of --log."
+
+// bundleFiles are what a command reads or writes of a bundle.
+const bundleFiles = `config.json
+    in the bundle: how the container is to be, in the form of config.md in the
+    OCI runtime specification
+rootfs
+    in the bundle: the root file system, if root.path in config.json names no
+    other`
+
+// serviceEnvironment is what a service manager tells onggi.
+const serviceEnvironment = `LISTEN_FDS, LISTEN_PID
+    descriptors for the container, as sd_listen_fds(3) has them
+NOTIFY_SOCKET
+    where the container says that it is ready, as sd_notify(3) has it`
+
+// stateFiles are below the state root.
+const stateFiles = `/run/onggi
+    the state root, unless --root names another
+/run/onggi/ID/state.json
+    what is known of a container; whether it runs is asked of the kernel
+/run/onggi/ID/config.json
+    its configuration, as it was at create
+/run/onggi/ID/resources.json, mounts.json
+    what "onggi update" and "onggi mounts" have changed
+/run/onggi/ID/start, status
+    the gate at which a created container waits
+/run/onggi/@seccomp
+    compiled seccomp filters: a cache`
+
+const environment = `XDG_RUNTIME_DIR
+    the state root of an ordinary user, and of root in a user namespace, is the
+    directory onggi in this one
+USER
+    "root" in a user namespace: the state root is /run/onggi all the same
+DBUS_SYSTEM_BUS_ADDRESS, DBUS_SESSION_BUS_ADDRESS
+    where systemd is, for --systemd-cgroup, if not at its usual sockets`
 
 func manCommand() command {
 	return command{
@@ -33,20 +81,17 @@ func writeManPages(c *call) error {
 func overviewPage() string {
 	var p page
 	p.title("onggi", "OCI container runtime")
-	p.section("SYNOPSIS")
-	p.line(".B onggi")
-	p.text("[global flags] <command> [flags] [arguments]")
-	p.section("DESCRIPTION")
-	p.paragraphs(about)
-	p.section("COMMANDS")
+	p.synopsis("onggi", "[global flags] <command> [flags] [arguments]")
+	p.section("DESCRIPTION", about)
+	p.head("COMMANDS")
 	for _, cmd := range listed() {
-		p.item(fmt.Sprintf(".BR onggi-%s (8)", cmd.name), cmd.summary)
+		p.item(fmt.Sprintf(`.BR onggi\-%s (8)`, escaped(cmd.name)), cmd.summary)
 	}
-	p.section("GLOBAL FLAGS")
+	p.head("GLOBAL FLAGS")
 	p.options(globalFlags(&globals{}))
-	p.section("EXIT STATUS")
-	p.text("0 on success and 1 on failure. run and exec in the foreground end with the status of the process, or 128 plus " +
-		"the number of the signal that killed it; an exec that did not come that far ends with 255.")
+	p.section("EXIT STATUS", usualStatus+" A run or exec that waits for its process ends with the status of that.")
+	p.list("ENVIRONMENT", environment)
+	p.list("FILES", stateFiles)
 	return p.String()
 }
 
@@ -56,15 +101,16 @@ func (cmd *command) page() string {
 	cmd.define(f)
 	var p page
 	p.title("onggi-"+cmd.name, cmd.summary)
-	p.section("SYNOPSIS")
-	p.text(cmd.usage())
-	if cmd.detail != "" {
-		p.section("DESCRIPTION")
-		p.paragraphs(cmd.detail)
-	}
-	p.section("FLAGS")
+	name := "onggi " + cmd.name
+	p.synopsis(name, strings.TrimPrefix(cmd.usage(), name))
+	p.section("DESCRIPTION", cmd.detail)
+	p.head("FLAGS")
 	p.options(f)
-	p.section("SEE ALSO")
+	p.section("EXIT STATUS", cmp.Or(cmd.manual.status, usualStatus))
+	p.list("ENVIRONMENT", cmd.manual.environment)
+	p.list("FILES", cmd.manual.files)
+	p.section("EXAMPLES", cmd.manual.examples)
+	p.head("SEE ALSO")
 	p.line(".BR onggi (8)")
 	return p.String()
 }
@@ -77,21 +123,53 @@ func (p *page) line(s string) { p.WriteString(s + "\n") }
 
 // text adds a line of text: nothing in it is troff.
 func (p *page) text(s string) {
-	s = strings.ReplaceAll(s, `\`, `\e`)
-	s = strings.ReplaceAll(s, "-", `\-`)
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
-		s = `\&` + s
+		p.WriteString(`\&`)
 	}
-	p.line(s)
+	p.line(escaped(s))
+}
+
+// escaped has what troff would make typographic of as it is on a keyboard:
+// commands are copied out of man pages.
+func escaped(s string) string {
+	return strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`).Replace(s)
 }
 
 func (p *page) title(name, summary string) {
-	p.line(fmt.Sprintf(`.TH "%s" "8" "" "onggi" "System administration"`, strings.ToUpper(name)))
-	p.section("NAME")
+	p.line(fmt.Sprintf(`.TH "%s" "8" "" "onggi" "System administration"`, escaped(strings.ToUpper(name))))
+	p.head("NAME")
 	p.text(name + " - " + summary)
 }
 
-func (p *page) section(name string) { p.line(".SH " + name) }
+func (p *page) synopsis(name, rest string) {
+	p.head("SYNOPSIS")
+	p.line(".B " + escaped(name))
+	p.text(strings.TrimSpace(rest))
+}
+
+func (p *page) head(name string) { p.line(".SH " + name) }
+
+// section adds paragraphs, if there are any.
+func (p *page) section(name, text string) {
+	if text != "" {
+		p.head(name)
+		p.paragraphs(text)
+	}
+}
+
+// list adds names with their explanations, if there are any.
+func (p *page) list(name, text string) {
+	if text == "" {
+		return
+	}
+	p.head(name)
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, " ") {
+			p.line(".TP")
+		}
+		p.text(strings.TrimSpace(line))
+	}
+}
 
 // item adds a tagged paragraph; the tag is a line of troff.
 func (p *page) item(tag, text string) {
@@ -102,9 +180,7 @@ func (p *page) item(tag, text string) {
 
 func (p *page) options(f *flags) {
 	for _, o := range withHelp(f.visible()) {
-		p.line(".TP")
-		p.text(strings.TrimSpace(o.spelling()))
-		p.text(o.explanation())
+		p.item(".B "+escaped(strings.TrimSpace(o.spelling())), o.explanation())
 	}
 }
 

@@ -16,12 +16,19 @@ func mountsCommand() command {
 		detail: `The file, or standard input for "-", is a JSON array of mounts in the form of
 mounts in config.json:
 
-    [{"destination": "/data", "source": "/srv", "options": ["rbind", "ro"]}]
+    [{"destination": "/data", "source": "/srv", "options": ["bind"]}]
 
 They are made in this order, in a container that is created, running or paused.
 A destination that is not there is made. When one of them fails, none is left.
 Remove looks at the destinations only, goes from the last to the first, and
 takes away what add has mounted, nothing else.`,
+		manual: manual{examples: `    onggi mounts add web data.json
+    onggi mounts remove web data.json
+
+A file system in memory, without a file:
+
+    echo '[{"destination": "/scratch", "type": "tmpfs"}]' |
+        onggi mounts add web -`},
 		define: func(*flags) action { return changeMounts },
 	}
 }

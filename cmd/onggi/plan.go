@@ -13,6 +13,16 @@ func planCommand() command {
 		detail: `Reads the bundle and prints, in their order, the steps from nothing to the
 container's program. Nothing is done, and no privileges are needed. The flags
 are those of create, so that any such command line can be looked at first.`,
+		manual: manual{files: bundleFiles, examples: `    onggi plan --bundle /srv/web web
+
+What a change of the configuration changes, in bash:
+
+    diff <(onggi plan) <(onggi plan --config new.json)
+
+The steps of the container side:
+
+    onggi plan --format json |
+        jq -r '.[] | select(.side == "container").text'`},
 		define: definePlan,
 	}
 }

@@ -17,6 +17,12 @@ func psCommand() command {
 		summary: "show the processes of a container",
 		detail: `Shows the lines of the host's ps that are about the container's processes. The
 options for ps follow the container id (default: -ef).`,
+		manual: manual{
+			environment: `PATH
+    where ps is looked for`,
+			examples: `    onggi ps web -o pid,user,rss,args
+    onggi ps --format json web`,
+		},
 		define: definePs,
 	}
 }

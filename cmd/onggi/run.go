@@ -27,6 +27,23 @@ terminal with the caller's; then it deletes the container and ends with the
 program's exit status.
 
 ` + idText,
+		manual: manual{
+			status: "That of the program, or 128 plus the number of the signal that killed it. 1 after " +
+				"a failure of onggi. With --detach, 0 or 1.",
+			files: bundleFiles, environment: serviceEnvironment,
+			examples: `A shell in the root file system below /srv/web, on this terminal:
+
+    onggi run --bundle /srv/web web
+
+In the background, where process.terminal is false in config.json:
+
+    onggi run --bundle /srv/web --detach web </dev/null >log 2>&1
+
+Another program, without a change of the bundle:
+
+    jq '.process.args = ["nginx", "-t"]' /srv/web/config.json >test.json
+    onggi run --bundle /srv/web --config test.json test`,
+		},
 		define: defineRun,
 	}
 }

@@ -25,6 +25,17 @@ overwritten.
     docker export $(docker create busybox) | tar -C bundle/rootfs -x
     onggi spec --bundle bundle
     onggi run --bundle bundle first`,
+		manual: manual{files: bundleFiles, examples: `A first container without an image, of a static busybox:
+
+    mkdir -p hello/rootfs/bin
+    cp /bin/busybox hello/rootfs/bin/sh
+    cd hello
+    onggi spec
+    onggi run hello
+
+For an ordinary user:
+
+    onggi spec --rootless`},
 		define: defineSpec,
 	}
 }

@@ -4,7 +4,11 @@ func startCommand() command {
 	return command{
 		name: "start", args: "<container-id>", min: 1, max: 1,
 		summary: "run the program of a created container",
-		define:  func(*flags) action { return start },
+		detail: `Opens the gate at which "onggi create" has left the container. A program that
+cannot be executed is an error here, with the reason.`,
+		manual: manual{examples: `    onggi create --bundle /srv/web web </dev/null >log 2>&1
+    onggi start web`},
+		define: func(*flags) action { return start },
 	}
 }
 

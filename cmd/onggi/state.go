@@ -11,6 +11,7 @@ func stateCommand() command {
 		summary: "print the state of a container as JSON",
 		detail: `The status is one of creating, created, running, paused and stopped; the pid is
 0 once the container has stopped.`,
+		manual: manual{examples: `    onggi state web | jq -r .status`},
 		define: func(*flags) action { return printState },
 	}
 }

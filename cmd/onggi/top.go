@@ -28,6 +28,14 @@ and for I/O.
 
 The keys c, m and n sort by processor time, memory and name; q ends it. Where
 the output is no terminal, the table is printed once.`,
+		manual: manual{examples: `All containers, and two of them every five seconds:
+
+    onggi top
+    onggi top --interval 5s web db
+
+What was used in the last ten seconds, for a log:
+
+    onggi top --once --interval 10s >>top.log`},
 		define: defineTop,
 	}
 }

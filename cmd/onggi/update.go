@@ -20,6 +20,23 @@ device's MAJOR:MINOR or its path. Of the rules for a device the last one holds;
 the devices that every container has (/dev/null, terminals, ...) stay allowed.
 With --resources, the limits come as JSON in the form of linux.resources of
 config.json, and no other flag may be given.`,
+		manual: manual{examples: `Half a processor, 512 MiB, and 100 processes:
+
+    onggi update --cpu-quota 50000 --cpu-period 100000 \
+        --memory 512m --pids-limit 100 web
+
+No limit of processes any more:
+
+    onggi update --pids-limit -1 web
+
+1 MiB in a second to the disk 8:0, and access to /dev/fuse:
+
+    onggi update --blkio-write-bps-device 8:0=1m web
+    onggi update --device-allow 'c 10:229 rwm' web
+
+What an engine sends:
+
+    echo '{"pids": {"limit": 50}}' | onggi update --resources - web`},
 		define: defineUpdate,
 	}
 }

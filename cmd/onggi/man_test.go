@@ -1,0 +1,211 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// manPages writes the man pages and gives them by the name of the command, that of onggi itself by "".
+func manPages(t *testing.T) (dir string, pages map[string]string) {
+	t.Helper()
+	dir = t.TempDir()
+	if got := run([]string{"man", dir}, files(t)); got != 0 {
+		t.Fatalf("onggi man = %d; want 0", got)
+	}
+	pages = map[string]string{}
+	for _, name := range append(names(), "") {
+		file := strings.TrimSuffix("onggi-"+name, "-") + ".8"
+		data, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[name] = string(data)
+	}
+	return dir, pages
+}
+
+// Every page says how the command ends, and that of a verb which people use by hand shows how.
+func TestManPagesHaveTheirSections(t *testing.T) {
+	byHand := strings.Fields("run create start exec state list ps top kill update mounts events delete spec plan check")
+	_, pages := manPages(t)
+	golden(t, "onggi-run.8", pages["run"])
+	for name, page := range pages {
+		if !strings.HasPrefix(page, ".TH ") {
+			t.Errorf("the page of %q does not begin with its title", name)
+		}
+		want := []string{"NAME", "SYNOPSIS", "EXIT STATUS"}
+		switch {
+		case name == "":
+			want = append(want, "DESCRIPTION", "COMMANDS", "GLOBAL FLAGS", "ENVIRONMENT", "FILES")
+		case slices.Contains(byHand, name):
+			want = append(want, "FLAGS", "EXAMPLES", "SEE ALSO")
+		default:
+			want = append(want, "FLAGS", "SEE ALSO")
+		}
+		for _, section := range want {
+			if !strings.Contains(page, "\n.SH "+section+"\n") {
+				t.Errorf("the page of %q has no section %s", name, section)
+			}
+		}
+	}
+}
+
+func TestManPagesRender(t *testing.T) {
+	groff, err := exec.LookPath("groff")
+	if err != nil {
+		t.Skip("needs groff: ", err)
+	}
+	dir, _ := manPages(t)
+	pages, err := filepath.Glob(filepath.Join(dir, "*.8"))
+	if err != nil || len(pages) < 2 {
+		t.Fatal(pages, err)
+	}
+	for _, page := range pages {
+		if out, err := exec.Command(groff, "-ww", "-man", "-Tutf8", "-z", page).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("groff %s: %v\n%s", filepath.Base(page), err, out)
+		}
+	}
+}
+
+// What troff would turn into typography reaches the reader as it was written.
+func TestManTextIsKeptAsItIs(t *testing.T) {
+	if got, want := escaped(`jq '.a|"\n"' x-y ~ ^ `+"`id`"), `jq \(aq.a|"\en"\(aq x\-y \(ti \(ha \(gaid\(ga`; got != want {
+		t.Errorf("escaped() = %s; want %s", got, want)
+	}
+	var p page
+	p.text(".TH is no request here")
+	p.text("'nor this")
+	if got, want := p.String(), "\\&.TH is no request here\n\\&\\(aqnor this\n"; got != want {
+		t.Errorf("text() = %q; want %q", got, want)
+	}
+}
+
+// The command lines of the examples, and of the help texts, are ones that onggi takes, and fit a terminal.
+func TestExamplesParse(t *testing.T) {
+	const indent = 7 // of man(7)
+	for _, cmd := range commands() {
+		text := cmd.detail + "\n" + cmd.manual.examples
+		for _, line := range strings.Split(text, "\n") {
+			if len(line) > textWidth-indent && strings.HasPrefix(line, " ") {
+				t.Errorf("%s: the line is %d too long: %s", cmd.name, len(line)+indent-textWidth, line)
+			}
+		}
+		lines := exampleLines(text)
+		if cmd.manual.examples != "" && !slices.ContainsFunc(lines, func(words []string) bool { return slices.Contains(words, cmd.name) }) {
+			t.Errorf("%s is not in its own examples", cmd.name)
+		}
+		for _, words := range lines {
+			if err := parses(words); err != nil {
+				t.Errorf("%s: %q: %v", cmd.name, words, err)
+			}
+		}
+	}
+}
+
+// parses says what is wrong with a command line, without running it.
+func parses(words []string) error {
+	args, err := globalFlags(&globals{}).parse(words, false)
+	if err != nil {
+		return err
+	}
+	cmd := lookup(args[0])
+	if cmd == nil {
+		return unknownCommand(args[0])
+	}
+	f := &flags{}
+	cmd.define(f)
+	if args, err = f.parse(args[1:], !cmd.foreign); err != nil {
+		return err
+	}
+	return cmd.countArgs(args)
+}
+
+// exampleLines are the arguments of each onggi that a text calls in indented lines of shell.
+func exampleLines(text string) (lines [][]string) {
+	text = strings.ReplaceAll(text, "\\\n", " ")
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "    ") {
+			continue
+		}
+		for _, words := range shellCommands(line) {
+			if words[0] == "onggi" {
+				lines = append(lines, words[1:])
+			}
+		}
+	}
+	return lines
+}
+
+// shellWord is a word, which may be quoted in part, or an operator.
+var shellWord = regexp.MustCompile(`(?:[^\s'"|&;<>()]|'[^']*'|"[^"]*")+|[|&;<>()]+`)
+
+// shellCommands are the words of each command of a line, without redirections.
+func shellCommands(line string) (all [][]string) {
+	var now []string
+	skip := false // this word is where something is redirected to
+	for _, word := range append(shellWord.FindAllString(line, -1), ";") {
+		operator := strings.Trim(word, "|&;<>()") == ""
+		switch {
+		case operator && strings.Trim(word, "<>&") == "" && word != "&" && word != "&&":
+			skip = true
+		case operator:
+			if len(now) > 0 {
+				all = append(all, now)
+			}
+			now, skip = nil, false
+		case skip || word == "2":
+			skip = false
+		default:
+			now = append(now, strings.NewReplacer("'", "", `"`, "").Replace(word))
+		}
+	}
+	return all
+}
+
+// Every variable that the code asks for is explained on some page, and the other way round.
+func TestManPagesExplainTheEnvironment(t *testing.T) {
+	_, pages := manPages(t)
+	explained := map[string]bool{}
+	for _, page := range pages {
+		_, section, _ := strings.Cut(page, "\n.SH ENVIRONMENT\n")
+		section, _, _ = strings.Cut(section, "\n.SH ")
+		for _, tag := range regexp.MustCompile(`\.TP\n(.*)`).FindAllStringSubmatch(section, -1) {
+			for name := range strings.SplitSeq(tag[1], ", ") {
+				explained[name] = true
+			}
+		}
+	}
+	delete(explained, "PATH") // os/exec asks for it
+	asked := map[string]bool{}
+	for _, root := range []string{".", "../../libcontainer", "../../seccomp", "../../specconv"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			for _, match := range regexp.MustCompile(`etenv\("([A-Z_]+)"\)`).FindAllStringSubmatch(string(data), -1) {
+				asked[match[1]] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name := range asked {
+		if !explained[name] {
+			t.Errorf("no page explains $%s", name)
+		}
+	}
+	for name := range explained {
+		if !asked[name] {
+			t.Errorf("a page explains $%s, which nothing asks for", name)
+		}
+	}
+}
