@@ -90,17 +90,18 @@ func (l *last) step(it plan.Item) error {
 	return nil
 }
 
-// seccomp loads the filter: before the gate with a report, behind it without.
+// seccomp loads the filter: before the gate with a report, behind it without. A
+// listener is always before: the agent has it before the program runs.
 func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
 	f, err := l.fetched()
 	if err != nil {
 		return err
 	}
 	b := l.building
-	early := l.waits()
 	// A path for notifications is of no use to a profile that sends none
 	// (config-linux.md, "listenerPath"): then there is no descriptor to take.
 	listens := s.Listener && f.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0
+	early := l.waits() || listens
 	var loaded remote.Result
 	switch {
 	case listens:
@@ -114,6 +115,9 @@ func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
 	}
 	if early {
 		b.WriteResult(l.control, loaded)
+		if listens {
+			l.awaitProceed()
+		}
 		l.reports = append(l.reports, report{it, func(v int) error { return l.loaded(listens, v) }})
 		return nil
 	}
@@ -123,6 +127,17 @@ func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
 	b.Exit(exitExec)
 	loaded.OnZeroSkip()
 	return nil
+}
+
+// awaitProceed holds the stub, from which the listener has to be taken, and what
+// it would clone. Behind the filter it does so with read, and where it may not, or
+// is alone, it goes the way of a failed execve.
+func (l *last) awaitProceed() {
+	b := l.building
+	r := b.AwaitByte(l.control).TolerateAll()
+	b.WriteResult(remote.Inherited(l.layout.status, "status"), r).TolerateAll()
+	b.Exit(exitExec)
+	r.OnPositiveSkip()
 }
 
 // fetched is the filter, or why there is none.
@@ -165,7 +180,8 @@ func (l *last) waits() bool {
 	return false
 }
 
-// loaded takes the listener out of the stub by its number.
+// loaded takes the listener out of the stub by its number, gives it to the agent,
+// and lets the stub go on.
 func (l *last) loaded(listens bool, number int) error {
 	if !listens {
 		return nil
@@ -176,7 +192,10 @@ func (l *last) loaded(listens bool, number int) error {
 	}
 	f := os.NewFile(uintptr(fd), "seccomp listener")
 	defer f.Close()
-	return l.Listener(l.ctx, l.stub.Pid, f)
+	if err := l.Listener(l.ctx, l.stub.Pid, f); err != nil {
+		return err
+	}
+	return l.stub.Proceed(l.building.Batch)
 }
 
 // newSession makes the clone the leader of a session of its own, the one that

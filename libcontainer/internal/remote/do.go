@@ -140,6 +140,10 @@ func (s *Stub) Report(b *Batch) (int, error) {
 	return 0, errReply
 }
 
+// Proceed is the byte that a call of the batch, AwaitByte of the control socket,
+// waits for.
+func (s *Stub) Proceed(b *Batch) error { return s.send(b, []byte{0}, nil) }
+
 // errReply: the container side is trusted with nothing, not even with the
 // shape of its answers.
 var errReply = errors.New("the container side sent a reply that nobody asked for")
