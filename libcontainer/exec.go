@@ -332,7 +332,7 @@ func (o *ExecOptions) capabilities(p *specs.Process) error {
 		return nil
 	}
 	if _, unknown := specconv.CapabilityMask(o.Caps); len(unknown) > 0 {
-		return fmt.Errorf("unknown capabilities: %s", strings.Join(unknown, ", "))
+		return fmt.Errorf("unknown capabilities: %q", unknown)
 	}
 	var c specs.LinuxCapabilities
 	if p.Capabilities != nil {

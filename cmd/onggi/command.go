@@ -120,7 +120,7 @@ func (cmd *command) execute(c *call) error {
 		return printHelp(c.std.out, cmd)
 	}
 	if err != nil {
-		return &usageError{cmd: cmd, msg: misplaced(err).Error()}
+		return &usageError{cmd: cmd, msg: cmd.misplaced(err).Error()}
 	}
 	if err := cmd.countArgs(args); err != nil {
 		return err
@@ -142,13 +142,19 @@ func (cmd *command) countArgs(args []string) error {
 	return nil
 }
 
-// misplaced explains an unknown flag that is a global one.
-func misplaced(err error) error {
+// misplaced explains an unknown flag that is something else elsewhere: a global
+// flag, or a signal as kill(1) takes it.
+func (cmd *command) misplaced(err error) error {
 	var unknown *unknownFlag
-	if !errors.As(err, &unknown) || globalFlags(&globals{}).find(unknown.name) == nil {
+	switch {
+	case !errors.As(err, &unknown):
 		return err
+	case globalFlags(&globals{}).find(unknown.name) != nil:
+		return fmt.Errorf("flag %s is a global one: it goes before the command", dashed(unknown.name))
+	case cmd.name == "kill" && namesSignal(unknown.name):
+		return fmt.Errorf("unknown flag %s: the signal goes after the container id, without a dash", dashed(unknown.name))
 	}
-	return fmt.Errorf("flag %s is a global one: it goes before the command", dashed(unknown.name))
+	return err
 }
 
 // usage is the command's usage line.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -34,7 +36,7 @@ foreground, onggi ends with the command's exit status, and with 255 if the
 command could not be run.`,
 		manual: manual{
 			status: "That of the command, or 128 plus the number of the signal that killed it. 255 if it could " +
-				"not be run. With --detach, 0 or 255. 1 after a mistake on the command line.",
+				"not be run. With --detach, 0 or 255. 1 after a wrong flag.",
 			examples: `A shell on this terminal:
 
     onggi exec --tty web sh
@@ -79,7 +81,7 @@ func defineExec(f *flags) action {
 	f.bool(&o.IgnorePaused, "ignore-paused", "", "do not refuse a paused container; the process waits until it is resumed")
 	return func(c *call) error {
 		if o.process == "" && len(c.args) < 2 {
-			return &usageError{cmd: lookup("exec"), msg: "exec: <command> is missing"}
+			return &execFailure{&usageError{cmd: lookup("exec"), msg: "exec: <command> is missing"}}
 		}
 		status, err := execProcess(c, o)
 		if err != nil {
@@ -95,6 +97,9 @@ func execProcess(c *call, o execOptions) (int, error) {
 	var err error
 	o.Args = c.args[1:]
 	o.Stdin, o.Stdout, o.Stderr = c.std.in, c.std.out, c.std.err
+	if err := checkEnv(o.Env); err != nil {
+		return 0, err
+	}
 	if o.ExtraFiles, err = openFiles(o.preserve); err != nil {
 		return 0, err
 	}
@@ -126,6 +131,17 @@ func execProcess(c *call, o execOptions) (int, error) {
 		return 0, because(ctx, noTerminal(err))
 	}
 	return fg.wait(c.ctx, p)
+}
+
+// checkEnv looks at what --env gives, which is a mistake about a flag and not
+// about a process. A value may be a secret that has lost its name: it is not shown.
+func checkEnv(env []string) error {
+	for _, v := range env {
+		if strings.IndexByte(v, '=') < 1 {
+			return errors.New("flag --env: a value is not of the form NAME=VALUE")
+		}
+	}
+	return nil
 }
 
 // readProcess reads the file of --process.

@@ -76,12 +76,14 @@ func (f *flags) count(p *int, name, short, text string) {
 	}})
 }
 
-// choice declares a flag whose value is one of a few words; *p is its default.
+// choice declares a flag whose value is one of a few words, or its default,
+// which *p is: an empty one is how scripts and engines say nothing.
 func (f *flags) choice(p *string, name, short, text string, choices ...string) {
+	initial := *p
 	f.add(option{
-		name: name, short: short, arg: strings.Join(choices, "|"), initial: *p, text: text, choices: choices,
+		name: name, short: short, arg: strings.Join(choices, "|"), initial: initial, text: text, choices: choices,
 		set: func(v string) error {
-			if !slices.Contains(choices, v) {
+			if v != initial && !slices.Contains(choices, v) {
 				return fmt.Errorf("%q is none of %s", v, strings.Join(choices, ", "))
 			}
 			*p = v
@@ -140,7 +142,7 @@ func (f *flags) parseOne(arg string, rest []string) ([]string, error) {
 	o := f.find(name)
 	switch {
 	case o == nil && (name == "help" || name == "h"):
-		f.help = true
+		f.help = !hasValue || value != "false"
 		return rest, nil
 	case o == nil && f.lenient:
 		return rest, nil

@@ -7,6 +7,17 @@ import (
 	"testing"
 )
 
+// The empty word is a choice where it is the default: --log-format "" is as if it was not given.
+func TestChoiceOfNothing(t *testing.T) {
+	for initial, accepted := range map[string]bool{"": true, "table": false} {
+		f, p := &flags{}, initial
+		f.choice(&p, "format", "", "", "table", "json")
+		if _, err := f.parse([]string{"--format", "json", "--format", ""}, true); (err == nil) != accepted || accepted && p != "" {
+			t.Errorf("a choice with the default %q: %v, %q after an empty one", initial, err, p)
+		}
+	}
+}
+
 // sample is a set of flags of every kind.
 type sample struct {
 	force    bool
@@ -50,6 +61,7 @@ func TestParse(t *testing.T) {
 		{[]string{"id", "--", "--force"}, true, `{false  [] 0 table} ["id" "--force"]`},
 		{[]string{"--", "--force"}, false, `{false  [] 0 table} ["--force"]`},
 		{[]string{"id", "--", "--force"}, false, `{false  [] 0 table} ["id" "--" "--force"]`},
+		{[]string{"--help=false", "id"}, true, `{false  [] 0 table} ["id"]`},
 		{[]string{"-", ""}, true, `{false  [] 0 table} ["-" ""]`},
 	} {
 		var s sample

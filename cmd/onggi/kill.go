@@ -34,7 +34,7 @@ func defineKill(f *flags) action {
 	f.bool(&regex, "regex", "r", "<container-id> is an extended regular expression (POSIX) that selects containers")
 	return func(c *call) error {
 		choose := stopSignal
-		if len(c.args) > 1 {
+		if len(c.args) > 1 && c.args[1] != "" { // scripts give what a variable holds
 			sig, err := libcontainer.ParseSignal(c.args[1])
 			if err != nil {
 				return &usageError{cmd: lookup("kill"), msg: err.Error()}
@@ -58,6 +58,12 @@ func defineKill(f *flags) action {
 			return kill(container, sig, all)
 		}))
 	}
+}
+
+// namesSignal says whether a flag is one of kill(1): -9, -KILL, -s, --signal.
+func namesSignal(flag string) bool {
+	_, err := libcontainer.ParseSignal(flag)
+	return err == nil || flag == "s" || flag == "signal"
 }
 
 // stopSignal is what the container is to be stopped with (config.md,

@@ -25,7 +25,6 @@ func TestMistakes(t *testing.T) {
 		{"start web db", `start: unexpected argument "db"`},
 		{"list web", `list: unexpected argument "web"`},
 		{"exec", "exec: <container-id> is missing"},
-		{"exec web", "exec: <command> is missing"},
 		{"mounts web", `mounts: "web" is neither add nor remove`},
 		{"mounts add", "mounts: <container-id> is missing"},
 		{"mounts remove web", "mounts: <file> is missing"},
@@ -34,6 +33,11 @@ func TestMistakes(t *testing.T) {
 		{"start --root /x web", "flag --root is a global one: it goes before the command"},
 		{"create web --debug", "flag --debug is a global one: it goes before the command"},
 		{"kill web NOPE", `unknown signal "NOPE"`},
+		{"kill -9 web", "unknown flag -9: the signal goes after the container id, without a dash"},
+		{"kill web -KILL", "unknown flag --KILL: the signal goes after the container id, without a dash"},
+		{"kill --signal HUP web", "unknown flag --signal: the signal goes after the container id, without a dash"},
+		{"kill -x web", "unknown flag -x"},
+		{"list --format=", `flag --format: "" is none of table, json`},
 		{"kill web 65", "signal 65 is out of range: the last one is 64"},
 		{"exec -g 4294967295 web id", `flag -g: "4294967295" is not a group id`},
 		{"exec -g -1 web id", `flag -g: "-1" is not a group id`},
@@ -52,6 +56,23 @@ func TestMistakes(t *testing.T) {
 		}
 		if usage := strings.HasPrefix(rest, "usage: onggi "); usage == refused(tt.line) {
 			t.Errorf("onggi %s: %q below the message", tt.line, rest)
+		}
+	}
+}
+
+// What exec itself refuses, when the flags are right, gives the status 255, as with runc.
+func TestMistakesThatExecFinds(t *testing.T) {
+	for line, want := range map[string]string{
+		"exec web":              "exec: <command> is missing",
+		"exec -e NAME web id":   "flag --env: a value is not of the form NAME=VALUE",
+		"exec -e =value web id": "flag --env: a value is not of the form NAME=VALUE",
+	} {
+		std := files(t)
+		if got := run(strings.Fields(line), std); got != execFailureStatus {
+			t.Errorf("onggi %s = %d; want %d", line, got, execFailureStatus)
+		}
+		if got := contents(t, std.err); !strings.Contains(got, want) {
+			t.Errorf("onggi %s: %q; want %q", line, got, want)
 		}
 	}
 }

@@ -63,7 +63,8 @@ func printProcesses(w io.Writer, options []string, pids []int) error {
 	ps.Stderr = &complaint
 	table, err := ps.Output()
 	if err != nil {
-		return fmt.Errorf("run the host's ps: %w: %s", err, oneLine(errors.New(complaint.String())))
+		reason, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n") // its usage follows
+		return fmt.Errorf("run the host's ps: %w: %s", err, reason)
 	}
 	return filterTable(w, string(table), pids)
 }

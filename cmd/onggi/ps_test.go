@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,5 +48,16 @@ func TestPrintPids(t *testing.T) {
 		if err := printPids(&b, pids); err != nil || b.String() != want {
 			t.Errorf("printPids(%v) wrote %q, %v; want %q", pids, b.String(), err, want)
 		}
+	}
+}
+
+// What the host's ps says of wrong options, without the page of usage that follows.
+func TestPsComplaint(t *testing.T) {
+	err := printProcesses(io.Discard, []string{"--no-such-option"}, nil)
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skip(err)
+	}
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "run the host's ps: exit status 1: ") {
+		t.Errorf("printProcesses(--no-such-option): %v; want one line", err)
 	}
 }

@@ -23,7 +23,7 @@ func ValidID(id string) error {
 	case len(id) > maxID:
 		return fmt.Errorf("%w: it has %d bytes; at most %d are allowed", ErrInvalidID, len(id), maxID)
 	case id == "." || id == "..":
-		return fmt.Errorf("%w: %q", ErrInvalidID, id)
+		return fmt.Errorf("%w: %q is a directory of its own", ErrInvalidID, id)
 	}
 	if bad := strings.Trim(id, idChars); bad != "" {
 		return fmt.Errorf("%w: %q has a character outside [A-Za-z0-9_+.-]", ErrInvalidID, id)
