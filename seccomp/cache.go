@@ -26,7 +26,7 @@ const maxEntries = 64
 
 // formatVersion is part of each key. It changes when the same profile should
 // compile to another program than before.
-const formatVersion = "1"
+const formatVersion = "2"
 
 // Load returns the filter of a profile, given as the raw JSON value of
 // linux.seccomp. decode is called for the profile itself if the filter has to

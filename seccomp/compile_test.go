@@ -236,3 +236,43 @@ func BenchmarkCompile(b *testing.B) {
 		compileOK(b, profile)
 	}
 }
+
+// However often a profile names an architecture, it is one: the ENOSYS tail has
+// jumps over the part of each, which reach no further than 255 instructions.
+func TestCompileRepeatedArchitectures(t *testing.T) {
+	needBuilder(t)
+	compile := func(times int) []byte {
+		list := []specs.Arch{specs.ArchX86_64}
+		for range times {
+			list = append(list, specs.ArchX86, specs.ArchAARCH64)
+		}
+		return compileOK(t, &specs.LinuxSeccomp{
+			DefaultAction: specs.ActKillProcess, Architectures: list,
+			Syscalls: []specs.LinuxSyscall{rule(specs.ActAllow, "read", "write", "execve")},
+		}).Program
+	}
+	if once, often := compile(1), compile(100); !slices.Equal(once, often) {
+		t.Errorf("the program has %d bytes, and %d where each architecture is there 100 times", len(once), len(often))
+	}
+}
+
+func TestCompileNothing(t *testing.T) {
+	if _, err := Compile(context.Background(), nil); err == nil || err.Error() != "/linux/seccomp: there is none" {
+		t.Errorf("Compile(nil) = %v; want an error", err)
+	}
+}
+
+// What the profile's author has done wrong is said, not how libseccomp puts it.
+func TestCompileConflict(t *testing.T) {
+	needBuilder(t)
+	when := func(action specs.LinuxSeccompAction) specs.LinuxSyscall {
+		r := rule(action, "personality")
+		r.Args = []specs.LinuxSeccompArg{{Index: 0, Value: 8, Op: specs.OpEqualTo}}
+		return r
+	}
+	profile := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{when(specs.ActAllow), when(specs.ActAllow), when(specs.ActLog)}}
+	_, err := Compile(context.Background(), profile)
+	if err == nil || !strings.HasPrefix(err.Error(), "/linux/seccomp/syscalls/2/names/0: personality: libseccomp ") || !strings.HasSuffix(err.Error(), ": an earlier rule has another action for the same arguments") {
+		t.Errorf("Compile() = %v; want the rule, and why", err)
+	}
+}

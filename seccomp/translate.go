@@ -16,6 +16,9 @@ import (
 // the kernel makes of the result is checkKernel's question. flags are those the
 // profile asks for.
 func translate(profile *specs.LinuxSeccomp) (set *ruleset.Set, flags uint32, err error) {
+	if profile == nil {
+		return nil, 0, errors.New("/linux/seccomp: there is none")
+	}
 	var t translation
 	set = &ruleset.Set{
 		Default: t.defaultAction(profile),
@@ -89,14 +92,19 @@ func (t *translation) data(at string, ret uint32, errno *uint) uint32 {
 	return uint32(*errno)
 }
 
+// archs are those of the profile, each once: what is asked of libseccomp, and
+// the ENOSYS tail, has a part for each.
 func (t *translation) archs(names []specs.Arch) []ruleset.Arch {
 	var list []ruleset.Arch
 	for i, name := range names {
+		at := fmt.Sprintf("/architectures/%d", i)
 		a, ok := archNamed(string(name))
 		if !ok {
-			t.problem(fmt.Sprintf("/architectures/%d", i), "%q is not an architecture", name)
+			t.problem(at, "%q is not an architecture", name)
 		}
-		list = append(list, ruleset.Arch{Name: a.name, Token: a.token()})
+		if !slices.ContainsFunc(list, func(has ruleset.Arch) bool { return has.Name == a.name }) {
+			list = append(list, ruleset.Arch{Pointer: "/linux/seccomp" + at, Name: a.name, Token: a.token()})
+		}
 	}
 	return list
 }

@@ -152,12 +152,13 @@ func (q *question) refusal(reply helper.Reply, library string) error {
 	case reply.Status == helper.BadDefault:
 		at += "/defaultAction"
 	case reply.Status == helper.BadArchitecture && int64(i) < int64(len(q.set.Archs)):
-		at += fmt.Sprintf("/architectures/%d: %s", i, q.set.Archs[i].Name)
+		at = q.set.Archs[i].Pointer + ": " + q.set.Archs[i].Name
 		err = archError(reply.Errno)
 	case reply.Status == helper.BadRule && int64(i) < int64(len(q.rules)):
 		rule := &q.set.Rules[q.rules[i].rule]
 		name := q.rules[i].name
 		at = fmt.Sprintf("%s/names/%d: %s", rule.Pointer, name, rule.Names[name])
+		err = ruleError(reply.Errno)
 	case reply.Status != helper.BadFilter:
 		return fmt.Errorf("/linux/seccomp: helper: reply: status %d, index %d", reply.Status, i)
 	}
@@ -170,6 +171,13 @@ func archError(errno unix.Errno) error {
 		return errors.New("its byte order is not this machine's")
 	case unix.EINVAL:
 		return errors.New("it does not have this architecture")
+	}
+	return errno
+}
+
+func ruleError(errno unix.Errno) error {
+	if errno == unix.EEXIST {
+		return errors.New("an earlier rule has another action for the same arguments")
 	}
 	return errno
 }

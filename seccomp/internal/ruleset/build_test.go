@@ -19,7 +19,7 @@ func example() *Set {
 	always := [][]Condition{nil}
 	return &Set{
 		Default: unix.SECCOMP_RET_ERRNO | 1,
-		Archs:   []Arch{{"SCMP_ARCH_X86_64", unix.AUDIT_ARCH_X86_64}, {"SCMP_ARCH_AARCH64", unix.AUDIT_ARCH_AARCH64}},
+		Archs:   []Arch{{"/linux/seccomp/architectures/0", "SCMP_ARCH_X86_64", unix.AUDIT_ARCH_X86_64}, {"/linux/seccomp/architectures/1", "SCMP_ARCH_AARCH64", unix.AUDIT_ARCH_AARCH64}},
 		Rules: []Rule{
 			{Pointer: "/0", Names: []string{"read", "nothing"}, Action: unix.SECCOMP_RET_ALLOW, Match: always},
 			{Pointer: "/1", Names: []string{"openat2"}, Action: unix.SECCOMP_RET_ERRNO | 1, Match: always},
@@ -42,7 +42,7 @@ func TestQuestion(t *testing.T) {
 
 func TestRequest(t *testing.T) {
 	q := newQuestion(&Set{
-		Default: 1, Archs: []Arch{{"x", 2}},
+		Default: 1, Archs: []Arch{{"/linux/seccomp/architectures/0", "x", 2}},
 		Rules: []Rule{{Names: []string{"read"}, Action: 3, Match: [][]Condition{{{Arg: 4, Op: 5, Value: 6, Two: 7}}}}},
 	})
 	var want helper.Request

@@ -20,8 +20,9 @@ type Set struct {
 
 // An Arch is an architecture.
 type Arch struct {
-	Name  string // SCMP_ARCH_*, for errors
-	Token uint32 // its number in seccomp.h
+	Pointer string // JSON pointer of the element, for errors
+	Name    string // SCMP_ARCH_*, likewise
+	Token   uint32 // its number in seccomp.h
 }
 
 // A Rule is one element of linux.seccomp.syscalls.

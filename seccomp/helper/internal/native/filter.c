@@ -104,7 +104,7 @@ static void put_numbers(struct reply *out, struct profile *p)
 {
 	for (uint32_t i = 0; i < p->name_count; i++)
 		put_number(out, (uint32_t)p->numbers[i]);
-	for (uint32_t a = 0; a < p->arch_count; a++) {
+	for (uint32_t a = 0; a < p->arch_count && !out->failed; a++) {
 		uint32_t arch = take_number(&p->archs);
 		struct request names = p->names;
 		for (uint32_t i = 0; i < p->name_count; i++)

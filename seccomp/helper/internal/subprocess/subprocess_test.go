@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/signal"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,24 @@ func TestRunBadHelper(t *testing.T) {
 func TestRunSaysNothing(t *testing.T) {
 	if got, err := Run(context.Background(), script(":"), request); err != nil || len(got) != 0 {
 		t.Errorf("Run() = %q, %v; want nothing", got, err)
+	}
+}
+
+// Where the caller has its children collected elsewhere, here by the kernel, how
+// the helper ended cannot be had; what it has said can.
+func TestRunCollectedByAnother(t *testing.T) {
+	signal.Ignore(unix.SIGCHLD)
+	defer signal.Reset(unix.SIGCHLD)
+	if got, err := Run(context.Background(), script(number(4)), request); err != nil || !bytes.Equal(got, binary.NativeEndian.AppendUint32(nil, 4)) {
+		t.Errorf("Run() = %q, %v; want its reply", got, err)
+	}
+	if _, err := Run(context.Background(), script("echo no luck >&2; exit 3"), request); err == nil || err.Error() != "helper: it failed: no luck" {
+		t.Errorf("Run() = %v; want what it complains of", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Run(ctx, script("exec sleep 60"), request); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Run() = %v; want %v", err, context.DeadlineExceeded)
 	}
 }
 
