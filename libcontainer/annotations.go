@@ -73,7 +73,7 @@ func (c *creation) sendPidfds(ctx context.Context) error {
 		if socket == "" {
 			continue
 		}
-		if err := sendPidfd(ctx, socket, c.container.pidfd, "standard"); err != nil {
+		if err := sendPidfd(ctx, socket, c.container.first.pidfd, "standard"); err != nil {
 			return err
 		}
 	}

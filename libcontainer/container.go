@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -20,15 +19,23 @@ import (
 
 // Container is one container of a runtime. It is what the state directory
 // says; who holds one does not keep the container alive, nor from going away.
+//
+// Its methods may be called by any number of goroutines at once. After Close
+// they fail with os.ErrClosed, after Delete with ErrNotExist; but Wait knows the
+// status that it has known.
 type Container struct {
 	runtime *Runtime
 	dir     *state.Dir
-	record  state.Record
-	config  *specconv.Config // the snapshot, once it is needed
-	pidfd   *os.File         // of the first process, where this process has started it
-	exit    exit
-	removed bool     // its own cgroups are, by Delete
-	notify  *os.File // the socket on which it says that it is ready, from Start on
+	record  state.Record // as it was when this was loaded, or made
+	calls   calls
+	config  *configuration
+	first   *handle
+	notify  readiness
+	removed bool // its own cgroups are, by Delete
+}
+
+func newContainer(r *Runtime, dir *state.Dir, record state.Record) *Container {
+	return &Container{runtime: r, dir: dir, record: record, config: new(configuration), first: new(handle)}
 }
 
 // Status values of State (runtime.md, "State"; "paused" is an addition).
@@ -52,7 +59,7 @@ func (r *Runtime) Load(id string) (*Container, error) {
 		dir.Close()
 		return nil, err
 	}
-	return &Container{runtime: r, dir: dir, record: *record}, nil
+	return newContainer(r, dir, *record), nil
 }
 
 // List gives the state of every container that has a readable one, and an
@@ -63,7 +70,7 @@ func (r *Runtime) List() ([]State, error) {
 	var errs []error
 	names, look := owners{}, cgroup.LookAtMany()
 	err := r.store.Each(func(dir *state.Dir, record *state.Record) {
-		c := &Container{runtime: r, dir: dir, record: *record}
+		c := newContainer(r, dir, *record)
 		s, err := c.state(look)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("container %s: %w", record.ID, err))
@@ -113,14 +120,12 @@ func userName(uid uint32) string {
 	return "#" + id
 }
 
-// Close lets go of what a Container holds open. The container itself stays as
-// it is. After Delete there is nothing left to close.
+// Close lets go of what a Container holds open, once the methods that are being
+// called have returned: it does not end them, nor wait. The container itself
+// stays as it is. After Delete there is nothing left to close.
 func (c *Container) Close() error {
-	if c.pidfd != nil {
-		c.pidfd.Close() // again, perhaps: then it does nothing
-	}
-	c.closeNotify()
-	return c.dir.Close()
+	c.finish(os.ErrClosed)
+	return nil
 }
 
 // ID is the container's name.
@@ -132,7 +137,32 @@ func (c *Container) Pid() int { return c.record.Init.Pid }
 
 // State says how the container is. Nothing of it is stored: it is asked for
 // anew each time.
-func (c *Container) State() (State, error) { return c.state(new(cgroup.Look)) }
+func (c *Container) State() (State, error) {
+	if err := c.enter(); err != nil {
+		return State{}, err
+	}
+	defer c.leave()
+	return c.state(new(cgroup.Look))
+}
+
+// OCIState is the same in the words of the specification (runtime.md, "State"):
+// what a hook gets. It has no status for a paused container, which is running.
+func (c *Container) OCIState() (*specs.State, error) {
+	if err := c.enter(); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	status, err := c.status()
+	if err != nil {
+		return nil, err
+	}
+	if status == statusPaused {
+		status = statusRunning
+	}
+	s := c.specState(specs.ContainerState(status))
+	s.Version = c.record.OCIVersion
+	return &s, nil
+}
 
 func (c *Container) state(look *cgroup.Look) (State, error) {
 	status, err := c.statusAt(look)
@@ -184,10 +214,10 @@ func (c *Container) cgroups() cgroup.Paths { return cgroupPaths(c.record.Cgroup)
 // is none. The caller closes it.
 func (c *Container) open() (*os.File, error) {
 	defer c.runtime.span("find the first process").End()
-	if c.record.Init.IsZero() || c.exit.isKnown() {
+	if c.record.Init.IsZero() || c.first.isKnown() {
 		return nil, ErrNotRunning
 	}
-	pidfd, err := c.openInit()
+	pidfd, err := c.first.open(c.record.Init)
 	if errors.Is(err, proc.ErrGone) {
 		return nil, ErrNotRunning
 	}
@@ -201,53 +231,57 @@ func (c *Container) open() (*os.File, error) {
 	return pidfd, nil
 }
 
-// openInit needs no proof that the process is the one where this process has
-// held its pidfd all the time.
-func (c *Container) openInit() (*os.File, error) {
-	if c.pidfd == nil {
-		return c.record.Init.Open()
+// Spec is the configuration as it was when the container was created. It is the
+// caller's to change.
+func (c *Container) Spec() (*specs.Spec, error) {
+	if err := c.enter(); err != nil {
+		return nil, err
 	}
-	fd, err := unix.FcntlInt(c.pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return nil, os.NewSyscallError("fcntl(F_DUPFD_CLOEXEC)", err)
-	}
-	return os.NewFile(uintptr(fd), c.pidfd.Name()), nil
+	defer c.leave()
+	return c.spec()
 }
 
-// Spec is the configuration as it was when the container was created.
-func (c *Container) Spec() (*specs.Spec, error) {
+func (c *Container) spec() (*specs.Spec, error) {
 	config, err := c.snapshot()
-	if err == nil && config.Brief {
-		c.config, err = specconv.Parse(snapshotName, config.Raw)
+	if err == nil {
+		config, err = specconv.Parse(snapshotName, config.Raw)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return c.config.Spec, nil
+	return config.Spec, nil
 }
 
 const snapshotName = "the container's config.json"
 
 // snapshot is the configuration as far as this package uses it.
 func (c *Container) snapshot() (*specconv.Config, error) {
-	if c.config != nil {
-		return c.config, nil
-	}
 	defer c.runtime.span("read the container's configuration").End()
-	raw, err := c.dir.Config()
-	if err != nil {
-		return nil, err
-	}
-	c.config, err = specconv.Reparse(snapshotName, raw)
-	return c.config, err
+	return c.config.read(c.dir)
 }
 
-// Wait waits for the end of the first process, which must be a child of the
-// calling one, and gives its exit status, 128+n for signal n. It may be called
-// while Delete ends the container, and after.
+// Wait waits for the end of the first process and gives its exit status, 128+n
+// for signal n. It collects the process if that is a child of the calling one.
+// For another's child, as after Load in another program, and where the caller
+// has a reaper that was faster, the kernel is asked, which remembers since Linux
+// 6.15; before, it may be ErrNoStatus. ErrNotRunning is for a container that
+// had ended, and been collected, before it was loaded.
+//
+// It may be called while Delete ends the container, and after. The end of ctx
+// ends the waiting alone.
 func (c *Container) Wait(ctx context.Context) (int, error) {
+	if c.first.isKnown() {
+		return c.first.reap(ctx, c.Pid())
+	}
+	if err := c.enter(); err != nil {
+		return 0, err
+	}
+	defer c.leave()
 	defer c.runtime.waiting("wait for the container").End()
-	pidfd, err := c.exit.pidfd(c)
+	pidfd, err := c.first.toWait(c.record.Init)
+	if errors.Is(err, proc.ErrGone) {
+		return 0, ErrNotRunning
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -256,55 +290,21 @@ func (c *Container) Wait(ctx context.Context) (int, error) {
 			return 0, err
 		}
 	}
-	return c.exit.reap(ctx, pidfd)
-}
-
-// exit is the end of the first process where it is our child. The status can
-// be had from the kernel once.
-type exit struct {
-	mu     sync.Mutex
-	known  bool
-	status int
-}
-
-func (e *exit) isKnown() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.known
-}
-
-// pidfd is what to wait with, nil where the status is known already.
-func (e *exit) pidfd(c *Container) (*os.File, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.known {
-		return nil, nil
-	}
-	if c.pidfd == nil {
-		var err error
-		if c.pidfd, err = c.record.Init.Open(); err != nil {
-			return nil, err
-		}
-	}
-	return c.pidfd, nil
-}
-
-// reap takes the status of a child that has ended.
-func (e *exit) reap(ctx context.Context, pidfd *os.File) (status int, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.known {
-		return e.status, nil
-	}
-	if e.status, err = proc.Reap(ctx, pidfd); err == nil {
-		e.known = true
-	}
-	return e.status, err
+	return c.first.reap(ctx, c.Pid())
 }
 
 // Processes lists the processes in the container, by the host's numbers. For
-// one without a cgroup only the first is known.
+// one without a cgroup only the first is known. A number may be another
+// process's by the time it is used.
 func (c *Container) Processes() ([]int, error) {
+	if err := c.enter(); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	return c.processes()
+}
+
+func (c *Container) processes() ([]int, error) {
 	if c.record.Cgroup.V1 != nil || c.record.Cgroup.Unified != nil {
 		return c.cgroups().AllProcs()
 	}
@@ -324,4 +324,4 @@ func (c *Container) specState(status specs.ContainerState) specs.State {
 }
 
 // HasNotify tells whether NotifyReady has anything to wait for.
-func (c *Container) HasNotify() bool { return c.notify != nil }
+func (c *Container) HasNotify() bool { return c.notify.isThere() }

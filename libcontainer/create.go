@@ -438,7 +438,8 @@ func (c *creation) setUp(ctx context.Context) error {
 		return err
 	}
 	c.record.Init, c.record.Creating = identity, proc.Identity{}
-	c.container = &Container{runtime: c.Runtime, dir: c.dir, record: c.record, config: c.config, pidfd: p.Pidfd}
+	c.container = newContainer(c.Runtime, c.dir, c.record)
+	c.container.config.config, c.container.first.pidfd = c.config, p.Pidfd
 	return c.save(ctx)
 }
 
@@ -477,9 +478,9 @@ func (c *creation) rollBack() {
 	ctx, stop := bounded.Within(context.Background(), cleanUpTime)
 	defer stop()
 	if c.container != nil {
-		_ = proc.Signal(c.container.pidfd, unix.SIGKILL)
-		_, _ = proc.Reap(ctx, c.container.pidfd)
-		c.container.pidfd.Close()
+		_ = proc.Signal(c.container.first.pidfd, unix.SIGKILL)
+		_, _ = proc.Reap(ctx, c.container.first.pidfd)
+		c.container.first.close()
 	}
 	if c.hasCgroup {
 		_ = c.paths.Kill(ctx)

@@ -28,7 +28,9 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
 	record, err := dir.Load()
 	switch {
 	case err == nil:
-		return (&Container{runtime: r, dir: dir, record: *record}).Delete(ctx, force)
+		c := newContainer(r, dir, *record)
+		defer c.Close()
+		return c.Delete(ctx, force)
 	case force || errors.Is(err, ErrNotExist):
 		return r.deleteUnreadable(ctx, dir, id)
 	}
@@ -37,8 +39,17 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
 }
 
 // Delete removes what create has made: processes, cgroup, state, in this
-// order; the poststop hooks run before the state is gone.
+// order; the poststop hooks run before the state is gone. With force it is no
+// error if this has been done before.
 func (c *Container) Delete(ctx context.Context, force bool) error {
+	err := c.enter()
+	if force && errors.Is(err, ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer c.leave()
 	if err := c.checkDelete(force); err != nil {
 		return err
 	}
@@ -48,9 +59,25 @@ func (c *Container) Delete(ctx context.Context, force bool) error {
 	if err := c.retire(wait); err != nil {
 		return err
 	}
-	if record, err := c.dir.Load(); err == nil {
-		c.record = *record
+	if err := c.last().remove(ctx, wait); err != nil {
+		return err
 	}
+	c.first.collect(wait)
+	c.finish(ErrNotExist)
+	return nil
+}
+
+// last is the container as its last record has it. What it holds is c's.
+func (c *Container) last() *Container {
+	record, err := c.dir.Load()
+	if err != nil {
+		record = &c.record
+	}
+	return &Container{runtime: c.runtime, dir: c.dir, record: *record, config: c.config, first: c.first}
+}
+
+// remove does what Delete does once there will be no other record.
+func (c *Container) remove(ctx, wait context.Context) error {
 	if err := c.end(wait); err != nil {
 		return err
 	}
@@ -60,13 +87,7 @@ func (c *Container) Delete(ctx context.Context, force bool) error {
 	if err := c.hook(ctx, "poststop", nil); err != nil {
 		c.runtime.warn(err.Error())
 	}
-	if err := c.removeState(wait); err != nil {
-		return err
-	}
-	if c.pidfd != nil {
-		_, _ = c.exit.reap(wait, c.pidfd) // our child, most likely, and nobody else's to collect
-	}
-	return c.Close()
+	return c.removeState(wait)
 }
 
 func (c *Container) retire(ctx context.Context) error {
@@ -112,7 +133,7 @@ func (c *Container) end(ctx context.Context) error {
 	if c.removed = c.cgroups().RemoveEmpty(c.madeCgroups()); c.removed {
 		return nil // rmdir(2) has found no process, and nothing below it
 	}
-	if pids, err := c.Processes(); err == nil && len(pids) > 0 {
+	if pids, err := c.processes(); err == nil && len(pids) > 0 {
 		return c.killCgroup(ctx)
 	}
 	return nil
@@ -133,7 +154,7 @@ func (c *Container) openFirst() (*os.File, error) {
 // survivors names what does not end, as err came instead: seldom the first
 // process, which waits for the others of its pid namespace.
 func (c *Container) survivors(err error) error {
-	pids, failed := c.Processes()
+	pids, failed := c.processes()
 	if failed != nil || len(pids) == 0 {
 		pids = []int{c.record.Init.Pid}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
 
@@ -27,6 +28,13 @@ var (
 	ErrNotStopped = errors.New("container is not stopped")
 	// ErrPaused: the verb needs a container that is not paused.
 	ErrPaused = errors.New("container is paused")
+	// ErrNotPaused: resume of a container that is not paused.
+	ErrNotPaused = errors.New("container not paused")
+	// ErrNotCreated: start of a container that does not wait to be started: it
+	// runs, has stopped, or is still being created.
+	ErrNotCreated = state.ErrNotCreated
+	// ErrNoStatus: a process has ended, and how is not known, see Container.Wait.
+	ErrNoStatus = proc.ErrNoStatus
 	// ErrNoConsole: a terminal is asked for, and nobody takes it.
 	ErrNoConsole = errors.New("cannot allocate tty if the process is detached without setting a console socket")
 )

@@ -65,6 +65,24 @@ type Exit struct {
 // after the exit event, or when ctx ends. What has been announced is not sent
 // before the one before was received.
 func (c *Container) Events(ctx context.Context, interval time.Duration, at ...Threshold) (<-chan Event, error) {
+	if err := c.enter(); err != nil {
+		return nil, err
+	}
+	w, err := c.watch(interval, at)
+	if err != nil {
+		c.leave()
+		return nil, err
+	}
+	go func() {
+		defer c.leave()
+		defer close(w.events)
+		defer w.close()
+		w.run(ctx)
+	}()
+	return w.events, nil
+}
+
+func (c *Container) watch(interval time.Duration, at []Threshold) (*watch, error) {
 	pidfd, err := c.open()
 	if err != nil {
 		return nil, err
@@ -74,12 +92,7 @@ func (c *Container) Events(ctx context.Context, interval time.Duration, at ...Th
 		w.close()
 		return nil, err
 	}
-	go func() {
-		defer close(w.events)
-		defer w.close()
-		w.run(ctx)
-	}()
-	return w.events, nil
+	return w, nil
 }
 
 // watch is one call of Events.
@@ -195,7 +208,7 @@ func (w *watch) announced(ctx context.Context, fds []unix.PollFd) []Event {
 	}
 	if w.interval > 0 && !time.Now().Before(w.next) {
 		w.next = time.Now().Add(w.interval)
-		if s, err := w.container.Stats(); err == nil {
+		if s, err := w.container.stats(); err == nil {
 			events = append(events, Event{Type: EventStats, Data: s})
 		}
 	}

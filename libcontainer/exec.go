@@ -24,16 +24,23 @@ import (
 
 var le = binary.LittleEndian
 
-// Process is a further process of a container, started by Exec.
+// Process is a further process of a container, started by Exec. It is the
+// caller's to wait for: until then it stays a zombie when it has ended, also
+// after Close, and after the container's Delete. Its methods may be called by any
+// number of goroutines at once; after Close they fail with os.ErrClosed.
 type Process struct {
-	pid   int
-	pidfd *os.File
-	trace *timeline.Recorder
+	pid    int
+	handle handle
+	trace  *timeline.Recorder
 }
 
 // Exec runs one more process in a container that is created or running. It
 // returns once the program has been executed; a failing execve is its error.
 func (c *Container) Exec(ctx context.Context, o ExecOptions) (*Process, error) {
+	if err := c.enter(); err != nil {
+		return nil, err
+	}
+	defer c.leave()
 	pidfd, err := c.open()
 	if errors.Is(err, ErrNotRunning) {
 		return nil, fmt.Errorf("cannot exec in a stopped container: %w", err)
@@ -165,7 +172,7 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 		return nil, err
 	}
 	report.Close()
-	process := &Process{pid: child.Pid, pidfd: child.Pidfd, trace: job.Trace}
+	process := &Process{pid: child.Pid, handle: handle{pidfd: child.Pidfd}, trace: job.Trace}
 	span := c.runtime.waiting("execve of the program")
 	e, err := awaitExecve(ctx, status)
 	span.End()
@@ -175,7 +182,7 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 	span.End()
 	if err == nil && e != 0 {
 		held := hold(pidfd, c.record.Init.Pid)
-		err = held.execFailure(ctx, c.config.Spec, p, e)
+		err = c.explainExec(ctx, held, p, e)
 		held.close()
 	}
 	if err == nil {
@@ -198,17 +205,38 @@ func pipe() (r, w *os.File, err error) {
 }
 
 func (c *Container) filter(ctx context.Context) (engine.Filter, error) {
-	return c.runtime.filter(ctx, c.config)
+	config, err := c.snapshot()
+	if err != nil {
+		return engine.Filter{}, err
+	}
+	return c.runtime.filter(ctx, config)
 }
 
 func (c *Container) sendListener(ctx context.Context, pid int, fd *os.File) error {
-	s := c.config.Spec.Linux.Seccomp
+	config, err := c.snapshot()
+	if err != nil {
+		return err
+	}
+	s := config.Spec.Linux.Seccomp
 	return seccomp.SendListener(ctx, s.ListenerPath, processState(s, c.specState(specs.StateRunning), pid), fd)
+}
+
+// explainExec says why the program of a process could not be executed, nil for
+// the first one.
+func (c *Container) explainExec(ctx context.Context, held namespaces, p *specs.Process, e unix.Errno) error {
+	config, err := c.snapshot()
+	if err != nil {
+		return errors.Join(e, err)
+	}
+	if p == nil {
+		p = config.Spec.Process
+	}
+	return held.execFailure(ctx, config.Spec, p, e)
 }
 
 func (p *Process) announce(ctx context.Context, o ExecOptions) error {
 	if o.PidfdSocket != "" {
-		if err := sendPidfd(ctx, o.PidfdSocket, p.pidfd, "setns"); err != nil {
+		if err := sendPidfd(ctx, o.PidfdSocket, p.handle.pidfd, "setns"); err != nil {
 			return err
 		}
 	}
@@ -216,28 +244,35 @@ func (p *Process) announce(ctx context.Context, o ExecOptions) error {
 }
 
 func (p *Process) kill() {
-	_ = proc.Signal(p.pidfd, unix.SIGKILL)
+	_ = p.Signal(unix.SIGKILL)
 	ctx, stop := bounded.Within(context.Background(), waitTime)
 	defer stop()
-	_, _ = proc.Reap(ctx, p.pidfd)
-	p.pidfd.Close()
+	p.handle.collect(ctx)
+	p.Close()
 }
 
 // Pid is the host's number of the process.
 func (p *Process) Pid() int { return p.pid }
 
-// Signal sends a signal.
-func (p *Process) Signal(sig unix.Signal) error { return proc.Signal(p.pidfd, sig) }
+// Signal sends a signal: unix.ESRCH once the process has been waited for.
+func (p *Process) Signal(sig unix.Signal) error { return proc.Signal(p.handle.pidfd, sig) }
 
 // Wait waits for the end of the process and gives its exit status, 128+n for
-// signal n. The process is a child of the caller.
+// signal n. The process is a child of the caller; a reaper of the caller's may
+// be faster, which Container.Wait has more about. The end of ctx ends the
+// waiting alone. Wait may be called again, and at once with others.
 func (p *Process) Wait(ctx context.Context) (int, error) {
 	defer p.trace.Begin(timeline.Wait, "wait for the program").End()
-	return proc.Reap(ctx, p.pidfd)
+	if !p.handle.isKnown() {
+		if err := proc.Wait(ctx, p.handle.pidfd); err != nil {
+			return 0, err
+		}
+	}
+	return p.handle.reap(ctx, p.pid)
 }
 
-// Close lets go of the process, which goes on.
-func (p *Process) Close() error { return p.pidfd.Close() }
+// Close lets go of the process, which goes on. Who waits is not disturbed.
+func (p *Process) Close() error { return p.handle.pidfd.Close() }
 
 // process lays the options over the container's own process.
 func (o *ExecOptions) process(spec *specs.Spec) (*specs.Process, error) {

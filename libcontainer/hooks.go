@@ -94,7 +94,7 @@ func startInside(ctx context.Context, cmd hooks.Command, p *plan.Plan, job engin
 	child.Executed()
 	child.Settle()
 	if err != nil || e != 0 {
-		(&Process{pidfd: child.Pidfd}).kill()
+		(&Process{pid: child.Pid, handle: handle{pidfd: child.Pidfd}}).kill()
 		if err == nil {
 			err = &os.PathError{Op: "execve", Path: cmd.Path, Err: e}
 		}

@@ -17,6 +17,10 @@ import (
 // Kill sends a signal to the first process, or to all processes with all. What
 // SIGKILL is sent to dies, paused or not. ErrNotRunning where nothing lives.
 func (c *Container) Kill(sig unix.Signal, all bool) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.leave()
 	defer c.runtime.span("kill").End()
 	ctx, stop := bounded.Within(context.Background(), waitTime)
 	defer stop()
@@ -28,7 +32,7 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 		return err
 	}
 	defer pidfd.Close()
-	if sig == unix.SIGKILL && !c.OwnPids() {
+	if sig == unix.SIGKILL && !c.ownPids() {
 		// Its children would outlive it: nobody ends them with it where it is
 		// not process 1 of a namespace.
 		return c.killCgroup(ctx)
@@ -46,7 +50,7 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 }
 
 func (c *Container) killAll(ctx context.Context, sig unix.Signal) error {
-	pids, err := c.Processes()
+	pids, err := c.processes()
 	if err != nil {
 		return err
 	}
@@ -62,7 +66,7 @@ func (c *Container) killAll(ctx context.Context, sig unix.Signal) error {
 // killCgroup kills all processes in the container's cgroup. One that this
 // process is in, too, is no container's, whatever the state says.
 func (c *Container) killCgroup(ctx context.Context) error {
-	if pids, err := c.Processes(); err == nil && slices.Contains(pids, os.Getpid()) {
+	if pids, err := c.processes(); err == nil && slices.Contains(pids, os.Getpid()) {
 		return fmt.Errorf("the cgroup of container %s has this very process in it: not killing it", c.record.ID)
 	}
 	return c.cgroups().Kill(ctx)
@@ -81,6 +85,14 @@ func (c *Container) thawDying(ctx context.Context) error {
 // OwnPids tells whether the first process is process 1 of a pid namespace that
 // was made for it, which inherits all orphans in it.
 func (c *Container) OwnPids() bool {
+	if c.enter() != nil {
+		return false
+	}
+	defer c.leave()
+	return c.ownPids()
+}
+
+func (c *Container) ownPids() bool {
 	config, err := c.snapshot()
 	if err != nil || config.Spec.Linux == nil {
 		return false
@@ -96,6 +108,10 @@ func (c *Container) OwnPids() bool {
 // Pause freezes all processes of the container. One that sleeps where it cannot
 // be frozen ends the attempt after a while; then all run again.
 func (c *Container) Pause(ctx context.Context) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.leave()
 	status, err := c.status()
 	if err != nil {
 		return err
@@ -108,14 +124,18 @@ func (c *Container) Pause(ctx context.Context) error {
 	return c.cgroups().Freeze(ctx)
 }
 
-// Resume lets them run again.
+// Resume lets them run again. ErrNotPaused where they do.
 func (c *Container) Resume(ctx context.Context) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.leave()
 	frozen, err := c.cgroups().Frozen()
 	if err != nil {
 		return err
 	}
 	if !frozen {
-		return errors.New("cannot resume: container not paused")
+		return fmt.Errorf("cannot resume: %w", ErrNotPaused)
 	}
 	ctx, stop := bounded.Within(ctx, waitTime)
 	defer stop()

@@ -27,6 +27,10 @@ import (
 // but never out of its root file system and never into /proc. A source in the
 // container comes with all that is mounted below it and keeps its restrictions.
 func (c *Container) AddMounts(ctx context.Context, mounts []specs.Mount) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.leave()
 	v, err := c.visit()
 	if err != nil {
 		return err
@@ -65,6 +69,10 @@ func (c *Container) noteMounts(ctx context.Context, done engine.LiveMounts) erro
 // mounted below. Other mounts it leaves alone: with some of them the container
 // would lose what is hidden from it, or protected.
 func (c *Container) RemoveMounts(ctx context.Context, mounts []specs.Mount) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.leave()
 	v, err := c.visit()
 	if err != nil {
 		return err

@@ -27,23 +27,27 @@ func (c *creation) notifyDir() string {
 
 // listenNotify makes the container's socket, before there can be anyone to
 // write to it.
-func (c *Container) listenNotify() (err error) {
-	if c.record.NotifySocket == "" || c.notify != nil {
+func (c *Container) listenNotify() error {
+	if c.record.NotifySocket == "" {
 		return nil
 	}
-	c.notify, err = c.dir.ListenNotify()
-	return err
+	return c.notify.listen(c.dir)
 }
 
 // NotifyReady waits until the container says that it is ready, READY=1
 // (sd_notify(3)), and passes it on to CreateOptions.NotifySocket with mainPid
 // as the service's main process. It returns at once where there is no such
-// socket, and when the container ends. Only the caller of Start can wait.
+// socket, and when the container ends. Only the caller of Start can wait, once.
 func (c *Container) NotifyReady(ctx context.Context, mainPid int) error {
-	if c.notify == nil {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.leave()
+	socket := c.notify.take()
+	if socket == nil {
 		return nil
 	}
-	defer c.closeNotify()
+	defer socket.Close()
 	pidfd, err := c.open()
 	if errors.Is(err, ErrNotRunning) {
 		return nil
@@ -52,7 +56,7 @@ func (c *Container) NotifyReady(ctx context.Context, mainPid int) error {
 		return err
 	}
 	defer pidfd.Close()
-	ready, err := awaitReady(ctx, c.notify, pidfd)
+	ready, err := awaitReady(ctx, socket, pidfd)
 	if err != nil || !ready {
 		return err
 	}
@@ -60,13 +64,6 @@ func (c *Container) NotifyReady(ctx context.Context, mainPid int) error {
 		return fmt.Errorf("pass READY=1 on to %s: %w", c.record.NotifySocket, err)
 	}
 	return nil
-}
-
-func (c *Container) closeNotify() {
-	if c.notify != nil {
-		c.notify.Close()
-		c.notify = nil
-	}
 }
 
 // awaitReady reads messages until one is READY=1; false when the process is

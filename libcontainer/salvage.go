@@ -19,7 +19,7 @@ func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id strin
 	if err := dir.Retire(ctx); err != nil {
 		return err
 	}
-	c := &Container{runtime: r, dir: dir, record: state.Record{ID: id}}
+	c := newContainer(r, dir, state.Record{ID: id})
 	switch err := c.salvage(ctx); {
 	case errors.Is(err, unix.ENOENT): // create was killed before it made anything else
 	case err != nil:

@@ -21,8 +21,14 @@ import (
 )
 
 // Start has the first process of a created container execute its program. A
-// failing execve is an error here; the container has stopped then.
+// failing execve is an error here; the container has stopped then, as it has
+// when ctx ends during a hook. The end of ctx while the program is being
+// executed ends the waiting alone: State tells what has become of it.
 func (c *Container) Start(ctx context.Context) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.leave()
 	if c.record.Init.IsZero() {
 		return c.startable()
 	}
@@ -71,11 +77,11 @@ func (c *Container) startable() error {
 	case err != nil || status == statusCreated:
 		return err
 	case status == statusStopped:
-		return errors.New("cannot start a container that has stopped")
+		return &worded{"cannot start a container that has stopped", ErrNotCreated}
 	case status == statusCreating:
-		return errors.New("cannot start a container that is being created")
+		return &worded{"cannot start a container that is being created", ErrNotCreated}
 	}
-	return errors.New("cannot start an already running container")
+	return &worded{"cannot start an already running container", ErrNotCreated}
 }
 
 // pass opens the gate and waits for the execve behind it.
@@ -87,7 +93,7 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 	span.End()
 	switch {
 	case errors.Is(err, state.ErrNotCreated):
-		return errors.New("cannot start an already running container")
+		return &worded{"cannot start an already running container", ErrNotCreated}
 	case err != nil:
 		return err
 	}
@@ -100,19 +106,11 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 		return fmt.Errorf("wait for the program to be executed: %w", err)
 	}
 	if e != 0 {
-		err := c.execFailure(ctx, held, unix.Errno(-int32(e)))
+		err := c.explainExec(ctx, held, nil, unix.Errno(-int32(e)))
 		awaitEnd(ctx, pidfd) // all that it still does is to exit
 		return err
 	}
 	return nil
-}
-
-func (c *Container) execFailure(ctx context.Context, held namespaces, e unix.Errno) error {
-	config, err := c.snapshot()
-	if err != nil {
-		return errors.Join(e, err)
-	}
-	return held.execFailure(ctx, config.Spec, config.Spec.Process, e)
 }
 
 // abandon stops a container whose hooks failed (runtime.md, "Lifecycle", 7

@@ -61,6 +61,14 @@ type InterfaceStats struct {
 
 // Stats reads what the container uses now. ErrNotRunning where nothing lives.
 func (c *Container) Stats() (*Stats, error) {
+	if err := c.enter(); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	return c.stats()
+}
+
+func (c *Container) stats() (*Stats, error) {
 	pidfd, err := c.open()
 	if err != nil {
 		return nil, err

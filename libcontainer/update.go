@@ -18,17 +18,22 @@ import (
 // container had; in the other lists an entry replaces the one for the same
 // device, page size or interface. When it fails, all limits are as they were.
 func (c *Container) Update(ctx context.Context, r *specs.LinuxResources) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.leave()
 	if err := specconv.ValidateResources(r); err != nil {
 		return oneLine(err)
 	}
 	if err := c.checkUpdate(); err != nil {
 		return err
 	}
-	if err := c.dir.Lock(ctx); err != nil {
+	dir, err := c.dir.Lock(ctx)
+	if err != nil {
 		return err
 	}
-	defer c.dir.Unlock()
-	old, err := c.Resources()
+	defer dir.Unlock()
+	old, err := c.limits()
 	if err != nil {
 		return err
 	}
@@ -37,7 +42,7 @@ func (c *Container) Update(ctx context.Context, r *specs.LinuxResources) error {
 	if err != nil {
 		return err
 	}
-	return c.dir.SaveResources(ctx, data, func() error {
+	return dir.SaveResources(ctx, data, func() error {
 		return c.updateScope(ctx, old, now, r, func(before func() error) error {
 			return c.cgroups().Update(dependent(r, now), cgroup.SetOptions{
 				Devices: cgroup.DefaultDevices(), Rootless: c.record.Rootless, Warn: c.runtime.options.Warn, Before: before,
@@ -70,13 +75,21 @@ func (c *Container) hasCgroup() bool {
 // Resources are the limits that were asked for: those of config.json with all
 // updates since.
 func (c *Container) Resources() (*specs.LinuxResources, error) {
+	if err := c.enter(); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	return c.limits()
+}
+
+func (c *Container) limits() (*specs.LinuxResources, error) {
 	data, err := c.dir.Resources()
 	if err != nil {
 		return nil, err
 	}
 	var r specs.LinuxResources
 	if data == nil {
-		spec, err := c.Spec()
+		spec, err := c.spec()
 		if err == nil && spec.Linux != nil && spec.Linux.Resources != nil {
 			r = *spec.Linux.Resources
 		}

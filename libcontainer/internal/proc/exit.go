@@ -12,24 +12,36 @@ import (
 // number it gave to exit, or 128+n when signal n ended it. False if it has not
 // ended, or if it was reaped under a kernel that forgets it then (before 6.15).
 func ExitStatus(pid int, pidfd *os.File) (int, bool) {
-	if code, ok := zombieCode(pid, pidfd); ok {
-		return statusOf(code), true
-	}
-	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
-	if err := unix.IoctlPidfdInfo(int(pidfd.Fd()), &info); err != nil || info.Mask&unix.PIDFD_INFO_EXIT == 0 {
-		return 0, false
-	}
-	return statusOf(info.Exit_code), true
+	var w unix.WaitStatus
+	known := false
+	err := with(pidfd, func(fd int) error {
+		if w, known = zombieStatus(pid, fd); !known {
+			w, known = reapedStatus(fd)
+		}
+		return nil
+	})
+	return numberOf(w), known && err == nil
 }
 
-// zombieCode is what waits for the parent to be taken.
-func zombieCode(pid int, pidfd *os.File) (int32, bool) {
-	line, err := readSmall("/proc/" + strconv.Itoa(pid) + "/stat")
-	// The file is of this process if its pid has not been free since.
-	if err != nil || unix.PidfdSendSignal(int(pidfd.Fd()), 0, nil, 0) == unix.ESRCH {
+// reapedStatus is what the kernel remembers of a process that was reaped, since
+// Linux 6.15.
+func reapedStatus(pidfd int) (unix.WaitStatus, bool) {
+	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+	if err := unix.IoctlPidfdInfo(pidfd, &info); err != nil || info.Mask&unix.PIDFD_INFO_EXIT == 0 {
 		return 0, false
 	}
-	return parseExitCode(line)
+	return unix.WaitStatus(info.Exit_code), true
+}
+
+// zombieStatus is what waits for the parent to be taken.
+func zombieStatus(pid, pidfd int) (unix.WaitStatus, bool) {
+	line, err := readSmall("/proc/" + strconv.Itoa(pid) + "/stat")
+	// The file is of this process if its pid has not been free since.
+	if err != nil || unix.PidfdSendSignal(pidfd, 0, nil, 0) == unix.ESRCH {
+		return 0, false
+	}
+	code, ok := parseExitCode(line)
+	return unix.WaitStatus(code), ok
 }
 
 // parseExitCode takes field 52 of a zombie's /proc/<pid>/stat.
@@ -43,9 +55,8 @@ func parseExitCode(line []byte) (int32, bool) {
 	return int32(n), err == nil
 }
 
-// statusOf reads the code that wait(2) gives.
-func statusOf(code int32) int {
-	w := unix.WaitStatus(code)
+// numberOf is how a shell would have the status.
+func numberOf(w unix.WaitStatus) int {
 	if w.Signaled() {
 		return 128 + int(w.Signal())
 	}

@@ -38,10 +38,27 @@ func newPidfd(fd, pid int) *os.File {
 
 // Signal sends sig to the process of pidfd: ErrGone when it has been reaped.
 func Signal(pidfd *os.File, sig unix.Signal) error {
-	if err := unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0); err != nil {
-		return fmt.Errorf("pidfd_send_signal(%s): %w", SignalName(sig), err)
+	return with(pidfd, func(fd int) error {
+		if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
+			return fmt.Errorf("pidfd_send_signal(%s): %w", SignalName(sig), err)
+		}
+		return nil
+	})
+}
+
+// with calls f with the number of a descriptor, which is that of the same file
+// until f returns, whoever closes it meanwhile. One that is closed already is
+// os.ErrClosed: its number, -1, would have poll(2) wait for nothing, for ever.
+func with(file *os.File, f func(fd int) error) error {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return err
 	}
-	return nil
+	var inner error
+	if conn.Control(func(fd uintptr) { inner = f(int(fd)) }) != nil {
+		return fmt.Errorf("%s: %w", file.Name(), os.ErrClosed)
+	}
+	return inner
 }
 
 // SignalName is "SIGTERM" and the like, and "signal 40" where there is no name.
@@ -55,12 +72,22 @@ func SignalName(sig unix.Signal) string {
 // Wait returns when the process of pidfd has ended, reaped or not, or with
 // the error of ctx. The process need not be a child.
 func Wait(ctx context.Context, pidfd *os.File) error {
-	return Poll(ctx, []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}})
+	return with(pidfd, func(fd int) error { return wait(ctx, fd) })
+}
+
+func wait(ctx context.Context, pidfd int) error {
+	return Poll(ctx, []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}})
 }
 
 // Ended tells without waiting whether the process of pidfd has ended. A zombie
 // has; a process whose main thread alone is gone has not.
-func Ended(pidfd *os.File) (bool, error) { return ended(int(pidfd.Fd())) }
+func Ended(pidfd *os.File) (is bool, err error) {
+	err = with(pidfd, func(fd int) (err error) {
+		is, err = ended(fd)
+		return err
+	})
+	return is, err
+}
 
 func ended(pidfd int) (bool, error) {
 	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
@@ -74,6 +101,18 @@ func ended(pidfd int) (bool, error) {
 	return n > 0, nil
 }
 
+// ErrNoStatus: a process has ended, and how is not known: it is no child of this
+// one, or somebody else has collected it, and the kernel does not say. It is
+// waitid's errno.
+var ErrNoStatus error = noStatus{}
+
+type noStatus struct{}
+
+func (noStatus) Error() string {
+	return "the process has ended, and its exit status went to whoever collected it"
+}
+func (noStatus) Unwrap() error { return unix.ECHILD }
+
 // Reap waits for a child and takes its exit status: the number it gave to
 // exit, or 128+n when signal n ended it.
 func Reap(ctx context.Context, pidfd *os.File) (int, error) {
@@ -85,25 +124,40 @@ func Reap(ctx context.Context, pidfd *os.File) (int, error) {
 }
 
 // ReapStatus is Reap with the two apart: sig is 0 for a process that called
-// exit.
+// exit. In a program that waits for all of its children somebody else may have
+// been first; then the kernel is asked (Linux 6.15), or it is ErrNoStatus.
 func ReapStatus(ctx context.Context, pidfd *os.File) (code int, sig unix.Signal, err error) {
-	if err := Wait(ctx, pidfd); err != nil {
-		return 0, 0, err
-	}
+	err = with(pidfd, func(fd int) (err error) {
+		if err := wait(ctx, fd); err != nil {
+			return err
+		}
+		code, sig, err = reap(fd)
+		return err
+	})
+	return code, sig, err
+}
+
+func reap(pidfd int) (code int, sig unix.Signal, err error) {
 	var info unix.Siginfo
-	err = waitid(pidfd, &info)
+	err = unix.Waitid(unix.P_PIDFD, pidfd, &info, unix.WEXITED, nil)
 	for err == unix.EINTR {
-		err = waitid(pidfd, &info)
+		err = unix.Waitid(unix.P_PIDFD, pidfd, &info, unix.WEXITED, nil)
+	}
+	if err == unix.ECHILD {
+		w, ok := reapedStatus(pidfd)
+		if !ok {
+			return 0, 0, ErrNoStatus
+		}
+		if w.Signaled() {
+			return 0, w.Signal(), nil
+		}
+		return w.ExitStatus(), 0, nil
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("waitid(P_PIDFD): %w", err)
 	}
 	code, sig = exitStatus(&info)
 	return code, sig, nil
-}
-
-func waitid(pidfd *os.File, info *unix.Siginfo) error {
-	return unix.Waitid(unix.P_PIDFD, int(pidfd.Fd()), info, unix.WEXITED, nil)
 }
 
 // exitStatus reads si_code and si_status of a SIGCHLD siginfo. The union

@@ -21,12 +21,13 @@ const (
 // ErrRetired is the answer to Save once a delete has begun.
 var ErrRetired = errors.New("container is being deleted")
 
-// Dir is one container's directory. It is for one goroutine at a time.
+// Dir is one container's directory. It is for any number of goroutines, until
+// Close: that is for when nobody uses it any more.
 type Dir struct {
 	id, path string
 	owner    uint32
 	fd       int
-	lock     int // descriptor that holds the lock, 0 for none
+	lock     int // descriptor that holds the lock, 0 for none: see Lock
 }
 
 // ID is the name of the container.
@@ -35,10 +36,9 @@ func (d *Dir) ID() string { return d.id }
 // Path is for messages and for what has to be named to others.
 func (d *Dir) Path() string { return d.path }
 
-// Close lets go of the directory and of its lock. The container stays. The
-// second call does nothing.
+// Close lets go of the directory. The container stays. The second call does
+// nothing.
 func (d *Dir) Close() error {
-	d.Unlock()
 	fd := d.fd
 	if fd < 0 {
 		return nil

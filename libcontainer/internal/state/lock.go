@@ -7,12 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock makes the caller the only one to change the container's directory,
-// until Unlock. It waits for whoever is, until ctx is over. ErrNotExist: the
-// container was removed meanwhile.
+// Lock gives the directory to the caller as the only one to change it, until
+// Unlock of what it returns. It waits for whoever is, until ctx is over; that
+// may be another goroutine with the same Dir. ErrNotExist: the container was
+// removed meanwhile.
 //
 // It is an flock on the directory itself: nothing is left behind by a kill.
-func (d *Dir) Lock(ctx context.Context) error {
+func (d *Dir) Lock(ctx context.Context) (*Dir, error) {
 	if d.lock != 0 {
 		panic("BUG: " + d.path + " is locked already")
 	}
@@ -20,16 +21,21 @@ func (d *Dir) Lock(ctx context.Context) error {
 	// waiting goroutine and the directory to us.
 	fd, err := openRetry(d.fd, ".", unix.O_DIRECTORY, 0)
 	if err != nil {
-		return d.fail("open", ".", err)
+		return nil, d.fail("open", ".", err)
 	}
 	if err := flock(ctx, fd); err != nil {
-		return fmt.Errorf("lock %s: %w", d.path, err)
+		return nil, fmt.Errorf("lock %s: %w", d.path, err)
 	}
-	d.lock = fd
-	return d.stillThere()
+	held := &Dir{id: d.id, path: d.path, owner: d.owner, fd: d.fd, lock: fd}
+	if err := held.stillThere(); err != nil {
+		held.Unlock()
+		return nil, err
+	}
+	return held, nil
 }
 
-// Unlock lets the next one have it. Without the lock it does nothing.
+// Unlock lets the next one have it. The directory stays open: it is that of the
+// Dir that was locked.
 func (d *Dir) Unlock() {
 	if d.lock != 0 {
 		unix.Close(d.lock)
@@ -44,19 +50,17 @@ func (d *Dir) stillThere() error {
 	if err == nil && st.Nlink == 0 {
 		err = fmt.Errorf("%w: %s has been removed", ErrNotExist, d.path)
 	}
-	if err != nil {
-		d.Unlock()
-	}
 	return err
 }
 
 // locked runs f with the lock, taking it if it is not held.
 func (d *Dir) locked(ctx context.Context, f func() error) error {
 	if d.lock == 0 {
-		if err := d.Lock(ctx); err != nil {
+		held, err := d.Lock(ctx)
+		if err != nil {
 			return err
 		}
-		defer d.Unlock()
+		defer held.Unlock()
 	}
 	return f()
 }

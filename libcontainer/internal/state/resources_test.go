@@ -32,13 +32,14 @@ func TestResources(t *testing.T) {
 		t.Errorf("SaveResources = %v; want the error of apply", err)
 	}
 	read("1")
-	if err := d.Lock(ctx); err != nil {
+	held, err := d.Lock(ctx)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.SaveResources(ctx, []byte("3"), func() error { return nil }); err != nil {
+	if err := held.SaveResources(ctx, []byte("3"), func() error { return nil }); err != nil {
 		t.Errorf("SaveResources with the lock = %v", err)
 	}
-	d.Unlock()
+	held.Unlock()
 	read("3")
 
 	// What cannot be written is found out before anything is applied.

@@ -365,36 +365,45 @@ func TestLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	if err := d.Lock(t.Context()); err != nil {
+	held, err := d.Lock(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := other.Save(ctx, record("c")); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Save against a lock = %v; want DeadlineExceeded", err)
+	for name, d := range map[string]*Dir{"another": other, "the same one, elsewhere": d} {
+		if err := d.Save(ctx, record("c")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Save of %s against a lock = %v; want DeadlineExceeded", name, err)
+		}
 	}
-	if err := d.Save(t.Context(), record("c")); err != nil {
+	if err := held.Save(t.Context(), record("c")); err != nil {
 		t.Errorf("Save with the lock = %v; want nil", err)
 	}
 	if _, err := other.Load(); err != nil {
 		t.Errorf("Load against a lock = %v; want nil", err)
 	}
-	got := make(chan error)
-	go func() { got <- other.Lock(t.Context()) }()
-	d.Unlock()
-	if err := <-got; err != nil {
-		t.Errorf("Lock after Unlock = %v; want nil", err)
+	type lock struct {
+		held *Dir
+		err  error
 	}
-	other.Unlock()
+	got := make(chan lock)
+	wait := func(d *Dir) { held, err := d.Lock(t.Context()); got <- lock{held, err} }
+	go wait(other)
+	held.Unlock()
+	l := <-got
+	if l.err != nil {
+		t.Fatalf("Lock after Unlock = %v; want nil", l.err)
+	}
+	l.held.Unlock()
 	// What gave up above has let go as well.
-	if err := d.Lock(t.Context()); err != nil {
-		t.Errorf("Lock = %v; want nil", err)
+	if held, err = d.Lock(t.Context()); err != nil {
+		t.Fatalf("Lock = %v; want nil", err)
 	}
-	go func() { got <- other.Lock(t.Context()) }()
-	d.Remove(t.Context())
-	d.Unlock()
-	if err := <-got; !errors.Is(err, ErrNotExist) {
-		t.Errorf("Lock of what was removed meanwhile = %v; want ErrNotExist", err)
+	go wait(other)
+	held.Remove(t.Context())
+	held.Unlock()
+	if l := <-got; !errors.Is(l.err, ErrNotExist) {
+		t.Errorf("Lock of what was removed meanwhile = %v; want ErrNotExist", l.err)
 	}
 }
 
