@@ -40,31 +40,35 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
 
 // Delete removes what create has made: processes, cgroup, state, in this
 // order; the poststop hooks run before the state is gone. With force it is no
-// error if this has been done before.
+// error if somebody else has done that, before or meanwhile.
 func (c *Container) Delete(ctx context.Context, force bool) error {
 	err := c.enter()
+	if err == nil {
+		defer c.leave()
+		err = c.delete(ctx, force)
+	}
 	if force && errors.Is(err, ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	defer c.leave()
+	return err
+}
+
+func (c *Container) delete(ctx context.Context, force bool) error {
 	if err := c.checkDelete(force); err != nil {
 		return err
 	}
 	wait, stop := bounded.Within(ctx, waitTime)
 	defer stop()
 	// From here on no create saves another intent.
-	if err := c.retire(wait); err != nil {
-		return err
+	err := c.retire(wait)
+	if err == nil {
+		err = c.last().remove(ctx, wait)
 	}
-	if err := c.last().remove(ctx, wait); err != nil {
-		return err
+	if err == nil || errors.Is(err, ErrNotExist) {
+		c.first.collect(wait)
+		c.finish(ErrNotExist)
 	}
-	c.first.collect(wait)
-	c.finish(ErrNotExist)
-	return nil
+	return err
 }
 
 // last is the container as its last record has it. What it holds is c's.
