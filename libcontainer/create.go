@@ -81,10 +81,11 @@ type creation struct {
 
 	dir       *state.Dir
 	record    state.Record
-	missing   []string // cgroup directories that are to be made
-	made      []string // those that were
-	hasCgroup bool     // it is ours: nobody else has processes there
-	hooked    bool     // hooks have run: those of the end are due
+	draft     state.Record // with a first process, once it is written
+	missing   []string     // cgroup directories that are to be made
+	made      []string     // those that were
+	hasCgroup bool         // it is ours: nobody else has processes there
+	hooked    bool         // hooks have run: those of the end are due
 	container *Container
 }
 
@@ -361,8 +362,11 @@ func cgroupFailure(err error) error {
 
 // meanwhile is what has to be done before there is anything of the container
 // in the stub: while the kernel makes namespaces there is time for it.
-func (c *creation) meanwhile(ctx context.Context) error {
+func (c *creation) meanwhile(ctx context.Context, pid int) error {
 	if err := c.saveConfig(); err != nil {
+		return err
+	}
+	if err := c.draftState(ctx, pid); err != nil {
 		return err
 	}
 	if c.options.CgroupManager == cgroupDisabled {
@@ -374,6 +378,34 @@ func (c *creation) meanwhile(ctx context.Context) error {
 func (c *creation) saveConfig() error {
 	defer c.span("save the configuration").End()
 	return c.dir.SaveConfig(c.config.Raw)
+}
+
+// draftState writes the state that there will be at the gate, if the first
+// process is this one then.
+func (c *creation) draftState(ctx context.Context, pid int) error {
+	defer c.span("draft the state").End()
+	identity, err := proc.Identify(pid)
+	if err != nil {
+		return err
+	}
+	c.draft = c.record
+	c.draft.Init, c.draft.Creating = identity, proc.Identity{}
+	return c.dir.Draft(ctx, &c.draft)
+}
+
+// saveProcess puts the first process into the state.
+func (c *creation) saveProcess(ctx context.Context, p *engine.Process) error {
+	if c.draft.Init.Pid == p.Pid {
+		defer c.span("save the state").End()
+		c.record = c.draft
+		return c.dir.Publish(ctx)
+	}
+	identity, err := proc.IdentifyFd(p.Pid, p.Pidfd)
+	if err != nil {
+		return err
+	}
+	c.record.Init, c.record.Creating = identity, proc.Identity{}
+	return c.save(ctx)
 }
 
 func (c *creation) setLimits() error {
@@ -432,15 +464,10 @@ func (c *creation) setUp(ctx context.Context) error {
 		return c.explain(err)
 	}
 	defer p.Settle()
-	identity, err := proc.IdentifyFd(p.Pid, p.Pidfd)
-	if err != nil {
-		p.Pidfd.Close()
-		return err
-	}
-	c.record.Init, c.record.Creating = identity, proc.Identity{}
+	err = c.saveProcess(ctx, p)
 	c.container = newContainer(c.Runtime, c.dir, c.record)
 	c.container.config.config, c.container.first.pidfd = c.config, p.Pidfd
-	return c.save(ctx)
+	return err
 }
 
 // nameProcess saves who the first process is before it can be at its gate: where

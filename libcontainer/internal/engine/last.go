@@ -22,7 +22,7 @@ import (
 // through the stub's own sendto.
 func (w *walk) lastBatch() (*Process, error) {
 	if f := w.Meanwhile; f != nil { // there was nothing to be busy with
-		if err := f(w.ctx); err != nil {
+		if err := f(w.ctx, w.stub.Pid); err != nil {
 			return nil, err
 		}
 	}
@@ -150,7 +150,7 @@ type fetched struct {
 // of what comes before it. Why there is none is said in its turn: what the stub
 // has to say comes first.
 func (w *walk) fetchFilter() {
-	if w.filter != nil || w.inflight == nil || w.at < len(w.items) && !isLast(w.items[w.at].Step) {
+	if w.filter != nil || len(w.inflight) == 0 || w.at < len(w.items) && !isLast(w.items[w.at].Step) {
 		return
 	}
 	for _, it := range w.items[w.at:] {

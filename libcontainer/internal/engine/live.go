@@ -114,10 +114,13 @@ func placeOf(s plan.Step) string {
 // has to leave.
 func (w *walk) takeBack(err error) error {
 	answers := !errors.Is(err, remote.ErrTimeout)
-	if f := w.inflight; f != nil {
-		w.inflight = nil
-		answers = answered(w.stub.Receive(f.Batch))
+	for _, f := range w.inflight {
+		e := w.stub.Receive(f.Batch)
+		if answers = answered(e); e != nil {
+			break // what is behind is left out
+		}
 	}
+	w.inflight = nil
 	for i := len(w.live.made) - 1; i >= 0; i-- {
 		m := &w.live.made[i]
 		if !m.attached() {

@@ -35,16 +35,31 @@ func (w *walk) spawn(s plan.Spawn) error {
 	}
 	// Before the fork: what is caught from here on, the child has by default.
 	w.ignored = caught.Ignored()
-	stub, err := remote.Start(w.ctx, spawn)
+	stub, err := remote.Prepare(w.ctx, spawn)
 	if err != nil {
-		return w.unborn(w.items[w.at], err)
-	}
-	w.stub = stub
-	if err := w.makeRoom(); err != nil {
 		return err
 	}
-	if w.Spawned != nil {
-		return w.Spawned(stub.Pid)
+	w.stub, w.launching = stub, w.at
+	if w.Spawned == nil {
+		return nil // its first batch goes ahead of it
+	}
+	if err := w.launch(); err != nil {
+		return err
+	}
+	return w.Spawned(stub.Pid)
+}
+
+// launch starts the stub, if one was prepared.
+func (w *walk) launch() error {
+	if w.stub == nil || w.stub.Launched() {
+		return nil
+	}
+	it := w.items[w.launching]
+	if err := w.stub.Launch(); err != nil {
+		return others{failed(it, w.unborn(it, err))}
+	}
+	if err := w.makeRoom(); err != nil {
+		return others{failed(it, err)}
 	}
 	return nil
 }
@@ -266,7 +281,11 @@ func (w *walk) forkInto() error {
 	if err != nil {
 		return w.forkFailure(err)
 	}
+	err = w.launch()
 	w.forking, w.forker, w.stub = forking, w.stub, forking.Child
+	if err != nil {
+		return err
+	}
 	w.building.Close(cgroup) // a directory of the host (CVE-2024-21626)
 	return nil
 }

@@ -69,7 +69,7 @@ func (w *walk) others() error {
 		return nil
 	}
 	w.Meanwhile = nil
-	if err := f(w.ctx); err != nil {
+	if err := f(w.ctx, w.stub.Pid); err != nil {
 		return others{err}
 	}
 	return nil

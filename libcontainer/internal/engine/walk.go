@@ -35,8 +35,8 @@ type Job struct {
 
 	Cgroups Cgroups
 	// Meanwhile is called once, before anything is mounted, while the stub is
-	// busy.
-	Meanwhile func(ctx context.Context) error
+	// busy, which need not be the one that becomes the program.
+	Meanwhile func(ctx context.Context, pid int) error
 	Hooks     func(ctx context.Context, kind string, pid int) error
 	Filter    func(ctx context.Context) (Filter, error)
 	IDMaps    func(pid int, s plan.IDMaps) error
@@ -87,8 +87,9 @@ type walk struct {
 	forker    *remote.Stub    // whose fork that is
 	dismissed []*remote.Stub  // to be reaped
 	ignored   []unix.Signal   // by us, and so by the stub
+	launching int             // the item that prepared it
 	building  flight          // what steps add to
-	inflight  *flight         // with the stub, its results not back yet
+	inflight  []flight        // with the stub, their results not back yet
 	retry     struct{ item, count int }
 	nofile    *plan.Rlimit // to be restored
 	nproc     *plan.Rlimit // for the clone
@@ -278,9 +279,16 @@ func (w *walk) later(look func() error) {
 
 // cut sends what has been built and goes on building while the stub works.
 func (w *walk) cut() (back bool, err error) {
-	back, err = w.collect()
-	if back || err != nil || w.building.Len() == 0 {
+	if back, err = w.collect(); back || err != nil {
 		return back, err
+	}
+	return false, w.send()
+}
+
+// send is cut without looking at results, which will be there later.
+func (w *walk) send() error {
+	if w.building.Len() == 0 {
+		return w.launch()
 	}
 	f, more := w.building, w.full()
 	w.building = flight{Batch: &remote.Batch{}}
@@ -288,16 +296,36 @@ func (w *walk) cut() (back bool, err error) {
 	if more {
 		w.expect()
 	}
-	if err := w.stub.Send(f.Batch); err != nil {
-		return false, w.lost(w.forkless(err))
+	if err := w.give(f); err != nil {
+		return err
+	}
+	w.inflight = append(w.inflight, f)
+	return w.launch()
+}
+
+// give sends the stub a batch and its files.
+func (w *walk) give(f flight) error {
+	err := error(nil)
+	if n := len(w.inflight); n == 0 {
+		err = w.stub.Send(f.Batch)
+	} else {
+		err = w.stub.SendBehind(f.Batch, w.inflight[n-1].Batch)
+	}
+	if err != nil {
+		return w.lost(w.forkless(err))
 	}
 	for _, files := range f.files {
 		if err := w.stub.SendFiles(f.Batch, files); err != nil {
-			return false, w.lost(err)
+			return w.lost(err)
 		}
 	}
-	w.inflight = &f
-	return false, nil
+	return nil
+}
+
+// canFollow tells whether what has been built can be sent before the results of
+// what is with the stub have been looked at.
+func (w *walk) canFollow() bool {
+	return len(w.inflight) == 1 && len(w.inflight[0].pending) == 0 && w.forking == nil && w.building.CanFollow(w.inflight[0].Batch)
 }
 
 // forkless is why a stub could not be sent anything, if it is that there is none.
@@ -311,7 +339,13 @@ func (w *walk) forkless(err error) error {
 // flush has everything executed that has been built. back tells that a step
 // has to be taken again; the walk is at the item before that one then.
 func (w *walk) flush() (back bool, err error) {
-	if back, err = w.cut(); back || err != nil {
+	if !w.canFollow() {
+		back, err = w.collect()
+	}
+	if !back && err == nil {
+		err = w.send()
+	}
+	if back || err != nil {
 		return back, err
 	}
 	if err := w.finishFork(); err != nil {
@@ -332,14 +366,18 @@ func (w *walk) settle() error {
 	return nil
 }
 
-// collect takes the results of the batch that is with the stub. Nothing built
-// on a batch that failed is ever sent.
+// collect takes the results of what is with the stub. Nothing built on a batch
+// that failed is ever executed.
 func (w *walk) collect() (back bool, err error) {
-	f := w.inflight
-	if f == nil {
-		return false, nil
+	for len(w.inflight) > 0 && !back && err == nil {
+		f := w.inflight[0]
+		w.inflight = w.inflight[1:]
+		back, err = w.results(f)
 	}
-	w.inflight = nil
+	return back, err
+}
+
+func (w *walk) results(f flight) (back bool, err error) {
 	if err := w.finishFork(); err != nil {
 		return false, err
 	}
@@ -362,8 +400,10 @@ func (w *walk) collect() (back bool, err error) {
 		return false, nil
 	}
 	w.caution = min(maxCaution, w.caution+1)
-	w.building.Discard()
-	w.building = flight{Batch: &remote.Batch{}}
+	for _, behind := range append(w.inflight, w.building) {
+		behind.Discard()
+	}
+	w.inflight, w.building = nil, flight{Batch: &remote.Batch{}}
 	return w.rescue(f.Batch, failure)
 }
 

@@ -262,7 +262,7 @@ func (r Result) Errno() unix.Errno {
 
 // encode lays the batch out for the stub; stamped, with room for stamps if
 // there is any.
-func (b *Batch) encode(stamped bool) ([]byte, error) {
+func (b *Batch) encode(stamped, behind bool) ([]byte, error) {
 	n := len(b.calls)
 	data := stub.HeaderSize + stub.CallSize*n
 	reply := (data + len(b.data) + 7) &^ 7
@@ -279,7 +279,11 @@ func (b *Batch) encode(stamped bool) ([]byte, error) {
 	page := os.Getpagesize()
 	b.pages = (size + page - 1) / page * page
 	msg := make([]byte, size)
-	stub.PutHeader(msg, n, reply, size-reply, stamps)
+	calls := uint32(n)
+	if behind {
+		calls |= stub.Behind
+	}
+	stub.PutHeader(msg, calls, reply, size-reply, stamps)
 	copy(msg[data:], b.data)
 	for _, r := range b.relocs {
 		to := data + r.to
@@ -378,8 +382,8 @@ func (b *Batch) settle() {
 	}
 }
 
-// Discard is for a batch that will not be sent: what it would have opened there
-// is not.
+// Discard is for a batch that is not sent, or left out: what it would have opened
+// there is not.
 func (b *Batch) Discard() {
 	for _, fd := range b.fds {
 		fd.n, fd.batch = Gone, nil

@@ -32,7 +32,7 @@ func TestEncodeIsBounded(t *testing.T) {
 		}
 		b.Write(null, strings.Repeat("x", size&^7))
 	}
-	msg, err := fits.encode(false)
+	msg, err := fits.encode(false, false)
 	if err != nil || len(msg) < stub.ArenaSize-16 || len(msg) > stub.ArenaSize {
 		t.Fatalf("encode = %d bytes, %v; want nearly %d", len(msg), err, stub.ArenaSize)
 	}
@@ -52,7 +52,7 @@ func TestEncodeIsBounded(t *testing.T) {
 func TestSizeIsAnUpperBound(t *testing.T) {
 	for seed := range uint64(200) {
 		b := randomBatch(rand.New(rand.NewPCG(seed, 1)))
-		msg, err := b.encode(false)
+		msg, err := b.encode(false, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func randomBatch(r *rand.Rand) *Batch {
 func TestAddressesAreInTheArena(t *testing.T) {
 	for seed := range uint64(100) {
 		b := randomBatch(rand.New(rand.NewPCG(seed, 2)))
-		msg, err := b.encode(false)
+		msg, err := b.encode(false, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestDescriptorOfAnotherBatchIsABug(t *testing.T) {
 			t.Errorf("encode panicked with %q; want BUG: …", text)
 		}
 	}()
-	_, _ = b.encode(false)
+	_, _ = b.encode(false, false)
 }
 
 func TestSkipsAreBounded(t *testing.T) {

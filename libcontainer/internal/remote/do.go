@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -33,23 +34,39 @@ func (s *Stub) Do(b *Batch) error {
 
 // Send gives the stub the batch without waiting for it: the way to queue the
 // next one while it works, or one that never answers.
-func (s *Stub) Send(b *Batch) error {
+func (s *Stub) Send(b *Batch) error { return s.queue(b, b, false) }
+
+// SendBehind is Send while another batch is with the stub, front. If that one
+// fails, the stub leaves b out, and there is nothing of it to receive. b has no
+// use for what front opens, and front no SendFile calls.
+func (s *Stub) SendBehind(b, front *Batch) error { return s.queue(b, front, true) }
+
+// queue sends b. If the stub is dead, it is front that it was busy with.
+func (s *Stub) queue(b, front *Batch, behind bool) error {
 	defer s.trace.Begin(timeline.Work, "send a batch").End()
-	msg, err := b.encode(s.trace != nil)
+	msg, err := b.encode(s.trace != nil, behind)
 	if err != nil {
 		return err
 	}
 	b.trace.sent = s.trace.Now()
-	if err = s.send(b, msg, nil); err != nil {
+	if err = s.send(front, msg, nil); err != nil {
 		s.unanswered(b, err)
 	}
 	return err
 }
 
+// CanFollow tells whether b can be sent behind front.
+func (b *Batch) CanFollow(front *Batch) bool {
+	if front.sends > 0 {
+		return false
+	}
+	return len(front.fds) == 0 || !slices.ContainsFunc(b.args, func(a Arg) bool { return a.fd != nil && a.fd.batch == front })
+}
+
 // SendLast is Send for a batch that is not answered.
 func (s *Stub) SendLast(b *Batch) error {
 	defer s.trace.Begin(timeline.Work, "send the last batch").End()
-	msg, err := b.encode(false) // nobody would read stamps, and a filter may forbid to tell the time
+	msg, err := b.encode(false, false) // nobody would read stamps, and a filter may forbid to tell the time
 	if err != nil {
 		return err
 	}
@@ -96,6 +113,8 @@ func (s *Stub) answer(b *Batch) error {
 		switch {
 		case err == unix.EAGAIN:
 			return ErrTimeout
+		case err == errUnlaunched:
+			return err
 		case err != nil && err != unix.ECONNRESET:
 			return os.NewSyscallError("recvmsg from the container side", err)
 		case file != nil && n > 0 && len(b.files) < b.sends:
@@ -148,8 +167,13 @@ func (s *Stub) Proceed(b *Batch) error { return s.send(b, []byte{0}, nil) }
 // shape of its answers.
 var errReply = errors.New("the container side sent a reply that nobody asked for")
 
+var errUnlaunched = errors.New("BUG: waiting for a stub that was not launched")
+
 // receive takes one message and the one descriptor that it may carry.
 func (s *Stub) receive(p []byte) (int, *os.File, error) {
+	if s.prepared != nil {
+		return 0, nil, errUnlaunched
+	}
 	var oob [24]byte // CMSG_SPACE of one descriptor
 	for {
 		n, oobn, _, _, err := unix.Recvmsg(s.sock, p, oob[:], unix.MSG_CMSG_CLOEXEC)

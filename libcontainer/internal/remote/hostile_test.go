@@ -103,7 +103,7 @@ var shapes = []shape{
 // replySize is how many bytes the reply to a batch has.
 func replySize(t testing.TB, b *Batch) int {
 	t.Helper()
-	if _, err := b.encode(false); err != nil {
+	if _, err := b.encode(false, false); err != nil {
 		t.Fatal(err)
 	}
 	return b.base + b.reply

@@ -21,6 +21,7 @@ type Stub struct {
 	pidfd     int
 	launched  *launch.Process // nil for a fork, and once it has answered
 	stillborn error           // why it did not come to be the stub
+	prepared  *prepared       // until it is launched
 	heard     bool            // it has answered, once at least
 	sock      int
 	control   int           // number of the socket's other end, in the stub
@@ -47,36 +48,67 @@ type Spawn struct {
 	Trace      Trace
 }
 
-// Start starts a stub, and does not wait until it runs, unless s.Wait: what it is
-// sent waits for it. The caller owns s.Files and s.Cgroup. When ctx ends, the stub
-// is told to leave, and nobody waits for its answers any more.
+// Start starts a stub: Prepare and Launch.
 func Start(ctx context.Context, s Spawn) (*Stub, error) {
+	stub, err := Prepare(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := stub.Launch(); err != nil {
+		stub.Close()
+		return nil, err
+	}
+	return stub, nil
+}
+
+// prepared is what a stub is launched with.
+type prepared struct {
+	Spawn
+	control *os.File
+}
+
+// Prepare makes a stub that can be sent batches, which wait for its launch:
+// nothing of it is known before. The caller owns s.Files and s.Cgroup. When ctx
+// ends, the stub is told to leave, and nobody waits for its answers any more.
+func Prepare(ctx context.Context, s Spawn) (*Stub, error) {
 	ours, theirs, err := controlPair(s.Timeout)
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close()
-	span := s.Trace.Recorder.Begin(timeline.Work, "make the stub's image")
-	image, err := openImage(s.Control, s.Trace.timing())
-	span.End()
-	if err != nil {
-		unix.Close(ours)
-		return nil, err
-	}
-	defer image.Close()
-	span = s.Trace.Recorder.Begin(timeline.Work, "launch it")
-	process, err := s.launch(image, theirs)
-	span.End()
-	if err != nil {
-		unix.Close(ours)
-		return nil, fmt.Errorf("start the first process: %w", err)
-	}
-	started := &Stub{
-		Pid: process.Pid, pidfd: process.Pidfd, launched: process, sock: ours, control: s.Control, timeout: s.Timeout,
+	stub := &Stub{
+		pidfd: -1, prepared: &prepared{s, theirs}, sock: ours, control: s.Control, timeout: s.Timeout,
 		trace: s.Trace.Recorder, timing: s.Trace.timing(), task: s.Trace.Task,
 	}
-	started.watch(ctx)
-	return started, nil
+	stub.watch(ctx)
+	return stub, nil
+}
+
+// Launched tells whether Launch has been tried.
+func (s *Stub) Launched() bool { return s.prepared == nil }
+
+// Launch starts the stub, and does not wait until it runs, unless Spawn.Wait.
+func (s *Stub) Launch() error {
+	span := s.trace.Begin(timeline.Work, "make the stub's image")
+	image, err := openImage(s.control, s.timing)
+	span.End()
+	if err != nil {
+		return err
+	}
+	defer image.Close()
+	return s.launch(image)
+}
+
+func (s *Stub) launch(image *os.File) error {
+	defer s.trace.Begin(timeline.Work, "launch it").End()
+	p := s.prepared
+	s.prepared = nil
+	defer p.control.Close()
+	process, err := launch.Start(p.program(image))
+	if err != nil {
+		return fmt.Errorf("start the first process: %w", err)
+	}
+	s.Pid, s.pidfd, s.launched = process.Pid, process.Pidfd, process
+	return nil
 }
 
 // watch has the end of ctx shut the socket down: that wakes both sides. A
@@ -114,21 +146,20 @@ func controlPair(timeout time.Duration) (int, *os.File, error) {
 	return fds[0], os.NewFile(uintptr(fds[1]), "control socket"), nil
 }
 
-// launch starts the image.
-func (s *Spawn) launch(image, control *os.File) (*launch.Process, error) {
-	files := make([]int, max(len(s.Files), s.Control+1))
+func (p *prepared) program(image *os.File) launch.Program {
+	files := make([]int, max(len(p.Files), p.Control+1))
 	for i := range files {
 		files[i] = -1
-		if i < len(s.Files) && s.Files[i] != nil {
-			files[i] = int(s.Files[i].Fd())
+		if i < len(p.Files) && p.Files[i] != nil {
+			files[i] = int(p.Files[i].Fd())
 		}
 	}
-	files[s.Control] = int(control.Fd())
+	files[p.Control] = int(p.control.Fd())
 	cgroup := -1
-	if s.Cgroup != nil {
-		cgroup = int(s.Cgroup.Fd())
+	if p.Cgroup != nil {
+		cgroup = int(p.Cgroup.Fd())
 	}
-	return launch.Start(launch.Program{Image: int(image.Fd()), Argv0: s.Argv0, Files: files, Flags: s.Cloneflags, Cgroup: cgroup, Wait: s.Wait})
+	return launch.Program{Image: int(image.Fd()), Argv0: p.Argv0, Files: files, Flags: p.Cloneflags, Cgroup: cgroup, Wait: p.Wait}
 }
 
 // openImage gives a descriptor of the stub's image that nobody can write to:
@@ -207,7 +238,9 @@ func (s *Stub) Control() *FD { return Inherited(s.control, "control") }
 // Kill ends the stub and reaps it, unless it is frozen or in a system call that
 // cannot be interrupted: then it ends later. It is harmless on a dead one.
 func (s *Stub) Kill() {
-	_ = unix.PidfdSendSignal(s.pidfd, unix.SIGKILL, nil, 0)
+	if s.pidfd >= 0 {
+		_ = unix.PidfdSendSignal(s.pidfd, unix.SIGKILL, nil, 0)
+	}
 	s.reap()
 	s.Close()
 }
@@ -223,6 +256,10 @@ func (s *Stub) Reap() {
 }
 
 func (s *Stub) closeSocket() {
+	if p := s.prepared; p != nil {
+		p.control.Close()
+		s.prepared = nil
+	}
 	if s.sock >= 0 {
 		s.unwatch()
 		unix.Close(s.sock)

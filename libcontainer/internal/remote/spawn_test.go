@@ -93,19 +93,14 @@ func TestStubRunsFromATmpfs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer image.Close()
-	ours, theirs, err := controlPair(10 * time.Second)
+	s, err := Prepare(t.Context(), Spawn{Control: 4, Timeout: 10 * time.Second, Argv0: "stub"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	spawn := Spawn{Control: 4, Argv0: "stub"}
-	process, err := spawn.launch(image, theirs)
-	theirs.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Stub{Pid: process.Pid, pidfd: process.Pidfd, launched: process, sock: ours, control: 4}
-	s.watch(t.Context())
 	defer s.Kill()
+	if err := s.launch(image); err != nil {
+		t.Fatal(err)
+	}
 	speaks(t, s)
 	self, err := os.OpenFile("/proc/"+itoa(s.Pid)+"/exe", os.O_RDWR, 0)
 	if err == nil {

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -92,5 +93,125 @@ func TestFirstStaysInTheBuffer(t *testing.T) {
 		if got := string(m.First(n)); got != want {
 			t.Errorf("First(%d) = %q; want %q", n, got, want)
 		}
+	}
+}
+
+// What it is sent before its launch waits for it.
+func TestAPreparedStub(t *testing.T) {
+	s, err := Prepare(t.Context(), Spawn{Control: 8, Timeout: 10 * time.Second, Argv0: "stub"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Kill()
+	var b Batch
+	_, buf := b.Readlinkat(Cwd(), "/proc/self")
+	if err := s.Send(&b); err != nil {
+		t.Fatal(err)
+	}
+	if s.Launched() {
+		t.Error("launched before Launch")
+	}
+	if err := s.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	err = s.Receive(&b)
+	if got, _, _ := bytes.Cut(buf.Bytes(), []byte{0}); err != nil || string(got) != itoa(s.Pid) {
+		t.Errorf("/proc/self -> %s, %v; want %d", got, err, s.Pid)
+	}
+}
+
+func TestAPreparedStubThatIsNotLaunched(t *testing.T) {
+	keepsDescriptors(t)
+	s, err := Prepare(t.Context(), Spawn{Control: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b Batch
+	b.Umask(0)
+	if err := s.Do(&b); err == nil {
+		t.Error("a stub that was not launched has answered")
+	}
+	s.Kill()
+}
+
+// Behind a batch that fails nothing is done, and nothing answered, until the next
+// batch that depends on nothing.
+func TestSendBehind(t *testing.T) {
+	s := start(t.Context(), t)
+	r, w := pipe(t)
+	umask := func(mask uint32) *Batch {
+		b := &Batch{}
+		b.Umask(mask)
+		return b
+	}
+	var fails Batch
+	fails.Chdir("/nothing/there")
+	first, second, third := umask(0o11), umask(0o22), umask(0o33)
+	third.ReceiveFiles(s.Control(), []string{"r", "w"})
+	for _, step := range []func() error{
+		func() error { return s.Send(first) },
+		func() error { return s.SendBehind(second, first) },
+		func() error { return s.Receive(first) },
+		func() error { return s.Receive(second) },
+		func() error { return s.Send(&fails) },
+		func() error { return s.SendBehind(third, &fails) },
+		func() error { return s.SendFiles(third, []int{int(r.Fd()), int(w.Fd())}) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Receive(&fails); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("Receive = %v; want ENOENT", err)
+	}
+	last := umask(0)
+	do(t, s, last)
+	if got := last.Last().Value(); got != 0o22 {
+		t.Errorf("umask behind a failure = %#o; want %#o", got, 0o22)
+	}
+}
+
+func TestCanFollow(t *testing.T) {
+	s := start(t.Context(), t)
+	var opens, uses, other, sends Batch
+	fd := opens.Open("/", unix.O_RDONLY)
+	uses.Fchdir(fd)
+	other.Fchdir(other.Open("/", unix.O_RDONLY))
+	sends.SendFile(s.Control(), sends.Open("/", unix.O_RDONLY))
+	for _, tt := range []struct {
+		name        string
+		back, front *Batch
+		want        bool
+	}{
+		{"what uses a descriptor of the batch in front", &uses, &opens, false},
+		{"what uses its own", &other, &opens, true},
+		{"what would come between files", &other, &sends, false},
+	} {
+		if got := tt.back.CanFollow(tt.front); got != tt.want {
+			t.Errorf("%s can follow: %v; want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A stub that dies is not said to have died of what it was not yet at.
+func TestDeathBeforeWhatIsBehind(t *testing.T) {
+	s := start(t.Context(), t)
+	var dies, behind Batch
+	dies.Exit(1)
+	behind.Umask(0)
+	if err := s.Send(&dies); err != nil {
+		t.Fatal(err)
+	}
+	waitForEnd(t, s)
+	err := s.SendBehind(&behind, &dies)
+	if death := (*DeathError)(nil); !errors.As(err, &death) || death.During != "exit_group(1)" {
+		t.Errorf("SendBehind = %v; want that it died during exit_group(1)", err)
+	}
+}
+
+func waitForEnd(t *testing.T, s *Stub) {
+	t.Helper()
+	if !s.endsWithin(10 * time.Second) {
+		t.Fatal("the stub does not end")
 	}
 }

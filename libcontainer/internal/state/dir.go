@@ -105,27 +105,49 @@ func (l *loader) load(d *Dir) (*Record, error) {
 // the lock unless it is held, and fails with ErrRetired after Retire and with
 // ErrNotExist after Remove.
 func (d *Dir) Save(ctx context.Context, r *Record) error {
+	return d.locked(ctx, func() error {
+		if err := d.write(r); err != nil {
+			return err
+		}
+		return d.publish()
+	})
+}
+
+// Draft does the part of Save that takes time, and Publish the rest: what is in
+// between is done while readers still see the old record. Save discards a draft.
+func (d *Dir) Draft(ctx context.Context, r *Record) error {
+	return d.locked(ctx, func() error { return d.write(r) })
+}
+
+// Publish puts the draft in the place of the record. It fails as Save does.
+func (d *Dir) Publish(ctx context.Context) error { return d.locked(ctx, d.publish) }
+
+func (d *Dir) write(r *Record) error {
 	if r.ID != d.id {
 		return fmt.Errorf("BUG: state of %q saved in %s", r.ID, d.path)
 	}
 	if err := r.check(); err != nil {
 		return fmt.Errorf("state of %q: %w", r.ID, err)
 	}
-	return d.locked(ctx, func() error { return d.replace(r.encode()) })
-}
-
-func (d *Dir) replace(data []byte) error {
-	switch err := writeFile(d.fd, newFile, unix.O_TRUNC, data); err {
+	switch err := writeFile(d.fd, newFile, unix.O_TRUNC, r.encode()); err {
 	case nil:
+		return nil
 	case unix.EISDIR:
 		return fmt.Errorf("%w: %q", ErrRetired, d.id)
 	default:
 		return d.fail("write", newFile, err)
 	}
-	if err := unix.Renameat(d.fd, newFile, d.fd, recordFile); err != nil {
+}
+
+func (d *Dir) publish() error {
+	switch err := unix.Renameat(d.fd, newFile, d.fd, recordFile); err {
+	case nil:
+		return nil
+	case unix.ENOTDIR: // Retire has put a directory in the draft's place
+		return fmt.Errorf("%w: %q", ErrRetired, d.id)
+	default:
 		return d.fail("rename", newFile, err)
 	}
-	return nil
 }
 
 // Retire makes the record final: delete calls it, and the Load after it shows

@@ -178,6 +178,37 @@ func TestRetire(t *testing.T) {
 	}
 }
 
+func TestADraftIsNotTheRecord(t *testing.T) {
+	d := create(t, Store{Root: t.TempDir()}, "c")
+	old, next := record("c"), record("c")
+	next.Bundle = "/next"
+	if err := errors.Join(d.Save(t.Context(), old), d.Draft(t.Context(), next)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := d.Load(); err != nil || r.Bundle != old.Bundle {
+		t.Errorf("Load after Draft = %+v, %v; want the record of before", r, err)
+	}
+	if err := d.Publish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := d.Load(); err != nil || r.Bundle != next.Bundle {
+		t.Errorf("Load after Publish = %+v, %v; want the draft", r, err)
+	}
+}
+
+func TestADraftAfterRetire(t *testing.T) {
+	d := create(t, Store{Root: t.TempDir()}, "c")
+	if err := errors.Join(d.Save(t.Context(), record("c")), d.Draft(t.Context(), record("c")), d.Retire(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Publish(t.Context()); !errors.Is(err, ErrRetired) {
+		t.Errorf("Publish after Retire = %v; want ErrRetired", err)
+	}
+	if err := d.Draft(t.Context(), record("c")); !errors.Is(err, ErrRetired) {
+		t.Errorf("Draft after Retire = %v; want ErrRetired", err)
+	}
+}
+
 func TestSaveAfterKilledSave(t *testing.T) {
 	d := create(t, Store{Root: t.TempDir()}, "c")
 	os.WriteFile(d.file(newFile), []byte(strings.Repeat("x", 1<<16)), 0o600)

@@ -20,6 +20,12 @@ receive:
 	MOVL $(const_ArenaBase+const_HeaderSize), R12
 	MOVL $const_ArenaBase, AX
 	MOVL const_offCalls(AX), R13
+	BTRL $const_behindBit, R13
+	JCC  whole
+	TESTL BP, BP
+	JNE  receive // the batch in front of it has failed
+whole:
+	XORL BP, BP
 #ifdef STAMP
 	MOVL const_offStamps(AX), R14
 	TESTL R14, R14
@@ -75,7 +81,9 @@ failed:
 	JEQ  tolerated
 	MOVWLZX const_offErrno2(R12), CX
 	CMPL CX, AX
-	JNE  reply
+	JEQ  tolerated
+	INCL BP
+	JMP  reply
 
 tolerated:
 	MOVBLZX const_offOnFail(R12), CX

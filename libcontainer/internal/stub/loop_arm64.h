@@ -19,6 +19,11 @@ receive:
 	BLT  receive // descriptors for a batch that failed before it took them
 	MOVD $const_ArenaBase, R20
 	MOVWU const_offCalls(R20), R21
+	TBZ  $const_behindBit, R21, whole
+	CBNZ R25, receive // the batch in front of it has failed
+	ANDW $(const_Behind-1), R21
+whole:
+	MOVD $0, R25
 #ifdef STAMP
 	MOVWU const_offStamps(R20), R24
 	CBZ  R24, unstamped
@@ -74,7 +79,9 @@ failed:
 	BEQ  tolerated
 	MOVHU const_offErrno2(R20), R23
 	CMP  R0, R23
-	BNE  reply
+	BEQ  tolerated
+	MOVD $1, R25
+	B    reply
 
 tolerated:
 	MOVBU const_offOnFail(R20), R23

@@ -19,16 +19,18 @@
 //	R13  calls left
 //	R14  address of the stamps, 0 for none
 //	BX   loads of the call; after it, its result
+//	BP   not 0: a call has failed
 //
 //	for n = recvfrom(control, ArenaBase, ArenaSize, 0, 0, 0); n > 0 {
-//		if n < HeaderSize { continue }
+//		if n < HeaderSize || behind && failed { continue }
+//		failed = false
 //		stamps[0] = now
 //		for each call {
 //			*call.result = r = syscall(call.nr, args)
 //			stamps[1 + its number] = now
 //			switch {
-//			case failed(r) && !tolerated: break out
-//			case failed(r): skip call.onFail
+//			case r < 0 && !tolerated: failed = true; break out
+//			case r < 0:     skip call.onFail
 //			case r == 0:    skip call.onZero
 //			default:        skip call.onPos
 //			}

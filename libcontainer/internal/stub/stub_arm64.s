@@ -20,6 +20,7 @@
 //	R22  loads of the call; after it, its result
 //	R23  scratch
 //	R24  address of the stamps, 0 for none
+//	R25  not 0: a call has failed
 TEXT ·text(SB), NOSPLIT|NOFRAME, $0-0
 #include "loop_arm64.h"
 

@@ -41,7 +41,7 @@ func TestImageFitsOnePage(t *testing.T) {
 func batch(calls []Call, data []byte, read int) []byte {
 	replyOff := (HeaderSize + CallSize*len(calls) + len(data) + 7) &^ 7
 	b := make([]byte, replyOff+8*len(calls)+read)
-	PutHeader(b, len(calls), replyOff, 8*len(calls)+read, 0)
+	PutHeader(b, uint32(len(calls)), replyOff, 8*len(calls)+read, 0)
 	for i := range calls {
 		c := calls[i]
 		c.Result = uint32(ArenaBase + replyOff + 8*i)
@@ -94,11 +94,21 @@ func startTimed(t *testing.T, timing Timing) *process {
 	return p
 }
 
-func (p *process) do(calls []Call, data []byte, read int) ([]int64, []byte) {
+func (p *process) send(batch []byte) {
 	p.t.Helper()
-	if err := unix.Send(p.sock, batch(calls, data, read), 0); err != nil {
+	if err := unix.Send(p.sock, batch, 0); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+func (p *process) do(calls []Call, data []byte, read int) ([]int64, []byte) {
+	p.t.Helper()
+	p.send(batch(calls, data, read))
+	return p.answer(calls, read)
+}
+
+func (p *process) answer(calls []Call, read int) ([]int64, []byte) {
+	p.t.Helper()
 	reply := make([]byte, 8*len(calls)+read+1)
 	n, _, err := unix.Recvfrom(p.sock, reply, 0)
 	if err != nil || n != len(reply)-1 {
@@ -133,6 +143,39 @@ func TestStubStopsAtTheFirstUntoleratedFailure(t *testing.T) {
 		if got[i] != want[i] {
 			t.Errorf("result %d = %d; want %d", i, got[i], want[i])
 		}
+	}
+}
+
+func TestStubLeavesOutWhatIsBehindAFailure(t *testing.T) {
+	failing := []Call{{Nr: unix.SYS_CLOSE, Args: [6]uint64{1 << 20}}}
+	umask := func(mask uint64) []Call { return []Call{{Nr: unix.SYS_UMASK, Args: [6]uint64{mask}}} }
+	behind := func(calls []Call) []byte {
+		b := batch(calls, nil, 0)
+		binary.LittleEndian.PutUint32(b, uint32(len(calls))|Behind)
+		return b
+	}
+	p := start(t)
+	p.do(umask(0o11), nil, 0)
+	p.send(batch(umask(0o22), nil, 0))
+	p.send(behind(umask(0o33)))
+	for i, want := range []int64{0o11, 0o22} {
+		if got, _ := p.answer(umask(0), 0); got[0] != want {
+			t.Errorf("umask of batch %d, behind none that fails = %#o; want %#o", i, got[0], want)
+		}
+	}
+	p.send(batch(failing, nil, 0))
+	p.send(behind(umask(0o44)))
+	p.send([]byte{0}) // files for it
+	p.send(behind(umask(0o55)))
+	if got, _ := p.answer(failing, 0); got[0] != -int64(unix.EBADF) {
+		t.Errorf("close = %d; want EBADF", got[0])
+	}
+	if got, _ := p.do(umask(0), nil, 0); got[0] != 0o33 {
+		t.Errorf("umask behind a failure = %#o; want %#o", got[0], 0o33)
+	}
+	p.send(behind(umask(0o66))) // it has forgiven
+	if got, _ := p.answer(umask(0), 0); got[0] != 0 {
+		t.Errorf("umask = %#o; want 0", got[0])
 	}
 }
 

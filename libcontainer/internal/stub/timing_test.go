@@ -11,7 +11,7 @@ import (
 // read back.
 func stamped(calls []Call) []byte {
 	b := batch(calls, nil, StampSize*(1+len(calls)))
-	PutHeader(b, len(calls), HeaderSize+CallSize*len(calls), 8*len(calls)+StampSize*(1+len(calls)), HeaderSize+(CallSize+8)*len(calls))
+	PutHeader(b, uint32(len(calls)), HeaderSize+CallSize*len(calls), 8*len(calls)+StampSize*(1+len(calls)), HeaderSize+(CallSize+8)*len(calls))
 	return b
 }
 

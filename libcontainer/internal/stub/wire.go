@@ -18,6 +18,10 @@ package stub
 // The reply is the last part, sent back as it is. All integers are little
 // endian, as both machines are.
 //
+// The highest bit of calls, Behind, is for a batch that was sent before the one
+// in front of it was answered: if that one fails, this one is left out, and not
+// answered.
+//
 // A batch has stamps only where the stub is one that writes them (Timing), and
 // need not have them there: the address is 0 then. Stamp 0 is when the batch
 // was received, stamp i+1 when call i returned; of a call that was not executed
@@ -53,6 +57,8 @@ const (
 	CallSize   = 64
 	StampSize  = 16 // the loop knows that it is a fourth of CallSize
 
+	behindBit = 31
+
 	offCalls    = 0
 	offReplyOff = 4
 	offReplyLen = 8
@@ -70,6 +76,8 @@ const (
 
 	// AnyErrno as a tolerated errno stands for every errno.
 	AnyErrno = 0xffff
+	// Behind is set in the number of calls.
+	Behind = 1 << behindBit
 	// MaxSkip is the most calls that one call can skip.
 	MaxSkip = 255
 	// NotRun is what the sender puts in the place of a result, and what is
@@ -105,9 +113,10 @@ func (c *Call) Put(b []byte) {
 }
 
 // PutHeader writes the header of a batch to the first HeaderSize bytes of b.
+// calls may have Behind set.
 // stamps is where they begin, as an offset like replyOff; 0 for none.
-func PutHeader(b []byte, calls, replyOff, replyLen, stamps int) {
-	le.PutUint32(b[offCalls:], uint32(calls))
+func PutHeader(b []byte, calls uint32, replyOff, replyLen, stamps int) {
+	le.PutUint32(b[offCalls:], calls)
 	le.PutUint32(b[offReplyOff:], uint32(replyOff))
 	le.PutUint32(b[offReplyLen:], uint32(replyLen))
 	if stamps != 0 {
