@@ -29,11 +29,10 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 # page faults. Empty for a Go that has only the other.
 EXPERIMENT := $(shell GOEXPERIMENT=nogreenteagc $(GO) env GOEXPERIMENT 2>/dev/null)
 
-# A Go program reads /proc/self/cgroup and mountinfo at each start to find its CPU limit, even where it is told not to heed
-# it: 7 % of a start here, and more where there are more mounts. The Go runtime has a file without for systems without
-# cgroups. It is put in the other's place only for the Go that this was looked at with.
+# What the Go runtime does at each start and onggi has no use for, a tenth of it, is left out by an overlay
+# (`go help build`) of three of its files: made from the toolchain's own, and only for the Go that was looked at.
 RUNTIME := $(shell $(GO) env GOROOT)/src/runtime
-OVERLAY := $(if $(filter go1.26%,$(shell $(GO) env GOVERSION)),bin/overlay.json)
+OVERLAY := $(if $(filter go1.26%,$(shell $(GO) env GOVERSION)),bin/_overlay/overlay.json)
 
 HELPER  := -std=gnu11 -Os -Wall -Wextra -Werror -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
 	-fPIE -static-pie -ffunction-sections -fdata-sections -Wl,--gc-sections -s
@@ -63,10 +62,18 @@ endef
 .PHONY: all
 all: onggi ## build ./onggi (static)
 
-bin/overlay.json: $(RUNTIME)/cgroup_stubs.go Makefile
-	@mkdir -p bin
-	grep -v '^//go:build' $< > bin/cgroup.go
-	echo '{"Replace": {"$(RUNTIME)/cgroup_linux.go": "$(CURDIR)/bin/cgroup.go"}}' > $@
+# cgroup_linux.go reads mountinfo to find a CPU limit, heeded or not: 7 % of a start here, and more where there are more
+# mounts. The other file is that of systems without cgroups.
+# os_linux.go asks sysfs for the size of huge pages: 3 %. It copes with not knowing.
+# mprof.go takes a stack for the profile of the first allocation, before the profiler is turned off: 1 %.
+bin/_overlay/overlay.json: Makefile $(RUNTIME)/cgroup_stubs.go
+	@mkdir -p bin/_overlay
+	grep -v '^//go:build' $(RUNTIME)/cgroup_stubs.go > bin/_overlay/cgroup_linux.go
+	sed '/^\tphysHugePageSize = getHugePageSize()$$/d' $(RUNTIME)/os_linux.go > bin/_overlay/os_linux.go
+	sed 's/^var MemProfileRate int = .*/var MemProfileRate int/' $(RUNTIME)/mprof.go > bin/_overlay/mprof.go
+	for f in cgroup_linux os_linux mprof; do \
+		printf '%s"$(RUNTIME)/%s.go": "$(CURDIR)/bin/_overlay/%s.go"' "$$comma" $$f $$f; comma=', '; \
+	done | sed 's/.*/{"Replace": {&}}/' > $@
 
 # Always handed to the go command, whose own cache knows what has to be built again.
 .PHONY: onggi
