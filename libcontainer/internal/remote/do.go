@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -79,12 +80,18 @@ func (s *Stub) SendLast(b *Batch) error {
 }
 
 func (s *Stub) send(b *Batch, msg, oob []byte) error {
+	began := time.Now()
 	for {
 		err := unix.Sendmsg(s.sock, msg, oob, nil, unix.MSG_NOSIGNAL)
+		if err == unix.EINTR {
+			if !s.late(began) {
+				continue
+			}
+			err = unix.EAGAIN
+		}
 		switch err {
 		case nil:
 			return nil
-		case unix.EINTR:
 		case unix.EAGAIN:
 			return ErrTimeout
 		case unix.EPIPE, unix.ECONNRESET:
@@ -175,10 +182,14 @@ func (s *Stub) receive(p []byte) (int, *os.File, error) {
 		return 0, nil, errUnlaunched
 	}
 	var oob [24]byte // CMSG_SPACE of one descriptor
+	began := time.Now()
 	for {
 		n, oobn, _, _, err := unix.Recvmsg(s.sock, p, oob[:], unix.MSG_CMSG_CLOEXEC)
 		if err == unix.EINTR {
-			continue
+			if !s.late(began) {
+				continue
+			}
+			err = unix.EAGAIN
 		}
 		if n > 0 {
 			s.heard = true
@@ -189,6 +200,12 @@ func (s *Stub) receive(p []byte) (int, *os.File, error) {
 		}
 		return n, oneFile(oob[:oobn]), nil
 	}
+}
+
+// late tells whether the time for a batch is over: the socket counts it anew after
+// each signal that this thread gets, those of a profiler among them.
+func (s *Stub) late(began time.Time) bool {
+	return s.timeout > 0 && time.Since(began) >= s.timeout
 }
 
 // oneFile takes the descriptor out of a control message.
