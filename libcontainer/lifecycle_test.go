@@ -351,6 +351,44 @@ func TestCreateCancelled(t *testing.T) {
 	check()
 }
 
+// Exec that is cancelled, whenever, leaves no process, neither running in the
+// container nor to be collected.
+func TestExecCancelled(t *testing.T) {
+	path, root, name := rootfs(t), t.TempDir(), unique("cancelexec")
+	runtime := newRuntime(t, root)
+	check := leavesNothing(t, root, name)
+	c, err := runtime.Create(t.Context(), name, libcontainer.CreateOptions{Spec: spec(path, name, "sleep", "1000")})
+	must(t, err)
+	must(t, c.Start(t.Context()))
+	cause := errors.New("no longer wanted")
+	cancelled, made := 0, 0
+	for i := range 150 {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		timer := time.AfterFunc(time.Duration(i)*20*time.Microsecond, func() { cancel(cause) })
+		p, err := c.Exec(ctx, libcontainer.ExecOptions{Args: []string{"sleep", "1000"}})
+		timer.Stop()
+		switch {
+		case err == nil:
+			made++
+			must(t, p.Signal(unix.SIGKILL))
+			_, err := p.Wait(t.Context())
+			must(t, err)
+			must(t, p.Close())
+		case errors.Is(err, cause):
+			cancelled++
+		default:
+			t.Errorf("cancelled after %d: %v", i, err)
+		}
+		cancel(nil)
+		if pids, err := c.Processes(); err != nil || len(pids) != 1 {
+			t.Fatalf("cancelled after %d: the container has the processes %v, %v; want one", i, pids, err)
+		}
+	}
+	t.Logf("%d cancelled, %d made", cancelled, made)
+	must(t, c.Delete(t.Context(), true))
+	check()
+}
+
 // A hook is waited for no longer than the context lasts.
 func TestCreateCancelledInAHook(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("hook")

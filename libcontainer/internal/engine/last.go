@@ -41,6 +41,7 @@ func (w *walk) lastBatch() (*Process, error) {
 	}
 	if l.forks {
 		l.clone.OnPositiveSkipTo(l.end)
+		l.stub.Outlast() // or the clone would be nobody's
 	}
 	if err := w.stub.SendLast(w.building.Batch); err != nil {
 		return nil, w.lost(err)

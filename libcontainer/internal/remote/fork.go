@@ -43,9 +43,10 @@ func (s *Stub) BeginFork(b *Batch, cgroup *FD) (*Forking, error) {
 	}
 	defer theirs.Close() // the child's is the last: its end can be heard
 	child := &Stub{sock: ours, pidfd: -1, control: s.control, timeout: s.timeout, trace: s.trace, timing: s.timing, task: s.task}
-	child.watch(s.ctx)
+	child.ctx, child.unwatch = s.ctx, func() {} // until it is known who it is
 	f := &Forking{Child: child, parent: s, b: b}
 	f.lay(cgroup)
+	s.Outlast()
 	if err := s.Send(b); err != nil {
 		child.Close()
 		return nil, err
@@ -71,15 +72,21 @@ func (f *Forking) lay(cgroup *FD) {
 	b.Close(end)
 }
 
-// Finish waits for the child. When it fails, there is none.
+// Finish waits for the child. When it fails, there is none, and the parent has
+// ended.
 func (f *Forking) Finish() error {
 	err := f.finish()
-	if err != nil {
-		if f.Child.pidfd >= 0 {
-			f.Child.Kill()
-		}
-		f.Child.Close()
+	if err == nil {
+		return nil
 	}
+	f.parent.Kill() // from here on there is a child, or there will never be one
+	if f.Child.pidfd < 0 {
+		f.Child.ask()
+	}
+	if f.Child.pidfd >= 0 {
+		f.Child.Kill()
+	}
+	f.Child.Close()
 	return err
 }
 
@@ -87,12 +94,58 @@ func (f *Forking) finish() error {
 	if err := f.parent.Receive(f.b); err != nil {
 		return err
 	}
-	f.Child.Pid = int(f.pid.Value())
-	fd, err := unix.PidfdOpen(f.Child.Pid, 0) // ours until it is reaped, so the pid is still its own
+	if err := f.Child.born(int(f.pid.Value())); err != nil {
+		return err
+	}
+	f.Child.watch(f.parent.ctx, 0)
+	f.b.trace.first = f.pid.i + 1
+	return f.Child.Receive(f.b) // the child's own reply to the same batch
+}
+
+// born: the stub is a child of ours until it is reaped, so the pid is still its own.
+func (s *Stub) born(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return os.NewSyscallError("pidfd_open", err)
 	}
-	f.Child.pidfd = fd
-	f.b.trace.first = f.pid.i + 1
-	return f.Child.Receive(f.b) // the child's own reply to the same batch
+	s.Pid, s.pidfd = pid, fd
+	return nil
+}
+
+// ask finds out who the child is of a parent that died before it could say so: the
+// kernel puts the sender's pid to what the child answers (unix(7), SO_PASSCRED).
+// Where there is no child the socket has no other end any more.
+func (s *Stub) ask() {
+	tv := unix.NsecToTimeval(reapTime.Nanoseconds())
+	_ = unix.SetsockoptInt(s.sock, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+	_ = unix.SetsockoptTimeval(s.sock, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
+	var b Batch
+	b.Umask(0)
+	if s.Send(&b) != nil {
+		return
+	}
+	var p [8]byte
+	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	for { // it may have answers to other batches yet
+		n, oobn, _, _, err := unix.Recvmsg(s.sock, p[:], oob, 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 || s.born(sender(oob[:oobn])) == nil {
+			return
+		}
+	}
+}
+
+// sender is the pid in a message's credentials; 0, which nobody has, without.
+func sender(oob []byte) int {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(msgs) != 1 {
+		return 0
+	}
+	cred, err := unix.ParseUnixCredentials(&msgs[0])
+	if err != nil {
+		return 0
+	}
+	return int(cred.Pid)
 }

@@ -27,7 +27,7 @@ func newFakeStub(t testing.TB) *fakeStub {
 		t.Fatal(err)
 	}
 	f := &fakeStub{&Stub{Pid: os.Getpid(), pidfd: -1, sock: fds[0], control: 3, reaped: true}, fds[1]}
-	f.watch(t.Context())
+	f.watch(t.Context(), 0)
 	t.Cleanup(func() {
 		f.Close()
 		f.hangUp()

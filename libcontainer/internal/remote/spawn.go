@@ -79,7 +79,7 @@ func Prepare(ctx context.Context, s Spawn) (*Stub, error) {
 		pidfd: -1, prepared: &prepared{s, theirs}, sock: ours, control: s.Control, timeout: s.Timeout,
 		trace: s.Trace.Recorder, timing: s.Trace.timing(), task: s.Trace.Task,
 	}
-	stub.watch(ctx)
+	stub.watch(ctx, 0)
 	return stub, nil
 }
 
@@ -111,23 +111,52 @@ func (s *Stub) launch(image *os.File) error {
 	return nil
 }
 
-// watch has the end of ctx shut the socket down: that wakes both sides. A
-// thread in recvmsg can be woken in no other way that costs nothing before.
-func (s *Stub) watch(ctx context.Context) {
+// watch has the end of ctx shut the socket down, after a while: that wakes both
+// sides. A thread in recvmsg can be woken in no other way that costs nothing
+// before.
+func (s *Stub) watch(ctx context.Context, after time.Duration) {
 	s.ctx, s.unwatch = ctx, func() {}
 	if ctx.Done() == nil {
 		return
 	}
-	sock, told := s.sock, make(chan struct{})
+	sock, told, over := s.sock, make(chan struct{}), make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		_ = unix.Shutdown(sock, unix.SHUT_RDWR)
-		close(told)
+		defer close(told)
+		if passes(after, over) {
+			_ = unix.Shutdown(sock, unix.SHUT_RDWR)
+		}
 	})
 	s.unwatch = func() {
+		close(over)
 		if !stop() {
 			<-told // the number must stay the socket's until then
 		}
 	}
+}
+
+// passes waits for the time, and tells whether it was over first.
+func passes(d time.Duration, over <-chan struct{}) bool {
+	if d == 0 {
+		return true
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-over:
+		return false
+	}
+}
+
+// wordTime is how long a stub that makes a child may take to say who that is.
+// Nobody else knows: when the socket is shut down before, there is a process of
+// ours that nobody ends and nobody reaps.
+const wordTime = time.Second
+
+// Outlast is for a stub that is about to make a child: what it says is heard even
+// if ctx has ended by then.
+func (s *Stub) Outlast() {
+	s.unwatch()
+	s.watch(s.ctx, wordTime)
 }
 
 func controlPair(timeout time.Duration) (int, *os.File, error) {
@@ -318,7 +347,7 @@ func (s *Stub) runs() {
 
 func (s *Stub) endsWithin(d time.Duration) bool {
 	fds := []unix.PollFd{{Fd: int32(s.pidfd), Events: unix.POLLIN}}
-	for {
+	for end := time.Now().Add(d); ; d = max(0, time.Until(end)) {
 		n, err := unix.Poll(fds, int(d.Milliseconds()))
 		if err != unix.EINTR {
 			return n > 0
