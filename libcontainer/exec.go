@@ -305,8 +305,8 @@ func (o *ExecOptions) process(spec *specs.Spec) (*specs.Process, error) {
 }
 
 // confined gives a process that is described completely the container's
-// confinement where it has none of its own, as runc does: one that leaves
-// capabilities out does not mean all that the runtime has.
+// confinement where it has none of its own: one that leaves capabilities out
+// does not mean all that the runtime has. runc does so too, but for the limits.
 func confined(p specs.Process, own *specs.Process) *specs.Process {
 	if own == nil {
 		own = &specs.Process{}

@@ -178,7 +178,7 @@ func TestLiveMountsAreAllOrNothing(t *testing.T) {
 		"no source":             {bindOf("/no/such", "/mnt"), "/1: open the source /no/such: open_tree(AT_FDCWD, "},
 		"a file on a directory": {bindOf(filepath.Join(dir, "file"), "/tmp"), "(" + filepath.Join(dir, "file") + " is a file, the destination is not: are you trying to mount a directory onto a file (or vice-versa)?): not a directory"},
 		"in /proc":              {bindOf(dir, "/proc/sys"), "/1: nothing may be mounted in /proc but what lxcfs makes up for it: /proc/sys"},
-		"over the root":         {bindOf(dir, "/"), "/1: a container that runs does not see what is mounted over its root"},
+		"over the root":         {bindOf(dir, "/"), "/1: nothing may be mounted on /"},
 		"a remount":             {specs.Mount{Destination: "/proc/sys", Options: []string{"remount", "rw"}}, "/1: remount is not for a container that runs"},
 		"a copied symlink":      {bindOf(dir, "/mnt", "copy-symlink"), "/1: copy-symlink is not for a container that runs"},
 		"no file system":        {specs.Mount{Destination: "/mnt", Type: "nonesuch"}, "(the kernel has no file system nonesuch): no such device"},

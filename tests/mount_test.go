@@ -352,13 +352,48 @@ func TestTmpfsTakesTheModeOfItsMountpoint(t *testing.T) {
 	want(t, "modes", c.output(), "1770\n711")
 }
 
+// What is made as a mountpoint is root's alone; a tmpfs on it is for everybody,
+// as it would be had nobody thought of its mode.
+func TestTmpfsOnAMissingMountpointIsForEverybody(t *testing.T) {
+	tmpfs := func(destination string) specs.Mount {
+		return specs.Mount{Destination: destination, Type: "tmpfs", Source: "tmpfs"}
+	}
+	c := newContainer(t, args("stat", "-c", "%a", "/scratch", "/deep/er", "/link/scratch", "/dev/shm/mine"),
+		mount(tmpfs("/scratch"), tmpfs("/deep/er"), tmpfs("/link/scratch"), tmpfs("/dev/shm/mine")))
+	if err := os.Symlink("elsewhere", filepath.Join(c.rootfs, "link")); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "modes", c.output(), "1777\n1777\n1777\n1777")
+}
+
+// Devices come behind all mounts, so nothing in the list could be the moment
+// from which on /dev is read-only.
+func TestDevIsReadOnlyAfterARemount(t *testing.T) {
+	c := newContainer(t, sh(`echo x > /dev/null && echo written; touch /dev/x; ls /dev/stdin`),
+		mount(specs.Mount{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"remount", "ro", "nosuid"}}))
+	r := c.run()
+	want(t, "output", r.out, "written\n/dev/stdin\n")
+	want(t, "complaints", r.err, "touch: /dev/x: Read-only file system\n")
+}
+
+func TestNothingIsMountedOverTheRoot(t *testing.T) {
+	peerFails(t, "crun", "goes on in what is mounted there")
+	for _, destination := range []string{"/", "/tmp/.."} {
+		r := newContainer(t, mount(specs.Mount{Destination: destination, Type: "tmpfs", Source: "tmpfs"})).run()
+		refused(t, r, 1, "")
+		if env.kind == "onggi" && !strings.Contains(r.err, "/mounts/7: nothing may be mounted on /") {
+			t.Errorf("destination %s: %v", destination, r)
+		}
+	}
+}
+
 func TestCgroupMountShowsTheContainersOwn(t *testing.T) {
 	for _, name := range []string{"with a cgroup namespace", "without"} {
 		t.Run(name, func(t *testing.T) {
 			c := newContainer(t)
 			if name == "without" {
 				if env.layout == "v2" {
-					t.Skip("a cgroup2 mount without a cgroup namespace shows all, by design")
+					t.Skip("it shows all of the hierarchy: TestCgroup2WithoutANamespaceIsTheHosts")
 				}
 				c.edit(without(specs.CgroupNamespace))
 			}
@@ -399,6 +434,28 @@ func TestNoPivot(t *testing.T) {
 	if !strings.HasPrefix(out, "/bin/busybox\n/\n") {
 		t.Errorf("output = %q", out)
 	}
+}
+
+// What /proc/self/cgroup says is a path below /sys/fs/cgroup, in the container
+// as on the host.
+func TestCgroup2WithoutANamespaceIsTheHosts(t *testing.T) {
+	if env.layout != "v2" {
+		t.Skip("v1 hierarchies show the container's own cgroup")
+	}
+	c := newContainer(t, without(specs.CgroupNamespace),
+		sh(`grep -cx $$ /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)/cgroup.procs; test -e /sys/fs/cgroup/cgroup.type || echo top`)) // the hierarchy's root has no such file
+	want(t, "the shell in the cgroup of its own path", c.output(), "1\ntop")
+}
+
+// The root is no path like others: it cannot be covered by a clone of itself.
+func TestTheRootAmongTheReadonlyPaths(t *testing.T) {
+	c := newContainer(t, sh(`touch /x; touch /dev/shm/x; pwd`), func(s *specs.Spec) {
+		s.Root.Readonly, s.Process.Cwd = false, "/made/for/it"
+		s.Linux.ReadonlyPaths = []string{"/proc/sys", "/"}
+	})
+	r := c.run()
+	want(t, "output", r.out, "/made/for/it\n")
+	want(t, "complaints", r.err, "touch: /x: Read-only file system\n")
 }
 
 func TestMaskedAndReadonlyPaths(t *testing.T) {

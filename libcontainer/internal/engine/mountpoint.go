@@ -24,13 +24,15 @@ type climber struct {
 	dirs   []*remote.FD // from the root to where we are
 	opened []*remote.FD // by us, gone from dirs again or not
 	links  int
+	made   bool // the last component was missing
 }
 
 // destinations is what is known of the places that mounts go to.
 type destinations struct {
-	crossed bool // there are mounts that the plan does not know of
-	missing int  // how many were, so far
-	ahead   bool // those of later steps have been made, too
+	crossed bool         // there are mounts that the plan does not know of
+	missing int          // how many were, so far
+	ahead   bool         // those of later steps have been made, too
+	made    map[int]bool // by item: those that were missing
 }
 
 // makeMountpoint makes the directory or the file that a mount needs.
@@ -38,11 +40,13 @@ func (w *walk) makeMountpoint(it plan.Item, path string, file bool) error {
 	names := components(path)
 	w.places.missing++
 	if w.makePlain(names, file) {
+		w.places.made[w.at] = true
 		return w.makeOthers(it)
 	}
 	c := climber{w: w, dirs: []*remote.FD{w.root}}
 	err := c.walk(names, file)
 	c.close()
+	w.places.made[w.at] = c.made
 	if err != nil {
 		what := "make the mountpoint of: "
 		if _, ok := it.Step.(plan.Mount); !ok && !file {
@@ -103,9 +107,9 @@ func (w *walk) makeOthers(it plan.Item) error {
 	}
 	w.places.ahead = true
 	var q remote.Batch
-	places := w.plainPlaces()
+	places, made := w.plainPlaces(), map[int]remote.Result{}
 	for _, i := range slices.Sorted(maps.Keys(places)) {
-		makeChain(&q, w.root, components(places[i].Path), w.trees[i] != nil && w.trees[i].kind != unix.S_IFDIR)
+		made[i] = makeChain(&q, w.root, components(places[i].Path), w.trees[i] != nil && w.trees[i].kind != unix.S_IFDIR)
 		if q.Size() > maxBatch {
 			if err := w.ask(&q); err != nil {
 				return failed(it, w.lost(err))
@@ -115,6 +119,9 @@ func (w *walk) makeOthers(it plan.Item) error {
 	}
 	if err := w.ask(&q); err != nil {
 		return failed(it, w.lost(err))
+	}
+	for i, r := range made {
+		w.places.made[i] = r.Ran() && r.Errno() == 0
 	}
 	return nil
 }
@@ -176,6 +183,7 @@ func (c *climber) walk(names []string, file bool) error {
 			if len(c.dirs) > 1 {
 				c.dirs = c.dirs[:len(c.dirs)-1]
 			}
+			c.made = false
 			continue
 		}
 		link, err := c.enter(name, file && len(names) == 0)
@@ -200,7 +208,7 @@ func (c *climber) walk(names []string, file bool) error {
 func (c *climber) enter(name string, file bool) (link string, err error) {
 	var q remote.Batch
 	dir := c.dirs[len(c.dirs)-1]
-	makeNode(&q, dir, name, file).Tolerate(unix.EEXIST)
+	made := makeNode(&q, dir, name, file).Tolerate(unix.EEXIST)
 	fd := q.Openat2(dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS)
 	st := q.Statx(fd, "", 0)
 	read, target := q.Readlinkat(fd, "")
@@ -208,6 +216,7 @@ func (c *climber) enter(name string, file bool) (link string, err error) {
 	if err := c.w.ask(&q); err != nil {
 		return "", err
 	}
+	c.made = made.Errno() == 0
 	mode := st.Get().Mode & unix.S_IFMT
 	if mode == unix.S_IFLNK {
 		n := read.Value()

@@ -85,8 +85,8 @@ func (w *walk) mount(s plan.Mount) error {
 	if err != nil {
 		return err
 	}
-	if s.ModeFromTarget {
-		mode, err := w.modeOf(to, s.At)
+	if s.ModeFromTarget && !w.places.made[w.at] {
+		mode, err := w.modeOf(to)
 		if err != nil {
 			return err
 		}
@@ -177,10 +177,7 @@ func (w *walk) attributes(m *remote.FD, a plan.Attrs) {
 
 // modeOf is the mode of the directory that a tmpfs will cover, asked of the
 // descriptor that it will be attached to.
-func (w *walk) modeOf(to *remote.FD, at plan.Place) (string, error) {
-	if w.freshDir(at) != nil {
-		return "755", nil // that of the mountpoint that is made for it
-	}
+func (w *walk) modeOf(to *remote.FD) (string, error) {
 	st := w.building.Statx(to, "", 0)
 	if err := w.settle(); err != nil {
 		return "", err

@@ -181,20 +181,24 @@ func TestRefusedParameter(t *testing.T) {
 	}
 }
 
-// A tmpfs takes on the mode of what it covers.
+// A tmpfs takes on the mode of what it covers. What is made for it is not
+// meant to lend one, or nobody but root could write to it.
 func TestModeFromTarget(t *testing.T) {
 	in := newInside(t)
 	in.file("d", "/")
 	if err := os.Chmod(filepath.Join(in.rootfs, "d"), 0o733|os.ModeSticky); err != nil {
 		t.Fatal(err)
 	}
+	in.file("link", "->elsewhere/else")
 	err := in.take(newMountNamespace(), []plan.Step{
 		plan.Mount{Type: "tmpfs", At: place("/d"), ModeFromTarget: true},
 		plan.Mount{Type: "tmpfs", At: place("/new"), ModeFromTarget: true},
+		plan.Mount{Type: "tmpfs", At: place("/link"), ModeFromTarget: true},
+		plan.Mount{Type: "tmpfs", At: place("/ahead"), ModeFromTarget: true},
 		plan.Mount{Type: "tmpfs", At: place("/kept"), Keep: true},
-		plan.Mount{Type: "tmpfs", At: plan.Place{Path: "/kept/x", In: "/kept", Name: "x"}, ModeFromTarget: true},
+		plan.Mount{Type: "tmpfs", At: plan.Place{Path: "/kept/x", In: "/kept", Name: "x", Below: true}, ModeFromTarget: true},
 	}, func(path func(string) string) {
-		for p, want := range map[string]uint32{"/d": 0o1733, "/new": 0o755, "/kept/x": 0o755} {
+		for p, want := range map[string]uint32{"/d": 0o1733, "/new": 0o1777, "/elsewhere/else": 0o1777, "/ahead": 0o1777, "/kept/x": 0o755} {
 			var st unix.Stat_t
 			if err := unix.Stat(path(p), &st); err != nil || st.Mode&0o7777 != want {
 				t.Errorf("%s has mode %o, %v; want %o", p, st.Mode&0o7777, err, want)

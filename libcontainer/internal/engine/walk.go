@@ -154,7 +154,7 @@ func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
 }
 
 func newWalk(ctx context.Context, p *plan.Plan, job *Job) *walk {
-	w := &walk{Job: job, ctx: ctx, items: p.Items, building: flight{Batch: &remote.Batch{}}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}, mappings: map[string]*os.File{}}
+	w := &walk{Job: job, ctx: ctx, items: p.Items, building: flight{Batch: &remote.Batch{}}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}, mappings: map[string]*os.File{}, places: destinations{made: map[int]bool{}}}
 	w.lay()
 	return w
 }

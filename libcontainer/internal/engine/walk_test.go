@@ -41,7 +41,7 @@ func newInside(t *testing.T) *inside {
 	in.walk = &walk{
 		Job:      &Job{Timeout: 10 * time.Second, Name: "test", Status: os.Stderr},
 		ctx:      t.Context(),
-		building: flight{Batch: &remote.Batch{}}, kept: map[string]*remote.FD{}, trees: map[int]*tree{},
+		building: flight{Batch: &remote.Batch{}}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}, places: destinations{made: map[int]bool{}},
 	}
 	t.Cleanup(func() {
 		in.closeTrees()

@@ -342,8 +342,10 @@ func (b *builder) terminal(t Terminal) {
 }
 
 func (b *builder) readonlyPaths() {
-	if len(b.linux.ReadonlyPaths) > 0 {
-		b.add("/linux/readonlyPaths", Readonly{Paths: b.linux.ReadonlyPaths})
+	// The root cannot be covered by a clone of itself, see rootAttrs.
+	paths := slices.DeleteFunc(slices.Clone(b.linux.ReadonlyPaths), isRoot)
+	if len(paths) > 0 {
+		b.add("/linux/readonlyPaths", Readonly{Paths: paths})
 	}
 }
 
@@ -356,7 +358,7 @@ func (b *builder) maskedPaths() {
 // makeCwd is for a root that will be read-only; in others the step that enters
 // the directory makes it.
 func (b *builder) makeCwd() {
-	if p := b.Spec.Process; p != nil && b.Spec.Root != nil && b.Spec.Root.Readonly && path.Clean(p.Cwd) != "/" {
+	if p := b.Spec.Process; p != nil && b.readonlyRoot() != "" && !isRoot(p.Cwd) {
 		b.add("/process/cwd", MakeCwd{Path: p.Cwd})
 	}
 }
@@ -379,10 +381,23 @@ func (b *builder) rootAttrs(ns *namespaces) {
 		flags, _ := specconv.PropagationFlags(b.linux.RootfsPropagation)
 		b.add("/linux/rootfsPropagation", RootAttrs{Attrs: Attrs{Propagation: flags &^ unix.MS_REC, PropagationRec: flags&unix.MS_REC != 0}})
 	}
-	if b.Spec.Root != nil && b.Spec.Root.Readonly {
-		b.add("/root/readonly", RootAttrs{Attrs: Attrs{Set: unix.MOUNT_ATTR_RDONLY}})
+	if field := b.readonlyRoot(); field != "" {
+		b.add(field, RootAttrs{Attrs: Attrs{Set: unix.MOUNT_ATTR_RDONLY}})
 	}
 }
+
+// readonlyRoot is the field that asks for a read-only root, "" where none does.
+func (b *builder) readonlyRoot() string {
+	if b.Spec.Root != nil && b.Spec.Root.Readonly {
+		return "/root/readonly"
+	}
+	if i := slices.IndexFunc(b.linux.ReadonlyPaths, isRoot); i >= 0 {
+		return "/linux/readonlyPaths/" + strconv.Itoa(i)
+	}
+	return ""
+}
+
+func isRoot(p string) bool { return path.Clean(p) == "/" }
 
 func (b *builder) hostname() {
 	if b.Spec.Hostname != "" || b.Spec.Domainname != "" {

@@ -342,9 +342,10 @@ var createVariants = []variant{
 		specs.Mount{Destination: "/covered", Type: "bind", Source: "/srv/volume"},
 		specs.Mount{Destination: "/now", Type: "tmpfs", Source: "tmpfs"},
 		specs.Mount{Destination: "/now", Type: "tmpfs", Options: []string{"remount", "ro", "size=1m"}})},
-	{name: "a tmpfs over the root", spec: withMount(
-		specs.Mount{Destination: "/", Type: "tmpfs", Source: "tmpfs"},
-		specs.Mount{Destination: "/a", Type: "tmpfs", Source: "tmpfs"})},
+	{name: "a root that is among the read-only paths", spec: func(s *specs.Spec) {
+		s.Root.Readonly, s.Process.Cwd = false, "/work"
+		s.Linux.ReadonlyPaths = []string{"/etc", "/"}
+	}},
 	{name: "a bind mount that calls itself a cgroup", spec: withMount(specs.Mount{Destination: "/cg", Type: "cgroup", Source: "/srv/cg", Options: []string{"bind"}})},
 	{name: "cgroup namespace", spec: withNamespace(specs.CgroupNamespace)},
 	{name: "no cgroups", request: func(r *Request) { r.Host.Cgroups, r.Host.CgroupTasks, r.Host.Unified = nil, nil, false }},

@@ -560,7 +560,8 @@ func readonlyAtTheEnd(s *subject) error {
 			return fmt.Errorf("at the end %s is read-only: %v; want %v", p, got[p], want)
 		}
 	}
-	if want := s.spec.Root != nil && s.spec.Root.Readonly; want != readonlyRoot(s) {
+	want := s.spec.Root != nil && s.spec.Root.Readonly || s.spec.Linux != nil && slices.Contains(s.spec.Linux.ReadonlyPaths, "/")
+	if want != readonlyRoot(s) {
 		return fmt.Errorf("the root is read-only: %v; want %v", !want, want)
 	}
 	return before[Terminal, RootAttrs](s)

@@ -150,14 +150,10 @@ func checkLive(it *Item) error {
 		if s.CopySymlink {
 			return errors.New("copy-symlink is not for a container that runs: it makes no mount that could be removed")
 		}
-		if err := checkInside(s); err != nil {
-			return err
-		}
-		return checkPlace(s.At)
+		return checkInside(s)
 	case Mount:
 		s.OrBind = ""
 		it.Step = s
-		return checkPlace(s.At)
 	}
 	return nil
 }
@@ -180,10 +176,3 @@ func checkInside(s Bind) error {
 // Forbidding are the attributes of a mount that take something away from those
 // who use it.
 const Forbidding = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
-
-func checkPlace(at Place) error {
-	if at.Path == "/" {
-		return errors.New("a container that runs does not see what is mounted over its root")
-	}
-	return nil
-}

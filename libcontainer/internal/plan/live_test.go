@@ -95,7 +95,7 @@ func TestLiveMountsThatCannotBe(t *testing.T) {
 	r := visited()["no user namespace"]
 	for text, m := range map[string]specs.Mount{
 		"/0: nothing may be mounted in /proc but":        {Destination: "/proc/sys", Type: "tmpfs"},
-		"/0: a container that runs does not see what":    {Destination: "..", Type: "tmpfs"},
+		"/0: nothing may be mounted on /, where root.pa": {Destination: "..", Type: "tmpfs"},
 		"/0: remount is not for a container that runs":   {Destination: "/data", Options: []string{"remount", "ro"}},
 		"/0: copy-symlink is not for a container that":   {Destination: "/link", Source: "/x", Options: []string{"bind", "copy-symlink"}},
 		"/0: only a procfs may be mounted on /proc, not": {Destination: "/proc", Type: "tmpfs"},

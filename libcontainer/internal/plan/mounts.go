@@ -38,10 +38,11 @@ func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, 
 		b.remount(field, o, at)
 		return
 	}
-	if err := checkProc(at.Path, m, o); err != nil {
+	if err := checkDestination(at.Path, m, o); err != nil {
 		b.fail(fmt.Errorf("%s: %w", field, err))
 		return
 	}
+	_, there := b.spots[at.Path]
 	b.covers(at.Path)
 	switch {
 	case o.Bind || m.Type == "bind": // of whatever type it says it is
@@ -49,7 +50,7 @@ func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, 
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		b.cgroupMount(field, m, o, at, ns)
 	default:
-		b.add(field, b.newMount(field, m, o, at, ns))
+		b.add(field, b.newMount(field, m, o, at, ns, there))
 	}
 }
 
@@ -59,12 +60,19 @@ func (b *builder) remount(field string, o *specconv.MountOptions, at Place) {
 	if (o.Set|o.Clear)&unix.MOUNT_ATTR_RDONLY != 0 {
 		b.late = slices.DeleteFunc(b.late, func(it Item) bool { return it.Step.(Remount).At.Path == at.Path })
 	}
+	s := Remount{At: at, Attrs: attrs(o), Params: params(o.Data), Kept: b.spots[at.Path].kept}
 	if o.Set&unix.MOUNT_ATTR_RDONLY != 0 {
-		s := b.spots[at.Path]
-		s.fresh = false
-		b.spots[at.Path] = s
+		spot := b.spots[at.Path]
+		spot.fresh = false
+		b.spots[at.Path] = spot
+		if at.Path == "/dev" { // but devices come behind all mounts, and none of them could say so
+			late := s
+			late.Attrs, late.Params = Attrs{Set: unix.MOUNT_ATTR_RDONLY}, nil
+			b.late = append(b.late, Item{field, late})
+			s.Attrs.Set &^= unix.MOUNT_ATTR_RDONLY
+		}
 	}
-	b.add(field, Remount{At: at, Attrs: attrs(o), Params: params(o.Data), Kept: b.spots[at.Path].kept})
+	b.add(field, s)
 }
 
 // lxcfs is what may be mounted over single files of /proc: what lxcfs(1) and
@@ -78,11 +86,15 @@ var lxcfs = []string{
 // InProc tells whether a destination is one of the few that may be in procfs.
 func InProc(p string) bool { return slices.Contains(lxcfs, p) }
 
-// checkProc refuses mounts that would put something else in the place of a
+// checkDestination refuses mounts that would put something else in the place of a
 // part of procfs, which labels and sysctls are written through
-// (CVE-2019-16884). The engine checks what a symlink leads to.
-func checkProc(p string, m *specs.Mount, o *specconv.MountOptions) error {
+// (CVE-2019-16884), and mounts over the root, below which everything would
+// still be: what paths begin at is chosen by pivot_root, not by what covers it.
+// The engine checks what a symlink leads to.
+func checkDestination(p string, m *specs.Mount, o *specconv.MountOptions) error {
 	switch {
+	case p == "/":
+		return errors.New("nothing may be mounted on /, where root.path is")
 	case strings.HasPrefix(p, "/proc/") && !InProc(p):
 		return errors.New("nothing may be mounted in /proc but what lxcfs makes up for it: " + p)
 	case p == "/proc" && m.Type != "proc" && !o.Bind && !o.Remount:
@@ -96,7 +108,7 @@ func (b *builder) covers(p string) {
 	if !b.noteMount(p) {
 		return
 	}
-	hidden := func(dir string) bool { return dir == p || p == "/" || strings.HasPrefix(dir, p+"/") }
+	hidden := func(dir string) bool { return dir == p || strings.HasPrefix(dir, p+"/") }
 	for dir, s := range b.spots {
 		if hidden(dir) {
 			b.spots[dir] = spot{mounted: s.mounted}
@@ -116,10 +128,10 @@ func (b *builder) noteMount(p string) bool {
 		}
 		b.spots[dir] = spot{}
 	}
-	return before || p == "/"
+	return before
 }
 
-func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOptions, at Place, ns *namespaces) Mount {
+func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOptions, at Place, ns *namespaces, there bool) Mount {
 	s := Mount{
 		Type: m.Type, Source: m.Source, Attrs: attrs(o).single(), At: at, DestNofollow: o.DestNofollow,
 		Params: append(flags(o.SuperSet), params(o.Data)...),
@@ -140,9 +152,10 @@ func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOption
 	case "tmpfs":
 		s.CopyUp = o.TmpCopyUp
 		s.Keep = true
-		fresh = !o.TmpCopyUp && at.Path != "/" // what is mounted over the root is not what paths begin at
-		// As runc does: what a tmpfs covers lends it its mode.
-		s.ModeFromTarget = !hasParam(s.Params, "mode")
+		fresh = !o.TmpCopyUp
+		// As runc does: what a tmpfs covers lends it its mode, and one that
+		// covers nothing has the kernel's, which lets everybody write.
+		s.ModeFromTarget = !hasParam(s.Params, "mode") && (at.In == "" || there)
 		if s.Attrs.Set&unix.MOUNT_ATTR_RDONLY != 0 {
 			b.fillFirst(field, &s)
 		}
@@ -208,7 +221,9 @@ func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOpt
 		return
 	}
 	if len(cgroups) == 1 && cgroups[0].Name == "" {
-		b.cgroupHierarchy(field, m, o, at, cgroups[0], fresh)
+		// All of it is shown even without a cgroup namespace: /proc/self/cgroup
+		// has the path from the hierarchy's root then, and it has to lead there.
+		b.cgroupHierarchy(field, m, o, at, cgroups[0], true)
 		return
 	}
 	set := attrs(o).single()

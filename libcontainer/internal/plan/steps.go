@@ -208,7 +208,8 @@ type Mount struct {
 	Keep bool
 	// JoinedPID: a procfs for the pid namespace that the first process joins.
 	JoinedPID bool
-	// ModeFromTarget: without mode=, what is covered lends its permissions.
+	// ModeFromTarget: without mode=, what is covered lends its permissions. A
+	// mountpoint that is made for the mount has none to lend.
 	ModeFromTarget bool
 	// OrBind: the kernel may refuse the file system (a v2 cgroup mount in a
 	// nested user namespace); then this path is bound instead.
