@@ -105,6 +105,9 @@ func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*cre
 	if err := c.checkTerminal(); err != nil {
 		return nil, err
 	}
+	if err := o.checkFiles(); err != nil {
+		return nil, err
+	}
 	if err := c.findRootfs(ctx); err != nil {
 		return nil, err
 	}

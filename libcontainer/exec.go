@@ -36,6 +36,7 @@ type Process struct {
 
 // Exec runs one more process in a container that is created or running. It
 // returns once the program has been executed; a failing execve is its error.
+// When ctx ends before that, nothing is left; after that, it has no meaning.
 func (c *Container) Exec(ctx context.Context, o ExecOptions) (*Process, error) {
 	if err := c.enter(); err != nil {
 		return nil, err
@@ -49,6 +50,9 @@ func (c *Container) Exec(ctx context.Context, o ExecOptions) (*Process, error) {
 		return nil, err
 	}
 	defer pidfd.Close()
+	if err := checkFiles(o.ExtraFiles, o.Stdin, o.Stdout, o.Stderr); err != nil {
+		return nil, err
+	}
 	if err := c.checkExec(o); err != nil {
 		return nil, err
 	}

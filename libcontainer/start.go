@@ -29,6 +29,9 @@ func (c *Container) Start(ctx context.Context) error {
 		return err
 	}
 	defer c.leave()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if c.record.Init.IsZero() {
 		return c.startable()
 	}

@@ -22,6 +22,9 @@ func (c *Container) Update(ctx context.Context, r *specs.LinuxResources) error {
 		return err
 	}
 	defer c.leave()
+	if r == nil {
+		return errors.New("there are no limits to update")
+	}
 	if err := specconv.ValidateResources(r); err != nil {
 		return oneLine(err)
 	}

@@ -19,6 +19,7 @@ type execOptions struct {
 	libcontainer.ExecOptions
 	process  string // file that describes the process, "" for none
 	preserve int
+	detach   bool
 }
 
 func execCommand() command {
@@ -68,7 +69,7 @@ func defineExec(f *flags) action {
 	f.each("additional-gids", "g", "GID", "add a supplementary group", func(v string) error {
 		return appendGid(&o.AdditionalGids, v)
 	})
-	f.bool(&o.Detach, "detach", "d", "do not wait for the process")
+	f.bool(&o.detach, "detach", "d", "do not wait for the process")
 	f.string(&o.ConsoleSocket, "console-socket", "", "PATH", "Unix socket that receives the master side of the terminal")
 	f.string(&o.PidfdSocket, "pidfd-socket", "", "PATH", "Unix socket that receives a pidfd of the process")
 	f.string(&o.PidFile, "pid-file", "", "FILE", "write the process id to this file")
@@ -112,7 +113,7 @@ func execProcess(c *call, o execOptions) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if o.Detach {
+	if o.detach {
 		return 0, whole(c.ctx, func(ctx context.Context) error {
 			_, err := container.Exec(ctx, o.ExecOptions)
 			return err
