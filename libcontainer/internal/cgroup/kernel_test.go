@@ -727,6 +727,35 @@ func TestKernelWaitEmptyDeadline(t *testing.T) {
 	}
 }
 
+// Another who removes the cgroup takes away what the kernel was about to
+// announce: it announces once in 10 ms at most, and here the process came and
+// went within that.
+func TestKernelWaitEmptyRemovedByAnother(t *testing.T) {
+	for i := range 20 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			p, _ := create(t, newPaths(t, "another"), CreateOptions{})
+			if p.Unified == nil {
+				t.Skip("no cgroup2 here")
+			}
+			cmd := start(t, p, "sleep", "100")
+			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+			defer cancel()
+			dir := p.Unified.Abs()
+			waited := make(chan error)
+			begin := time.Now()
+			go func() { waited <- waitEmpty(ctx, dir, true) }()
+			time.Sleep(time.Duration(i%4) * time.Millisecond)
+			cmd.Process.Kill()
+			for unix.Rmdir(dir) == unix.EBUSY && ctx.Err() == nil { // as soon as it can be
+			}
+			if err := <-waited; err != nil || time.Since(begin) > testTimeout/4 {
+				t.Errorf("waitEmpty() = %v after %v", err, time.Since(begin))
+			}
+			cmd.Wait()
+		})
+	}
+}
+
 // asleep waits until a process is sleep, and does.
 func asleep(t testing.TB, pid int) {
 	t.Helper()

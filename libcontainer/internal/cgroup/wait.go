@@ -9,12 +9,15 @@ import (
 
 // poll waits until one of fds is ready, or ctx ends. It is poll(2) because
 // cgroupfs announces changes as POLLPRI, which Go's own poller does not ask for.
-func poll(ctx context.Context, fds ...unix.PollFd) error {
+func poll(ctx context.Context, fds ...unix.PollFd) error { return pollAtMost(ctx, -1, fds...) }
+
+// pollAtMost is poll that returns without an error after so many milliseconds.
+func pollAtMost(ctx context.Context, ms int, fds ...unix.PollFd) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if ctx.Done() == nil {
-		return pollFor(fds, -1)
+		return pollFor(fds, ms)
 	}
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
@@ -27,7 +30,7 @@ func poll(ctx context.Context, fds ...unix.PollFd) error {
 		unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 		close(stopped)
 	})
-	err = pollFor(append(fds, unix.PollFd{Fd: int32(wake), Events: unix.POLLIN}), -1)
+	err = pollFor(append(fds, unix.PollFd{Fd: int32(wake), Events: unix.POLLIN}), ms)
 	if !stop() {
 		<-stopped
 	}
@@ -90,6 +93,12 @@ func (n notify) read() (string, error) {
 	return s, nil
 }
 
+// unannounced is after how many milliseconds await looks again. The kernel
+// announces a change at most every 10 ms, the last one late (cgroup_file_notify);
+// when somebody else, such as systemd, removes the cgroup in that time, what was
+// to be announced is not, nor is the removal.
+const unannounced = 50
+
 // await polls file of g until key has the value want.
 func (g group) await(ctx context.Context, file, key string, want uint64) error {
 	n, err := g.notify(file)
@@ -105,7 +114,7 @@ func (g group) await(ctx context.Context, file, key string, want uint64) error {
 		if flatKeyed(text)[key] == want {
 			return nil
 		}
-		if err := poll(ctx, n.pollFd()); err != nil {
+		if err := pollAtMost(ctx, unannounced, n.pollFd()); err != nil {
 			return err
 		}
 	}
