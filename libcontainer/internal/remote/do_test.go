@@ -436,7 +436,14 @@ func TestReportInVain(t *testing.T) {
 	if _, err := s.Report(&b); err != ErrTimeout {
 		t.Errorf("Report of nothing = %v; want %v", err, ErrTimeout)
 	}
-	// A reply that reports nothing has no value.
+}
+
+// A reply that reports nothing has no value.
+func TestReportOfAReply(t *testing.T) {
+	keepsDescriptors(t)
+	s := start(t.Context(), t)
+	var b Batch
+	b.Umask(0)
 	if err := s.Send(&b); err != nil {
 		t.Fatal(err)
 	}
