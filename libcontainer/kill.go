@@ -32,24 +32,41 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 		return err
 	}
 	defer pidfd.Close()
-	if sig == unix.SIGKILL && !c.ownPids() {
-		// Its children would outlive it: nobody ends them with it where it is
-		// not process 1 of a namespace.
+	if sig == unix.SIGKILL {
+		return c.kill(ctx, pidfd)
+	}
+	return signalFirst(pidfd, sig)
+}
+
+// kill kills the first process, and its children with it. Where it is not process
+// 1 of a namespace they would outlive it; without a cgroup nobody knows them.
+func (c *Container) kill(ctx context.Context, pidfd *os.File) error {
+	if c.hasCgroup() && !c.ownPids() {
 		return c.killCgroup(ctx)
 	}
-	if err := proc.Signal(pidfd, sig); err != nil {
-		if errors.Is(err, proc.ErrGone) {
-			return ErrNotRunning
-		}
+	if err := signalFirst(pidfd, unix.SIGKILL); err != nil {
 		return err
 	}
-	if sig == unix.SIGKILL {
-		return c.thawDying(ctx)
+	return c.thawDying(ctx)
+}
+
+func signalFirst(pidfd *os.File, sig unix.Signal) error {
+	err := proc.Signal(pidfd, sig)
+	if errors.Is(err, proc.ErrGone) {
+		return ErrNotRunning
 	}
-	return nil
+	return err
 }
 
 func (c *Container) killAll(ctx context.Context, sig unix.Signal) error {
+	if !c.hasCgroup() {
+		pidfd, err := c.open()
+		if err != nil {
+			return err
+		}
+		defer pidfd.Close()
+		return signalFirst(pidfd, sig)
+	}
 	pids, err := c.processes()
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -348,6 +349,72 @@ func TestCreateCancelled(t *testing.T) {
 		cancel(nil)
 	}
 	t.Logf("%d cancelled, %d made", cancelled, made)
+	check()
+}
+
+// sharingPids is spec for a container without a pid namespace of its own, where
+// nobody's children die with him.
+func sharingPids(path, name string, args ...string) *specs.Spec {
+	s := spec(path, name, args...)
+	s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.PIDNamespace })
+	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == "/proc" })
+	return s
+}
+
+// Without a cgroup the first process is all that is known, and what is sent to
+// all is sent to that.
+func TestKillWithoutACgroup(t *testing.T) {
+	path, root, name := rootfs(t), t.TempDir(), unique("killno")
+	runtime, err := libcontainer.New(libcontainer.Options{Root: root, CgroupManager: "disabled"})
+	must(t, err)
+	check := leavesNothing(t, root, name)
+	for _, tt := range []struct {
+		sig unix.Signal
+		all bool
+	}{{unix.SIGKILL, false}, {unix.SIGKILL, true}, {unix.SIGTERM, false}, {unix.SIGTERM, true}} {
+		s := sharingPids(path, name, "sleep", "1000")
+		s.Linux.Resources = nil
+		c, err := runtime.Create(t.Context(), name, libcontainer.CreateOptions{Spec: s})
+		must(t, err)
+		must(t, c.Start(t.Context()))
+		must(t, c.Kill(tt.sig, tt.all))
+		ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+		if status, err := c.Wait(ctx); status != 128+int(tt.sig) || err != nil {
+			t.Errorf("Kill(%v, %v): exit status %d, %v", tt.sig, tt.all, status, err)
+		}
+		stop()
+		if err := c.Kill(tt.sig, tt.all); !errors.Is(err, libcontainer.ErrNotRunning) {
+			t.Errorf("Kill(%v, %v) of one that has ended = %v; want %v", tt.sig, tt.all, err, libcontainer.ErrNotRunning)
+		}
+		must(t, c.Delete(t.Context(), true))
+		check()
+	}
+}
+
+// A failed poststart hook stops the container (runtime.md, "Lifecycle"), and not
+// its first process alone.
+func TestPoststartThatFailsStopsAll(t *testing.T) {
+	path, root, name := rootfs(t), t.TempDir(), unique("poststart")
+	runtime := newRuntime(t, root)
+	check := leavesNothing(t, root, name)
+	s := sharingPids(path, name, "sh", "-c", "sleep 1000 & sleep 1000")
+	s.Hooks = &specs.Hooks{Poststart: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "sleep 0.3; exit 1"}}}}
+	c, err := runtime.Create(t.Context(), name, libcontainer.CreateOptions{Spec: s})
+	must(t, err)
+	if err := c.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "/hooks/poststart/0") {
+		t.Errorf("start = %v; want the hook's failure", err)
+	}
+	var pids []int
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if pids, err = c.Processes(); len(pids) == 0 {
+			break
+		}
+	}
+	if len(pids) > 0 || err != nil {
+		t.Errorf("still there: %v, %v", pids, err)
+	}
+	_, _ = c.Wait(t.Context())
+	must(t, c.Delete(t.Context(), true))
 	check()
 }
 

@@ -119,8 +119,12 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 // abandon stops a container whose hooks failed (runtime.md, "Lifecycle", 7
 // and 9).
 func (c *Container) abandon(ctx context.Context, pidfd *os.File, err error) error {
-	_ = proc.Signal(pidfd, unix.SIGKILL)
-	awaitEnd(ctx, pidfd)
+	wait, stop := bounded.Within(context.WithoutCancel(ctx), waitTime)
+	defer stop()
+	if c.kill(wait, pidfd) != nil {
+		_ = proc.Signal(pidfd, unix.SIGKILL)
+	}
+	_ = proc.Wait(wait, pidfd)
 	return err
 }
 
