@@ -17,7 +17,7 @@ are those of create, so that any such command line can be looked at first.`,
 
 What a change of the configuration changes, in bash:
 
-    diff <(onggi plan) <(onggi plan --config new.json)
+    diff <(onggi plan | cut -c6-) <(onggi plan -f new.json | cut -c6-)
 
 The steps of the container side:
 
