@@ -30,7 +30,11 @@ const maxReply = 32 << 20
 // Run gives a request to the helper, a gzip'ed executable, and returns what it
 // replies: its length in bytes, which is the first number in it.
 func Run(ctx context.Context, image string, request []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
+	return runWithin(ctx, deadline, image, request)
+}
+
+func runWithin(ctx context.Context, d time.Duration, image string, request []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("no answer within %v: %w", d, context.DeadlineExceeded))
 	defer cancel()
 	reply, err := run(ctx, image, request)
 	if err != nil && ctx.Err() != nil {
@@ -178,6 +182,7 @@ func start(ctx context.Context, executable *os.File, s streams) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = p.Release() }() // Wait that fails does not
 	stop := context.AfterFunc(ctx, func() { _ = p.Kill() })
 	defer stop()
 	state, err := p.Wait()

@@ -84,17 +84,33 @@ func TestRunSaysNothing(t *testing.T) {
 // the helper ended cannot be had; what it has said can.
 func TestRunCollectedByAnother(t *testing.T) {
 	signal.Ignore(unix.SIGCHLD)
-	defer signal.Reset(unix.SIGCHLD)
+	defer func() { // Reset leaves it ignored
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, unix.SIGCHLD)
+		signal.Stop(c)
+	}()
+	before := descriptors(t)
 	if got, err := Run(context.Background(), script(number(4)), request); err != nil || !bytes.Equal(got, binary.NativeEndian.AppendUint32(nil, 4)) {
 		t.Errorf("Run() = %q, %v; want its reply", got, err)
 	}
 	if _, err := Run(context.Background(), script("echo no luck >&2; exit 3"), request); err == nil || err.Error() != "helper: it failed: no luck" {
 		t.Errorf("Run() = %v; want what it complains of", err)
 	}
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors; want %d", after, before)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := Run(ctx, script("exec sleep 60"), request); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Run() = %v; want %v", err, context.DeadlineExceeded)
+	}
+}
+
+// Who asked something that takes for ever reads what it was that took too long.
+func TestRunTakesTooLong(t *testing.T) {
+	_, err := runWithin(context.Background(), 50*time.Millisecond, script("exec sleep 60"), request)
+	if want := "helper: no answer within 50ms: context deadline exceeded"; !errors.Is(err, context.DeadlineExceeded) || err.Error() != want {
+		t.Errorf("runWithin() = %v; want %s", err, want)
 	}
 }
 
@@ -130,21 +146,23 @@ for fd in /proc/self/fd/*; do case ${fd##*/} in [4-9]) test ! -e $fd || { echo $
 	}
 }
 
-func TestRunLeavesNothing(t *testing.T) {
-	count := func() int {
-		list, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(list)
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
 	}
+	return len(list)
+}
+
+func TestRunLeavesNothing(t *testing.T) {
 	image := script("exit 1")
 	Run(context.Background(), image, request) // the runtime's own descriptors appear
-	before := count()
+	before := descriptors(t)
 	for range 5 {
 		Run(context.Background(), image, request)
 	}
-	if after := count(); after != before {
+	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors; want %d", after, before)
 	}
 }
