@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 		{name: "in time", hook: specs.Hook{Path: "/bin/true", Timeout: &one}},
 		{
 			name: "too late", hook: specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "echo begun; sleep 1000"}, Timeout: &one},
-			want: []string{"killed: its timeout is 1s after 1", ": begun"}, is: TimeoutError(time.Second),
+			want: []string{"killed at its timeout of 1s after 1", ": begun"}, is: TimeoutError(time.Second),
 		},
 		{name: "control characters", hook: shell(`printf '\033[31mred\r\n\000\n'; exit 1`), want: []string{": [31mred"}},
 	}

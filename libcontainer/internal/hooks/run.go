@@ -83,7 +83,7 @@ func (e ExitError) Error() string {
 type TimeoutError time.Duration
 
 func (e TimeoutError) Error() string {
-	return fmt.Sprintf("killed: its timeout is %v", time.Duration(e))
+	return fmt.Sprintf("killed at its timeout of %v", time.Duration(e))
 }
 
 // RunAll runs the hooks of one kind ("prestart", ...) in their order. It stops
