@@ -38,13 +38,13 @@ func newContainer(r *Runtime, dir *state.Dir, record state.Record) *Container {
 	return &Container{runtime: r, dir: dir, record: record, config: new(configuration), first: new(handle)}
 }
 
-// Status values of State (runtime.md, "State"; "paused" is an addition).
+// Status of a State (runtime.md, "State"; "paused" is an addition).
 const (
-	statusCreating = "creating"
-	statusCreated  = "created"
-	statusRunning  = "running"
-	statusPaused   = "paused"
-	statusStopped  = "stopped"
+	StatusCreating = "creating" // Create is at work on it, or was killed
+	StatusCreated  = "created"  // it waits for Start
+	StatusRunning  = "running"
+	StatusPaused   = "paused"  // it was started, and is frozen
+	StatusStopped  = "stopped" // its first process has ended
 )
 
 // Load finds a container by its id.
@@ -156,8 +156,8 @@ func (c *Container) OCIState() (*specs.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	if status == statusPaused {
-		status = statusRunning
+	if status == StatusPaused {
+		status = StatusRunning
 	}
 	s := c.specState(specs.ContainerState(status))
 	s.Version = c.record.OCIVersion
@@ -173,7 +173,7 @@ func (c *Container) state(look *cgroup.Look) (State, error) {
 		OCIVersion: c.record.OCIVersion, ID: c.record.ID, Status: status, Bundle: c.record.Bundle, Rootfs: c.record.Rootfs,
 		Created: c.record.Created, Annotations: c.record.Annotations,
 	}
-	if status != statusStopped {
+	if status != StatusStopped {
 		s.InitProcessPid = c.record.Init.Pid
 	}
 	return s, nil
@@ -184,17 +184,17 @@ func (c *Container) status() (string, error) { return c.statusAt(new(cgroup.Look
 func (c *Container) statusAt(look *cgroup.Look) (string, error) {
 	defer c.runtime.span("see how the container is").End()
 	if c.record.Init.IsZero() {
-		return statusCreating, nil
+		return StatusCreating, nil
 	}
 	alive, err := c.record.Init.Alive()
 	if err != nil {
 		return "", err
 	}
 	if !alive {
-		return statusStopped, nil
+		return StatusStopped, nil
 	}
 	if gated, err := c.dir.Gated(); err != nil || gated {
-		return statusCreated, err
+		return StatusCreated, err
 	}
 	frozen, err := look.Frozen(c.cgroups())
 	switch {
@@ -203,9 +203,9 @@ func (c *Container) statusAt(look *cgroup.Look) (string, error) {
 	case err != nil:
 		return "", err
 	case frozen:
-		return statusPaused, nil
+		return StatusPaused, nil
 	}
-	return statusRunning, nil
+	return StatusRunning, nil
 }
 
 func (c *Container) cgroups() cgroup.Paths { return cgroupPaths(c.record.Cgroup) }

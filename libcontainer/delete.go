@@ -112,7 +112,7 @@ func (c *Container) checkDelete(force bool) error {
 	if err != nil {
 		return err
 	}
-	if status == statusStopped || status == statusCreated {
+	if status == StatusStopped || status == StatusCreated {
 		return nil
 	}
 	return &worded{fmt.Sprintf("cannot delete container %s that is not stopped: %s", c.record.ID, status), ErrNotStopped}

@@ -133,7 +133,7 @@ func (c *Container) Pause(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if status != statusRunning && status != statusCreated {
+	if status != StatusRunning && status != StatusCreated {
 		return fmt.Errorf("cannot pause a container that is %s: %w", status, ErrNotRunning)
 	}
 	ctx, stop := bounded.Within(ctx, waitTime)

@@ -97,13 +97,13 @@ func (o *CreateOptions) checkFiles() error {
 
 // State is what `state` and `list` print (runtime.md, "State").
 type State struct {
-	OCIVersion     string            `json:"ociVersion"`
+	OCIVersion     string            `json:"ociVersion"` // of the configuration
 	ID             string            `json:"id"`
-	InitProcessPid int               `json:"pid"`
-	Status         string            `json:"status"`
-	Bundle         string            `json:"bundle"`
-	Rootfs         string            `json:"rootfs"`
-	Created        time.Time         `json:"created"`
+	InitProcessPid int               `json:"pid"`     // the host's; 0 before there is a first process, and once it has ended
+	Status         string            `json:"status"`  // StatusCreating to StatusStopped
+	Bundle         string            `json:"bundle"`  // absolute
+	Rootfs         string            `json:"rootfs"`  // absolute, links followed
+	Created        time.Time         `json:"created"` // in UTC
 	Annotations    map[string]string `json:"annotations,omitempty"`
-	Owner          string            `json:"owner"`
+	Owner          string            `json:"owner"` // who made it, by name, "#" and the uid without one; from List alone
 }

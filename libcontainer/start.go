@@ -77,11 +77,11 @@ func (c *Container) Start(ctx context.Context) error {
 func (c *Container) startable() error {
 	status, err := c.status()
 	switch {
-	case err != nil || status == statusCreated:
+	case err != nil || status == StatusCreated:
 		return err
-	case status == statusStopped:
+	case status == StatusStopped:
 		return &worded{"cannot start a container that has stopped", ErrNotCreated}
-	case status == statusCreating:
+	case status == StatusCreating:
 		return &worded{"cannot start a container that is being created", ErrNotCreated}
 	}
 	return &worded{"cannot start an already running container", ErrNotCreated}

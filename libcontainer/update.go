@@ -63,9 +63,9 @@ func (c *Container) checkUpdate() error {
 		return err
 	}
 	switch status {
-	case statusStopped:
+	case StatusStopped:
 		return fmt.Errorf("cannot update a stopped container: %w", ErrNotRunning)
-	case statusCreating:
+	case StatusCreating:
 		return errors.New("cannot update a container that is being created")
 	}
 	return nil
