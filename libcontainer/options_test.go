@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
@@ -78,5 +80,26 @@ func TestStartTooLate(t *testing.T) {
 		t.Errorf("the container is %s, %v; want created", s.Status, err)
 	}
 	must(t, c.Delete(t.Context(), true))
+	check()
+}
+
+// What is wrong with a profile is said once, and where.
+func TestSeccompFailure(t *testing.T) {
+	path, root, name := rootfs(t), t.TempDir(), unique("seccomp")
+	r := newRuntime(t, root)
+	check := leavesNothing(t, root, name)
+	s := spec(path, name, "true")
+	when := func(action specs.LinuxSeccompAction) specs.LinuxSyscall {
+		return specs.LinuxSyscall{Names: []string{"personality"}, Action: action, Args: []specs.LinuxSeccompArg{{Value: 8, Op: specs.OpEqualTo}}}
+	}
+	s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{when(specs.ActErrno), when(specs.ActLog)}}
+	_, err := r.Create(t.Context(), name, libcontainer.CreateOptions{Spec: s})
+	var f *libcontainer.Failure
+	if !errors.As(err, &f) || !strings.HasPrefix(err.Error(), f.Field+": ") || strings.Count(err.Error(), "/linux/seccomp") != 1 {
+		t.Errorf("Create = %v; want a failure that names its field once", err)
+	}
+	if want := "/linux/seccomp/syscalls/1/names/0"; f != nil && f.Field != want && f.Field != "/linux/seccomp" { // without libseccomp
+		t.Errorf("the field is %s; want %s", f.Field, want)
+	}
 	check()
 }

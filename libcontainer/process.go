@@ -157,7 +157,7 @@ func (r *Runtime) filter(ctx context.Context, config *specconv.Config) (engine.F
 		err = checkUnknown(config.Spec, f)
 	}
 	if err != nil {
-		return engine.Filter{}, err
+		return engine.Filter{}, pointed(err)
 	}
 	return engine.Filter{Program: f.Program, Flags: f.Flags}, nil
 }
