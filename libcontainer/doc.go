@@ -21,7 +21,7 @@
 //	  │  startContainer hooks, the gate opens,
 //	  │  execve or its errno, poststart hooks
 //	  ▼
-//	running ⇄ paused                               exec.go, kill.go, pause.go
+//	running ⇄ paused                               exec.go, kill.go, events.go, update.go
 //	  │
 //	stopped
 //	  │
@@ -30,6 +30,10 @@
 //
 // A [Runtime] is a state root; a [Container] is one of its directories and can
 // be had in any process, at any time, with [Runtime.Load].
+//
+// All of them are for any number of goroutines at once (hold.go). First processes
+// and those of Exec are children of the program, which has to wait for them;
+// docs/library.md has what else a caller should know.
 //
 // Nothing of onggi but the stub is ever in a container: a few hundred bytes
 // that execute system calls for this package and disappear at execve.
