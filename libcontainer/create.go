@@ -278,7 +278,7 @@ func describeCgroups(h *plan.Host, p cgroup.Paths) {
 	h.Unified = p.Unified != nil
 	h.CgroupTasks = p.SelfJoinFiles()
 	for _, m := range p.Mounts() {
-		h.Cgroups = append(h.Cgroups, plan.CgroupMount{Name: m.Name, Links: m.Links, V2: m.V2, Options: m.Options, Path: m.Path})
+		h.Cgroups = append(h.Cgroups, plan.CgroupMount{Name: m.Name, Links: m.Links, V2: m.V2, Options: m.Options, Path: m.Path, Root: m.Mountpoint})
 	}
 }
 

@@ -447,6 +447,40 @@ func TestCgroup2WithoutANamespaceIsTheHosts(t *testing.T) {
 	want(t, "the shell in the cgroup of its own path", c.output(), "1\ntop")
 }
 
+// Outside of any cgroup namespace each new mount of cgroup2 sets the options of all of them (cgroup-v2.rst, "Mounting").
+func TestCgroup2MountOptionsStayTheHosts(t *testing.T) {
+	if env.layout != "v2" {
+		t.Skip("the machine's own hierarchy is left alone")
+	}
+	peerFails(t, "runc", "takes the options from the host's mount")
+	peerFails(t, "crun", "takes the options from the host's mount")
+	const dir = "/sys/fs/cgroup"
+	remount := func(options string) {
+		t.Helper()
+		if err := unix.Mount("", dir, "", unix.MS_REMOUNT, options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := superOptions(dir)
+	if !strings.Contains(before, "nsdelegate") {
+		remount("nsdelegate")
+		t.Cleanup(func() { remount("") })
+		before = superOptions(dir)
+	}
+	newContainer(t, without(specs.CgroupNamespace)).output()
+	want(t, "options of "+dir, superOptions(dir), before)
+}
+
+// superOptions are those of the file system mounted at a path: the last field of a line (proc_pid_mountinfo(5)).
+func superOptions(mountpoint string) string {
+	for line := range strings.Lines(mountinfo()) {
+		if f := strings.Fields(line); f[4] == mountpoint {
+			return f[len(f)-1]
+		}
+	}
+	return ""
+}
+
 // The root is no path like others: it cannot be covered by a clone of itself.
 func TestTheRootAmongTheReadonlyPaths(t *testing.T) {
 	c := newContainer(t, sh(`touch /x; touch /dev/shm/x; pwd`), func(s *specs.Spec) {

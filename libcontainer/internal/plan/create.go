@@ -38,6 +38,7 @@ type CgroupMount struct {
 	V2      bool
 	Options string // of the superblock
 	Path    string // the container's cgroup, as a source to bind
+	Root    string // where all of the hierarchy is mounted
 }
 
 // Request is what is asked for.

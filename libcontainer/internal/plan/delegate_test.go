@@ -9,7 +9,7 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-var v2 = Host{Unified: true, Cgroups: []CgroupMount{{V2: true, Path: "/sys/fs/cgroup/c"}}}
+var v2 = Host{Unified: true, Cgroups: []CgroupMount{{V2: true, Path: "/sys/fs/cgroup/c", Root: "/sys/fs/cgroup"}}}
 
 // delegated is a configuration that has all that delegation asks for.
 func delegated() *specs.Spec {

@@ -145,7 +145,7 @@ func hostHybrid() Host {
 }
 
 func hostV2() Host {
-	return Host{Capabilities: allCaps, Unified: true, Cgroups: []CgroupMount{{V2: true, Path: "/sys/fs/cgroup/c1"}}}
+	return Host{Capabilities: allCaps, Unified: true, Cgroups: []CgroupMount{{V2: true, Path: "/sys/fs/cgroup/c1", Root: "/sys/fs/cgroup"}}}
 }
 
 // hostRootless is a user in a user namespace of its own, as below podman

@@ -19,7 +19,7 @@ func visited() map[string]LiveRequest {
 	}
 	withUser.Linux.Namespaces = append(withUser.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
 	request := func(s *specs.Spec, h Host) LiveRequest {
-		h.Cgroups = []CgroupMount{{V2: true, Path: "/sys/fs/cgroup/c"}}
+		h.Cgroups = []CgroupMount{{V2: true, Path: "/sys/fs/cgroup/c", Root: "/sys/fs/cgroup"}}
 		return LiveRequest{Spec: s, Rootfs: "/bundle/rootfs", Bundle: "/bundle", Host: h}
 	}
 	return map[string]LiveRequest{

@@ -220,10 +220,14 @@ func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOpt
 		b.add(field, Mount{Type: "tmpfs", Source: "tmpfs", Attrs: Attrs{Set: attrs(o).single().Set | unix.MOUNT_ATTR_RDONLY}, Params: []Param{{"mode", "555"}}, At: at})
 		return
 	}
-	if len(cgroups) == 1 && cgroups[0].Name == "" {
-		// All of it is shown even without a cgroup namespace: /proc/self/cgroup
-		// has the path from the hierarchy's root then, and it has to lead there.
-		b.cgroupHierarchy(field, m, o, at, cgroups[0], true)
+	if c := cgroups[0]; len(cgroups) == 1 && c.Name == "" {
+		if !fresh {
+			// /proc/self/cgroup has the path from the hierarchy's root then, and it
+			// has to lead there. A new mount would set the options of the host's
+			// (nsdelegate, …: cgroup-v2.rst, "Mounting"), or wait for that, 15 ms.
+			c.Path = c.Root
+		}
+		b.cgroupHierarchy(field, m, o, at, c, fresh)
 		return
 	}
 	set := attrs(o).single()
@@ -246,7 +250,7 @@ func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOpt
 func (b *builder) cgroupHierarchy(field string, m *specs.Mount, o *specconv.MountOptions, at Place, c CgroupMount, fresh bool) {
 	a := attrs(o)
 	if !fresh {
-		// Without a cgroup namespace a new mount would show all of the host's.
+		// Without a cgroup namespace a new mount of v1 would show all of the host's.
 		a.Propagation, a.PropagationRec = unix.MS_PRIVATE, true
 		b.add(field, Bind{Source: c.Path, Answers: true, At: at, Attrs: a.single()})
 		return
