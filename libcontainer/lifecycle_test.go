@@ -352,6 +352,27 @@ func TestCreateCancelled(t *testing.T) {
 	check()
 }
 
+// A container that is paused before it is started is not waited for: start says
+// that it starts when it is resumed, and so it does.
+func TestStartOfAPausedOne(t *testing.T) {
+	path, root, name := rootfs(t), t.TempDir(), unique("startpaused")
+	runtime := newRuntime(t, root)
+	check := leavesNothing(t, root, name)
+	c, err := runtime.Create(t.Context(), name, libcontainer.CreateOptions{Spec: spec(path, name, "sh", "-c", "exit 7")})
+	must(t, err)
+	must(t, c.Pause(t.Context()))
+	began := time.Now()
+	if err := c.Start(t.Context()); !errors.Is(err, libcontainer.ErrPaused) || time.Since(began) > 10*time.Second {
+		t.Errorf("start of a paused one = %v after %v; want %v", err, time.Since(began), libcontainer.ErrPaused)
+	}
+	must(t, c.Resume(t.Context()))
+	if status, err := c.Wait(t.Context()); status != 7 || err != nil {
+		t.Errorf("exit status %d, %v; want 7", status, err)
+	}
+	must(t, c.Delete(t.Context(), false))
+	check()
+}
+
 // sharingPids is spec for a container without a pid namespace of its own, where
 // nobody's children die with him.
 func sharingPids(path, name string, args ...string) *specs.Spec {

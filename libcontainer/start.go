@@ -102,7 +102,7 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 	}
 	defer passage.Close()
 	span = c.runtime.waiting("execve of the program")
-	e, err := passage.Wait(ctx, execveTime)
+	e, err := c.executed(ctx, passage)
 	span.End()
 	c.runtime.options.Trace.EndBatches(c.record.Init.Pid)
 	if err != nil {
@@ -114,6 +114,31 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 		return err
 	}
 	return nil
+}
+
+// soon is far more than an execve takes on a busy host.
+const soon = 500 * time.Millisecond
+
+// executed waits for the execve, but not for a container that is paused: that is
+// asked for only when the execve does not come soon.
+func (c *Container) executed(ctx context.Context, passage *state.Passage) (unix.Errno, error) {
+	e, err := passage.Wait(ctx, soon)
+	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+		return e, err
+	}
+	if frozen, err := c.cgroups().Frozen(); err == nil && frozen {
+		return 0, fmt.Errorf("%w: it will be when the container is resumed", ErrPaused)
+	}
+	e, err = passage.Wait(ctx, execveTime-soon)
+	return e, inTime(ctx, err)
+}
+
+// inTime says what may be the matter with a program that is not executed in time.
+func inTime(ctx context.Context, err error) error {
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("not done after %v: it may be stopped or frozen, or wait for a file system that does not answer: %w", execveTime, err)
+	}
+	return err
 }
 
 // abandon stops a container whose hooks failed (runtime.md, "Lifecycle", 7
@@ -200,7 +225,7 @@ const execveTime = 30 * time.Second
 // the end of the file for success, else its result.
 func awaitExecve(ctx context.Context, status *os.File) (unix.Errno, error) {
 	if err := proc.PollFor(ctx, execveTime, []unix.PollFd{{Fd: int32(status.Fd()), Events: unix.POLLIN}}); err != nil {
-		return 0, fmt.Errorf("wait for the program to be executed: %w", err)
+		return 0, fmt.Errorf("wait for the program to be executed: %w", inTime(ctx, err))
 	}
 	var buf [4]byte
 	n, err := unix.Read(int(status.Fd()), buf[:])
