@@ -739,3 +739,25 @@ func BenchmarkLoad(b *testing.B) {
 		o.Close()
 	}
 }
+
+// A create that cannot open what it has made leaves no id that is in use.
+func TestCreateWithoutDescriptors(t *testing.T) {
+	s := Store{Root: t.TempDir()}
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Create("one")
+	if e := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); e != nil {
+		t.Fatal(e)
+	}
+	if !errors.Is(err, unix.EMFILE) {
+		t.Errorf("Create = %v; want EMFILE", err)
+	}
+	if list, err := s.List(); len(list) != 0 || err != nil {
+		t.Errorf("List = %v, %v; want nothing", list, err)
+	}
+}

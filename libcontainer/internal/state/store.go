@@ -42,7 +42,11 @@ func (s Store) Create(id string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mkdir %s: %w", s.path(id), err)
 	}
-	return s.Open(id)
+	d, err := s.Open(id)
+	if err != nil {
+		_ = unix.Rmdir(s.path(id)) // for want of descriptors, say: then there is no container
+	}
+	return d, err
 }
 
 // makeRoot makes the state root. The sticky bit tells those who clean up
