@@ -288,6 +288,7 @@ func (l *last) finish() (*Process, error) {
 	}
 	pidfd, err := proc.OpenPid(pid)
 	if err != nil {
+		endUnheld(pid)
 		return nil, err
 	}
 	if err := ourChild(pidfd); err != nil {
@@ -303,6 +304,23 @@ func (l *last) finish() (*Process, error) {
 	l.stub.Dismiss()
 	l.dismissed = append(l.dismissed, l.stub)
 	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed, trace: l.Trace, stub: l.stub.Pid}, nil
+}
+
+// endUnheld ends a clone of which no pidfd can be had, for want of descriptors,
+// say: it has begun to execute its program. If it is a child of ours, the pid is
+// its own until it is reaped.
+func endUnheld(pid int) {
+	if unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) != nil {
+		return
+	}
+	_ = unix.Kill(pid, unix.SIGKILL)
+	go func() { // it may be in a call that cannot be interrupted
+		for {
+			if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
+				return
+			}
+		}
+	}()
 }
 
 // ourChild: behind a filter the clone still has the control socket, and could

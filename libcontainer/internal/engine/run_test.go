@@ -254,6 +254,39 @@ func TestRunAClone(t *testing.T) {
 	}
 }
 
+// A clone that cannot be held, as no descriptor is free, does not go on either.
+func TestRunACloneWithoutDescriptors(t *testing.T) {
+	e := newEnds(t, false)
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	limit := func(n uint64) {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: before.Max}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer limit(before.Cur)
+	e.job.Env = func(env []string, _ string) []string { // the last that is done here before the clone
+		limit(0)
+		return env
+	}
+	p := programPlan(false, "/bin/sleep", []string{"sleep", "1000"})
+	last := len(p.Items) - 1
+	p.Items = append(p.Items[:last:last], plan.Item{Step: plan.CloneInto{}}, p.Items[last])
+	if _, err := Run(t.Context(), p, e.job); !errors.Is(err, unix.EMFILE) {
+		t.Errorf("Run = %v; want EMFILE", err)
+	}
+	limit(before.Cur)
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		if err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err == unix.ECHILD {
+			return
+		} else if time.Now().After(end) {
+			t.Fatalf("a child is left: waitid = %v", err)
+		}
+	}
+}
+
 func TestBatchesWithoutAProgramAreABug(t *testing.T) {
 	e := newEnds(t, false)
 	p := programPlan(false, "/bin/true", []string{"true"})
