@@ -131,7 +131,7 @@ func checkProcess(spec *specs.Spec, p *specs.Process, o ExecOptions) error {
 	}
 	switch {
 	case p.Terminal && o.ConsoleSocket == "" && o.Console == nil:
-		return &Failure{Err: ErrNoConsole}
+		return &Failure{Field: "/process/terminal", Err: ErrNoConsole}
 	case !p.Terminal && o.ConsoleSocket != "":
 		return errors.New("a console socket is given, but no terminal is asked for")
 	}

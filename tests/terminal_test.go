@@ -308,5 +308,5 @@ func TestATerminalInTheForegroundNeedsOne(t *testing.T) {
 	}
 	c.edit(func(s *specs.Spec) { s.Process.Terminal = false }, args("sleep", "1000"))
 	c.up()
-	refused(t, c.exec([]string{"--tty"}, "sh"), 255, why)
+	refused(t, c.exec([]string{"--tty"}, "sh"), 255, "/process/terminal: "+why)
 }

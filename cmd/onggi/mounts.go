@@ -25,9 +25,9 @@ takes away what add has mounted, nothing else.`,
 		manual: manual{examples: `    onggi mounts add web data.json
     onggi mounts remove web data.json
 
-A file system in memory, without a file:
+A file system in memory, from standard input:
 
-    echo '[{"destination": "/scratch", "type": "tmpfs"}]' |
+    echo '[{"destination": "/tmp", "type": "tmpfs"}]' |
         onggi mounts add web -`},
 		define: func(*flags) action { return changeMounts },
 	}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	mdLink = regexp.MustCompile(`\]\(([^)]+)\)`)
+	mdCode = regexp.MustCompile("(?s)\n```.*?\n```|`[^`\n]*`")
+)
+
+// pages are the repository's documents, from its top.
+func pages(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		found, err := filepath.Glob(filepath.Join("../..", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, found...)
+	}
+	if len(all) < 10 {
+		t.Fatalf("only %d documents are found: %v", len(all), all)
+	}
+	return all
+}
+
+// Every relative link leads to a file that is there, and to a heading of it.
+func TestLinksOfTheDocuments(t *testing.T) {
+	for _, page := range pages(t) {
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range mdLink.FindAllStringSubmatch(mdCode.ReplaceAllString(string(data), ""), -1) {
+			if strings.Contains(match[1], "://") {
+				continue
+			}
+			path, anchor, _ := strings.Cut(match[1], "#")
+			target := page
+			if path != "" {
+				target = filepath.Join(filepath.Dir(page), path)
+			}
+			text, err := os.ReadFile(target)
+			if info, err2 := os.Stat(target); err2 == nil && info.IsDir() {
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: link to %s: %v", page, match[1], err)
+				continue
+			}
+			if anchor != "" && !slices.Contains(anchors(string(text)), anchor) {
+				t.Errorf("%s: link to %s: there is no such heading", page, match[1])
+			}
+		}
+	}
+}
+
+// anchors are the headings of a document as links name them.
+func anchors(text string) (all []string) {
+	drop := regexp.MustCompile(`[^\w\- ]`)
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "#") {
+			heading := strings.ToLower(strings.TrimSpace(strings.TrimLeft(line, "#")))
+			all = append(all, strings.ReplaceAll(drop.ReplaceAllString(heading, ""), " ", "-"))
+		}
+	}
+	return all
+}

@@ -1,0 +1,39 @@
+package tests
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The plan in docs/plan.md is what `onggi plan` prints for the bundle of `onggi spec`, on a host with cgroup v2.
+func TestPlanOfThePage(t *testing.T) {
+	peersLack(t, "plan")
+	if env.layout != "v2" {
+		t.Skip("the page's host has cgroup v2 only")
+	}
+	page, err := os.ReadFile("../docs/plan.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "    $ onggi plan hello\n")
+	text, _, _ = strings.Cut(text, "\n\n")
+	c := newContainer(t)
+	os.Remove(filepath.Join(c.bundle, "config.json"))
+	c.must("spec", "--bundle", c.bundle)
+	plan := c.must("plan", "--bundle", c.bundle, "hello").out
+	plan = strings.ReplaceAll(plan, c.bundle, "/root/hello")
+	if d := diff(tidyLines(text), tidyLines(plan)); d != "" {
+		t.Errorf("docs/plan.md (-) is not what onggi prints (+):\n%s", d)
+	}
+}
+
+// tidyLines has one space between words: columns are as wide as the longest path.
+func tidyLines(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.Join(strings.Fields(line), " ") + "\n")
+	}
+	return b.String()
+}
