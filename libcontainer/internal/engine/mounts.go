@@ -112,10 +112,7 @@ func mountFlags(s plan.Mount) (flags, resolve uint64) {
 // newMount makes a detached mount.
 func (w *walk) newMount(s plan.Mount) *remote.FD {
 	b := w.building
-	ctx := b.Fsopen(s.Type)
-	if s.Source != "" {
-		b.FsconfigString(ctx, "source", s.Source)
-	}
+	ctx := w.fileSystem(s)
 	w.parameters(ctx, s.Params)
 	b.FsconfigCreate(ctx)
 	m := b.Fsmount(ctx, s.At.Path, s.Attrs.Set)
@@ -126,6 +123,15 @@ func (w *walk) newMount(s plan.Mount) *remote.FD {
 		b.Close(root)
 	}
 	return m
+}
+
+// fileSystem begins one, with the source that mountinfo will show.
+func (w *walk) fileSystem(s plan.Mount) *remote.FD {
+	ctx := w.building.Fsopen(s.Type)
+	if s.Source != "" {
+		w.building.FsconfigString(ctx, "source", s.Source)
+	}
+	return ctx
 }
 
 func (w *walk) parameters(ctx *remote.FD, list []plan.Param) {

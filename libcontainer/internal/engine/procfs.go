@@ -67,7 +67,7 @@ func (w *walk) joinedProc(s plan.Mount) *remote.FD {
 	ns := w.joinedPID()
 	if !w.noPidnsOption {
 		b := w.building
-		ctx := b.Fsopen(s.Type)
+		ctx := w.fileSystem(s)
 		b.FsconfigFD(ctx, "pidns", ns)
 		w.parameters(ctx, s.Params)
 		b.FsconfigCreate(ctx)
@@ -77,7 +77,7 @@ func (w *walk) joinedProc(s plan.Mount) *remote.FD {
 	}
 	b := w.building
 	child := b.CloneShared()
-	ctx := b.Fsopen(s.Type)
+	ctx := w.fileSystem(s)
 	w.parameters(ctx, s.Params)
 	b.FsconfigCreate(ctx)
 	m := b.Fsmount(ctx, s.At.Path, s.Attrs.Set)

@@ -33,7 +33,7 @@ func TestJoinedProc(t *testing.T) {
 			}
 			join := plan.Join{Type: "pid", Path: "/proc/" + strconv.Itoa(first.Pid) + "/ns/pid", Flag: unix.CLONE_NEWPID}
 			err = in.take([]plan.Step{join, plan.Unshare{Flags: unix.CLONE_NEWNS}}, []plan.Step{
-				plan.Mount{Type: "proc", Source: "proc", Params: []plan.Param{{Key: "hidepid", Value: "1"}}, Attrs: plan.Attrs{Set: unix.MOUNT_ATTR_NOSUID}, At: place("/proc"), JoinedPID: true, Keep: true, Ordinary: true},
+				plan.Mount{Type: "proc", Source: "joined", Params: []plan.Param{{Key: "hidepid", Value: "1"}}, Attrs: plan.Attrs{Set: unix.MOUNT_ATTR_NOSUID}, At: place("/proc"), JoinedPID: true, Keep: true, Ordinary: true},
 			}, func(path func(string) string) {
 				line, err := os.ReadFile(path("/proc/1/cmdline"))
 				if err != nil || !strings.HasPrefix(string(line), "first") {
@@ -42,6 +42,9 @@ func TestJoinedProc(t *testing.T) {
 				info, err := os.ReadFile("/proc/" + strconv.Itoa(in.stub.Pid) + "/mountinfo")
 				if err != nil || !strings.Contains(string(info), "hidepid=invisible") && !strings.Contains(string(info), "hidepid=noaccess") && !strings.Contains(string(info), "hidepid=1") {
 					t.Errorf("the parameter is lost: %v\n%s", err, info)
+				}
+				if !strings.Contains(string(info), " - proc joined ") {
+					t.Errorf("the source is lost:\n%s", info)
 				}
 				if n := children(t, in.stub.Pid); n != 0 {
 					t.Errorf("the stub has %d children left", n)
