@@ -1,0 +1,262 @@
+package tests
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Random configurations, the same ones each time, are run with runc and crun too, and a container says everything that
+// can be seen from inside. One peer alone may be wrong, and often is; what both do is what somebody relies on. So a
+// difference is one from both, which agree; disagreements has those that are meant.
+func TestWherePeersAgree(t *testing.T) {
+	if env.kind != "onggi" {
+		t.Skip("the peers are asked by the test itself")
+	}
+	peers := []string{peer(t, "RUNC", "runc"), peer(t, "CRUN", "crun")}
+	for seed := range uint64(amount(8, 24, 60)) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			own, spec := seen(t, seed, env.runtime)
+			runc, _ := seen(t, seed, peers[0])
+			crun, _ := seen(t, seed, peers[1])
+			keys := maps.Clone(own)
+			maps.Copy(keys, runc)
+			for _, key := range slices.Sorted(maps.Keys(keys)) {
+				got, want := own[key], runc[key]
+				if want == crun[key] && got != want && !meant(key, got) {
+					t.Errorf("%s: %q; with both peers %q\n%s", key, got, want, spec)
+				}
+			}
+		})
+	}
+}
+
+// disagreements are keys, and what is seen there, with the reason.
+var disagreements = []struct{ key, value, why string }{
+	{"mount /dev", "nosuid", "a remount keeps what it does not name, as mount(8) does; mount(2) alone takes it away"},
+}
+
+func meant(key, value string) bool {
+	for _, d := range disagreements {
+		if regexp.MustCompile("^(?:"+d.key+")$").MatchString(key) && strings.Contains(value, d.value) {
+			return true
+		}
+	}
+	return false
+}
+
+// peer is another runtime, which has to work in the layout of the run.
+func peer(t *testing.T, variable, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(cmp.Or(os.Getenv(variable), name))
+	if err != nil {
+		t.Skipf("it takes runc and crun: %v", err)
+	}
+	c := newContainer(t)
+	c.runtime = path
+	if r := c.run(); r.code != 0 {
+		c.sweep()
+		t.Skipf("%s does not run here: %s", name, r.err)
+	}
+	return path
+}
+
+// seen runs the configuration of a seed and gives what the container saw.
+func seen(t *testing.T, seed uint64, runtime string) (map[string]string, string) {
+	t.Helper()
+	c := newContainer(t, without(specs.CgroupNamespace), sh(everything), twist(seed))
+	c.runtime = runtime
+	for _, file := range []string{"src/file", "src/sub/file", "rootfs/data/file", "rootfs/data/sub/file"} {
+		c.write(file, "text\n")
+	}
+	for from, to := range map[string]string{"link": "/data", "dangling": "made/behind/it"} {
+		if err := os.Symlink(to, filepath.Join(c.rootfs, from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := c.run()
+	spec, _ := json.Marshal(c.spec)
+	if runtime != env.runtime {
+		c.sweep()
+	}
+	nameless := func(s string) string { return strings.ReplaceAll(s, c.id, "ID") }
+	all := map[string]string{"it runs": fmt.Sprint(r.code == 0)}
+	if r.code == 0 {
+		maps.Copy(all, parseEverything(nameless(r.out)))
+	}
+	return all, nameless(string(spec))
+}
+
+// sweep removes what a peer leaves after a failure.
+func (c *container) sweep() {
+	for _, dir := range c.cgroupDirs() {
+		os.Remove(dir)
+	}
+}
+
+// everything prints a line "= name" before each thing.
+const everything = `
+for f in status limits cgroup oom_score_adj personality timens_offsets uid_map gid_map setgroups mountinfo
+do echo = $f; cat /proc/$$/$f; done
+echo = environ; tr '\0' '\n' </proc/$$/environ | sort
+echo = fd; ls /proc/$$/fd
+echo = umask; umask; echo = cwd; pwd; echo = id; id; echo = uname; uname -nm
+echo = domain; cat /proc/sys/kernel/domainname
+echo = sysctl; cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmni
+echo = scheduling; chrt -p $$ | sed 's/.*://'; ionice -p $$; nice
+for p in / /dev /dev/* /dev/shm /tmp /data /data/* /new /new/* /made/behind/it /link /root /home/user /etc/passwd; do
+	[ -e $p ] && echo = path $p && stat -c '%A %u %g %t:%T' $p && readlink $p
+	[ -d $p ] && echo = write $p && (touch $p/.w && rm $p/.w && echo yes || echo no) 2>/dev/null
+done
+for d in null zero full random urandom fuse; do echo = device $d; (: </dev/$d) && echo r; (: >/dev/$d) && echo w; done 2>/dev/null
+true`
+
+// parseEverything gives each mount, each line of status and limits, and whatever else, a key of its own.
+func parseEverything(out string) map[string]string {
+	all := map[string]string{}
+	for _, part := range strings.Split("\n"+out, "\n= ")[1:] {
+		name, text, _ := strings.Cut(part, "\n")
+		switch name {
+		case "mountinfo":
+			for at, m := range parseMounts(text) {
+				super := strings.Split(m.super, ",")
+				slices.Sort(super)
+				propagation, _, _ := strings.Cut(m.propagation, ":")
+				all["mount "+at] = strings.Join([]string{m.root, m.options, propagation, m.fstype, strings.Join(super, ",")}, " ")
+			}
+		case "status":
+			for line := range strings.Lines(text) {
+				if key, value, _ := strings.Cut(line, ":"); steady.MatchString(key) {
+					all["status "+key] = strings.TrimSpace(value)
+				}
+			}
+		case "limits":
+			for line := range strings.Lines(text) {
+				all["limit "+line[:min(25, len(line))]] = strings.Join(strings.Fields(line[min(25, len(line)):]), " ")
+			}
+		default:
+			all[name] = strings.TrimSpace(text)
+		}
+	}
+	return all
+}
+
+// steady are lines of /proc/PID/status that do not depend on the moment.
+var steady = regexp.MustCompile(`^(Umask|Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap...|Cpus_allowed_list|Mems_allowed_list|THP_enabled)$`)
+
+// twist is a few changes of the default configuration.
+func twist(seed uint64) edit {
+	return func(s *specs.Spec) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		for range 1 + r.IntN(3) {
+			twists[r.IntN(len(twists))](r, s)
+		}
+	}
+}
+
+func one[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+// some is up to most of the list, in any order.
+func some[T any](r *rand.Rand, most int, of ...T) []T {
+	of = slices.Clone(of)
+	r.Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
+	return of[:r.IntN(min(most, len(of))+1)]
+}
+
+var twists = []func(*rand.Rand, *specs.Spec){
+	func(r *rand.Rand, s *specs.Spec) {
+		o := append(some(r, 2, "ro", "nosuid", "nodev", "noexec", "noatime"), some(r, 2, "size=64k", "mode=750", "uid=1000", "nr_inodes=100")...)
+		mount(specs.Mount{Destination: one(r, "/data", "/new", "/new/deep/er", "/link", "/dangling", "/tmp", "/data/sub"), Type: "tmpfs", Source: "tmpfs", Options: o})(s)
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		o := append([]string{one(r, "bind", "rbind")}, some(r, 3, "ro", "nosuid", "nodev", "noexec", "noatime", "rro", "rprivate", "slave", "shared")...)
+		mount(specs.Mount{Destination: one(r, "/data", "/new", "/new/deep/er", "/link", "/dangling", "/tmp"), Type: "bind", Source: one(r, "src", "src/sub", "/sys/kernel"), Options: o})(s)
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		mount(specs.Mount{Destination: one(r, "/data/file", "/new/file", "/etc/passwd"), Type: "bind", Source: "src/file", Options: append(some(r, 2, "ro", "nosuid", "private"), "bind")})(s)
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		mount(specs.Mount{Destination: one(r, "/data", "/etc"), Type: "tmpfs", Source: "tmpfs", Options: append(some(r, 2, "ro", "nosuid", "size=1m"), "tmpcopyup")})(s)
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		mount(specs.Mount{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"remount", one(r, "ro", "noexec")}})(s)
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		mount(specs.Mount{Destination: one(r, "/", "/tmp/..", "/data"), Type: "bind", Source: one(r, "src", "nosuch"), Options: []string{"bind"}})(s)
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Linux.ReadonlyPaths = append(s.Linux.ReadonlyPaths, one(r, "/", "/data", "/data/file", "/link", "/nosuch", "/tmp", "/dev/shm"))
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, one(r, "/data/file", "/link/file", "/nosuch", "/proc/cpuinfo"))
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		d := specs.LinuxDevice{Path: one(r, "/dev/new", "/dev/sub/new", "/new/device", "/dev/shm/d"), Type: one(r, "c", "p")}
+		if d.Type == "c" {
+			d.Major, d.Minor = 10, 229
+		}
+		d.FileMode = ptr(one[os.FileMode](r, 0o600, 0o666, 0o640))
+		d.UID, d.GID = ptr(one[uint32](r, 0, 1000)), ptr(one[uint32](r, 0, 5))
+		s.Linux.Devices = append(s.Linux.Devices, d)
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Linux.Devices = append(s.Linux.Devices, specs.LinuxDevice{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229})
+		s.Linux.Resources.Devices = append(s.Linux.Resources.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: ptr[int64](10), Minor: ptr[int64](229), Access: one(r, "r", "w", "rwm")})
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Process.Env = append(s.Process.Env, some(r, 4, "A=1", "A=2", "EMPTY=", "HOME=/x", "WITH=a=b", "PATH=/bin", "LINES=a\nb")...)
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Process.Cwd = one(r, "/data", "/new/work", "/link", "/data/..//data/sub", "/root", "/etc/passwd")
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Process.User = specs.User{UID: one[uint32](r, 0, 1000, 65534), GID: one[uint32](r, 0, 1000, 5), AdditionalGids: some[uint32](r, 3, 5, 2000, 0, 5)}
+		if r.IntN(2) == 0 {
+			s.Process.User.Umask = ptr(one[uint32](r, 0, 0o27, 0o77))
+		}
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		all := some(r, 5, "CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW", "CAP_SETUID", "CAP_SETPCAP", "CAP_SYS_CHROOT", "CAP_MKNOD")
+		c := &specs.LinuxCapabilities{Bounding: all, Permitted: all, Effective: some(r, 9, all...), Inheritable: some(r, 9, all...)}
+		c.Ambient = some(r, 9, c.Inheritable...)
+		s.Process.Capabilities = c
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Process.NoNewPrivileges = r.IntN(2) == 0
+		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{
+			{Names: []string{one(r, "getcwd", "uname", "nosuchcall"), "ioprio_get"}, Action: specs.ActErrno, ErrnoRet: ptr(one[uint](r, 1, 38, 99))},
+		}}
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Process.Rlimits = []specs.POSIXRlimit{{Type: one(r, "RLIMIT_CORE", "RLIMIT_NPROC", "RLIMIT_STACK"), Soft: 1 << 20, Hard: 1 << 22}}
+	},
+	func(r *rand.Rand, s *specs.Spec) { s.Process.OOMScoreAdj = ptr(one(r, 0, 100, 1000)) },
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Hostname = one(r, "other", "a.b", strings.Repeat("x", 64), strings.Repeat("x", 65))
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Linux.Sysctl = map[string]string{one(r, "net.ipv4.ip_forward", "net/ipv4/ip_forward"): "1", one(r, "kernel.shmmni", "kernel/shmmni"): "100"}
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		without(one(r, specs.IPCNamespace, specs.NetworkNamespace, specs.PIDNamespace))(s)
+	},
+	func(r *rand.Rand, s *specs.Spec) { userNamespace(one[uint32](r, 0, 100000))(s) },
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Linux.RootfsPropagation = one(r, "private", "slave", "rshared", "shared", "unbindable", "rprivate")
+	},
+	func(_ *rand.Rand, s *specs.Spec) { s.Root.Readonly = true },
+	func(_ *rand.Rand, s *specs.Spec) {
+		s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+	},
+}
