@@ -386,6 +386,7 @@ func (w *walk) results(f flight) (back bool, err error) {
 	if ce := (*remote.CallError)(nil); errors.As(failure, &ce) {
 		done = ce.Tag
 	} else if failure != nil {
+		closeFiles(f.Files())
 		return false, w.lost(failure)
 	}
 	for _, p := range f.pending {
@@ -399,12 +400,19 @@ func (w *walk) results(f flight) (back bool, err error) {
 		w.caution = max(0, w.caution-1)
 		return false, nil
 	}
+	closeFiles(f.Files()) // those of the step that failed; it will bring others
 	w.caution = min(maxCaution, w.caution+1)
 	for _, behind := range append(w.inflight, w.building) {
 		behind.Discard()
 	}
 	w.inflight, w.building = nil, flight{Batch: &remote.Batch{}}
 	return w.rescue(f.Batch, failure)
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }
 
 // receive has the stub take files over.
