@@ -22,8 +22,7 @@ const listenerDeadline = 10 * time.Second
 // with its first byte (runtime-spec config-linux.md, "the container process
 // state"). It sets state.Fds. The caller keeps notifyFD.
 //
-// An earlier deadline of ctx is kept; a cancellation is seen before and after
-// connecting.
+// It ends with ctx, and after 10 seconds.
 func SendListener(ctx context.Context, socketPath string, state specs.ContainerProcessState, notifyFD *os.File) error {
 	state.Fds = []string{specs.SeccompFdName}
 	message, err := json.Marshal(state)
@@ -97,27 +96,27 @@ func send(ctx context.Context, socket int, message, rights []byte, deadline time
 	return nil
 }
 
-// retry makes a call that a signal interrupts again, each time with what is
-// left until the deadline: SO_SNDTIMEO is for connect, too (unix(7) has no
-// other way to wait for a backlog).
+// aWhile is how long a call waits before it is seen whether ctx has ended: a
+// thread in connect or sendmsg cannot be told.
+const aWhile = 100 * time.Millisecond
+
+// retry makes a call that a signal interrupts again, or that has waited for a
+// while, as long as there is time left until the deadline: SO_SNDTIMEO is for
+// connect, too (unix(7) has no other way to wait for a backlog).
 func retry(ctx context.Context, socket int, deadline time.Time, call func() error) error {
 	for {
-		if err := ctx.Err(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		left := time.Until(deadline)
 		if left < time.Microsecond { // zero would mean for ever
 			return unix.ETIMEDOUT
 		}
-		timeout := unix.NsecToTimeval(left.Nanoseconds())
+		timeout := unix.NsecToTimeval(min(left, aWhile).Nanoseconds())
 		if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout); err != nil {
 			return fmt.Errorf("setsockopt SO_SNDTIMEO: %w", err)
 		}
-		switch err := call(); {
-		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EAGAIN):
-			return unix.ETIMEDOUT
-		default:
+		if err := call(); !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
 			return err
 		}
 	}

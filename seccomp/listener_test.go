@@ -3,6 +3,7 @@ package seccomp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -166,6 +167,14 @@ func TestSendListenerDeadline(t *testing.T) {
 				t.Errorf("SendListener() = %v after %v; want an error at the deadline", err, time.Since(start))
 			}
 			t.Log(err)
+			reason := errors.New("no longer wanted")
+			ctx, give := context.WithCancelCause(context.Background())
+			defer time.AfterFunc(50*time.Millisecond, func() { give(reason) }).Stop()
+			start = time.Now()
+			err = SendListener(ctx, path, specs.ContainerProcessState{Metadata: strings.Repeat("m", tt.size)}, os.Stdin)
+			if !errors.Is(err, reason) || time.Since(start) > 5*time.Second {
+				t.Errorf("SendListener() = %v after %v; want %v", err, time.Since(start), reason)
+			}
 		})
 	}
 }

@@ -56,10 +56,24 @@ func send(ctx context.Context, socket string, f *os.File, payload string) error 
 	if err := connect(fd, socket); err != nil {
 		return fmt.Errorf("connect to %s: %w", socket, inTime(err))
 	}
-	if err := sendmsg(fd, []byte(payload), unix.UnixRights(int(f.Fd()))); err != nil {
+	if err := sendFile(fd, []byte(payload), f); err != nil {
 		return fmt.Errorf("send to %s: %w", socket, inTime(err))
 	}
 	return nil
+}
+
+// sendFile sends f or nothing: its owner, who may have given up waiting, may
+// close it at any time, and its number then be another file's.
+func sendFile(fd int, payload []byte, f *os.File) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	if conn.Control(func(n uintptr) { sent = sendmsg(fd, payload, unix.UnixRights(int(n))) }) != nil {
+		return os.ErrClosed
+	}
+	return sent
 }
 
 // timeLeft is never 0, which to the kernel means for ever.

@@ -119,3 +119,61 @@ func TestSendHasADeadline(t *testing.T) {
 		t.Errorf("SendFD = %v; want a timeout", err)
 	}
 }
+
+// Who gives up waiting closes its file, while the thread that sends it is still
+// about to: run with -race. What the listener gets is that file or none.
+func TestSendIsGivenUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	listener := listen(t, path, 0)
+	given := 0
+	for given == 0 { // the first ones fit
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if err := SendFD(ctx, path, w, "x"); err != nil {
+			given++
+		}
+		cancel()
+		w.Close()
+		r.Close()
+	}
+	if err := unix.SetNonblock(listener, true); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		fds := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+		if n, err := unix.Poll(fds, 500); n == 0 || err != nil {
+			return
+		}
+		conn, _, err := unix.Accept(listener)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkPipe(t, conn)
+		unix.Close(conn)
+	}
+}
+
+// checkPipe looks at the descriptor that comes with a message, if one does.
+func checkPipe(t *testing.T, conn int) {
+	t.Helper()
+	buf, oob := make([]byte, 16), make([]byte, 64)
+	_, oobn, _, _, err := unix.Recvmsg(conn, buf, oob, unix.MSG_CMSG_CLOEXEC)
+	if err != nil || oobn == 0 {
+		return
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil || len(messages) != 1 {
+		t.Fatalf("%d control messages, %v; want 1", len(messages), err)
+	}
+	fds, _ := unix.ParseUnixRights(&messages[0])
+	for _, fd := range fds {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
+			t.Errorf("a file of mode %#o was sent, %v; want a pipe", st.Mode, err)
+		}
+		unix.Close(fd)
+	}
+}
