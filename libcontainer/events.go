@@ -63,7 +63,8 @@ type Exit struct {
 // Events sends what happens in a running container as the kernel announces it,
 // and statistics at every interval if that is not 0. The channel is closed
 // after the exit event, or when ctx ends. What has been announced is not sent
-// before the one before was received.
+// before the one before was received: who stops receiving has to end ctx, or a
+// goroutine and some descriptors stay, whatever becomes of the container.
 func (c *Container) Events(ctx context.Context, interval time.Duration, at ...Threshold) (<-chan Event, error) {
 	if err := c.enter(); err != nil {
 		return nil, err

@@ -15,7 +15,9 @@ import (
 )
 
 // Kill sends a signal to the first process, or to all processes with all. What
-// SIGKILL is sent to dies, paused or not. ErrNotRunning where nothing lives.
+// SIGKILL is sent to dies, paused or not; Wait is for its end. ErrNotRunning where
+// nothing lives. It takes 10 seconds at most, where a cgroup has to be frozen or
+// thawed for it.
 func (c *Container) Kill(sig unix.Signal, all bool) error {
 	if err := c.enter(); err != nil {
 		return err
