@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
@@ -54,7 +55,7 @@ func (c *Config) profile() *specs.LinuxSeccomp {
 // file:line:column.
 func Load(file string) (*Config, error) {
 	raw, err := readRegular(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && filepath.Base(file) == "config.json" { // not one that was named on its own
 		return nil, fmt.Errorf("a bundle needs a config.json: %w", err)
 	}
 	if err != nil {

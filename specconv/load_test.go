@@ -152,7 +152,8 @@ func TestLoad(t *testing.T) {
 		t.Errorf("Load(good) = %+v, %v", c, err)
 	}
 	for _, test := range []struct{ name, want string }{
-		{"absent", "a bundle needs a config.json: open " + path("absent") + ": no such file or directory"},
+		{"config.json", "a bundle needs a config.json: open " + path("config.json") + ": no such file or directory"},
+		{"absent", "open " + path("absent") + ": no such file or directory"},
 		{"fifo", "read " + path("fifo") + ": not a regular file"},
 		{".", "read " + dir + ": is a directory"},
 		{"big", "read " + path("big") + ": 16777217 bytes, more than the limit of 16777216"},
