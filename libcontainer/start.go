@@ -127,7 +127,7 @@ func (c *Container) executed(ctx context.Context, passage *state.Passage) (unix.
 		return e, err
 	}
 	if frozen, err := c.cgroups().Frozen(); err == nil && frozen {
-		return 0, fmt.Errorf("%w: it will be when the container is resumed", ErrPaused)
+		return 0, fmt.Errorf("it will be when the container is resumed: %w", ErrPaused)
 	}
 	e, err = passage.Wait(ctx, execveTime-soon)
 	return e, inTime(ctx, err)

@@ -305,7 +305,7 @@ func (w *walk) send() error {
 
 // give sends the stub a batch and its files.
 func (w *walk) give(f flight) error {
-	err := error(nil)
+	var err error
 	if n := len(w.inflight); n == 0 {
 		err = w.stub.Send(f.Batch)
 	} else {
