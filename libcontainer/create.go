@@ -292,7 +292,7 @@ func (c *creation) makeState() (err error) {
 	}
 	c.noteCgroup()
 	if c.dir, err = c.store.Create(c.id); err != nil {
-		return err
+		return c.noPlace(err)
 	}
 	if c.o.NotifySocket == "" {
 		return nil
@@ -301,6 +301,14 @@ func (c *creation) makeState() (err error) {
 		c.rollBack()
 	}
 	return err
+}
+
+// noPlace says more of a state directory that an ordinary user cannot make.
+func (c *creation) noPlace(err error) error {
+	if os.Geteuid() == 0 || !errors.Is(err, unix.EACCES) {
+		return err
+	}
+	return &Failure{Step: "make the state directory", Err: err, Hint: "an ordinary user's is below $XDG_RUNTIME_DIR, where that is set, or where --root says"}
 }
 
 // makeCgroup makes the cgroup and sets its limits. Each directory is recorded

@@ -218,6 +218,13 @@ func TestRootlessStateIsInXDGRuntimeDir(t *testing.T) {
 	c.must("delete", "--force", c.id)
 }
 
+func TestRootlessWithoutAPlaceForTheState(t *testing.T) {
+	u := ordinaryUser(t)
+	c := newRootless(t, u, u.single)
+	c.root = filepath.Join(t.TempDir(), "state") // root's
+	refused(t, c.run(), 1, "make the state directory: (an ordinary user's is below $XDG_RUNTIME_DIR")
+}
+
 // What `spec --rootless` writes is a container that the user can run.
 func TestSpecRootless(t *testing.T) {
 	u := ordinaryUser(t)
