@@ -45,6 +45,8 @@ func TestWherePeersAgree(t *testing.T) {
 // disagreements are keys, and what is seen there, with the reason.
 var disagreements = []struct{ key, value, why string }{
 	{"mount /dev", "nosuid", "a remount keeps what it does not name, as mount(8) does; mount(2) alone takes it away"},
+	{"mount /(etc|data)", "mode=755", "with tmpcopyup too a tmpfs has the mode of what it covers; not with runc 1.1 and crun 1.8"},
+	{"mount /", " ro,", "a root among the read-only paths is changed itself; runc 1.1 and crun 1.8 show the mount over it"},
 }
 
 func meant(key, value string) bool {
