@@ -12,6 +12,7 @@ import (
 
 // The man page names every file below the state root.
 func TestManPageNamesTheStateFiles(t *testing.T) {
+	needController(t, "pids")
 	peersLack(t, "man")
 	c := newContainer(t, args("sleep", "1000"), seccomp(specs.LinuxSyscall{Names: []string{"chroot"}, Action: specs.ActErrno}))
 	c.must("man", c.bundle)
