@@ -84,7 +84,7 @@ func units() []run {
 }
 
 // readSources are tests of sources and pages, which are not in any guest.
-var readSources = []string{"TestEveryCallPrints", "TestConformanceTable", "TestResourcesPage", "TestTopPicture"}
+var readSources = []string{"TestEveryCallPrints", "TestPlanOfThePage", "TestConformanceTable", "TestResourcesPage", "TestTopPicture"}
 
 // Areas, by prefixes of tests' names.
 var (
