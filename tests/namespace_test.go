@@ -3,6 +3,7 @@ package tests
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -77,6 +78,44 @@ func TestNamespacesAreJoinedByPath(t *testing.T) {
 			awaitExit(guestPid)
 		})
 	}
+}
+
+// No step waits for the kernel to make a namespace where none is new but, perhaps, the one that the first process is
+// born in.
+func TestNothingIsNewBesideAJoinedMountNamespace(t *testing.T) {
+	for name, born := range map[string][]specs.LinuxNamespace{
+		"alone":                    nil,
+		"with a new pid namespace": {{Type: specs.PIDNamespace}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newContainer(t, sh("echo ran"))
+			path := mountNamespace(t)
+			c.edit(func(s *specs.Spec) {
+				s.Hostname, s.Linux.Namespaces = "", append(born, specs.LinuxNamespace{Type: specs.MountNamespace, Path: path})
+				s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
+				s.Mounts = []specs.Mount{{Destination: "/proc", Type: "proc", Source: "proc"}}
+			})
+			want(t, "output", c.output(), "ran")
+		})
+	}
+}
+
+// mountNamespace is one with the host's mounts.
+func mountNamespace(t *testing.T) (path string) {
+	t.Helper()
+	owner := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; exec sleep 1000")
+	out, err := owner.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.Start(); err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { owner.Process.Kill(); owner.Wait() })
+	if _, err := out.Read(make([]byte, 1)); err != nil { // the namespace is there
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("/proc/%d/ns/mnt", owner.Process.Pid)
 }
 
 func TestPodSharesPidNetworkAndIPC(t *testing.T) {

@@ -36,6 +36,9 @@ const fewSources = 32
 // meanwhile is for what the runtime side has to do sometime, while the stub
 // makes namespaces: others' work, once, and opening the sources of bind mounts.
 func (w *walk) meanwhile() error {
+	if err := w.launch(); err != nil { // where nothing has been sent yet, as without new namespaces
+		return err
+	}
 	if err := w.others(); err != nil {
 		return err
 	}
