@@ -338,8 +338,9 @@ func TestRootlessTerminal(t *testing.T) {
 	c.create("--console-socket", path)
 	master, _ := next()
 	c.start()
+	out := readUntil(t, master, "\n") // or the echo comes in the middle of it
 	fmt.Fprint(master, "typed\n")
-	if out := readAll(t, master); !strings.Contains(out, "/dev/pts/0") || strings.Count(out, "typed") != 2 {
+	if out += readAll(t, master); !strings.Contains(out, "/dev/pts/0") || strings.Count(out, "typed") != 2 {
 		t.Errorf("output = %q; want the name and the line twice, echo and copy", out)
 	}
 	c.stopped()

@@ -112,7 +112,7 @@ func TestExecWithATerminal(t *testing.T) {
 	path, next := consoleSocket(t)
 	c := newContainer(t)
 	c.up()
-	pid := c.execDetached([]string{"--tty", "--console-socket", path}, "sh", "-c", "tty; stty size; exec head -n 1")
+	pid := c.execDetached([]string{"--tty", "--console-socket", path}, "sh", "-c", "tty; stty size; echo ready; exec head -n 1")
 	master, _ := next()
 	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 10, Col: 20}); err != nil {
 		t.Fatal(err)
@@ -121,8 +121,9 @@ func TestExecWithATerminal(t *testing.T) {
 	if err != nil || !strings.HasPrefix(link, "/dev/pts/") {
 		t.Errorf("standard input of the process = %q, %v", link, err)
 	}
+	out := readUntil(t, master, "ready\r\n") // or the echo comes in the middle of it
 	fmt.Fprint(master, "typed\n")
-	if out := readAll(t, master); !strings.Contains(out, "/dev/pts/") || strings.Count(out, "typed") != 2 {
+	if out += readAll(t, master); !strings.Contains(out, "/dev/pts/") || strings.Count(out, "typed") != 2 {
 		t.Errorf("output = %q; want the name and the line twice, echo and copy", out)
 	}
 }

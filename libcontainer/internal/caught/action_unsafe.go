@@ -47,14 +47,8 @@ func getAction(sig unix.Signal) (action, error) {
 }
 
 func setAction(sig unix.Signal, a action) error {
-	_, err := swapAction(sig, a)
-	return err
-}
-
-// swapAction gives the action that there was.
-func swapAction(sig unix.Signal, a action) (old action, err error) {
-	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&a)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
-	return old, failed(sig, e)
+	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&a)), 0, 8, 0, 0)
+	return failed(sig, e)
 }
 
 func failed(sig unix.Signal, e unix.Errno) error {

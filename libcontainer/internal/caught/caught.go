@@ -79,20 +79,18 @@ func (p *Pipe) Catch(list ...unix.Signal) error {
 	return nil
 }
 
+// catch looks before it sets: a signal that is ignored must be so at every
+// moment, for [Ignored] may be asked meanwhile, and a program started.
 func (p *Pipe) catch(sig unix.Signal) error {
+	old, err := getAction(sig)
+	if err != nil || old.handler == handlerAddress() || old.handler == ignore {
+		return err
+	}
 	if isFault(sig) {
-		old, err := getAction(sig)
-		if err != nil || old.handler == handlerAddress() {
-			return err // caught already: ours must not be handed what it hands on
-		}
 		runtimeHandler = uint64(old.handler) // the same for all; before ours can be called
 	}
-	old, err := swapAction(sig, ours())
-	switch {
-	case err != nil || old.handler == handlerAddress():
+	if err := setAction(sig, ours()); err != nil {
 		return err
-	case old.handler == ignore:
-		return setAction(sig, old)
 	}
 	p.before = append(p.before, saved{sig, old})
 	return nil

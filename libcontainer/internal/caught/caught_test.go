@@ -162,10 +162,54 @@ func TestIgnored(t *testing.T) {
 	if slices.Contains(Ignored(), sig) {
 		t.Fatalf("%v is ignored already", sig)
 	}
-	signal.Ignore(sig)
-	defer signal.Reset(sig)
+	ignoring(t, sig)
 	if got := Ignored(); !slices.Contains(got, sig) {
 		t.Errorf("Ignored() = %v; want %d among them", got, int(sig))
+	}
+}
+
+// ignoring has a signal ignored during a test. (After signal.Ignore, Reset leaves
+// it so.)
+func ignoring(t *testing.T, sig unix.Signal) {
+	t.Helper()
+	before, err := getAction(sig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := setAction(sig, action{handler: ignore}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = setAction(sig, before) })
+}
+
+// TestIgnoredAtEveryMoment: exec catches signals while it asks which are ignored,
+// to have them not be so in the container.
+func TestIgnoredAtEveryMoment(t *testing.T) {
+	const sig = unix.Signal(50)
+	ignoring(t, sig)
+	p := open(t)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = p.Catch(sig)
+			}
+		}
+	}()
+	missed := 0
+	for range 2000 {
+		if !slices.Contains(Ignored(), sig) {
+			missed++
+		}
+	}
+	close(stop)
+	<-stopped
+	if missed > 0 {
+		t.Errorf("not ignored in %d of 2000 looks while it was caught", missed)
 	}
 }
 
