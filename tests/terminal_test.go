@@ -70,7 +70,7 @@ func readUntil(t *testing.T, master *os.File, end string) string {
 	select {
 	case text := <-done:
 		return text
-	case <-time.After(slowly(10 * time.Second)):
+	case <-time.After(slowly(30 * time.Second)):
 		t.Error("the terminal stays in use")
 		return ""
 	}

@@ -2,21 +2,24 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// attributes prints what the kernel keeps of a process beside its ids, one "name=value" a line.
+// attributes prints what the kernel keeps of a process beside its ids, one "name=value" a line. They are the first
+// thread's: the others need not have them (SCHED_FLAG_RESET_ON_FORK).
 func attributes([]string) error {
-	sched, err := unix.SchedGetAttr(0, 0)
+	self := os.Getpid()
+	sched, err := unix.SchedGetAttr(self, 0)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("scheduler=%d nice %d priority %d flags %#x %d/%d/%d\n",
 		sched.Policy, sched.Nice, sched.Priority, sched.Flags, sched.Runtime, sched.Deadline, sched.Period)
 
-	ioprio, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, 1, 0, 0) // IOPRIO_WHO_PROCESS
+	ioprio, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, 1, uintptr(self), 0) // IOPRIO_WHO_PROCESS
 	if errno != 0 {
 		return errno
 	}
@@ -31,7 +34,7 @@ func attributes([]string) error {
 	fmt.Printf("mempolicy=%#x nodes %#x\n", mode, nodes[0])
 
 	var cpus unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &cpus); err != nil {
+	if err := unix.SchedGetaffinity(self, &cpus); err != nil {
 		return err
 	}
 	fmt.Printf("cpus=%#x\n", cpus[0])

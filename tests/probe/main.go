@@ -40,7 +40,7 @@ func keyring([]string) error {
 
 // scheduler prints the scheduling policy by number (sched(7)) and the nice value.
 func scheduler([]string) error {
-	attr, err := unix.SchedGetAttr(0, 0)
+	attr, err := unix.SchedGetAttr(os.Getpid(), 0)
 	if err == nil {
 		fmt.Println(attr.Policy, attr.Nice)
 	}
