@@ -45,7 +45,7 @@ func (s stock) compare(t testing.TB, c *container) {
 // The dead are not a leak: a runtime leaves it to the engine, which is the subreaper, to reap a container.
 func (s stock) strays() []string {
 	var left []string
-	for deadline := time.Now().Add(slowly(2 * time.Second)); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(10 * time.Second)); ; time.Sleep(2 * time.Millisecond) {
 		left = left[:0]
 		for _, pid := range children() {
 			if slices.Contains(s.children, pid) {

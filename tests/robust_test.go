@@ -53,7 +53,7 @@ func TestKillOfCreateAtAnyMoment(t *testing.T) {
 // leftovers waits a moment for what is on its way out, and says what is there of a container that was deleted.
 func (c *container) leftovers() string {
 	left := ""
-	for deadline := time.Now().Add(slowly(2 * time.Second)); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(10 * time.Second)); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		left = ""
 		for _, pid := range children() {
 			if state(pid) == 'Z' {

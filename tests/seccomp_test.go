@@ -168,7 +168,7 @@ func TestSeccompNotify(t *testing.T) {
 				})
 			i := c.begin(c.withFlags("run")...)
 			defer i.Process.Kill()
-			listener.SetDeadline(time.Now().Add(slowly(10 * time.Second)))
+			listener.SetDeadline(time.Now().Add(patience))
 			conn, err := listener.AcceptUnix()
 			if err != nil {
 				t.Fatalf("no connection: %v\n%s", err, contents(i.err))
@@ -215,7 +215,7 @@ func answer(t testing.TB, f *os.File, errno unix.Errno) {
 // receive reads one message with the descriptors that came with it.
 func receive(t testing.TB, conn *net.UnixConn) (string, []*os.File) {
 	t.Helper()
-	conn.SetDeadline(time.Now().Add(slowly(10 * time.Second)))
+	conn.SetDeadline(time.Now().Add(patience))
 	data, oob := make([]byte, 64<<10), make([]byte, 1024)
 	n, oobn, _, _, err := conn.ReadMsgUnix(data, oob)
 	if err != nil {

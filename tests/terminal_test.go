@@ -30,7 +30,7 @@ func consoleSocket(t *testing.T) (path string, next func() (*os.File, string)) {
 	t.Cleanup(func() { listener.Close() })
 	return path, func() (*os.File, string) {
 		t.Helper()
-		listener.SetDeadline(time.Now().Add(slowly(10 * time.Second)))
+		listener.SetDeadline(time.Now().Add(patience))
 		conn, err := listener.AcceptUnix()
 		if err != nil {
 			t.Fatal(err)
@@ -70,7 +70,7 @@ func readUntil(t *testing.T, master *os.File, end string) string {
 	select {
 	case text := <-done:
 		return text
-	case <-time.After(slowly(30 * time.Second)):
+	case <-time.After(patience):
 		t.Error("the terminal stays in use")
 		return ""
 	}
@@ -178,7 +178,7 @@ func (s *screen) typed(text string, keys ...string) {
 func (s *screen) shows(line string) {
 	s.t.Helper()
 	text := ""
-	for deadline := time.Now().Add(slowly(10 * time.Second)); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		text = s.tmux("capture-pane", "-p")
 		for got := range strings.Lines(text) {
 			if strings.TrimRight(got, " \n") == line {

@@ -15,7 +15,7 @@ import (
 func (s *screen) shown(words ...string) {
 	s.t.Helper()
 	text := ""
-	for deadline := time.Now().Add(slowly(10 * time.Second)); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		text = s.tmux("capture-pane", "-p")
 		for line := range strings.Lines(text) {
 			if hasAll(line, words) {
