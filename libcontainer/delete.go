@@ -88,10 +88,29 @@ func (c *Container) remove(ctx, wait context.Context) error {
 	if err := c.undo(wait); err != nil {
 		return err
 	}
+	unlock, err := c.lockEnd(wait)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := c.hook(ctx, "poststop", nil); err != nil {
 		c.runtime.warn(err.Error())
 	}
 	return c.removeState(wait)
+}
+
+// lockEnd has nobody else run the poststop hooks, if there are any: once each, in
+// their order (runtime.md, "Lifecycle", 12).
+func (c *Container) lockEnd(ctx context.Context) (unlock func(), err error) {
+	config, err := c.snapshot()
+	if err != nil || len(hookList(config.Spec.Hooks, "poststop")) == 0 {
+		return func() {}, nil //nolint:nilerr // without a configuration there are no hooks
+	}
+	unlock, err = c.dir.LockEnd(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("another delete is running the poststop hooks: %w", err)
+	}
+	return unlock, err
 }
 
 func (c *Container) retire(ctx context.Context) error {

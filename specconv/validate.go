@@ -2,6 +2,7 @@ package specconv
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -41,6 +42,9 @@ func (ps Problems) Error() string {
 // A configuration without a process is valid (config.md, "Process"): it is
 // [RequireProcess] that insists on one.
 func Validate(s *specs.Spec) error {
+	if s == nil {
+		return errors.New("there is no configuration")
+	}
 	c := &checker{spec: s}
 	c.version()
 	c.root()

@@ -140,6 +140,12 @@ func TestValidateAccepts(t *testing.T) {
 	}
 }
 
+func TestValidateNothing(t *testing.T) {
+	if err := Validate(nil); err == nil {
+		t.Error("Validate(nil) = nil; want an error")
+	}
+}
+
 func TestValidateRejects(t *testing.T) {
 	mount := func(m specs.Mount) change {
 		return func(s *specs.Spec) { s.Mounts = []specs.Mount{m} }

@@ -126,10 +126,13 @@ func TestEventsEndWithTheContainer(t *testing.T) {
 }
 
 // polls tells whether a process waits in poll(2).
-func polls(pid int) bool {
+func polls(pid int) bool { return waitsIn(pid, "poll") }
+
+// waitsIn tells whether a thread of a process waits in a function of the kernel's with this in its name.
+func waitsIn(pid int, name string) bool {
 	wchans, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/wchan", pid))
 	for _, file := range wchans {
-		if data, _ := os.ReadFile(file); strings.Contains(string(data), "poll") {
+		if data, _ := os.ReadFile(file); strings.Contains(string(data), name) {
 			return true
 		}
 	}

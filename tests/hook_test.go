@@ -193,6 +193,28 @@ func TestPoststopHooksFollowAFailedCreate(t *testing.T) {
 	}
 }
 
+// Of two deletes at once one runs the hooks, and the other one does not say that all is over before it is.
+func TestPoststopHooksRunOnce(t *testing.T) {
+	peerFails(t, "runc", "the other one ends before the hooks do")
+	c := newContainer(t)
+	c.edit(hooks("poststop", hook("echo ran >> "+c.bundle+"/log; while [ ! -e "+c.bundle+"/go ]; do sleep 0.01; done; echo done >> "+c.bundle+"/log")))
+	c.create()
+	log := func() string { data, _ := os.ReadFile(filepath.Join(c.bundle, "log")); return string(data) }
+	first := c.begin("delete", "--force", c.id)
+	eventually(t, "the hook runs", func() bool { return log() != "" })
+	second := c.begin("delete", "--force", c.id)
+	eventually(t, "the other one waits", func() bool {
+		return log() != "ran\n" || waitsIn(second.Process.Pid, "lock")
+	})
+	c.write("go", "")
+	for _, i := range []*invocation{first, second} {
+		if r := i.end(); r.code != 0 {
+			t.Error(r)
+		}
+		want(t, "log", log(), "ran\ndone\n")
+	}
+}
+
 func TestAFailingPoststopHookIsAWarning(t *testing.T) {
 	peerFails(t, "runc", "stops at it")
 	c := newContainer(t)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -63,6 +64,28 @@ func (d *Dir) locked(ctx context.Context, f func() error) error {
 		defer held.Unlock()
 	}
 	return f()
+}
+
+// LockEnd gives the container's end to the caller alone, until unlock: hooks run
+// in it, which may take long, and others must not have to wait with what Lock is
+// for. ErrNotExist: another one has removed the container.
+//
+// It is an flock on the configuration, which is there from create to the end and
+// is never replaced.
+func (d *Dir) LockEnd(ctx context.Context) (unlock func(), err error) {
+	fd, err := openRetry(d.fd, configFile, unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, d.fail("open", configFile, err)
+	}
+	if err := flock(ctx, fd); err != nil {
+		return nil, fmt.Errorf("lock %s/%s: %w", d.path, configFile, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Nlink == 0 {
+		unix.Close(fd)
+		return nil, errors.Join(err, fmt.Errorf("%w: %s has been removed", ErrNotExist, d.path))
+	}
+	return func() { unix.Close(fd) }, nil
 }
 
 // flock owns fd: it is locked or closed afterwards.

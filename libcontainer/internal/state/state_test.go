@@ -388,6 +388,44 @@ func TestClean(t *testing.T) {
 	}
 }
 
+func TestLockEnd(t *testing.T) {
+	s := Store{Root: t.TempDir()}
+	d := create(t, s, "c")
+	if err := d.SaveConfig([]byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := d.LockEnd(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := d.LockEnd(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second LockEnd = %v; want DeadlineExceeded", err)
+	}
+	if err := d.Save(t.Context(), record("c")); err != nil {
+		t.Errorf("Save meanwhile = %v; want nil", err)
+	}
+	waited := make(chan error)
+	go func() {
+		unlock, err := d.LockEnd(t.Context())
+		if err == nil {
+			unlock()
+		}
+		waited <- err
+	}()
+	if err := d.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	if err := <-waited; !errors.Is(err, ErrNotExist) {
+		t.Errorf("LockEnd of who waited for the end = %v; want ErrNotExist", err)
+	}
+	if _, err := d.LockEnd(t.Context()); !errors.Is(err, ErrNotExist) {
+		t.Errorf("LockEnd afterwards = %v; want ErrNotExist", err)
+	}
+}
+
 func TestLock(t *testing.T) {
 	s := Store{Root: t.TempDir()}
 	d := create(t, s, "c")
