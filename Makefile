@@ -32,7 +32,8 @@ EXPERIMENT := $(shell GOEXPERIMENT=nogreenteagc $(GO) env GOEXPERIMENT 2>/dev/nu
 # What the Go runtime does at each start and onggi has no use for, a fifth of it, is left out by an overlay
 # (`go help build`) of four of its files: made from the toolchain's own, and only for the Go that was looked at.
 RUNTIME := $(shell $(GO) env GOROOT)/src/runtime
-OVERLAY := $(if $(filter go1.26%,$(shell $(GO) env GOVERSION)),bin/_overlay/overlay.json)
+VERSIONED := bin/_overlay/$(firstword $(shell $(GO) env GOVERSION))
+OVERLAY := $(if $(filter go1.26%,$(notdir $(VERSIONED))),$(VERSIONED)/overlay.json)
 
 HELPER  := -std=gnu11 -Os -Wall -Wextra -Werror -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
 	-fPIE -static-pie -ffunction-sections -fdata-sections -Wl,--gc-sections -s
@@ -74,14 +75,17 @@ all: onggi ## build ./onggi (static)
 # which its frames are looked up: 4 %. What is not used of a larger one takes no memory.
 # os_linux.go asks sysfs for the size of huge pages: 3 %. It copes with not knowing.
 # mprof.go takes a stack for the profile of the first allocation, before the profiler is turned off: 1 %.
-bin/_overlay/overlay.json: Makefile $(RUNTIME)/cgroup_stubs.go
-	@mkdir -p bin/_overlay
-	sed '/^\/\/go:build/d; s/procs := ncpu$$/procs := int32(1)/' $(RUNTIME)/cgroup_stubs.go > bin/_overlay/cgroup_linux.go
-	sed '/^\tphysHugePageSize = getHugePageSize()$$/d' $(RUNTIME)/os_linux.go > bin/_overlay/os_linux.go
-	sed 's/newg = malg(stackMin)$$/newg = malg(64 << 10)/' $(RUNTIME)/proc.go > bin/_overlay/proc.go
-	sed 's/^var MemProfileRate int = .*/var MemProfileRate int/' $(RUNTIME)/mprof.go > bin/_overlay/mprof.go
+#
+# Each Go has a directory of its own: a toolchain's files are as old as its release, and those made from the one before
+# would pass for newer.
+$(VERSIONED)/overlay.json: Makefile $(RUNTIME)/cgroup_stubs.go
+	@mkdir -p $(@D)
+	sed '/^\/\/go:build/d; s/procs := ncpu$$/procs := int32(1)/' $(RUNTIME)/cgroup_stubs.go > $(@D)/cgroup_linux.go
+	sed '/^\tphysHugePageSize = getHugePageSize()$$/d' $(RUNTIME)/os_linux.go > $(@D)/os_linux.go
+	sed 's/newg = malg(stackMin)$$/newg = malg(64 << 10)/' $(RUNTIME)/proc.go > $(@D)/proc.go
+	sed 's/^var MemProfileRate int = .*/var MemProfileRate int/' $(RUNTIME)/mprof.go > $(@D)/mprof.go
 	for f in cgroup_linux os_linux proc mprof; do \
-		printf '%s"$(RUNTIME)/%s.go": "$(CURDIR)/bin/_overlay/%s.go"' "$$comma" $$f $$f; comma=', '; \
+		printf '%s"$(RUNTIME)/%s.go": "$(CURDIR)/$(@D)/%s.go"' "$$comma" $$f $$f; comma=', '; \
 	done | sed 's/.*/{"Replace": {&}}/' > $@
 
 # Always handed to the go command, whose own cache knows what has to be built again.

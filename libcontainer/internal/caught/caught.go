@@ -80,7 +80,8 @@ func (p *Pipe) Catch(list ...unix.Signal) error {
 }
 
 // catch looks before it sets: a signal that is ignored must be so at every
-// moment, for [Ignored] may be asked meanwhile, and a program started.
+// moment, for [Ignored] may be asked meanwhile, and a program started. One that
+// is caught already keeps what it hands on.
 func (p *Pipe) catch(sig unix.Signal) error {
 	old, err := getAction(sig)
 	if err != nil || old.handler == handlerAddress() || old.handler == ignore {
