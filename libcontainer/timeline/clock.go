@@ -7,15 +7,17 @@ import (
 	"time"
 )
 
-// clock is what both sides can read: the machine's counter, as that is one
-// instruction, or CLOCK_REALTIME, as its other clocks are the time namespace's.
+// clock is a time source that both sides can read. It is the machine's counter,
+// which takes one instruction, or CLOCK_REALTIME. The monotonic clocks are not
+// comparable: a time namespace shifts them (time_namespaces(7)).
 type clock struct{ counter bool }
 
 // counter reads the machine's counter, as the stub does.
 func counter() int64
 
-// findClock takes the counter where the kernel keeps time with it, or could: it
-// strikes one that stops or differs between processors off this list.
+// findClock chooses the counter where the kernel offers it as a clock source.
+// The kernel removes a counter from that list when it stops or differs between
+// processors.
 func findClock() clock {
 	list, err := os.ReadFile("/sys/devices/system/clocksource/clocksource0/available_clocksource")
 	return clock{err == nil && slices.Contains(strings.Fields(string(list)), clocksource)}
@@ -28,14 +30,14 @@ func (c clock) now() int64 {
 	return time.Now().UnixNano()
 }
 
-// pair is one moment on two clocks.
+// pair is one moment, read on two clocks.
 type pair struct {
 	ticks int64
 	time  time.Time
 }
 
-// pair reads both clocks. What an interrupt between the readings would do to
-// them, it does not do three times.
+// pair reads both clocks. It reads three times and keeps the closest pair, so
+// that one interrupt between two readings does no harm.
 func (c clock) pair() (best pair) {
 	shortest := int64(1<<63 - 1)
 	for range 3 {
@@ -48,7 +50,7 @@ func (c clock) pair() (best pair) {
 	return best
 }
 
-// scale turns ticks into nanoseconds after its beginning.
+// scale converts ticks to nanoseconds since the start of the recording.
 type scale struct {
 	begin pair
 	rate  float64 // nanoseconds a tick

@@ -1,4 +1,4 @@
 package timeline
 
-// clocksource is what the kernel calls the counter.
+// clocksource is the kernel's name for the counter.
 const clocksource = "tsc"

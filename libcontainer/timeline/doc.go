@@ -1,20 +1,26 @@
-// Package timeline records what an operation spends its time with, on the
-// runtime side and on the container side, and draws it.
+// Package timeline records where an operation spends its time, on the runtime
+// side and on the container side, and draws the result.
 //
-// A [Recorder] given to libcontainer.Options takes down the work of every
-// operation: spans of the runtime side, and batches of system calls, each of
-// which the container side has stamped with the time of its return. WriteTo
-// writes them as Chrome trace JSON, which Perfetto and chrome://tracing open.
-// [Read] reads that again, and [Trace.SVG] is a picture of it.
+// A [Recorder] in libcontainer.Options records two kinds of work: spans of the
+// runtime side, and batches of system calls. The container side stamps each
+// call with the time of its return. WriteTo writes the recording as Chrome trace
+// JSON, which Perfetto and chrome://tracing open. [Read] reads such a file, and
+// [Trace.SVG] draws it.
 //
 // # The one rule
 //
-// A nil *Recorder records nothing: its methods return at once and allocate
-// nothing, so that the code that is traced reads the same with and without.
-// What is recorded is taken as it is; names and numbers are put into words
-// when it is written.
+// A nil *Recorder records nothing. Its methods return at once and allocate
+// nothing, so the traced code reads the same with and without a recorder. The
+// recorder stores values as they are; rendering turns them into text when the
+// trace is written.
 //
-// recorder.go is what is recorded, clock.go when, render.go makes events of it,
-// trace.go is the file, which read.go reads, also from others; svg.go draws it,
-// with what layout.go has put where it belongs.
+// # Files
+//
+//	recorder.go  the recorded values
+//	clock.go     the time source
+//	render.go    from recorded values to events
+//	trace.go     the file format, writing
+//	read.go      the file format, reading, also of files from other programs
+//	layout.go    the positions in the picture
+//	svg.go       the picture
 package timeline

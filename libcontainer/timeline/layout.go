@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// lane is a thread of the picture: events in rows, a child in the row below its
-// parent's.
+// lane is one thread of the picture. Its events stand in rows, each child in
+// the row below its parent.
 type lane struct {
 	process, thread int
 	bars            []bar
@@ -15,18 +15,18 @@ type lane struct {
 type bar struct {
 	*Event
 	row  int
-	self int64 // without its children
-	rank int   // among the longest, from 1; 0 for none
+	self int64 // its time without its children
+	rank int   // position among the longest, from 1; 0 if it is not one of them
 }
 
 func (e *Event) end() int64 { return e.Begin + e.Length }
 
-// has tells whether the other one lies in it, of the same lane.
+// has reports whether other, of the same lane, lies inside b.
 func (b *bar) has(other *bar) bool {
 	return b.Process == other.Process && b.Thread == other.Thread && other.row > b.row && other.Begin >= b.Begin && other.end() <= b.end()
 }
 
-// within are the bars below bar i.
+// within returns the bars inside bar i.
 func (l *lane) within(i int) []bar {
 	n := i + 1
 	for n < len(l.bars) && l.bars[n].row > l.bars[i].row {
@@ -38,7 +38,7 @@ func (l *lane) within(i int) []bar {
 // maxRows bounds the depth of a foreign trace.
 const maxRows = 16
 
-// lanes puts the events where they are drawn, by process and thread.
+// lanes assigns events to lanes, one for each process and thread.
 func (t *Trace) lanes() []lane {
 	events := make([]*Event, len(t.Events))
 	for i := range t.Events {
@@ -78,8 +78,8 @@ func newLane(events []*Event) lane {
 	return l
 }
 
-// longest gives the n bars of a process that took longest for themselves, the
-// first of them first, and numbers them.
+// longest returns the n bars of a process with the most time of their own, in
+// order, and numbers them.
 func longest(lanes []lane, process, n int, counts func(*bar) bool) []*bar {
 	var all []*bar
 	for _, l := range lanes {
@@ -97,8 +97,8 @@ func longest(lanes []lane, process, n int, counts func(*bar) bool) []*bar {
 	return all
 }
 
-// axis is time from left to right. A pause in which nothing is done on either
-// side, as when the container runs, takes cutWidth of it.
+// axis maps time to a horizontal position. A pause in which neither side works,
+// such as the run of the container, has the width cutWidth.
 type axis struct {
 	left, right float64
 	begin, end  int64
@@ -119,7 +119,7 @@ func newAxis(t *Trace, left, right float64) axis {
 		a.begin, a.end = min(a.begin, t.Events[i].Begin), max(a.end, t.Events[i].end())
 	}
 	a.pauses = t.pauses(a.begin, a.end)
-	// However many there are, half the width is for what is done.
+	// The pauses together get at most half of the width.
 	if most := int((right - left) / 2 / cutWidth); len(a.pauses) > most {
 		slices.SortFunc(a.pauses, func(x, y pause) int { return cmp.Compare(y.end-y.begin, x.end-x.begin) })
 		a.pauses = a.pauses[:most]
@@ -133,7 +133,7 @@ func newAxis(t *Trace, left, right float64) axis {
 	return a
 }
 
-// pauses finds the times longer than longPause in which both sides only wait.
+// pauses returns the intervals above longPause in which both sides only wait.
 func (t *Trace) pauses(begin, end int64) []pause {
 	var busy []pause
 	for i := range t.Events {
@@ -153,7 +153,7 @@ func (t *Trace) pauses(begin, end int64) []pause {
 	return out
 }
 
-// x is where a time is.
+// x returns the position of a time.
 func (a *axis) x(t int64) float64 {
 	x := a.left
 	at := a.begin
@@ -167,7 +167,7 @@ func (a *axis) x(t int64) float64 {
 	return min(x+float64(max(0, t-at))*a.perNs, a.right)
 }
 
-// ticks are the times that are labelled: some ten, at round numbers.
+// ticks returns the labelled times, about ten, at round numbers.
 func (a *axis) ticks() []int64 {
 	step := roundStep((a.right - a.left) / a.perNs / 14)
 	var out []int64
@@ -182,7 +182,7 @@ func (a *axis) ticks() []int64 {
 	return out
 }
 
-// roundStep is 1, 2 or 5 times a power of ten, not less than ns.
+// roundStep returns the smallest 1, 2 or 5 times a power of ten that is at least ns.
 func roundStep(ns float64) int64 {
 	for base := int64(1); ; base *= 10 {
 		for _, f := range []int64{1, 2, 5} {

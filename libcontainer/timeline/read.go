@@ -9,14 +9,14 @@ import (
 	"math"
 )
 
-// maxFile bounds what is read: some hundred thousand events.
+// maxFile bounds the input: some hundred thousand events.
 const maxFile = 64 << 20
 
-// maxTime is the longest that a trace may be, in microseconds: a year. Its
+// maxTime bounds the length of a trace, in microseconds: a year. Its
 // nanoseconds are exact in an int64.
 const maxTime = 365 * 24 * 3600 * 1e6
 
-// foreignLine is an event of a file that others may have written.
+// foreignLine is an event of a file that another program may have written.
 type foreignLine struct {
 	Phase    string         `json:"ph"`
 	Name     string         `json:"name"`
@@ -28,8 +28,8 @@ type foreignLine struct {
 	Args     map[string]any `json:"args"`
 }
 
-// Read reads a file of Chrome's trace event format, in its form of an object or
-// of an array. What it has beyond complete events and names is left out.
+// Read reads a file of Chrome's trace event format, in its object form or its
+// array form. It keeps complete events and names, and drops all other records.
 func Read(r io.Reader) (*Trace, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
@@ -86,7 +86,7 @@ func (t *Trace) take(l *foreignLine) error {
 
 func nanoseconds(us float64) int64 { return int64(math.Round(us * 1e3)) }
 
-// args are the arguments as text, nil for none.
+// args returns the arguments as text, nil without arguments.
 func (l *foreignLine) args() map[string]string {
 	if len(l.Args) == 0 {
 		return nil

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Recorder takes down what is done, and when. Nil is one that does not. It may
-// be used by several goroutines, and for several operations; it forgets nothing,
-// so a program that runs on takes another one now and then.
+// Recorder records operations and their times. A nil Recorder records nothing.
+// Several goroutines and several operations may share one. A Recorder never
+// drops an entry, so a long-running program replaces it from time to time.
 type Recorder struct {
 	name  string
 	clock clock
@@ -20,23 +20,23 @@ type Recorder struct {
 	batches []*Batch
 }
 
-// New gives a recorder. The name is what the runtime side is called in the
-// file, "onggi run" say.
+// New returns a recorder. The name labels the runtime side in the file, for
+// example "onggi run".
 func New(name string) *Recorder { return newRecorder(name, findClock()) }
 
-// NewWithoutCounter is New for a machine whose counter is not to be trusted,
-// whatever the kernel thinks of it.
+// NewWithoutCounter is New for a machine whose counter is unreliable although
+// the kernel offers it.
 func NewWithoutCounter(name string) *Recorder { return newRecorder(name, clock{}) }
 
 func newRecorder(name string, c clock) *Recorder {
 	return &Recorder{name: name, clock: c, begin: c.pair()}
 }
 
-// Category says what kind of time a span is.
+// Category is the kind of a span.
 type Category string
 
-// The categories. Verb to Wait are spans of the runtime side, Batch to Call of
-// the container side; a step can be on either.
+// The categories. Verb, Work, Step and Wait are spans of the runtime side. Batch
+// and Call are spans of the container side. A step can be on either side.
 const (
 	Verb       Category = "verb"  // all of an operation
 	Work       Category = "work"  // a part of it that is no step of a plan
@@ -46,7 +46,7 @@ const (
 	SystemCall Category = "call"
 )
 
-// span is something that the runtime side did.
+// span is one piece of work of the runtime side.
 type span struct {
 	category   Category
 	name       string
@@ -56,13 +56,13 @@ type span struct {
 	err        error
 }
 
-// earlier is what happened before there was a recorder.
+// earlier is a span from before the recorder existed.
 type earlier struct {
 	name        string
 	ago, length time.Duration
 }
 
-// Span is something being recorded. The zero value is nothing.
+// Span is a span under way. The zero value records nothing.
 type Span struct {
 	r *Recorder
 	i int
@@ -76,8 +76,8 @@ func (r *Recorder) Begin(c Category, name string) Span {
 	return r.add(span{category: c, name: name, begin: r.clock.now()})
 }
 
-// BeginStep begins a step of a plan; field is the JSON pointer that asks for
-// it.
+// BeginStep begins a step of a plan. The field is the JSON pointer that asks
+// for the step.
 func (r *Recorder) BeginStep(step fmt.Stringer, field string) Span {
 	if r == nil {
 		return Span{}
@@ -95,7 +95,7 @@ func (r *Recorder) add(s span) Span {
 // End ends the span.
 func (s Span) End() { s.EndWith(nil) }
 
-// EndWith ends the span and says what has failed in it, if something has.
+// EndWith ends the span and records its error, if there is one.
 func (s Span) EndWith(err error) {
 	if s.r == nil {
 		return
@@ -107,7 +107,7 @@ func (s Span) EndWith(err error) {
 	it.end, it.err = now, err
 }
 
-// Earlier is for a span that began before the recorder, and lasted for length.
+// Earlier adds a span that began ago before the recorder, and lasted for length.
 func (r *Recorder) Earlier(name string, ago, length time.Duration) {
 	if r == nil {
 		return
@@ -117,16 +117,16 @@ func (r *Recorder) Earlier(name string, ago, length time.Duration) {
 	r.earlier = append(r.earlier, earlier{name, ago, length})
 }
 
-// Batch is a batch of system calls of the container side. The times are those
+// Batch is a batch of system calls of the container side. Its times are values
 // of Now.
 type Batch struct {
-	Process  int   // that was sent it
-	Sent     int64 // before sending
-	Received int64 // when the answer was there; 0 for none yet
-	Err      error // why there is no answer
-	// Read gives what the process says: when it began, 0 for nothing, and the
-	// calls that it has executed. Without an answer those are all. It is called
-	// when the trace is written.
+	Process  int   // the receiver
+	Sent     int64 // the time before the send
+	Received int64 // the time of the answer; 0 before it
+	Err      error // the reason for a missing answer
+	// Read returns the container side's report: the time of the begin, 0 if
+	// unknown, and the executed calls. Without an answer it returns all calls
+	// of the batch. WriteTo calls it.
 	Read func() (began int64, calls []Call)
 }
 
@@ -134,18 +134,18 @@ type Batch struct {
 type Call struct {
 	Text   string // with its arguments
 	Result int64
-	Ended  int64 // what the process says when it returned
-	Task   *Task // what it is for, nil for nothing; neighbours share it
+	Ended  int64 // the time of the return, as the process reports it
+	Task   *Task // the purpose, may be nil; neighbours share one
 }
 
-// Task is what calls are for: a step of a plan, and the JSON pointer that asks
-// for it.
+// Task is the purpose of calls: a step of a plan, and the JSON pointer that
+// asks for it.
 type Task struct {
 	Step  fmt.Stringer
 	Field string
 }
 
-// Now is the time, for Batch.
+// Now returns the time, for Batch.
 func (r *Recorder) Now() int64 {
 	if r == nil {
 		return 0
@@ -153,19 +153,19 @@ func (r *Recorder) Now() int64 {
 	return r.clock.now()
 }
 
-// Counter tells which of the clocks the container side has to read: the
-// machine's counter, or CLOCK_REALTIME.
+// Counter reports the clock that the container side has to read: true for the
+// machine's counter, false for CLOCK_REALTIME.
 func (r *Recorder) Counter() bool { return r.clock.counter }
 
-// AddBatch records a batch, which is the recorder's from here on.
+// AddBatch records a batch. The recorder owns it from then on.
 func (r *Recorder) AddBatch(b *Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.batches = append(r.batches, b)
 }
 
-// EndBatches ends those that a process has not answered: it has become its
-// program, or is gone.
+// EndBatches ends the unanswered batches of a process that has executed its
+// program or has died.
 func (r *Recorder) EndBatches(process int) {
 	if r == nil {
 		return

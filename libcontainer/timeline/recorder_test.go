@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// words is a step.
+// words is a step with a fixed text.
 type words string
 
 func (w words) String() string { return string(w) }
@@ -31,7 +31,7 @@ func TestNilRecordsNothing(t *testing.T) {
 	}
 }
 
-// both is for what has to hold with either clock.
+// both runs f with each clock.
 func both(t *testing.T, f func(t *testing.T, r *Recorder)) {
 	for name, c := range map[string]clock{"counter": {true}, "CLOCK_REALTIME": {false}} {
 		t.Run(name, func(t *testing.T) { f(t, newRecorder("onggi test", c)) })
@@ -83,7 +83,8 @@ func TestEarlierIsBefore(t *testing.T) {
 	}
 }
 
-// What overlaps is on threads of its own, as the format wants nesting.
+// The format wants the events of one thread to nest, so overlapping spans get
+// threads of their own.
 func TestWhatOverlapsIsApart(t *testing.T) {
 	r := New("onggi test")
 	a := r.Begin(Work, "a")
@@ -99,8 +100,8 @@ func TestWhatOverlapsIsApart(t *testing.T) {
 	}
 }
 
-// sent is a batch whose calls have the given stamps, the first of which is its
-// begin. One without a stamp has not been executed.
+// sent records a batch whose calls have the given stamps. The first stamp is
+// the begin of the batch. A call without a stamp was not executed.
 func sent(r *Recorder, process int, begin int64, received int64, stamps ...int64) {
 	mounts := &Task{words("mount proc on /proc"), "/mounts/0"}
 	r.AddBatch(&Batch{Process: process, Sent: begin, Received: received, Read: func() (int64, []Call) {
@@ -129,7 +130,7 @@ func TestCallsLieInTheirBatch(t *testing.T) {
 	})
 }
 
-// A stamp is the container side's word.
+// The container side may send false stamps.
 func TestLyingStampsStayInTheirBatch(t *testing.T) {
 	for name, lies := range map[string][]int64{
 		"before":    {-5000, -4000, -3000},
@@ -191,8 +192,9 @@ func find(t *testing.T, tr *Trace, name string) Event {
 	return Event{}
 }
 
-// wellFormed: the file is JSON; every thread has a name; events begin at 0 or
-// later, end when they begin or later, and nest on their thread.
+// wellFormed checks that the file is JSON, that every thread has a name, and
+// that events begin at 0 or later, end at or after their begin, and nest on
+// their thread.
 func wellFormed(t *testing.T, tr *Trace) {
 	t.Helper()
 	var file bytes.Buffer

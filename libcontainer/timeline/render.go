@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Trace puts what was recorded into words. What still lasts ends now.
+// Trace renders the recording. Spans under way end now.
 func (r *Recorder) Trace() *Trace {
 	end := r.clock.pair()
 	r.mu.Lock()
@@ -31,15 +31,15 @@ func (r *Recorder) Trace() *Trace {
 	return d.finish()
 }
 
-// draft is a trace being made. Its events' threads are not known yet: Thread is
-// the pid of whoever they belong to.
+// draft is a trace under construction. Its events have no threads yet: Thread
+// holds the pid of the event's owner.
 type draft struct {
 	scale scale
 	end   int64 // ticks
 	trace Trace
 }
 
-// group is what should be one thread, if its events nest.
+// group names the events that form one thread if they nest.
 type group struct{ process, of int }
 
 func (d *draft) name(process int, name string) {
@@ -76,9 +76,9 @@ func (d *draft) add(e Event, begin, end int64) {
 	d.trace.Events = append(d.trace.Events, e)
 }
 
-// batch draws the message with what it led to inside: steps with their calls.
-// What the container side says of the time is believed as far as it can be: a
-// call lies between the one before it and the answer.
+// batch draws the message and, inside it, the steps with their calls. The
+// container side's times are not trusted: a call is drawn between the previous
+// call and the answer, whatever its stamp says.
 func (d *draft) batch(b *Batch) {
 	received := b.Received
 	if received == 0 {
@@ -116,7 +116,8 @@ func texts(calls []Call) string {
 	return strings.Join(out, "; ")
 }
 
-// task draws the calls of a step, from at on. It gives the time of their end.
+// task draws the calls of a step that begins at at. It returns the end of the
+// last call.
 func (d *draft) task(process int, calls []Call, at, limit int64) int64 {
 	begin := at
 	var events []Event
@@ -147,7 +148,7 @@ func (c *Call) event(process int) Event {
 	}
 }
 
-// result is what a system call returned, as strace prints it.
+// result prints the result of a system call as strace does.
 func result(v int64) string {
 	if v >= 0 || v < -4095 {
 		return strconv.FormatInt(v, 10)
@@ -155,7 +156,7 @@ func result(v int64) string {
 	return "-1 " + unix.ErrnoName(unix.Errno(-v)) + " (" + unix.Errno(-v).Error() + ")"
 }
 
-// finish sorts the events, has time begin at 0, and gives each a thread.
+// finish sorts the events, moves the first one to time 0, and assigns threads.
 func (d *draft) finish() *Trace {
 	events := d.trace.Events
 	slices.SortStableFunc(events, func(a, b Event) int {
@@ -171,8 +172,8 @@ func (d *draft) finish() *Trace {
 	return &d.trace
 }
 
-// assign gives events threads on which they nest, as the format wants it: those
-// of a group are one thread unless they overlap, as those of goroutines may.
+// assign gives events to threads on which they nest, as the format requires.
+// A group is one thread unless its events overlap, as those of goroutines may.
 func (d *draft) assign(events []Event) {
 	type thread struct {
 		id    int

@@ -17,13 +17,13 @@ const (
 	margin    = 14.0
 	rowHeight = 18.0
 	listLine  = 17.0
-	// charWidth is that of the text in bars, which is in a monospaced font.
+	// charWidth is the width of one character in a bar. The font is monospaced.
 	charWidth = 6.05
 	listed    = 10
 )
 
 // SVG draws the trace: a lane for each thread, the runtime side above the
-// container side, time from left to right, and lists of what took longest.
+// container side, time from left to right, and two lists of the longest entries.
 func (t *Trace) SVG(w io.Writer) error {
 	if len(t.Events) == 0 {
 		return fmt.Errorf("the trace has no events")
@@ -41,7 +41,7 @@ func (t *Trace) SVG(w io.Writer) error {
 	return err
 }
 
-// picture is the drawing under way: what is below y is empty.
+// picture is a drawing under construction. The space below y is empty.
 type picture struct {
 	trace *Trace
 	lanes []lane
@@ -51,8 +51,7 @@ type picture struct {
 	y     float64
 }
 
-// overview draws all lanes. The longest calls of the batch that is enlarged are
-// marked there.
+// overview draws all lanes. It marks the longest calls of the enlarged batch.
 func (p *picture) overview(axis axis, enlarged *bar) {
 	top := p.y
 	p.y += 24
@@ -64,7 +63,7 @@ func (p *picture) overview(axis axis, enlarged *bar) {
 	p.grid(axis, top)
 }
 
-// worthEnlarging is the batch with the most calls, unless it is large anyway.
+// worthEnlarging returns the batch with the most calls, nil if it is wide enough.
 func (p *picture) worthEnlarging(a axis) *bar {
 	var best *bar
 	most := 0
@@ -84,7 +83,7 @@ func (p *picture) worthEnlarging(a axis) *bar {
 	return best
 }
 
-// enlarged draws what is in a batch over the whole width.
+// enlarged draws the contents of a batch over the whole width.
 func (p *picture) enlarged(batch *bar) {
 	if batch == nil {
 		return
@@ -106,7 +105,7 @@ func (p *picture) enlarged(batch *bar) {
 	p.grid(a, top)
 }
 
-// inside is a copy of what is in a batch.
+// inside returns copies of the bars inside a batch.
 func (p *picture) inside(batch *bar) []bar {
 	for i := range p.lanes {
 		for j := range p.lanes[i].bars {
@@ -190,7 +189,7 @@ func (p *picture) head(a axis) {
 	}
 }
 
-// failure is why the operation failed, "" if it did not.
+// failure returns the text of the operation's error, "" after success.
 func (t *Trace) failure() string {
 	for i := range t.Events {
 		if e := &t.Events[i]; e.Category == Verb && e.Args["error"] != "" {
@@ -215,7 +214,7 @@ func (p *picture) legend(x, y float64) {
 	}
 }
 
-// laneName writes what the lane is, and above the first one of a process that.
+// laneName writes the name of a lane, and the process above its first lane.
 func (p *picture) laneName(i int) {
 	l := &p.lanes[i]
 	p.y += 16
@@ -226,7 +225,7 @@ func (p *picture) laneName(i int) {
 	p.text(width-margin, p.y-5, "note end", cut(p.trace.nameOf(l.process, l.thread), 80))
 }
 
-// bars draws a lane, and below it the numbers of its longest.
+// bars draws a lane, and below it the numbers of the longest bars.
 func (p *picture) bars(bars []bar, a axis, marked func(*bar) bool) {
 	var marks []mark
 	rows := 0
@@ -257,13 +256,13 @@ func (p *picture) bar(b *bar, a axis) (x, w float64) {
 	return x, w
 }
 
-// mark is the number of one of the longest, with a line to its bar.
+// mark is the number of one of the longest bars, with a line to the bar.
 type mark struct {
 	rank     int
 	x, y, at float64 // the bar's, and where the mark is
 }
 
-// marks draws the numbers in a row, none above another.
+// marks draws the numbers in one row without overlap.
 func (p *picture) marks(marks []mark) {
 	const apart = 14
 	slices.SortFunc(marks, func(a, b mark) int { return cmp.Compare(a.x, b.x) })
@@ -284,7 +283,7 @@ func (p *picture) number(x, y float64, rank int) {
 	fmt.Fprintf(&p.body, `<circle cx="%.1f" cy="%.1f" r="6" class="mark"/><text x="%.1f" y="%.1f" class="rank">%d</text>`+"\n", x, y, x, y+3.2, rank)
 }
 
-// class is the style of the event; what others call their categories has none.
+// class returns the style of the event, "" for an unknown category.
 func (e *Event) class() string {
 	switch {
 	case e.Category == SystemCall && strings.HasPrefix(e.Args["result"], "-1 "), e.Category == Step && e.Args["error"] != "":
@@ -295,7 +294,7 @@ func (e *Event) class() string {
 	return "work"
 }
 
-// tooltip is all that is known of the event.
+// tooltip returns all known facts of the event.
 func (e *Event) tooltip() string {
 	out := []string{cut(e.Name, 2000), duration(e.Length) + ", from " + duration(e.Begin)}
 	for _, k := range []string{"result", "field", "error", "unfinished", "calls"} {
@@ -306,7 +305,7 @@ func (e *Event) tooltip() string {
 	return strings.Join(out, "\n")
 }
 
-// grid draws the axis behind what has been drawn since top, and its pauses.
+// grid draws the axis and the pauses behind the drawing since top.
 func (p *picture) grid(a axis, top float64) {
 	bottom := p.y
 	for _, t := range a.ticks() {
@@ -324,7 +323,7 @@ func (p *picture) grid(a axis, top float64) {
 	}
 }
 
-// lists are the longest of both sides, one beside the other.
+// lists draws the longest entries of both sides, side by side.
 func (p *picture) lists(work, calls []*bar) {
 	p.y += 26
 	p.text(margin, p.y, "head", "Longest on the runtime side")
@@ -352,7 +351,7 @@ func (p *picture) entry(x, y float64, b *bar) {
 	p.text(x+92, y, "code", cut(name, chars))
 }
 
-// duration is a time that people read: three digits or more.
+// duration prints a time for people, with at least three digits.
 func duration(ns int64) string {
 	switch d := time.Duration(ns); {
 	case d < 0:
@@ -365,7 +364,7 @@ func duration(ns int64) string {
 	return strconv.FormatFloat(float64(ns)/1e9, 'f', 1, 64) + " s"
 }
 
-// cut is at most n characters of s.
+// cut returns at most the first n characters of s.
 func cut(s string, n int) string {
 	if utf8.RuneCountInString(s) <= n {
 		return s
@@ -373,7 +372,7 @@ func cut(s string, n int) string {
 	return string([]rune(s)[:n-1]) + "…"
 }
 
-// escape makes text of XML of s: characters that XML does not have are spaces.
+// escape turns s into XML text. Characters that XML forbids become spaces.
 func escape(s string) string {
 	var b strings.Builder
 	for _, r := range s {

@@ -13,8 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// pictures are traces and how they are drawn. The first, of a real run of the
-// default bundle, is the picture in the documentation.
+// pictures are traces and their drawings. The first is from a real run of the
+// default bundle and is shown in the documentation.
 var pictures = map[string]string{
 	"testdata/run.json":     "../../docs/trace.svg",
 	"testdata/special.json": "testdata/special.svg",
@@ -141,7 +141,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// Whatever is read can be drawn, as XML, and written.
+// Every readable file can be drawn as XML, and written again.
 func FuzzRead(f *testing.F) {
 	text, err := os.ReadFile("testdata/special.json")
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"io"
 )
 
-// Trace is a timeline in words. Chrome's trace event format has it as
+// Trace is a rendered timeline. Chrome's trace event format has it as
 //
 //	{"displayTimeUnit": "ms", "traceEvents": [
 //	  {"ph": "M", "name": "process_name", "pid": 1, "tid": 0, "args": {"name": "…"}},
@@ -14,8 +14,8 @@ import (
 //	  …
 //	]}
 //
-// with one event a line, times in microseconds, and the parent of two events of
-// one thread before the child.
+// with one event a line and times in microseconds. Of two nested events of one
+// thread the parent comes first.
 type Trace struct {
 	Names  []Name
 	Events []Event
@@ -27,7 +27,7 @@ const (
 	ContainerSide = 2
 )
 
-// Name is that of a process, or, if Thread is not 0, of a thread.
+// Name is the name of a process or, if Thread is not 0, of a thread.
 type Name struct {
 	Process, Thread int
 	Name            string
@@ -74,7 +74,7 @@ func (e *Event) line() line {
 	}
 }
 
-// WriteTo writes what was recorded as a file of Chrome's trace event format.
+// WriteTo writes the recording as a file of Chrome's trace event format.
 func (r *Recorder) WriteTo(w io.Writer) (int64, error) { return r.Trace().WriteTo(w) }
 
 // WriteTo writes the trace as a file of Chrome's trace event format.
@@ -92,7 +92,7 @@ func (t *Trace) WriteTo(w io.Writer) (int64, error) {
 	return f.n, f.err
 }
 
-// file is a trace being written; the first error ends it.
+// file is a trace being written. The first error ends it.
 type file struct {
 	bytes.Buffer
 	w     io.Writer
@@ -107,7 +107,7 @@ func (f *file) line(l line) {
 	}
 	f.WriteByte('\n')
 	e := json.NewEncoder(f)
-	e.SetEscapeHTML(false) // <rootfs> is to be read
+	e.SetEscapeHTML(false) // keeps <rootfs> readable
 	if err := e.Encode(l); err != nil {
 		panic("BUG: an event of a trace: " + err.Error()) // strings and finite numbers
 	}
