@@ -32,7 +32,7 @@ func TestCached(t *testing.T) {
 		}
 		f.Close()
 	}
-	// A name that nobody has asked for: whether it is there, the file system knows.
+	// The kernel has never looked this name up, so only the file system knows whether it exists.
 	if f, err := Cached(filepath.Join("/proc/self/task", "no"), 0, 0); err == nil {
 		t.Errorf("Cached found %s", f.Name())
 	}

@@ -1,8 +1,8 @@
 // Package bounded makes system calls that may never return.
 //
-// A volume, or a root file system, may be a file system that does not answer.
-// A thread that waits for one ends with its process and not before: the one
-// rule here is that it is never the thread that others wait for.
+// A volume or a root file system may be on a file system that does not answer. A
+// thread that waits for it ends only with its process. The one rule here: nobody
+// waits for such a thread.
 package bounded
 
 import (
@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Do calls f, and returns what it does, or the cause of the end of ctx when
-// that comes first. Then f is left to itself, and undo is called with what it
-// returns after all, if it succeeds; undo may be nil.
+// Do calls f and returns its result, or the cause of the end of ctx if that comes
+// first. In the second case f is abandoned. If f succeeds later, undo gets its
+// result. undo may be nil.
 func Do[T any](ctx context.Context, f func() (T, error), undo func(T)) (T, error) {
 	type result struct {
 		value T
@@ -40,10 +40,10 @@ func Do[T any](ctx context.Context, f func() (T, error), undo func(T)) (T, error
 	}
 }
 
-// deaf blocks signals on this thread until the function that it returns is
-// called. It may be the process's first thread, to which the kernel gives
-// signals by preference, without waking up another one when it is stuck
-// (complete_signal in kernel/signal.c): SIGTERM would never arrive.
+// deaf blocks all signals on this thread until the returned function is called.
+// The thread may be the process's first one. The kernel prefers the first thread
+// for signals and wakes no other one while it is stuck (complete_signal in
+// kernel/signal.c), so SIGTERM would never arrive.
 func deaf() (restore func()) {
 	runtime.LockOSThread()
 	var all, old unix.Sigset_t

@@ -34,7 +34,7 @@ func TestDoGivesUp(t *testing.T) {
 	}
 }
 
-// The mask must be as it was: the thread goes on to run other goroutines.
+// The signal mask must be restored: the thread goes on to run other goroutines.
 func TestDoLeavesTheThreadAsItWas(t *testing.T) {
 	mask := func() unix.Sigset_t {
 		var set unix.Sigset_t

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// Within is context.WithTimeout whose timer does not run before somebody waits
-// for it. The first timer of a program starts Go's poller and a thread, and what
-// has a deadline is mostly done without waiting for anything.
+// Within is context.WithTimeout with a timer that starts at the first wait. The
+// first timer of a program starts Go's poller and a thread, and most work with a
+// deadline finishes without a wait.
 func Within(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	w := &within{Context: parent, deadline: time.Now().Add(d)}
 	return w, w.stop
 }
 
 type within struct {
-	context.Context // the parent, and once somebody waits, what has the timer
+	context.Context // the parent; from the first wait on, the context with the timer
 	deadline        time.Time
 
 	mu     sync.Mutex
-	cancel context.CancelFunc // nil: nobody waits
+	cancel context.CancelFunc // nil before the first wait
 }
 
 // timed starts the timer.
@@ -32,17 +32,17 @@ func (w *within) timed() context.Context {
 	return w.Context
 }
 
-// current is the context as far as it is.
+// current returns the context with the timer if it has started, else the parent.
 func (w *within) current() context.Context {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.Context
 }
 
-// Done is for who waits.
+// Done starts the timer: its caller is about to wait.
 func (w *within) Done() <-chan struct{} { return w.timed().Done() }
 
-// Err knows the time without a timer.
+// Err compares the time, and needs no timer.
 func (w *within) Err() error {
 	if err := w.current().Err(); err != nil || time.Now().Before(w.deadline) {
 		return err
@@ -58,10 +58,10 @@ func (w *within) Deadline() (time.Time, bool) {
 	return w.deadline, true
 }
 
-// Value has to find the context that knows why it ended (context.Cause).
+// Value has to reach the context that knows the cause of its end (context.Cause).
 func (w *within) Value(key any) any { return w.current().Value(key) }
 
-// stop ends the timer, or sees to it that there will be none.
+// stop ends the timer, or prevents its start.
 func (w *within) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,7 +16,7 @@ func TestWithinWaits(t *testing.T) {
 	}
 }
 
-// TestWithinKnowsTheTime: it is over without anybody's waiting.
+// TestWithinKnowsTheTime checks that the context ends although nobody waits for it.
 func TestWithinKnowsTheTime(t *testing.T) {
 	ctx, stop := Within(t.Context(), 0)
 	defer stop()

@@ -15,18 +15,19 @@ const (
 	saOnstack  = 0x08000000
 	saRestart  = 0x10000000
 
-	// faults are the signals for what a thread does: SIGILL, SIGTRAP, SIGBUS,
-	// SIGFPE, SIGSEGV. Sent by a process, their si_code is not above 0.
+	// faults are the signals that the kernel raises for an error of a thread:
+	// SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV. When a process sends one, its
+	// si_code is 0 or negative.
 	faults = 1<<unix.SIGILL | 1<<unix.SIGTRAP | 1<<unix.SIGBUS | 1<<unix.SIGFPE | 1<<unix.SIGSEGV
 
 	offCode = 8 // of si_code in siginfo_t (sigaction(2))
 )
 
-// Both are for the handler: the descriptor that it writes to, and the handler
-// that the Go runtime has for faults.
+// The handler reads both: the descriptor that it writes to, and the address of
+// the Go runtime's handler for faults.
 var writeEnd, runtimeHandler uint64
 
-// action is the kernel's struct sigaction. The libc's is another.
+// action is the kernel's struct sigaction, which differs from libc's.
 type action struct {
 	handler  uintptr
 	flags    uint64
@@ -34,8 +35,9 @@ type action struct {
 	mask     uint64
 }
 
-// ours runs on the alternative stack that every thread of Go has, with all
-// signals blocked, and lets interrupted calls go on.
+// ours returns the action of our handler. It runs on the alternative stack that
+// every Go thread has, blocks all signals meanwhile, and restarts interrupted
+// calls.
 func ours() action {
 	return action{handler: handlerAddress(), flags: saSiginfo | saOnstack | saRestart | saRestorer, restorer: restorerAddress(), mask: ^uint64(0)}
 }
@@ -58,15 +60,17 @@ func failed(sig unix.Signal, e unix.Errno) error {
 	return os.NewSyscallError("rt_sigaction("+unix.SignalName(sig)+")", e)
 }
 
-// handlerAddress is where the handler is, in the kernel's convention for
-// calling one: signal, siginfo_t and ucontext_t in the first three registers.
+// handlerAddress returns the address of the handler. The handler follows the
+// kernel's convention: signal, siginfo_t and ucontext_t in the first three
+// registers.
 func handlerAddress() uintptr
 
-// restorerAddress is where the handler returns to (sigreturn(2)). The kernel
-// of arm64 has one of its own, and prefers ours.
+// restorerAddress returns the address that the handler returns to
+// (sigreturn(2)). The arm64 kernel has a restorer of its own and uses ours if
+// there is one.
 func restorerAddress() uintptr
 
-// Both are for the assembly.
+// The assembly uses both.
 const (
 	sysWrite     = unix.SYS_WRITE
 	sysSigreturn = unix.SYS_RT_SIGRETURN

@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is the one thing of its kind that a process has: the handler's pipe.
-// The handler reads writeEnd and runtimeHandler, and nothing else of ours.
+// process holds the handler's pipe, of which a process has one. The handler
+// reads writeEnd and runtimeHandler and no other variable of this package.
 //
-// The pipe is made once and stays. Nobody can tell when the last handler is
-// done with it, and a number that is free again may be somebody else's file.
+// The pipe is created once and never closed. The last run of the handler cannot
+// be observed, and after a close its descriptor number could belong to another
+// file.
 var process struct {
 	mu   sync.Mutex
 	made bool
@@ -19,7 +20,7 @@ var process struct {
 	pipe *Pipe  // who has it now
 }
 
-// Pipe has the signals that were caught, in the order in which they came.
+// Pipe delivers the caught signals in the order of their arrival.
 type Pipe struct {
 	read, write int
 	before      []saved
@@ -31,10 +32,10 @@ type saved struct {
 	action action
 }
 
-// signals is how many there are (_NSIG).
+// signals is the number of signals (_NSIG).
 const signals = 64
 
-// Open gives the pipe to one at a time, empty.
+// Open returns the pipe, empty. One caller at a time can have it.
 func Open() (*Pipe, error) {
 	process.mu.Lock()
 	defer process.mu.Unlock()
@@ -56,8 +57,8 @@ func makePipe() error {
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return os.NewSyscallError("pipe2", err)
 	}
-	// The handler must not wait for us to read: what is too much is lost, as
-	// it is for the kernel, which keeps one of each kind.
+	// The handler must not wait for a reader. A full pipe loses signals, as
+	// the kernel does: it keeps one pending signal of each kind.
 	if err := unix.SetNonblock(fds[1], true); err != nil {
 		unix.Close(fds[0])
 		unix.Close(fds[1])
@@ -68,8 +69,8 @@ func makePipe() error {
 	return nil
 }
 
-// Catch has the signals written to the pipe from now on. Those that are ignored
-// stay so, as they were when this process was started (nohup).
+// Catch writes the given signals to the pipe from now on. A signal that was
+// ignored when this process was started (nohup) stays ignored.
 func (p *Pipe) Catch(list ...unix.Signal) error {
 	for _, sig := range list {
 		if err := p.catch(sig); err != nil {
@@ -79,9 +80,9 @@ func (p *Pipe) Catch(list ...unix.Signal) error {
 	return nil
 }
 
-// catch looks before it sets: a signal that is ignored must be so at every
-// moment, for [Ignored] may be asked meanwhile, and a program started. One that
-// is caught already keeps what it hands on.
+// catch looks before it sets. An ignored signal must be ignored at every moment,
+// because [Ignored] may ask and a program may start in between. A signal that
+// has a handler already keeps the action that Close restores.
 func (p *Pipe) catch(sig unix.Signal) error {
 	old, err := getAction(sig)
 	if err != nil || old.handler == handlerAddress() || old.handler == ignore {
@@ -98,8 +99,8 @@ func (p *Pipe) catch(sig unix.Signal) error {
 }
 
 // Ignored lists the signals that this process ignores, because it was started so
-// (nohup, say) or has asked for it: execve(2) passes that on. A system call for
-// each takes a third of the time that /proc/self/status does.
+// (nohup) or asked for it. execve(2) passes them on. One system call for each
+// signal takes a third of the time of reading /proc/self/status.
 func Ignored() (list []unix.Signal) {
 	for sig := unix.Signal(1); sig <= signals; sig++ {
 		if a, err := getAction(sig); err == nil && a.handler == ignore {
@@ -109,10 +110,10 @@ func Ignored() (list []unix.Signal) {
 	return list
 }
 
-// isFault tells whether the kernel raises the signal for what a thread does.
+// isFault reports whether the kernel raises the signal for an error of a thread.
 func isFault(sig unix.Signal) bool { return faults&(1<<sig) != 0 }
 
-// Next waits for a signal. It is 0 once the pipe is woken up.
+// Next waits for a signal. It returns 0 after Wake.
 func (p *Pipe) Next() unix.Signal {
 	var b [1]byte
 	for {
@@ -127,11 +128,11 @@ func (p *Pipe) Next() unix.Signal {
 	}
 }
 
-// Wake has one Next return 0.
+// Wake makes one Next return 0.
 func (p *Pipe) Wake() { _, _ = unix.Write(p.write, []byte{0}) }
 
-// Close gives the signals the actions back that they had, and forgets those that
-// nobody has read. Nobody may be in Next.
+// Close restores the actions of all caught signals and drops unread signals.
+// No Next may be under way.
 func (p *Pipe) Close() {
 	process.mu.Lock()
 	defer process.mu.Unlock()

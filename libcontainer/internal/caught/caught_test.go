@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// modeEnv has the test binary be a program of its own.
+// modeEnv makes the test binary a program of its own.
 const modeEnv = "ONGGI_TEST_CAUGHT"
 
 func TestMain(m *testing.M) {
@@ -44,7 +44,7 @@ func raise(t *testing.T, sig unix.Signal) {
 }
 
 func TestSignalsComeInOrder(t *testing.T) {
-	// A late one, one of those for faults, and one that would end us.
+	// A real-time signal, a fault signal, and one that would end the process.
 	list := []unix.Signal{50, unix.SIGSEGV, unix.SIGTERM, unix.SIGUSR2, unix.SIGTERM}
 	p := open(t, list...)
 	for _, want := range list {
@@ -71,7 +71,7 @@ func TestOnePipeAtATime(t *testing.T) {
 	_ = p
 }
 
-// What nobody reads must not stop the process that is told.
+// A pipe that nobody reads must not stop the signalled process.
 func TestAFullPipeLosesSignals(t *testing.T) {
 	p := open(t, unix.SIGUSR1)
 	const more = 100_000 // than a pipe holds
@@ -109,8 +109,7 @@ func TestCloseRestores(t *testing.T) {
 func TestFaultsGoToTheRuntime(t *testing.T) { again(t, "fault") }
 func TestIgnoredSignalsStaySo(t *testing.T) { again(t, "ignored", "env", "--ignore-signal=HUP") }
 
-// again runs a mode of this program, under the emulator that runs it if there is
-// one.
+// again runs a mode of this program, under the same emulator if there is one.
 func again(t *testing.T, mode string, prefix ...string) {
 	t.Helper()
 	self, err := os.Executable()
@@ -129,7 +128,7 @@ func again(t *testing.T, mode string, prefix ...string) {
 	}
 }
 
-// faultAndRecover is 0 if a nil pointer is the panic that it always is.
+// faultAndRecover returns 0 if a nil pointer causes the usual panic.
 func faultAndRecover() (status int) {
 	p, err := Open()
 	if err != nil || p.Catch(unix.SIGSEGV) != nil || p.Catch(unix.SIGSEGV) != nil {
@@ -168,8 +167,8 @@ func TestIgnored(t *testing.T) {
 	}
 }
 
-// ignoring has a signal ignored during a test. (After signal.Ignore, Reset leaves
-// it so.)
+// ignoring ignores a signal for the length of a test. (After signal.Ignore,
+// Reset leaves it ignored.)
 func ignoring(t *testing.T, sig unix.Signal) {
 	t.Helper()
 	before, err := getAction(sig)
@@ -182,8 +181,8 @@ func ignoring(t *testing.T, sig unix.Signal) {
 	t.Cleanup(func() { _ = setAction(sig, before) })
 }
 
-// TestIgnoredAtEveryMoment: exec catches signals while it asks which are ignored,
-// to have them not be so in the container.
+// TestIgnoredAtEveryMoment asks for the ignored signals while others are being
+// caught, as exec does.
 func TestIgnoredAtEveryMoment(t *testing.T) {
 	const sig = unix.Signal(50)
 	ignoring(t, sig)
@@ -213,8 +212,8 @@ func TestIgnoredAtEveryMoment(t *testing.T) {
 	}
 }
 
-// TestThePipeStays: a handler may write to it at any time; the next one who has
-// it does not see what was for the one before.
+// TestThePipeStays checks two promises: a handler may write to the pipe at any
+// time, and the next owner does not see the signals of the previous one.
 func TestThePipeStays(t *testing.T) {
 	first, err := Open()
 	if err != nil {

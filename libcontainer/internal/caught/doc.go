@@ -1,11 +1,14 @@
-// Package caught has signals written to a pipe instead of having their effect.
+// Package caught writes signals to a pipe instead of giving them their usual
+// effect.
 //
-// os/signal does that too, at the price of a thread's turn for each signal: a
-// millisecond for all of them, which is a quarter of a container's life. Here
-// a handler of a few instructions, in assembly, writes the signal's number to a
-// pipe, and touches nothing of Go. Its one rule: what a thread of ours has done
-// wrong (a nil pointer, say) still goes to the Go runtime's own handler.
+// os/signal does the same, but needs a thread switch for each signal that it
+// enables. That takes a millisecond for all signals, a quarter of a container's
+// start. Here a handler of a few instructions, in assembly, writes the signal's
+// number to a pipe and touches nothing of Go.
 //
-// Signal actions are the process's, and so is this package's pipe: its users
-// are programs, or what a program has given its signals to.
+// The one rule: a fault of our own thread (a nil pointer, for example) still
+// reaches the Go runtime's handler.
+//
+// Signal actions belong to the process, and so does the pipe of this package.
+// Only programs use it, and libraries that a program has given its signals to.
 package caught

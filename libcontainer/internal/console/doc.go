@@ -1,7 +1,6 @@
-// Package console hands descriptors to whoever listens on a socket: the pty
-// master to the console socket, a pidfd to the pidfd socket. Its one rule: the
-// listener is not ours, and cannot hold us up.
+// Package console sends descriptors to a listener on a socket: the pty master to
+// the console socket, a pidfd to the pidfd socket. Its one rule: the listener is
+// foreign and cannot hold the runtime up.
 //
-// What the caller's own terminal needs is in the public package
-// libcontainer/console.
+// The public package libcontainer/console deals with the caller's own terminal.
 package console

@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendWait bounds connecting to and writing to a listener that has stopped
-// listening, where the context has no deadline. A live one needs microseconds.
+// sendWait bounds the connection and the write to a listener that does not
+// answer, where the context has no deadline. A live listener needs microseconds.
 const sendWait = 10 * time.Second
 
-// SendMaster sends the pty master to the console socket. payload is the name
-// of the pty, by which the listener may tell terminals apart.
+// SendMaster sends the pty master to the console socket. The payload is the name
+// of the pty; a listener may use it to tell terminals apart.
 func SendMaster(ctx context.Context, socket string, master *os.File, payload string) error {
 	if err := SendFD(ctx, socket, master, payload); err != nil {
 		return fmt.Errorf("console socket: %w", err)
@@ -23,8 +23,8 @@ func SendMaster(ctx context.Context, socket string, master *os.File, payload str
 	return nil
 }
 
-// SendFD connects to a stream socket, and sends the descriptor of f with one
-// message, which must not be empty (the kernel would drop the descriptor). f
+// SendFD connects to a stream socket and sends the descriptor of f with one
+// message. The message must not be empty, or the kernel drops the descriptor. f
 // stays open.
 func SendFD(ctx context.Context, socket string, f *os.File, payload string) error {
 	if payload == "" {
@@ -36,13 +36,13 @@ func SendFD(ctx context.Context, socket string, f *os.File, payload string) erro
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		// The goroutine ends by the timeout that it has given to its socket.
+		// The timeout of its socket ends the goroutine.
 		return fmt.Errorf("send to %s: %w", socket, context.Cause(ctx))
 	}
 }
 
-// send blocks, for the time that the socket allows: connecting to a unix
-// socket whose backlog is full can be waited for in no other way.
+// send blocks for at most the timeout of the socket. There is no other way to
+// wait for a unix socket whose backlog is full.
 func send(ctx context.Context, socket string, f *os.File, payload string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -62,8 +62,8 @@ func send(ctx context.Context, socket string, f *os.File, payload string) error 
 	return nil
 }
 
-// sendFile sends f or nothing: its owner, who may have given up waiting, may
-// close it at any time, and its number then be another file's.
+// sendFile sends f or nothing. Its owner may have given up and may close it at
+// any time. Its number may belong to another file then.
 func sendFile(fd int, payload []byte, f *os.File) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
@@ -76,7 +76,7 @@ func sendFile(fd int, payload []byte, f *os.File) error {
 	return sent
 }
 
-// timeLeft is never 0, which to the kernel means for ever.
+// timeLeft is never 0: the kernel takes 0 as no limit.
 func timeLeft(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -85,8 +85,8 @@ func timeLeft(ctx context.Context) time.Duration {
 	return max(min(time.Until(deadline), sendWait), time.Microsecond)
 }
 
-// inTime: EAGAIN, "resource temporarily unavailable", is how a socket says
-// that its timeout is over.
+// inTime translates EAGAIN, "resource temporarily unavailable": a socket reports
+// the end of its timeout that way.
 func inTime(err error) error {
 	if err == unix.EAGAIN {
 		return unix.ETIMEDOUT
@@ -94,8 +94,8 @@ func inTime(err error) error {
 	return err
 }
 
-// connect takes paths of any length: a socket address has 108 bytes, and a
-// longer path is shortened by way of a descriptor of the directory.
+// connect accepts paths of any length. A socket address has 108 bytes; connect
+// reaches a longer path through a descriptor of its directory.
 func connect(fd int, path string) error {
 	if len(path) < len(unix.RawSockaddrUnix{}.Path) {
 		return connectRetry(fd, path)

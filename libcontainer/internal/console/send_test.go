@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listen binds a stream socket, from inside its directory if the path is too
-// long for an address.
+// listen binds a stream socket. If the path is too long for an address it binds
+// from inside the directory.
 func listen(t *testing.T, path string, backlog int) int {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -31,8 +31,8 @@ func listen(t *testing.T, path string, backlog int) int {
 	return fd
 }
 
-// receive accepts one connection, and gives its message and the file behind
-// the descriptor that came with it.
+// receive accepts one connection and returns its message and the file of the
+// descriptor that came with it.
 func receive(t *testing.T, listener int) (string, *os.File) {
 	t.Helper()
 	conn, _, err := unix.Accept(listener)
@@ -101,7 +101,7 @@ func TestSendErrors(t *testing.T) {
 	}
 }
 
-// A listener whose backlog is full, because it has stopped accepting.
+// The backlog of the listener is full: it has stopped accepting.
 func TestSendHasADeadline(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sock")
 	listen(t, path, 0)
@@ -120,8 +120,8 @@ func TestSendHasADeadline(t *testing.T) {
 	}
 }
 
-// Who gives up waiting closes its file, while the thread that sends it is still
-// about to: run with -race. What the listener gets is that file or none.
+// A sender that gives up closes its file while its thread may still be about to
+// send it: run with -race. The listener gets that file or none.
 func TestSendIsGivenUp(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sock")
 	listener := listen(t, path, 0)
@@ -156,7 +156,7 @@ func TestSendIsGivenUp(t *testing.T) {
 	}
 }
 
-// checkPipe looks at the descriptor that comes with a message, if one does.
+// checkPipe checks the descriptor that comes with a message, if there is one.
 func checkPipe(t *testing.T, conn int) {
 	t.Helper()
 	buf, oob := make([]byte, 16), make([]byte, 64)

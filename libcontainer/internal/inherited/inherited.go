@@ -1,10 +1,12 @@
-// Package inherited knows what this process was started with and Go has changed
-// since: package syscall raises the soft limit on descriptors to one below the
-// hard one, and its own fork alone knows what was before.
+// Package inherited knows the limits that this process was started with and
+// that Go has changed since. Package syscall raises the soft limit on
+// descriptors to one below the hard limit, and only its own fork knows the old
+// value.
 //
-// It has to be initialized before syscall, and is: it imports nothing, and of
-// the packages that could be next the first by import path comes first (The Go
-// Programming Language Specification, "Program initialization").
+// The package has to be initialized before syscall. It is: it imports nothing,
+// and Go initializes packages without pending imports in the order of their
+// import paths (The Go Programming Language Specification, "Program
+// initialization").
 package inherited
 
 // Limit is a struct rlimit (getrlimit(2)).
@@ -15,8 +17,8 @@ var descriptors = getNoFile()
 // NoFile is RLIMIT_NOFILE as execve left it.
 func NoFile() Limit { return descriptors }
 
-// Raised tells whether now is what Go has made of the limit, and nobody else:
-// one below the hard limit is its mark (syscall/rlimit.go).
+// Raised reports whether Go, and nobody else, has changed the limit to now. Go
+// leaves the soft limit one below the hard limit (syscall/rlimit.go).
 func (l Limit) Raised(now Limit) bool {
 	return l.Soft < l.Hard && now == Limit{Soft: l.Hard - 1, Hard: l.Hard} && now != l
 }
@@ -26,7 +28,7 @@ func getNoFile() (l Limit) {
 	return l
 }
 
-// prlimit asks for RLIMIT_NOFILE of this process.
+// prlimit reads RLIMIT_NOFILE of this process.
 //
 //go:noescape
 func prlimit(l *Limit)

@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestNoFileIsFromBeforeGo runs with a soft limit that Go raises. The tests are in a
-// package of their own: with their imports, the package would be initialized late.
+// TestNoFileIsFromBeforeGo runs with a soft limit that Go raises. The test is in
+// an external package: its imports would make the package initialize late.
 func TestNoFileIsFromBeforeGo(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package netdev moves network devices into a container (config-linux.md,
-// "Network Devices"). Its one rule: what is said inside the container's network
-// namespace is said by the container side; here are only the messages.
+// "Network Devices"). Its one rule: the container side sends all requests inside
+// the container's network namespace. This package only builds these messages.
 //
-// message.go lays out and reads the few messages of rtnetlink(7) that it takes,
-// host.go finds a device and sends it away. A library for all of rtnetlink would
-// be 0.3 MB and an init function in every start.
+// message.go builds and reads the few messages of rtnetlink(7) that are needed.
+// host.go finds a device and moves it. A library for all of rtnetlink would add
+// 0.3 MB and an init function to every start.
 package netdev

@@ -33,13 +33,13 @@ func Find(name string) (*Device, error) {
 	return d, nil
 }
 
-// indexTries is how many indexes are tried in the other namespace. Where the
-// device's own is taken there, those of its young namespaces are low and few.
+// indexTries bounds the tries for a free index in the other namespace. If the
+// device's own index is taken there, the indexes in use are low and few, because
+// the namespace is young.
 const indexTries = 16
 
-// Move gives the device to the network namespace of a process, and returns its
-// index there. A name that ends in "%d" is a template, which the kernel fills
-// in.
+// Move moves the device to the network namespace of a process and returns its
+// index there. A name that ends in "%d" is a template, which the kernel fills in.
 func (d *Device) Move(pid int, name string) (index int, err error) {
 	s, err := open()
 	if err != nil {
@@ -47,7 +47,7 @@ func (d *Device) Move(pid int, name string) (index int, err error) {
 	}
 	defer s.close()
 	for n := range indexTries {
-		index = d.Index + n*1000 // chosen here, so that nobody has to look for it there
+		index = d.Index + n*1000 // chosen here, so that no lookup is needed there
 		err = s.ask(moveLink(d.Index, pid, name, index))
 		if !errors.Is(err, unix.EBUSY) {
 			break
@@ -59,7 +59,7 @@ func (d *Device) Move(pid int, name string) (index int, err error) {
 // socket is a connection to the kernel's rtnetlink.
 type socket int
 
-// answerTime bounds the wait for the kernel's answer, which is there when the
+// answerTime bounds the wait for the kernel's answer, which is available when the
 // request returns.
 const answerTime = 10 * time.Second
 
@@ -68,7 +68,7 @@ func open() (socket, error) {
 	if err != nil {
 		return -1, os.NewSyscallError("socket(AF_NETLINK, NETLINK_ROUTE)", err)
 	}
-	// The kernel's own words for what it refuses; kernels without go without.
+	// The kernel's own reason for a refusal. Older kernels send none.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
 	tv := unix.NsecToTimeval(answerTime.Nanoseconds())
@@ -85,7 +85,7 @@ func (s socket) send(msg []byte) error {
 	return os.NewSyscallError("sendto(AF_NETLINK)", unix.Sendto(int(s), msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
 }
 
-// receive takes one datagram; those of others than the kernel are not for us.
+// receive returns one datagram of the kernel and drops those of other senders.
 func (s socket) receive() ([]byte, error) {
 	buf := make([]byte, 64<<10) // more than the kernel puts into one of a dump
 	for {
@@ -102,7 +102,7 @@ func (s socket) receive() ([]byte, error) {
 	}
 }
 
-// ask sends a request that is acknowledged.
+// ask sends a request and waits for its acknowledgement.
 func (s socket) ask(msg []byte) error {
 	if err := s.send(msg); err != nil {
 		return err
@@ -125,8 +125,8 @@ func (s socket) index(name string) (int, error) {
 	return Index(p)
 }
 
-// addresses reads all of the host's, for want of a filter, and keeps the
-// device's.
+// addresses reads all addresses of the host, because there is no filter, and
+// keeps those of the device.
 func (s socket) addresses(index int) ([]Address, error) {
 	if err := s.send(getAddrs()); err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ const (
 	attrSize   = unix.SizeofRtAttr
 )
 
-// message is one under construction.
+// message is a message under construction.
 type message []byte
 
 func newMessage(typ, flags uint16, body []byte) message {
@@ -50,7 +50,7 @@ func (m message) u32(typ uint16, v uint32) message { return m.attr(typ, ne.Appen
 
 func (m message) str(typ uint16, v string) message { return m.attr(typ, append([]byte(v), 0)) }
 
-// bytes closes the message.
+// bytes returns the finished message.
 func (m message) bytes() []byte {
 	ne.PutUint32(m, uint32(len(m)))
 	return m
@@ -70,7 +70,7 @@ const (
 	acked   = unix.NLM_F_REQUEST | unix.NLM_F_ACK
 )
 
-// Ask is the message that asks for a device by its name.
+// Ask returns the message that asks for a device by its name.
 func Ask(name string) []byte {
 	return newMessage(unix.RTM_GETLINK, request, linkBody(0, 0, 0)).str(unix.IFLA_IFNAME, name).bytes()
 }
@@ -79,14 +79,14 @@ func getAddrs() []byte {
 	return newMessage(unix.RTM_GETADDR, request|unix.NLM_F_DUMP, make([]byte, addrSize)).bytes()
 }
 
-// moveLink gives a device to the network namespace of process pid, under a name
+// moveLink moves a device to the network namespace of process pid, with a name
 // and an index there.
 func moveLink(index, pid int, name string, newIndex int) []byte {
 	return newMessage(unix.RTM_NEWLINK, acked, linkBody(index, 0, 0)).
 		u32(unix.IFLA_NET_NS_PID, uint32(pid)).str(unix.IFLA_IFNAME, name).u32(unix.IFLA_NEW_IFINDEX, uint32(newIndex)).bytes()
 }
 
-// Up is the message that brings a device up.
+// Up returns the message that brings a device up.
 func Up(index int) []byte {
 	return newMessage(unix.RTM_NEWLINK, acked, linkBody(index, unix.IFF_UP, unix.IFF_UP)).bytes()
 }
@@ -99,7 +99,7 @@ type Address struct {
 	broadcast      []byte
 }
 
-// AddTo is the message that gives the address to a device.
+// AddTo returns the message that gives the address to a device.
 func (a Address) AddTo(index int) []byte {
 	body := make([]byte, addrSize)
 	body[0], body[1], body[3] = a.family, a.prefix, unix.RT_SCOPE_UNIVERSE
@@ -127,7 +127,7 @@ type received struct {
 	body       []byte
 }
 
-// split takes a datagram apart.
+// split separates the messages of a datagram.
 func split(p []byte) ([]received, error) {
 	var out []received
 	for len(p) > 0 {
@@ -146,7 +146,7 @@ func split(p []byte) ([]received, error) {
 
 func align(n int) int { return (n + 3) &^ 3 }
 
-// attributes calls f with each.
+// attributes calls f with each attribute.
 func attributes(p []byte, f func(typ uint16, value []byte)) error {
 	for len(p) > 0 {
 		if len(p) < attrSize {
@@ -162,10 +162,10 @@ func attributes(p []byte, f func(typ uint16, value []byte)) error {
 	return nil
 }
 
-// Error is what the kernel answers to a request.
+// Error is the kernel's refusal of a request.
 type Error struct {
 	Errno  unix.Errno
-	Reason string // in its own words, "" where it has none
+	Reason string // the kernel's text, "" if there is none
 }
 
 func (e *Error) Error() string {
@@ -175,7 +175,7 @@ func (e *Error) Error() string {
 	return e.Reason + ": " + e.Errno.Error()
 }
 
-// Unwrap gives the errno.
+// Unwrap returns the errno.
 func (e *Error) Unwrap() error { return e.Errno }
 
 // Answer reads the answer to one request: nil, or an *Error.
@@ -195,8 +195,8 @@ func Answer(datagram []byte) error {
 	return &Error{Errno: unix.Errno(errno), Reason: reason(msgs[0])}
 }
 
-// reason finds NLMSGERR_ATTR_MSG behind the errno and the request, of which a
-// capped answer has the header only.
+// reason finds NLMSGERR_ATTR_MSG behind the errno and the request. A capped
+// answer has only the header of the request.
 func reason(m received) string {
 	at := 4 + headerSize
 	if m.flags&unix.NLM_F_CAPPED == 0 {
@@ -214,8 +214,8 @@ func reason(m received) string {
 	return text
 }
 
-// Index reads the answer to Ask. The error is an *Error with ENODEV where there
-// is no such device.
+// Index reads the answer to Ask. The error is an *Error with ENODEV if there is
+// no such device.
 func Index(datagram []byte) (int, error) {
 	msgs, err := split(datagram)
 	switch {
@@ -229,7 +229,7 @@ func Index(datagram []byte) (int, error) {
 	return linkIndex(msgs[0])
 }
 
-// linkIndex reads the index of the device that a message is about.
+// linkIndex reads the index of the device of a message.
 func linkIndex(m received) (int, error) {
 	if m.typ != unix.RTM_NEWLINK || len(m.body) < linkSize {
 		return 0, errMalformed
@@ -237,8 +237,8 @@ func linkIndex(m received) (int, error) {
 	return int(int32(ne.Uint32(m.body[4:]))), nil
 }
 
-// address reads an address and the device that has it; ok if it is one that
-// moves along: permanent, and of global scope.
+// address reads an address and the index of its device. ok means that the address
+// moves along: it is permanent and of global scope.
 func address(m received) (a Address, index int, ok bool, err error) {
 	if m.typ != unix.RTM_NEWADDR || len(m.body) < addrSize {
 		return a, 0, false, errMalformed

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answer is an NLMSG_ERROR about a request.
+// answer is an NLMSG_ERROR for a request.
 func answer(errno unix.Errno, request []byte, capped bool, text string) []byte {
 	body := ne.AppendUint32(nil, uint32(-int32(errno)))
 	flags := uint16(0)
@@ -70,7 +70,7 @@ func TestMoveLink(t *testing.T) {
 	}
 }
 
-// addrMessage is what the kernel says of an address.
+// addrMessage is the kernel's description of an address.
 func addrMessage(prefix netip.Prefix, index int, scope byte, flags uint32) []byte {
 	family := byte(unix.AF_INET6)
 	if prefix.Addr().Is4() {

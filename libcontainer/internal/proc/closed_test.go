@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Who is too late to hold a pidfd hears of that, and does not wait for ever.
+// A call on a closed pidfd fails. It does not wait for ever.
 func TestClosedPidfd(t *testing.T) {
 	_, pidfd := child(t, "exec sleep 1000")
 	again, err := unix.Dup(int(pidfd.Fd()))
@@ -30,7 +30,7 @@ func TestClosedPidfd(t *testing.T) {
 	}
 }
 
-// A descriptor that is closed while somebody waits is still that of its process.
+// A descriptor that is closed during a wait still belongs to its process.
 func TestCloseWhileWaiting(t *testing.T) {
 	pid, pidfd := child(t, "exec sleep 1000")
 	got := make(chan error, 1)
@@ -50,7 +50,7 @@ func TestCloseWhileWaiting(t *testing.T) {
 	}
 }
 
-// Whoever else waits for all children may be first.
+// Another waiter for all children may reap the process first.
 func TestReapedByAnother(t *testing.T) {
 	for script, want := range map[string]int{"exit 7": 7, "kill -TERM $$": 128 + 15} {
 		pid, pidfd := child(t, script)

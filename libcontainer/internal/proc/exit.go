@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ExitStatus is how the process of pidfd ended, for who is not its parent: the
-// number it gave to exit, or 128+n when signal n ended it. False if it has not
-// ended, or if it was reaped under a kernel that forgets it then (before 6.15).
+// ExitStatus returns the exit status of the process of pidfd to a caller that is
+// not its parent: the argument of exit, or 128+n after signal n. It returns false
+// if the process has not ended, or was reaped on a kernel before 6.15, which
+// forgets the status then.
 func ExitStatus(pid int, pidfd *os.File) (int, bool) {
 	var w unix.WaitStatus
 	known := false
@@ -23,8 +24,8 @@ func ExitStatus(pid int, pidfd *os.File) (int, bool) {
 	return numberOf(w), known && err == nil
 }
 
-// reapedStatus is what the kernel remembers of a process that was reaped, since
-// Linux 6.15.
+// reapedStatus asks the kernel for the status of a reaped process (PIDFD_GET_INFO,
+// Linux 6.15).
 func reapedStatus(pidfd int) (unix.WaitStatus, bool) {
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
 	if err := unix.IoctlPidfdInfo(pidfd, &info); err != nil || info.Mask&unix.PIDFD_INFO_EXIT == 0 {
@@ -33,10 +34,10 @@ func reapedStatus(pidfd int) (unix.WaitStatus, bool) {
 	return unix.WaitStatus(info.Exit_code), true
 }
 
-// zombieStatus is what waits for the parent to be taken.
+// zombieStatus reads the status that waits for the parent.
 func zombieStatus(pid, pidfd int) (unix.WaitStatus, bool) {
 	line, err := readSmall("/proc/" + strconv.Itoa(pid) + "/stat")
-	// The file is of this process if its pid has not been free since.
+	// The file belongs to this process if its pid has not been free since.
 	if err != nil || unix.PidfdSendSignal(pidfd, 0, nil, 0) == unix.ESRCH {
 		return 0, false
 	}
@@ -44,7 +45,7 @@ func zombieStatus(pid, pidfd int) (unix.WaitStatus, bool) {
 	return unix.WaitStatus(code), ok
 }
 
-// parseExitCode takes field 52 of a zombie's /proc/<pid>/stat.
+// parseExitCode reads field 52 of a zombie's /proc/<pid>/stat.
 func parseExitCode(line []byte) (int32, bool) {
 	const state, code = 0, 52 - 3 // fields after the name
 	fields := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
@@ -55,7 +56,7 @@ func parseExitCode(line []byte) (int32, bool) {
 	return int32(n), err == nil
 }
 
-// numberOf is how a shell would have the status.
+// numberOf returns the status as a shell has it.
 func numberOf(w unix.WaitStatus) int {
 	if w.Signaled() {
 		return 128 + int(w.Signal())

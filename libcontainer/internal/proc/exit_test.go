@@ -21,7 +21,7 @@ func TestExitStatus(t *testing.T) {
 		if _, err := Reap(t.Context(), pidfd); err != nil {
 			t.Fatal(err)
 		}
-		// Before Linux 6.15 it cannot be known any more.
+		// Before Linux 6.15 the status is lost.
 		if got, ok := ExitStatus(pid, pidfd); ok && got != want {
 			t.Errorf("ExitStatus(%q) once reaped = %d; want %d", script, got, want)
 		}

@@ -8,16 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pidfsMagic is PIDFS_MAGIC of <linux/magic.h>. On pidfs (6.9, "pidfs: add
+// pidfsMagic is PIDFS_MAGIC of <linux/magic.h>. On pidfs (Linux 6.9, "pidfs: add
 // pidfs") a pidfd has an inode number that no other process of the boot gets.
-// Before, all pidfds shared the one inode of anon_inodefs.
+// Before that, all pidfds share the one inode of anon_inodefs.
 const pidfsMagic = 0x50494446
 
-// Identity names one process of one boot. The zero value names none.
+// Identity names one process of one boot. The zero value names no process.
 type Identity struct {
-	Pid        int    `json:"pid"`                  // in the pid namespace of who wrote it
+	Pid        int    `json:"pid"`                  // in the pid namespace of the writer
 	PidfdInode uint64 `json:"pidfdInode,omitempty"` // 0 where pidfds have no inode of their own
-	StartTime  uint64 `json:"startTime,omitempty"`  // clock ticks since boot; 0 where PidfdInode tells
+	StartTime  uint64 `json:"startTime,omitempty"`  // clock ticks since boot; 0 where PidfdInode is known
 	BootID     string `json:"bootId"`
 }
 
@@ -31,15 +31,15 @@ func Identify(pid int) (Identity, error) {
 	return IdentifyFd(pid, pidfd)
 }
 
-// IdentifyFd is Identify for who holds a pidfd of the process, as whoever
-// created it does.
+// IdentifyFd is Identify for a caller that holds a pidfd of the process, as its
+// creator does.
 func IdentifyFd(pid int, pidfd *os.File) (Identity, error) {
 	boot, err := BootID()
 	if err != nil {
 		return Identity{}, err
 	}
 	id := Identity{Pid: pid, BootID: boot}
-	// A security policy may know nothing of pidfs: SELinux's of Debian lets no
+	// A security policy may not know pidfs: Debian's SELinux policy lets no
 	// engine's domain ask for its type.
 	if id.PidfdInode, err = pidfdInode(pidfd); err != nil && !errors.Is(err, unix.EACCES) {
 		return Identity{}, err
@@ -50,11 +50,11 @@ func IdentifyFd(pid int, pidfd *os.File) (Identity, error) {
 	return id, err
 }
 
-// IsZero: no process was named.
+// IsZero reports whether the identity names no process.
 func (id Identity) IsZero() bool { return id == Identity{} }
 
-// Open gives a pidfd of the very process that was named. The error is ErrGone
-// when it was reaped, when its pid went to another or the machine was rebooted.
+// Open returns a pidfd of exactly the named process. The error is ErrGone if the
+// process was reaped, its pid went to another one, or the machine was rebooted.
 func (id Identity) Open() (*os.File, error) {
 	fd, err := id.open()
 	if err != nil {
@@ -81,7 +81,8 @@ func (id Identity) open() (fd int, err error) {
 	return fd, nil
 }
 
-// match: where an inode was noted, in this boot, the kernel has pidfs.
+// match compares inodes. An inode that was noted in this boot means that the
+// kernel has pidfs.
 func (id Identity) match(pidfd int) error {
 	var now Identity
 	var err error
@@ -99,7 +100,7 @@ func (id Identity) match(pidfd int) error {
 	return nil
 }
 
-// Alive tells whether the named process has not ended; a zombie has.
+// Alive reports whether the named process is running. A zombie has ended.
 func (id Identity) Alive() (bool, error) {
 	pidfd, err := id.open()
 	if isGone(err) {
@@ -113,7 +114,7 @@ func (id Identity) Alive() (bool, error) {
 	return !ended, err
 }
 
-// pidfdInode is 0 where pidfds do not have inodes of their own.
+// pidfdInode returns 0 where pidfds have no inodes of their own.
 func pidfdInode(pidfd *os.File) (uint64, error) {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(int(pidfd.Fd()), &fs); err != nil {
@@ -133,14 +134,15 @@ func inodeOf(pidfd int) (uint64, error) {
 	return st.Ino, nil
 }
 
-// startTime is that of the process of pidfd: the pid cannot have gone to
-// another one before the file was read if it is still not reaped after.
+// startTime returns the start time of the process of pidfd. If the process is
+// still not reaped afterwards, its pid cannot have gone to another one before the
+// file was read.
 func startTime(pid, pidfd int) (uint64, error) {
 	st, err := ReadStat(pid)
 	if err != nil {
 		return 0, err
 	}
-	// EPERM says "there, but not yours", which is all that is asked.
+	// EPERM means that the process is there, which is enough.
 	if err := unix.PidfdSendSignal(pidfd, 0, nil, 0); err == unix.ESRCH {
 		return 0, fmt.Errorf("process %d: %w", pid, ErrGone)
 	}

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrGone is what looking for a process that has ended gives. It is the errno
-// itself, so that the text "no such process", which engines search for, and
+// ErrGone is the error for a process that has ended. It is the errno itself, so
+// that the text "no such process", which engines search for, and
 // errors.Is(err, unix.ESRCH) both hold.
 const ErrGone = unix.ESRCH
 
-// OpenPid gives a pidfd of the process that has this pid now. Who got the pid
-// from a file or a user wants Identity.Open instead.
+// OpenPid returns a pidfd of the process that has this pid now. A pid from a file
+// or from a user needs Identity.Open instead.
 func OpenPid(pid int) (*os.File, error) {
 	fd, err := openPid(pid)
 	if err != nil {
@@ -36,7 +36,7 @@ func newPidfd(fd, pid int) *os.File {
 	return os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
 }
 
-// Signal sends sig to the process of pidfd: ErrGone when it has been reaped.
+// Signal sends sig to the process of pidfd. The error is ErrGone after a reap.
 func Signal(pidfd *os.File, sig unix.Signal) error {
 	return with(pidfd, func(fd int) error {
 		if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
@@ -46,9 +46,9 @@ func Signal(pidfd *os.File, sig unix.Signal) error {
 	})
 }
 
-// with calls f with the number of a descriptor, which is that of the same file
-// until f returns, whoever closes it meanwhile. One that is closed already is
-// os.ErrClosed: its number, -1, would have poll(2) wait for nothing, for ever.
+// with calls f with the number of a descriptor. The number keeps its file until f
+// returns, even if another goroutine closes the file meanwhile. A closed file
+// gives os.ErrClosed: poll(2) of its number, -1, would wait for ever.
 func with(file *os.File, f func(fd int) error) error {
 	conn, err := file.SyscallConn()
 	if err != nil {
@@ -61,7 +61,7 @@ func with(file *os.File, f func(fd int) error) error {
 	return inner
 }
 
-// SignalName is "SIGTERM" and the like, and "signal 40" where there is no name.
+// SignalName returns "SIGTERM" and the like, and "signal 40" for one without a name.
 func SignalName(sig unix.Signal) string {
 	if name := unix.SignalName(sig); name != "" {
 		return name
@@ -69,8 +69,8 @@ func SignalName(sig unix.Signal) string {
 	return fmt.Sprintf("signal %d", int(sig))
 }
 
-// Wait returns when the process of pidfd has ended, reaped or not, or with
-// the error of ctx. The process need not be a child.
+// Wait returns when the process of pidfd has ended, reaped or not, or when ctx
+// ends. The process need not be a child.
 func Wait(ctx context.Context, pidfd *os.File) error {
 	return with(pidfd, func(fd int) error { return wait(ctx, fd) })
 }
@@ -79,8 +79,8 @@ func wait(ctx context.Context, pidfd int) error {
 	return Poll(ctx, []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}})
 }
 
-// Ended tells without waiting whether the process of pidfd has ended. A zombie
-// has; a process whose main thread alone is gone has not.
+// Ended reports, without waiting, whether the process of pidfd has ended. A
+// zombie has ended. A process that lost only its main thread has not.
 func Ended(pidfd *os.File) (is bool, err error) {
 	err = with(pidfd, func(fd int) (err error) {
 		is, err = ended(fd)
@@ -101,9 +101,9 @@ func ended(pidfd int) (bool, error) {
 	return n > 0, nil
 }
 
-// ErrNoStatus: a process has ended, and how is not known: it is no child of this
-// one, or somebody else has collected it, and the kernel does not say. It is
-// waitid's errno.
+// ErrNoStatus means that a process has ended and its exit status is unknown: it
+// is no child of this process, or another waiter has reaped it, and the kernel
+// does not tell. The errno is that of waitid(2).
 var ErrNoStatus error = noStatus{}
 
 type noStatus struct{}
@@ -113,8 +113,8 @@ func (noStatus) Error() string {
 }
 func (noStatus) Unwrap() error { return unix.ECHILD }
 
-// Reap waits for a child and takes its exit status: the number it gave to
-// exit, or 128+n when signal n ended it.
+// Reap waits for a child and returns its exit status: the argument of exit, or
+// 128+n after signal n.
 func Reap(ctx context.Context, pidfd *os.File) (int, error) {
 	code, sig, err := ReapStatus(ctx, pidfd)
 	if sig != 0 {
@@ -123,9 +123,9 @@ func Reap(ctx context.Context, pidfd *os.File) (int, error) {
 	return code, err
 }
 
-// ReapStatus is Reap with the two apart: sig is 0 for a process that called
-// exit. In a program that waits for all of its children somebody else may have
-// been first; then the kernel is asked (Linux 6.15), or it is ErrNoStatus.
+// ReapStatus is Reap with the two parts separate: sig is 0 for a process that
+// called exit. In a program that waits for all of its children another waiter may
+// be first; then the kernel is asked (Linux 6.15), or the error is ErrNoStatus.
 func ReapStatus(ctx context.Context, pidfd *os.File) (code int, sig unix.Signal, err error) {
 	err = with(pidfd, func(fd int) (err error) {
 		if err := wait(ctx, fd); err != nil {
@@ -160,9 +160,9 @@ func reap(pidfd int) (code int, sig unix.Signal, err error) {
 	return code, sig, nil
 }
 
-// exitStatus reads si_code and si_status of a SIGCHLD siginfo. The union
-// behind the leading words (signo, errno, code, and padding where pointers
-// have 64 bits) is pid, uid, status.
+// exitStatus reads si_code and si_status of a SIGCHLD siginfo. The leading words
+// are signo, errno, code, and padding where pointers have 64 bits. The union
+// behind them is pid, uid, status.
 func exitStatus(info *unix.Siginfo) (code int, sig unix.Signal) {
 	const (
 		cldExited = 1 // CLD_EXITED of <asm-generic/siginfo.h>: status is a number, else a signal

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Poll is poll(2) without a timeout: it returns when one of fds is ready, its
-// Revents filled in, or with the error of ctx. A context that is over already
-// does not hide a descriptor that is ready.
+// Poll is poll(2) without a timeout. It returns when one of fds is ready, with
+// Revents filled in, or with the error of ctx. It reports a ready descriptor even
+// if ctx has ended already.
 func Poll(ctx context.Context, fds []unix.PollFd) error { return PollFor(ctx, -1, fds) }
 
-// PollFor is Poll that gives up after the time: context.DeadlineExceeded. Never,
-// if it is negative. A context with a deadline would start Go's poller, for its
+// PollFor is Poll with a time limit: context.DeadlineExceeded after d, no limit
+// if d is negative. A context with a deadline would start Go's poller for its
 // timer.
 func PollFor(ctx context.Context, d time.Duration, fds []unix.PollFd) error {
 	if n, err := poll(fds, 0); n > 0 || err != nil {
@@ -30,8 +30,8 @@ func PollFor(ctx context.Context, d time.Duration, fds []unix.PollFd) error {
 	return pollOrDone(ctx, d, fds)
 }
 
-// pollOrDone polls an eventfd along with fds, which the end of ctx makes
-// readable: a thread in poll can be told in no other way.
+// pollOrDone also polls an eventfd, which becomes readable at the end of ctx. No
+// other means interrupts a thread in poll.
 func pollOrDone(ctx context.Context, d time.Duration, fds []unix.PollFd) error {
 	efd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
@@ -78,7 +78,7 @@ func pollFor(fds []unix.PollFd, d time.Duration) error {
 	return err
 }
 
-// poll counts the time on when a signal has come.
+// poll goes on with the remaining time after a signal.
 func poll(fds []unix.PollFd, d time.Duration) (int, error) {
 	began := time.Now()
 	for timeout := d; ; timeout = max(0, d-time.Since(began)) {

@@ -17,8 +17,8 @@ func format(st Stat) []byte {
 	return fmt.Appendf(nil, "%d (%s) %c %d %s%d", st.Pid, st.Comm, st.State, st.PPid, strings.Repeat("0 ", 17), st.StartTime)
 }
 
-// child starts a shell, and gives its pid and a pidfd. It is killed and reaped
-// at the end, if it has not been.
+// child starts a shell and returns its pid and a pidfd. The cleanup kills and
+// reaps it if necessary.
 func child(t *testing.T, script string) (int, *os.File) {
 	t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", script)
@@ -69,7 +69,7 @@ func TestIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Named by somebody who was not let ask for the inode, or before there was one.
+	// An identity without an inode: its writer could not ask for one, or the kernel had none.
 	byTime := Identity{pid, 0, start, id.BootID}
 	if alive, err := byTime.Alive(); !alive || err != nil {
 		t.Errorf("Alive() of a live process, by its start time = %v, %v; want true", alive, err)
@@ -99,7 +99,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// What kernels before pidfs go by.
+// Kernels before pidfs compare start times.
 func TestStartTime(t *testing.T) {
 	self, err := OpenPid(os.Getpid())
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stat is what proc_pid_stat(5) says of a process, as far as it is used.
+// Stat has the needed fields of proc_pid_stat(5).
 type Stat struct {
 	Pid       int
 	Comm      string // as the process set it: any bytes, at most 15 (64 for a kernel thread)
@@ -20,7 +20,7 @@ type Stat struct {
 	StartTime uint64 // clock ticks since boot
 }
 
-// ReadStat reads /proc/<pid>/stat. The error is ErrGone when there is no such
+// ReadStat reads /proc/<pid>/stat. The error is ErrGone if there is no such
 // process.
 func ReadStat(pid int) (Stat, error) {
 	path := "/proc/" + strconv.Itoa(pid) + "/stat"
@@ -39,7 +39,7 @@ func ReadStat(pid int) (Stat, error) {
 }
 
 // ParseStat parses one line of /proc/<pid>/stat. The name stands between the
-// first "(" and the last ")": it may itself contain both, blanks and newlines.
+// first "(" and the last ")". It may itself contain both, blanks and newlines.
 func ParseStat(line []byte) (Stat, error) {
 	left, right := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
 	if left < 0 || right < left {
@@ -62,7 +62,7 @@ func ParseStat(line []byte) (Stat, error) {
 	return st, nil
 }
 
-// BootID names this boot of the machine, and so is asked for once.
+// BootID names this boot of the machine. It is read once.
 var BootID = sync.OnceValues(readBootID)
 
 func readBootID() (string, error) {
@@ -74,7 +74,7 @@ func readBootID() (string, error) {
 	return string(bytes.TrimSpace(data)), nil
 }
 
-// readSmall reads a procfs file of less than a page, which comes in one piece.
+// readSmall reads a procfs file of less than a page, which arrives in one piece.
 // The error is the bare errno.
 func readSmall(path string) ([]byte, error) {
 	fd, err := openRetry(path)

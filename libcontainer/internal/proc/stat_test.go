@@ -57,7 +57,7 @@ func TestBootID(t *testing.T) {
 	}
 }
 
-// Whatever is parsed can be written out and parsed again to the same.
+// A parsed line can be printed and parsed again with the same result.
 func FuzzParseStat(f *testing.F) {
 	f.Add([]byte(plain))
 	f.Add([]byte("1 () Z 0"))

@@ -1,9 +1,9 @@
 // Package resctrl assigns containers to classes of service of Intel's Resource
-// Director Technology and its like (config-linux.md, "IntelRdt"; the kernel's
-// Documentation/filesystems/resctrl.rst). Its one rule: a directory that the
-// runtime has not made is never removed, and one that has a closID neither, for
-// it is others' too.
+// Director Technology and its equivalents (config-linux.md, "IntelRdt"; the
+// kernel's Documentation/filesystems/resctrl.rst). Its one rule: the runtime never
+// removes a directory that it has not created, nor the directory of a closID,
+// which other containers may share.
 //
-// A Group is decided on first (Host.Group), recorded by the caller, and made
+// Host.Group decides on a Group, the caller records it, Group.Create creates it.
 // then (Group.Create).
 package resctrl

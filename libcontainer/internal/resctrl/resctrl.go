@@ -13,15 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Host is where resctrl is. The zero value is this machine.
+// Host is the place of resctrl. The zero value is this machine.
 type Host struct {
 	Root string // where it is mounted; "" is to be found out
-	// Mkdir makes a group's directory, for tests, where no kernel fills it; nil
-	// is mkdir(2).
+	// Mkdir replaces mkdir(2) in tests, where no kernel fills a new group's
+	// directory. nil is mkdir(2).
 	Mkdir func(path string, mode uint32) error
 }
 
-// ErrNotMounted: the runtime has no resctrl.
+// ErrNotMounted means that the runtime cannot use resctrl here.
 var ErrNotMounted = errors.New("resctrl is not mounted on this host, or its CPUs have nothing to control")
 
 func (h Host) root() (string, error) {
@@ -51,7 +51,7 @@ func findMount(mountinfo string) string {
 	return ""
 }
 
-// Group is what a container is assigned to.
+// Group is the class of service and the monitoring group of a container.
 type Group struct {
 	Dir string // the class of service
 	Mon string // the monitoring group in it, "" for none
@@ -61,7 +61,7 @@ type Group struct {
 	mkdir func(path string, mode uint32) error
 }
 
-// Group decides on the group of a container. Nothing is made.
+// Group decides on the group of a container. It creates nothing.
 func (h Host) Group(id string, rdt *specs.LinuxIntelRdt) (*Group, error) {
 	root, err := h.root()
 	if err != nil {
@@ -85,7 +85,7 @@ func (h Host) Group(id string, rdt *specs.LinuxIntelRdt) (*Group, error) {
 	return g, nil
 }
 
-// Dirs are the directories that the container's processes are put into.
+// Dirs returns the directories that the container's processes join.
 func (g *Group) Dirs() []string {
 	if g.Mon == "" {
 		return []string{g.Dir}
@@ -93,9 +93,8 @@ func (g *Group) Dirs() []string {
 	return []string{g.Dir, g.Mon}
 }
 
-// Removable are the directories that Create will make and that are to be removed
-// with the container, in the order of making. One that is there already is
-// others'.
+// Removable returns the directories that Create will create and Delete has to
+// remove, in the order of creation. A directory that exists already is not ours.
 func (g *Group) Removable() []string {
 	dirs := g.Dirs()
 	if !g.own {
@@ -104,8 +103,8 @@ func (g *Group) Removable() []string {
 	return slices.DeleteFunc(dirs, func(dir string) bool { return unix.Access(dir, unix.F_OK) == nil })
 }
 
-// Create makes what is missing of the group. When it fails, it has removed what
-// it made.
+// Create creates the missing parts of the group. After a failure it has removed
+// everything that it created.
 func (g *Group) Create() error {
 	made, err := g.makeDir()
 	if err == nil && g.Mon != "" {
@@ -117,7 +116,7 @@ func (g *Group) Create() error {
 	return err
 }
 
-// schemata are the lines to be written, in their order.
+// schemata returns the lines to write, in their order.
 func (g *Group) schemata() []string {
 	var lines []string
 	for _, l := range append([]string{g.rdt.L3CacheSchema, g.rdt.MemBwSchema}, g.rdt.Schemata...) {
@@ -163,8 +162,7 @@ func noSpace(err error, text string) error {
 	return err
 }
 
-// compare checks that a class of service that is there already is the one that
-// is asked for.
+// compare checks that an existing class of service is the requested one.
 func (g *Group) compare(lines []string) error {
 	if len(lines) == 0 {
 		return nil
@@ -181,8 +179,8 @@ func (g *Group) compare(lines []string) error {
 	return nil
 }
 
-// contains tells whether schemata as the kernel prints them (padded with zeros
-// and blanks, all domains) have all that a line says.
+// contains reports whether schemata include everything that a line says. The
+// kernel prints schemata padded with zeros and blanks, with all domains.
 func contains(schemata, line string) bool {
 	name, values, _ := strings.Cut(line, ":")
 	for have := range strings.Lines(schemata) {
@@ -201,7 +199,7 @@ func contains(schemata, line string) bool {
 	return false
 }
 
-// domains takes "0=7f0;1=01f" apart.
+// domains parses "0=7f0;1=01f".
 func domains(s string) map[string]string {
 	out := map[string]string{}
 	for part := range strings.SplitSeq(strings.TrimSpace(s), ";") {
@@ -211,7 +209,7 @@ func domains(s string) map[string]string {
 	return out
 }
 
-// write writes lines one by one; the kernel's own words come with a refusal.
+// write writes lines one by one. A refusal includes the kernel's own reason.
 func (g *Group) write(lines []string) error {
 	for _, l := range lines {
 		if err := writeFile(g.file("schemata"), l+"\n"); err != nil {
@@ -223,7 +221,7 @@ func (g *Group) write(lines []string) error {
 
 func (g *Group) file(name string) string { return filepath.Join(g.Dir, name) }
 
-// explain adds what the kernel says of the last command that it refused.
+// explain adds the kernel's reason for the last refused command.
 func (g *Group) explain(err error) error {
 	for _, root := range []string{g.Dir, filepath.Dir(g.Dir)} {
 		if text, e := os.ReadFile(filepath.Join(root, "info", "last_cmd_status")); e == nil {
@@ -233,8 +231,8 @@ func (g *Group) explain(err error) error {
 	return err
 }
 
-// Update changes the schemata of an existing group. If one is refused, all are
-// as they were.
+// Update changes the schemata of an existing group. If the kernel refuses one
+// line, all are restored.
 func Update(dir string, lines ...string) error {
 	g := &Group{Dir: dir}
 	old, err := os.ReadFile(g.file("schemata"))
@@ -244,7 +242,7 @@ func Update(dir string, lines ...string) error {
 	return change(string(old), lines, func(line string) error { return g.write([]string{line}) })
 }
 
-// change writes lines; after a refusal, the lines of old.
+// change writes lines. After a refusal it writes the lines of old.
 func change(old string, lines []string, write func(line string) error) error {
 	for _, l := range lines {
 		err := write(l)
@@ -261,7 +259,7 @@ func change(old string, lines []string, write func(line string) error) error {
 	return nil
 }
 
-// Join puts a process into the directories of a group. Its children are born
+// Join moves a process into the directories of a group. Its children are born
 // there.
 func Join(dirs []string, pid int) error {
 	for _, dir := range dirs {
@@ -272,8 +270,8 @@ func Join(dirs []string, pid int) error {
 	return nil
 }
 
-// Remove removes a directory that Create has made. The kernel gives its
-// processes back to the group above.
+// Remove removes a directory that Create has created. The kernel moves its
+// processes to the parent group.
 func Remove(dir string) error {
 	if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
 		return &os.PathError{Op: "rmdir", Path: dir, Err: err}

@@ -41,7 +41,7 @@ func fill(t *testing.T, dir string) {
 	}
 }
 
-// group makes one of the fake, with schemata of its own.
+// group creates a group of the fake with its own schemata.
 func (h Host) group(t *testing.T, name, schemata string) {
 	t.Helper()
 	if err := h.Mkdir(filepath.Join(h.Root, name), 0o755); err != nil {
@@ -182,7 +182,7 @@ func TestUpdateAndRemove(t *testing.T) {
 	}
 }
 
-// A refused line takes back the ones before it.
+// A refused line restores the lines before it.
 func TestChange(t *testing.T) {
 	have := map[string]string{}
 	write := func(line string) error {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stats is what resctrl tells of a group. Its JSON is "intel_rdt" of runc's
-// events. What the CPUs do not have is left out.
+// Stats are the statistics of a group. The JSON form is "intel_rdt" of runc's
+// events. Fields that the CPUs lack are left out.
 type Stats struct {
 	L3Info    *L3Info     `json:"l3_cache_info,omitempty"`
 	L3Root    string      `json:"l3_cache_schema_root,omitempty"` // of the root's schemata
@@ -22,14 +22,14 @@ type Stats struct {
 	Occupancy []Occupancy `json:"cmt_stats,omitempty"` // likewise
 }
 
-// L3Info is what can be allocated of the L3 cache.
+// L3Info describes the allocatable part of the L3 cache.
 type L3Info struct {
 	CBMMask    string `json:"cbm_mask,omitempty"`
 	MinCBMBits uint64 `json:"min_cbm_bits,omitempty"`
 	NumCLOSIDs uint64 `json:"num_closids,omitempty"`
 }
 
-// MBInfo is what can be allocated of memory bandwidth, in percent.
+// MBInfo describes the allocatable memory bandwidth, in percent.
 type MBInfo struct {
 	Granularity uint64 `json:"bandwidth_gran,omitempty"`
 	DelayLinear uint64 `json:"delay_linear,omitempty"`
@@ -37,20 +37,20 @@ type MBInfo struct {
 	NumCLOSIDs  uint64 `json:"num_closids,omitempty"`
 }
 
-// Bandwidth is bytes between one L3 cache and memory.
+// Bandwidth counts bytes between one L3 cache and memory.
 type Bandwidth struct {
 	Total uint64 `json:"mbm_total_bytes"`
 	Local uint64 `json:"mbm_local_bytes"` // to the memory of its own node
 }
 
-// Occupancy is bytes in one L3 cache.
+// Occupancy counts bytes in one L3 cache.
 type Occupancy struct {
 	LLC uint64 `json:"llc_occupancy"`
 }
 
-// Read reads what there is to tell of the group with these directories (Dirs):
-// schemata are the class of service's, counters the monitoring group's if there
-// is one.
+// Read returns the statistics of the group with these directories (Dirs). The
+// schemata are those of the class of service. The counters are those of the
+// monitoring group, if there is one.
 func Read(dirs []string) Stats {
 	if len(dirs) == 0 {
 		return Stats{}
@@ -67,7 +67,7 @@ func Read(dirs []string) Stats {
 	return s
 }
 
-// files are those of one directory of resctrl.
+// files reads the files of one directory of resctrl.
 type files string
 
 func (f files) path(name string) string { return filepath.Join(string(f), name) }
@@ -80,7 +80,7 @@ func (f files) text(name string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// number is 0 for what is not there, or "Unavailable".
+// number returns 0 for a missing file and for "Unavailable".
 func (f files) number(name string) uint64 {
 	n, _ := strconv.ParseUint(f.text(name), 10, 64)
 	return n
@@ -88,7 +88,7 @@ func (f files) number(name string) uint64 {
 
 func (f files) has(name string) bool { return unix.Access(f.path(name), unix.F_OK) == nil }
 
-// schema is the line of a resource in the schemata: "L3:0=f;1=f".
+// schema returns the line of a resource in the schemata: "L3:0=f;1=f".
 func (f files) schema(resource string) string {
 	for line := range strings.Lines(f.text("schemata")) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, resource+":") {
@@ -112,7 +112,7 @@ func (f files) mbInfo() *MBInfo {
 	return &MBInfo{f.number("info/MB/bandwidth_gran"), f.number("info/MB/delay_linear"), f.number("info/MB/min_bandwidth"), f.number("info/MB/num_closids")}
 }
 
-// counters are those of each L3 domain, mon_data/mon_L3_00 and so on.
+// counters returns those of each L3 domain, mon_data/mon_L3_00 and so on.
 func (f files) counters() (bandwidth []Bandwidth, occupancy []Occupancy) {
 	domains, _ := filepath.Glob(f.path("mon_data/mon_L3_*"))
 	for _, domain := range domains {
