@@ -24,6 +24,10 @@ type MountOptions struct {
 	// The same for the recursive options (rro, rnosuid, ...), to be applied with
 	// AT_RECURSIVE.
 	RecSet, RecClear uint64
+	// Listed: there is an option, other than the recursive ones, that mount(2) has
+	// a flag for, or that clears one. A bind mount then has the flags that are
+	// listed and no others; without such an option it has those of its source.
+	Listed bool
 	// Keys for FSCONFIG_SET_FLAG. SuperSet has those that turn a flag of the
 	// superblock on (ro, sync, dirsync, mand, lazytime), SuperClear those that
 	// turn one off (rw, async, nomand, nolazytime). A new superblock starts with
@@ -201,7 +205,7 @@ func ParseMountOptions(typ string, opts []string) (MountOptions, error) {
 			m.Data = append(m.Data, splitData(name)...)
 		}
 	}
-	return m, m.check(typ, opts)
+	return m, m.check(typ)
 }
 
 func (m *MountOptions) apply(o option, rec bool) {
@@ -217,7 +221,11 @@ func (m *MountOptions) apply(o option, rec bool) {
 	case atime:
 		*set, *clear = *set&^unix.MOUNT_ATTR__ATIME|o.value, *clear|unix.MOUNT_ATTR__ATIME
 	case noAtime:
-		dropAtime(set, clear, o.value)
+		if rec {
+			dropAtimeBelow(set, clear, o.value)
+		} else {
+			dropAtime(set, clear, o.value)
+		}
 	case propagation:
 		m.PropagationRec = rec || m.PropagationRec && m.Propagation == o.value
 		m.Propagation = o.value
@@ -226,13 +234,31 @@ func (m *MountOptions) apply(o option, rec bool) {
 	}
 	if !rec {
 		m.super(o)
+		m.Listed = m.Listed || o.listed()
 	}
 }
 
-// dropAtime makes the mode one that is not mode. The kernel has no "none of
-// them": what remains is its default, relatime, unless an earlier option chose
-// a third mode.
+// listed tells the options that mount(2) has a flag for, and their opposites.
+func (o option) listed() bool {
+	switch o.kind {
+	case propagation, special, specialRec:
+		return false
+	}
+	return true
+}
+
+// dropAtime takes back an earlier choice of mode. Without one, mount(2) leaves
+// the mode of a mount that exists as it is.
 func dropAtime(set, clear *uint64, mode uint64) {
+	if *clear&unix.MOUNT_ATTR__ATIME != 0 && *set&unix.MOUNT_ATTR__ATIME == mode {
+		*set, *clear = *set&^unix.MOUNT_ATTR__ATIME, *clear&^unix.MOUNT_ATTR__ATIME
+	}
+}
+
+// dropAtimeBelow makes the mode of a tree one that is not mode. mount_setattr(2)
+// has no "none of them": the rest is the kernel's default, relatime, unless an
+// earlier option chose a third mode.
+func dropAtimeBelow(set, clear *uint64, mode uint64) {
 	chosen := *clear&unix.MOUNT_ATTR__ATIME != 0
 	if !chosen || *set&unix.MOUNT_ATTR__ATIME == mode {
 		*set, *clear = *set&^unix.MOUNT_ATTR__ATIME|unix.MOUNT_ATTR_RELATIME, *clear|unix.MOUNT_ATTR__ATIME
@@ -275,7 +301,7 @@ func (m *MountOptions) special(name string, rec bool) {
 }
 
 // check finds options that cannot be met together.
-func (m *MountOptions) check(typ string, opts []string) error {
+func (m *MountOptions) check(typ string) error {
 	switch {
 	case m.Bind && len(m.Data) > 0:
 		return fmt.Errorf("a bind mount cannot have file system specific options: %q", strings.Join(m.Data, ","))
@@ -289,15 +315,13 @@ func (m *MountOptions) check(typ string, opts []string) error {
 		return fmt.Errorf("remount and rbind contradict each other: a remount changes one mount")
 	case (m.SrcNofollow || m.CopySymlink) && !m.Bind:
 		return fmt.Errorf("src-nofollow and copy-symlink are for bind mounts")
-	case m.Propagation == unix.MS_SHARED && (slices.Contains(opts, "slave") || slices.Contains(opts, "rslave")):
-		return fmt.Errorf("slave and shared together are not supported")
 	}
 	return nil
 }
 
-// splitData splits at the commas that are neither escaped by a backslash nor
-// inside double quotes. The quotes are mount(8)'s, for SELinux contexts, and
-// are not part of the value.
+// splitData splits at the commas that are not escaped by a backslash, nor
+// inside the double quotes of an SELinux context. Those quotes are mount(8)'s
+// and are not part of the value; all others are, as in a path.
 func splitData(s string) []string {
 	var out []string
 	var b strings.Builder
@@ -310,7 +334,7 @@ func splitData(s string) []string {
 	}
 	for i := range len(s) {
 		switch c := s[i]; {
-		case c == '"' && !escaped:
+		case c == '"' && !escaped && (quoted || isContext(b.String())):
 			quoted = !quoted
 		case c == ',' && !quoted && !escaped:
 			flush()
@@ -321,4 +345,14 @@ func splitData(s string) []string {
 	}
 	flush()
 	return out
+}
+
+// isContext tells the beginnings of the options with an SELinux context
+// (mount(8)), up to the value.
+func isContext(s string) bool {
+	switch s {
+	case "context=", "fscontext=", "defcontext=", "rootcontext=":
+		return true
+	}
+	return false
 }

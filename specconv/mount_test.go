@@ -48,12 +48,12 @@ func TestParseMountOptions(t *testing.T) {
 		{"tmpfs", "strictatime", MountOptions{Set: strict, Clear: anytime}},
 		{"tmpfs", "noatime strictatime", MountOptions{Set: strict, Clear: anytime}},
 		{"tmpfs", "strictatime noatime", MountOptions{Set: noatime, Clear: anytime}},
-		{"tmpfs", "noatime atime", MountOptions{Clear: anytime}},
+		{"tmpfs", "noatime atime", MountOptions{}},
 		{"tmpfs", "strictatime atime", MountOptions{Set: strict, Clear: anytime}},
 		{"tmpfs", "noatime nostrictatime", MountOptions{Set: noatime, Clear: anytime}},
-		{"tmpfs", "strictatime nostrictatime", MountOptions{Clear: anytime}},
-		{"tmpfs", "atime", MountOptions{Clear: anytime}},
-		{"tmpfs", "norelatime", MountOptions{Clear: anytime}},
+		{"tmpfs", "strictatime nostrictatime", MountOptions{}},
+		{"tmpfs", "atime", MountOptions{}},
+		{"tmpfs", "norelatime", MountOptions{}},
 		{"tmpfs", "noatime norelatime", MountOptions{Set: noatime, Clear: anytime}},
 
 		{"bind", "", MountOptions{Bind: true}},
@@ -77,6 +77,7 @@ func TestParseMountOptions(t *testing.T) {
 		{"tmpfs", "private rslave", MountOptions{Propagation: unix.MS_SLAVE, PropagationRec: true}},
 		{"tmpfs", "rslave slave", MountOptions{Propagation: unix.MS_SLAVE, PropagationRec: true}},
 		{"tmpfs", "rslave private", MountOptions{Propagation: unix.MS_PRIVATE}},
+		{"tmpfs", "slave shared", MountOptions{Propagation: unix.MS_SHARED}},
 		{"tmpfs", "shared", MountOptions{Propagation: unix.MS_SHARED}},
 		{"tmpfs", "runbindable", MountOptions{Propagation: unix.MS_UNBINDABLE, PropagationRec: true}},
 
@@ -89,12 +90,43 @@ func TestParseMountOptions(t *testing.T) {
 		{"tmpfs", "mode=755 size=64k noswap", MountOptions{Data: []string{"mode=755", "size=64k", "noswap"}}},
 		{"tmpfs", "mode=755,size=64k,,", MountOptions{Data: []string{"mode=755", "size=64k"}}},
 		{"tmpfs", `context="a:b:c:s0:c1,c2",size=1`, MountOptions{Data: []string{"context=a:b:c:s0:c1,c2", "size=1"}}},
+		{"overlay", `lowerdir=/a"b,upperdir=/u"`, MountOptions{Data: []string{`lowerdir=/a"b`, `upperdir=/u"`}}},
 		{"overlay", `lowerdir=/a\,b:/c,upperdir=/u`, MountOptions{Data: []string{`lowerdir=/a\,b:/c`, "upperdir=/u"}}},
 		{"tmpfs", "rsync rdirsync rremount", MountOptions{Data: []string{"rsync", "rdirsync", "rremount"}}},
 	} {
 		got, err := ParseMountOptions(test.typ, strings.Fields(test.opts))
+		got.Listed = false // see TestListed
 		if err != nil || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("ParseMountOptions(%s, %s) = %+v, %v; want %+v", test.typ, test.opts, got, err, test.want)
+		}
+	}
+}
+
+func TestListed(t *testing.T) {
+	for _, test := range []struct {
+		opts string
+		want bool
+	}{
+		{"", false},
+		{"bind", false},
+		{"rbind rprivate", false},
+		{"bind shared slave unbindable", false},
+		{"rbind rro rnosuid rnoatime rrw", false},
+		{"rbind idmap src-nofollow dest-nofollow nofail x-y", false},
+		{"bind ro", true},
+		{"rbind rprivate rw", true},
+		{"bind suid", true},
+		{"bind atime", true},
+		{"bind noatime", true},
+		{"bind diratime", true},
+		{"bind sync", true},
+		{"bind async", true},
+		{"bind silent", true},
+		{"bind defaults", true},
+	} {
+		got, err := ParseMountOptions("none", strings.Fields(test.opts))
+		if err != nil || got.Listed != test.want {
+			t.Errorf("ParseMountOptions(none, %s).Listed = %v, %v; want %v", test.opts, got.Listed, err, test.want)
 		}
 	}
 }
@@ -109,7 +141,6 @@ func TestParseMountOptionsErrors(t *testing.T) {
 		{"none", "remount bind idmap", `a mount cannot get an id mapping by remount`},
 		{"none", "remount rbind", `remount and rbind contradict each other: a remount changes one mount`},
 		{"tmpfs", "src-nofollow", `src-nofollow and copy-symlink are for bind mounts`},
-		{"tmpfs", "rslave shared", `slave and shared together are not supported`},
 		{"tmpfs", "mode=\x00", `option "mode=\x00" has a NUL character`},
 	} {
 		_, err := ParseMountOptions(test.typ, strings.Fields(test.opts))

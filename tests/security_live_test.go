@@ -139,7 +139,7 @@ func TestLiveMountsDoNotAppearOnTheHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Unmount(volume, unix.MNT_DETACH)
-	c.edit(mount(bindOf(volume, "/var", "rshared")))
+	c.edit(mount(bindOf(volume, "/var", "rshared")), func(s *specs.Spec) { s.Linux.RootfsPropagation = "shared" })
 	pid := c.up()
 	c.execOutput(nil, "sh", "-c", "ln -s /var/place /tmp/leads && mkdir /tmp/plain")
 	before := mountsOf(t, os.Getpid())

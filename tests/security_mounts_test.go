@@ -140,9 +140,10 @@ func TestAMountOverADeviceStaysInTheContainer(t *testing.T) {
 				if now := h.list(); strings.Contains(now, "hostile") {
 					t.Errorf("on the host:\n%s", now)
 				}
-				// Control: a mount that is asked to be shared does come back.
+				// Control: a mount that is asked to be shared, in a root that is, does come back.
 				c.edit(sh("mount -t tmpfs hostile /mnt"), func(s *specs.Spec) {
 					s.Mounts[len(s.Mounts)-1].Options = []string{"rbind", "rshared"}
+					s.Linux.RootfsPropagation = "shared"
 				})
 				c.output()
 				if name == "without" && !strings.Contains(h.list(), "hostile") {

@@ -164,9 +164,21 @@ func (w *walk) attach(m, to *remote.FD, s plan.Mount) error {
 	return w.put(m, to, s.Keep)
 }
 
+// unlessLocked clears what is implied where the kernel has not locked it. This
+// comes first and may fail; the rest has to succeed.
+func (w *walk) unlessLocked(m *remote.FD, a *plan.Attrs) {
+	if a.Implied != 0 {
+		w.building.MountSetattr(m, "", false, remote.Attr{Clear: a.Implied}).Tolerate(unix.EPERM)
+		a.Implied = 0
+	}
+}
+
 // attributes applies to the mount, then to all of the tree.
 func (w *walk) attributes(m *remote.FD, a plan.Attrs) {
-	one := remote.Attr{Set: a.Set, Clear: a.Clear}
+	if a.First != 0 {
+		w.building.MountSetattr(m, "", true, remote.Attr{Propagation: a.First})
+	}
+	one := remote.Attr{Set: a.Set, Clear: a.Clear | a.Implied}
 	all := remote.Attr{Set: a.RecSet, Clear: a.RecClear}
 	if a.PropagationRec {
 		all.Propagation = a.Propagation
@@ -292,6 +304,9 @@ func (w *walk) bindTree(s plan.Bind, t *tree) error {
 		return err
 	}
 	m := w.mountOf(t, s.Recursive, false)
+	if t.origin {
+		w.unlessLocked(m, &s.Attrs)
+	}
 	w.attributes(m, s.Attrs)
 	if s.Idmap != nil && !t.mapped {
 		if err := w.mapMount(m, s.Source, s.Idmap); err != nil {
@@ -421,6 +436,10 @@ func (w *walk) slowBind(it plan.Item, s plan.Bind, b *remote.Batch, ce *remote.C
 		return false, w.kindMismatch(it, s, t, ce)
 	case isCall(ce, "open_tree") && ce.Errno == unix.EINVAL && !s.Recursive:
 		return false, hint(it, ce, "something is mounted below the source, and a container with a user namespace may not look under it: use rbind")
+	case isCall(ce, "mount_setattr") && ce.Errno == unix.EPERM && s.Attrs.Implied != 0 && (t == nil || !t.origin):
+		s.Attrs.Implied = 0 // locked flags stay, unless config.json says otherwise
+		w.items[w.at].Step = s
+		return true, nil
 	case isCall(ce, "mount_setattr") && ce.Errno == unix.EPERM:
 		return false, w.lockedFailure(it, b, ce, s.Attrs)
 	}

@@ -150,6 +150,10 @@ func checkLive(it *Item) error {
 		if s.CopySymlink {
 			return errors.New("copy-symlink is not for a container that runs: it makes no mount that could be removed")
 		}
+		if s.Inside {
+			s.Attrs.Implied = 0 // as in checkInside: it keeps its restrictions
+			it.Step = s
+		}
 		return checkInside(s)
 	case Mount:
 		s.OrBind = ""

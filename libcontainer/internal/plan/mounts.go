@@ -182,13 +182,45 @@ func (b *builder) bind(m *specs.Mount, o *specconv.MountOptions, at Place) Bind 
 		SrcNofollow: o.SrcNofollow, DestNofollow: o.DestNofollow, CopySymlink: o.CopySymlink,
 		Idmap: idmap(m, o),
 	}
-	if s.Attrs.Propagation == 0 {
-		s.Attrs.Propagation, s.Attrs.PropagationRec = b.inherited()
-	}
+	b.propagate(&s.Attrs, s.Recursive)
 	if !s.Recursive {
 		s.Attrs = s.Attrs.single()
 	}
+	if o.Listed {
+		s.Attrs.onlyListed()
+	}
 	return s
+}
+
+// propagate has the tree of a bind mount end to be a peer of the host's mounts,
+// as one that was made inside would never have been, before it becomes what
+// config.json asks for. One call does where that says it of all mounts of the
+// tree.
+func (b *builder) propagate(a *Attrs, recursive bool) {
+	first, rec := b.inherited()
+	all := a.PropagationRec || !recursive
+	switch {
+	case first == 0:
+	case a.Propagation == 0, a.Propagation == unix.MS_SLAVE:
+		a.Propagation, a.PropagationRec = first, rec // a private mount stays private when it is made a slave
+	case all && (a.Propagation == unix.MS_PRIVATE || a.Propagation == unix.MS_UNBINDABLE):
+	default:
+		a.First = first
+	}
+}
+
+// onlyListed clears the flags that are not listed, as mount(2) does with
+// MS_REMOUNT|MS_BIND: those that forbid something, and, if only where another
+// is asked for, the access time mode. A diratime alone changes nothing.
+func (a *Attrs) onlyListed() {
+	const atime = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME
+	a.Implied = Forbidding
+	if a.Clear&unix.MOUNT_ATTR__ATIME != 0 || a.Set&unix.MOUNT_ATTR_NODIRATIME != 0 {
+		a.Implied |= atime
+	} else {
+		a.Clear &^= unix.MOUNT_ATTR_NODIRATIME
+	}
+	a.Implied &^= a.Set&^unix.MOUNT_ATTR__ATIME | a.Clear
 }
 
 // inside tells whether a source lies in the root file system. Those are opened

@@ -181,8 +181,14 @@ func (p Param) String() string {
 type Attrs struct {
 	Set, Clear       uint64 // of the mount itself, MOUNT_ATTR_…
 	RecSet, RecClear uint64 // of the whole tree
-	Propagation      uint64 // MS_…, 0 leaves it
-	PropagationRec   bool
+	// Implied are cleared as well, where the kernel lets them be: the flags of a
+	// bind mount's source that config.json does not list.
+	Implied uint64
+	// First is a propagation for the whole tree before the next one: a clone of
+	// the host's mounts ends to be their peer. 0 leaves it out.
+	First          uint64
+	Propagation    uint64 // MS_…, 0 leaves it
+	PropagationRec bool
 }
 
 // Idmap is an id mapping of a mount. Without mappings it is that of the
