@@ -10,5 +10,6 @@
 // process becomes a child of it and every mount that a runtime makes outside a container can be seen.
 //
 // Start at harness_test.go: newContainer makes a bundle with a busybox rootfs; a container has one method a verb.
+// pace/ is a command that slows one side of the runtime down, for tests of what may depend on the order of two processes.
 // A claim of security carries a positive control: a run in which the attack is known to work.
 package tests

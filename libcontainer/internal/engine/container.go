@@ -17,6 +17,7 @@ func (w *walk) harden(s plan.Harden) error {
 	if !s.MapsFirst {
 		b.undumpable()
 	}
+	w.makeRoom()
 	b.CloseRange(w.layout.control, unix.CLOSE_RANGE_CLOEXEC)
 	b.CloseRange(w.layout.end, 0) // what our caller forgot to mark close-on-exec
 	b.Umask(0)

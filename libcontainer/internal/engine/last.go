@@ -26,9 +26,7 @@ func (w *walk) lastBatch() (*Process, error) {
 			return nil, err
 		}
 	}
-	if err := w.restoreLimits(); err != nil {
-		return nil, err
-	}
+	w.restoreLimits()
 	if w.Start != nil { // it may wait for long
 		w.building.FreeArena()
 	}

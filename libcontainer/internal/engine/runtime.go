@@ -20,6 +20,9 @@ import (
 const defaultTimeout = 30 * time.Second
 
 func (w *walk) spawn(s plan.Spawn) error {
+	if err := w.measureRoom(); err != nil {
+		return err
+	}
 	files := make([]*os.File, w.layout.end)
 	copy(files, w.Stdio[:])
 	copy(files[w.layout.preserve:], w.Preserve)
@@ -58,9 +61,6 @@ func (w *walk) launch() error {
 	if err := w.stub.Launch(); err != nil {
 		return others{failed(it, w.unborn(it, err))}
 	}
-	if err := w.makeRoom(); err != nil {
-		return others{failed(it, err)}
-	}
 	return nil
 }
 
@@ -79,10 +79,15 @@ func (w *walk) unborn(it plan.Item, err error) error {
 // noMoreProcesses is what EAGAIN of clone means.
 const noMoreProcesses = "the limit on processes is reached: pids.max of the container's cgroup, or RLIMIT_NPROC"
 
-// makeRoom raises the stub's soft limit on descriptors where the plan takes
-// more, up to the hard one. The program is to have our caller's. Where there is
-// room, mounts need not be let go of before the end.
-func (w *walk) makeRoom() error {
+// measureRoom compares the descriptors that the plan takes with the limit that
+// the stub inherits from this process. The program is to have our caller's
+// limit, which Go may have raised. Where there is room, mounts need not be let
+// go of before the end.
+//
+// The limit is this process's own, asked for before the stub is launched: a
+// stub that runs may have other ids by now, and asking for its limit takes
+// CAP_SYS_RESOURCE then (prlimit(2)).
+func (w *walk) measureRoom() error {
 	const others = 64 // the layout, and what is open for a step or two
 	need, hooks := uint64(others+len(w.Preserve)), false
 	for _, it := range w.items {
@@ -94,7 +99,7 @@ func (w *walk) makeRoom() error {
 		}
 	}
 	var lim unix.Rlimit
-	if err := unix.Prlimit(w.stub.Pid, unix.RLIMIT_NOFILE, nil, &lim); err != nil {
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &lim); err != nil {
 		return os.NewSyscallError("prlimit(RLIMIT_NOFILE)", err)
 	}
 	was := inherited.Limit{Soft: lim.Cur, Hard: lim.Max}
@@ -108,20 +113,28 @@ func (w *walk) makeRoom() error {
 	if w.nofile == nil {
 		w.nofile = noFile(was)
 	}
-	lim.Cur = min(need, lim.Max)
-	return os.NewSyscallError("prlimit(RLIMIT_NOFILE)", unix.Prlimit(w.stub.Pid, unix.RLIMIT_NOFILE, &lim, nil))
+	w.room = noFile(inherited.Limit{Soft: min(need, lim.Max), Hard: lim.Max})
+	return nil
+}
+
+// makeRoom has the stub raise its soft limit on descriptors, where the plan
+// takes more.
+func (w *walk) makeRoom() {
+	if w.room != nil {
+		w.building.Setrlimit(w.room.Resource, w.room.Soft, w.room.Hard)
+	}
 }
 
 func noFile(l inherited.Limit) *plan.Rlimit {
 	return &plan.Rlimit{Name: "RLIMIT_NOFILE", Resource: unix.RLIMIT_NOFILE, Soft: l.Soft, Hard: l.Hard}
 }
 
-// restoreLimits undoes makeRoom.
-func (w *walk) restoreLimits() error {
-	if w.nofile == nil {
-		return nil
+// restoreLimits gives the program the limit of our caller, with a call of the
+// stub's last batch. The hard limit stays, so this takes no privilege.
+func (w *walk) restoreLimits() {
+	if l := w.nofile; l != nil {
+		w.building.Setrlimit(l.Resource, l.Soft, l.Hard)
 	}
-	return w.rlimits(plan.Rlimits{Limits: []plan.Rlimit{*w.nofile}})
 }
 
 // put is for a descriptor that there may not be.

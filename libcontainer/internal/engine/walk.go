@@ -92,6 +92,7 @@ type walk struct {
 	inflight  []flight        // with the stub, their results not back yet
 	retry     struct{ item, count int }
 	nofile    *plan.Rlimit // to be restored
+	room      *plan.Rlimit // for the set-up; nil where there is enough
 	nproc     *plan.Rlimit // for the clone
 	layout    layout
 
