@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// suiteCgroup is the cgroup2 cgroup of the program and of the runtime: beside those of containers, because a cgroup
-// that has processes cannot give controllers to its children.
+// suiteCgroup is the cgroup2 cgroup of the program and of the runtime. It stands beside the containers' cgroups, because a
+// cgroup with processes cannot give controllers to its children.
 const suiteCgroup = "suite"
 
 // hierarchy is a mounted cgroup hierarchy.
@@ -26,7 +26,7 @@ type hierarchy struct {
 	own        string // directory of this process's cgroup
 }
 
-// findCgroups reads what is mounted, in the order of mounting.
+// findCgroups reads the mounted hierarchies, in the order of mounting.
 func findCgroups() ([]hierarchy, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -54,7 +54,7 @@ func findCgroups() ([]hierarchy, error) {
 	return found, nil
 }
 
-// identifying are those options of a super block that say which hierarchy it is.
+// identifying returns the options of a super block that identify its hierarchy.
 func identifying(super string) string {
 	return strings.Join(slices.DeleteFunc(strings.Split(super, ","), func(o string) bool {
 		name, _, _ := strings.Cut(o, "=")
@@ -65,7 +65,7 @@ func identifying(super string) string {
 	}), ",")
 }
 
-// pathIn finds a hierarchy in the text of /proc/PID/cgroup.
+// pathIn finds the path of a hierarchy in the text of /proc/PID/cgroup.
 func pathIn(text, options string) string {
 	for line := range strings.Lines(text) {
 		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -76,7 +76,7 @@ func pathIn(text, options string) string {
 	return "/"
 }
 
-// enter makes a cgroup below this process's and moves the process there.
+// enter creates a cgroup below this process's and moves the process there.
 func (h hierarchy) enter(name string) error {
 	dir := filepath.Join(h.own, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -95,7 +95,7 @@ func (h hierarchy) enter(name string) error {
 	return os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0)
 }
 
-// mountAgain replaces the mount by what it looks like from a new cgroup namespace, the room's.
+// mountAgain replaces the mount by its view from a new cgroup namespace, the room's.
 func (h *hierarchy) mountAgain() error {
 	if err := unix.Unmount(h.mountpoint, unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount %s: %w", h.mountpoint, err)
@@ -110,7 +110,7 @@ func (h *hierarchy) mountAgain() error {
 	return nil
 }
 
-// cgroupsLeft names the cgroups that are below the room's.
+// cgroupsLeft names the cgroups below the room's.
 func cgroupsLeft(hierarchies []hierarchy) []string {
 	var left []string
 	for _, h := range hierarchies {
@@ -123,7 +123,7 @@ func cgroupsLeft(hierarchies []hierarchy) []string {
 	return left
 }
 
-// below are the directories below dir, the deepest first.
+// below returns the directories below dir, the deepest first.
 func below(dir string) []string {
 	var dirs []string
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -136,13 +136,13 @@ func below(dir string) []string {
 	return dirs
 }
 
-// removeRoom removes a room's cgroups, in which no process lives any more.
+// removeRoom removes a room's cgroups. No process lives in them any more.
 func removeRoom(t *testing.T, hierarchies []hierarchy, name string) {
 	t.Helper()
 	for _, h := range hierarchies {
 		room := filepath.Join(h.own, name)
 		for _, dir := range append(below(room), room) {
-			// The last process of a dead pid namespace may be a moment behind its first.
+			// The last process of a dead pid namespace may end a moment after its first.
 			for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 				err := os.Remove(dir)
 				if err == nil || errors.Is(err, fs.ErrNotExist) {

@@ -44,7 +44,7 @@ func (s *tally) add(output tap, findings []string) {
 	s.unasked += notAsked
 }
 
-// TestProgramsAreListed: what the suite has is what go.mod builds, so that a new program cannot be forgotten.
+// TestProgramsAreListed compares the suite's programs with the tools of go.mod, so that a new program is not forgotten.
 func TestProgramsAreListed(t *testing.T) {
 	var want []string
 	for _, p := range goList(t, "-f", "{{.Name}} {{.ImportPath}}", suite+"/validation/...") {
@@ -63,7 +63,7 @@ func TestProgramsAreListed(t *testing.T) {
 	}
 }
 
-// TestReasonsNameTests: a reason that points to a test of our own points to one that is there.
+// TestReasonsNameTests checks that each test that a reason names exists.
 func TestReasonsNameTests(t *testing.T) {
 	var there strings.Builder
 	files, err := filepath.Glob("../*_test.go")
@@ -107,7 +107,7 @@ func goList(t *testing.T, args ...string) []string {
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
-// TestPrograms runs all of them.
+// TestPrograms runs all programs.
 func TestPrograms(t *testing.T) {
 	for _, program := range programs(t) {
 		t.Run(program, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
-// compare holds what was found against what is known, both ways.
+// compare compares findings with known differences, in both directions.
 func compare(t *testing.T, program string, findings []string) {
 	t.Helper()
 	seen := make([]bool, len(known))

@@ -6,11 +6,11 @@
 //	RUNTIME=/usr/sbin/runc go test  another runtime, with the differences known of onggi
 //
 // go.mod pins the suite and lists its programs as tools, so that the go command
-// builds them; [TestProgramsAreListed] compares that list with what the suite has.
-// Each program runs in a room of its own (room_test.go): mount, pid and cgroup
-// namespaces, /run and bundles on file systems that go away with them. What it
-// says is parsed (tap_test.go), and what is not a pass has to stand in the table
-// of known differences with its reason (known_test.go). The table is exact: a
-// difference that is not in it fails the test, and so does one that is no longer
-// seen. Nothing may be left in the room when a program has ended.
+// builds them. [TestProgramsAreListed] compares that list with the suite. Each
+// program runs in a room of its own (room_test.go): mount, pid and cgroup
+// namespaces, with /run and bundles on file systems that vanish with them.
+// tap_test.go parses the output. Each result other than a pass has to stand in the
+// table of known differences with its reason (known_test.go). The table is exact:
+// an unlisted difference fails the test, and so does a listed one that no longer
+// occurs. A program must leave nothing in its room.
 package conformance

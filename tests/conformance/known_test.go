@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// difference is something that the suite finds and that is as it should be.
+// difference is a finding of the suite about correct behaviour.
 type difference struct {
 	program string
 	says    string // part of the finding
 	reason  string // with the section of runtime-spec 1.3.0 where the suite is wrong about it
-	// only says on which machines, nil for all.
+	// only selects machines; nil selects all.
 	only func() bool
-	// sometimes: the suite races with itself, and now and then it wins.
+	// sometimes marks a race of the suite with itself.
 	sometimes bool
 }
 
@@ -121,8 +121,8 @@ var known = []difference{
 	},
 }
 
-// without tells whether no mounted v1 hierarchy has a controller. What /proc/self/cgroup lists may be mounted nowhere: a
-// hierarchy outlives its last mount while a cgroup in it is being taken down.
+// without reports whether no mounted v1 hierarchy has the controller. A hierarchy in /proc/self/cgroup may be mounted nowhere: it
+// outlives its last mount while one of its cgroups is being removed.
 func without(controller string) func() bool {
 	return func() bool {
 		text, _ := os.ReadFile("/proc/self/mountinfo")

@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// cache keeps the suite's programs from run to run; the go command knows what has to be built again.
+// cache keeps the suite's programs between runs. The go command decides what to build again.
 const cache = "../.cache/conformance"
 
-// env is what all tests share, made once by TestMain and only read afterwards.
+// env is shared by all tests. TestMain sets it once.
 var env struct {
 	runtime  string
 	programs string // directory of the suite's programs, which is also where they are run
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
-	// The programs sleep most of their time, a second at a time.
+	// The programs sleep most of the time, a second at a time.
 	if err := flag.Set("test.parallel", fmt.Sprint(4*runtime.NumCPU())); err != nil {
 		panic(err)
 	}
@@ -45,8 +45,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// prepare finds the runtime, and puts the suite's programs beside what they want to find in their working directory:
-// runtimetest and a root file system.
+// prepare finds the runtime. It puts the files that the suite's programs expect into their working directory: runtimetest and
+// a root file system.
 func prepare() (err error) {
 	if env.runtime, err = findRuntime(); err != nil {
 		return err

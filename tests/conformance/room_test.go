@@ -21,10 +21,10 @@ import (
 // roomEnv marks the test binary as the first process of a room. Its value is a request in JSON.
 const roomEnv = "ONGGI_CONFORMANCE_ROOM"
 
-// patience bounds a program; the slowest needs half a minute, most of it in its own sleeps.
+// patience bounds a program. The slowest needs half a minute, most of it in its own sleeps.
 const patience = 2 * time.Minute
 
-// request says what happens in a room.
+// request is the task of a room.
 type request struct {
 	Program string
 	Runtime string
@@ -32,7 +32,7 @@ type request struct {
 	Cgroup  string // name of the room's cgroup, below this process's own
 }
 
-// report is what came of it.
+// report is the result of a room.
 type report struct {
 	Status int      // exit status, 128+n for a signal
 	Left   []string // what was still there at the end
@@ -46,8 +46,8 @@ type outcome struct {
 
 var rooms atomic.Int64
 
-// runInRoom runs a program of the suite where it sees nothing of other programs and other runs: not their containers,
-// not their cgroups (half of the suite uses the same cgroupsPath), not their processes and mounts.
+// runInRoom runs a program of the suite. It sees no containers, cgroups, processes or mounts of other programs and runs. (Half
+// of the suite uses the same cgroupsPath.)
 func runInRoom(t *testing.T, program string) outcome {
 	t.Helper()
 	scratch := t.TempDir()
@@ -93,13 +93,13 @@ func contents(t *testing.T, f *os.File) string {
 	return string(data)
 }
 
-// room is the first process of a room: it furnishes it, runs the program, and looks at what is left.
+// room is the first process of a room. It sets the room up, runs the program, and looks for leftovers.
 func room(asked string) (err error) {
 	var r request
 	if err := json.Unmarshal([]byte(asked), &r); err != nil {
 		return err
 	}
-	// A cgroup namespace belongs to a thread, and so does what it starts.
+	// A cgroup namespace belongs to a thread and its children.
 	runtime.LockOSThread()
 	hierarchies, err := furnish(r)
 	if err != nil {
@@ -153,7 +153,7 @@ func furnish(r request) ([]hierarchy, error) {
 	return hierarchies, nil
 }
 
-// runProgram also reaps the processes that the runtime leaves to its subreaper.
+// runProgram also reaps the processes that fall to it as the subreaper.
 func runProgram(r request) (int, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -180,8 +180,8 @@ func runProgram(r request) (int, error) {
 	}
 }
 
-// deleteContainers does what the suite does not always do in the end. A runtime that is asked to delete a container
-// leaves nothing of it.
+// deleteContainers deletes the containers that the suite has left. A runtime that deletes a container must leave nothing of
+// it.
 func deleteContainers(runtime string) (left []string) {
 	for _, path := range states() {
 		if out, err := exec.Command(runtime, "delete", "--force", filepath.Base(path)).CombinedOutput(); err != nil {
@@ -194,7 +194,7 @@ func deleteContainers(runtime string) (left []string) {
 	return left
 }
 
-// states are the directories of containers: /run is the room's own.
+// states returns the directories of containers. The room has its own /run.
 func states() []string {
 	all, _ := filepath.Glob("/run/*/*")
 	return slices.DeleteFunc(all, func(p string) bool {
@@ -202,7 +202,7 @@ func states() []string {
 	})
 }
 
-// waitForProcesses gives the killed a moment to die.
+// waitForProcesses waits a moment for killed processes.
 func waitForProcesses() []string {
 	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		_, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)

@@ -9,21 +9,21 @@ import (
 	"testing"
 )
 
-// tap is what a program has said in the Test Anything Protocol: one document, or one after another.
+// tap is output in the Test Anything Protocol: one document, or several in a row.
 type tap []*document
 
 type document struct {
 	points []point
 	// plan is the number of points announced, -1 if there is no plan.
 	plan int
-	// remarks are errors in YAML blocks that stand before any point: that is how some programs of the suite fail.
+	// remarks are errors in YAML blocks before the first point: some programs of the suite fail that way.
 	remarks []string
 }
 
 // point is an "ok" or "not ok" line.
 type point struct {
 	ok   bool
-	skip bool // the suite did not look
+	skip bool // the suite did not check it
 	text string
 }
 
@@ -88,7 +88,7 @@ func (d *document) remark(block []string) {
 	}
 }
 
-// findings are everything that is not a pass, each once.
+// findings returns every result other than a pass, each once.
 func (t tap) findings() []string {
 	var f []string
 	for _, d := range t {
@@ -119,8 +119,8 @@ func (d *document) findings() []string {
 	return f
 }
 
-// unasked tells whether a point was skipped because the configuration does not say what to look for. Others are:
-// the suite shows an unmet SHOULD as skipped.
+// unasked reports whether a point was skipped because the configuration has no such setting. The suite also shows an unmet
+// SHOULD as skipped.
 func unasked(text string) bool {
 	for _, s := range []string{" not set", "unconfigured", "syscall action SCMP_ACT_ALLOW"} {
 		if strings.Contains(text, s) {
@@ -130,7 +130,7 @@ func unasked(text string) bool {
 	return false
 }
 
-// count counts the points that were looked at and are as they should be, and those that nobody asked for.
+// count counts the passed points and the points without a setting.
 func (t tap) count() (passed, notAsked int) {
 	for _, d := range t {
 		for _, p := range d.points {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processes are the pids that /proc shows, but our own.
+// processes returns the pids in /proc without this process's own.
 func processes() []int {
 	names, _ := filepath.Glob("/proc/[0-9]*")
 	var pids []int
@@ -25,8 +25,8 @@ func processes() []int {
 	return pids
 }
 
-// overwrite takes hold of the executable of every process that passes by, and writes to it as soon as nobody executes
-// it any more. Executables that may be left alone are named.
+// overwrite opens the executable of every process that appears, and writes to it as soon as no process executes it any more.
+// The argument names executables to leave alone.
 func overwrite(harmless []string) error {
 	known := map[uint64]bool{}
 	for _, path := range harmless {
@@ -57,7 +57,7 @@ func take(exe string, known map[uint64]bool, held map[string]int) {
 	if err != nil {
 		return
 	}
-	// The name of what was opened: the process may have executed something else by now.
+	// The opened file has to be named: the process may have executed another one since.
 	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 	_, have := held[name]
 	var st unix.Stat_t
@@ -68,7 +68,7 @@ func take(exe string, known map[uint64]bool, held map[string]int) {
 	held[name] = fd
 }
 
-// stain opens the file again for writing, which works once nobody executes it, and writes one byte.
+// stain opens the file again for writing, which works once no process executes it, and writes one byte.
 func stain(fd int) bool {
 	again, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -79,7 +79,7 @@ func stain(fd int) bool {
 	return err == nil
 }
 
-// seize attaches to every process that passes by, and says what it has that we do not: capabilities, descriptors.
+// seize attaches to every process that appears, and prints the capabilities and descriptors that this process lacks.
 func seize([]string) error {
 	runtime.LockOSThread() // a tracer is a thread
 	own, err := capabilities("self")
@@ -104,7 +104,7 @@ func attach(pid int) bool {
 	return errno == 0
 }
 
-// inspect looks several times: a process that has been seized goes on.
+// inspect looks several times: a seized process goes on.
 func inspect(pid int, own uint64) {
 	fmt.Println("seized", pid)
 	for range 20 {
@@ -122,7 +122,7 @@ func inspect(pid int, own uint64) {
 	}
 }
 
-// foreign says whether a descriptor is of a file or directory that we cannot reach by its name.
+// foreign reports whether a descriptor is of a file or directory that this process cannot reach by name.
 func foreign(fd string) (string, bool) {
 	link, err := os.Readlink(fd)
 	if err != nil || !strings.HasPrefix(link, "/") {
@@ -136,7 +136,7 @@ func foreign(fd string) (string, bool) {
 	return link, err != nil || !os.SameFile(has, own)
 }
 
-// release lets whatever has stopped for us go on, and the dead rest.
+// release continues stopped tracees and reaps dead ones.
 func release() {
 	for {
 		var status unix.WaitStatus
@@ -155,7 +155,7 @@ func release() {
 	}
 }
 
-// capabilities are the permitted ones.
+// capabilities returns the permitted set.
 func capabilities(pid string) (uint64, error) {
 	data, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {

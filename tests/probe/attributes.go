@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attributes prints what the kernel keeps of a process beside its ids, one "name=value" a line. They are the first
-// thread's: the others need not have them (SCHED_FLAG_RESET_ON_FORK).
+// attributes prints the attributes of a process beside its ids, one "name=value" a line. They are the first thread's: other
+// threads may have others (SCHED_FLAG_RESET_ON_FORK).
 func attributes([]string) error {
 	self := os.Getpid()
 	sched, err := unix.SchedGetAttr(self, 0)

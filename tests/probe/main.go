@@ -1,4 +1,4 @@
-// Command probe runs inside containers and tells the tests what a process there can see and do.
+// Command probe runs inside containers and reports what a process there can see and do.
 package main
 
 import (
@@ -47,7 +47,7 @@ func scheduler([]string) error {
 	return err
 }
 
-// typeInto pushes characters into the terminal on standard input, as if somebody had typed them.
+// typeInto pushes characters into the terminal on standard input, as a person types them.
 func typeInto([]string) error {
 	for _, char := range "typed\n" {
 		if err := unix.IoctlSetPointerInt(0, unix.TIOCSTI, int(char)); err != nil {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notify says what its arguments are, one message each, to the service manager (sd_notify(3)), and waits until they
-// have been read (sd_notify_barrier(3)).
+// notify sends each argument as a message to the service manager (sd_notify(3)), and waits until the manager has read them
+// (sd_notify_barrier(3)).
 func notify(messages []string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deafen executes a command with every signal ignored and blocked that can be.
+// deafen executes a command with all possible signals ignored and blocked.
 func deafen(command []string) error {
 	path, err := exec.LookPath(command[0])
 	if err != nil {
@@ -31,7 +31,7 @@ func deafen(command []string) error {
 	return fmt.Errorf("execve: %w", unix.Exec(path, command, os.Environ()))
 }
 
-// stop sends a signal to every process that passes by, the one that was named: STOP if none was.
+// stop sends a signal to every process that appears: the named one, or STOP.
 func stop(which []string) error {
 	sig := unix.SIGSTOP
 	if len(which) > 0 {

@@ -30,29 +30,29 @@ type run struct {
 	tests   []string
 	skip    []string
 	env     []string
-	must    []string // tests that may not be skipped: what the guest is there for
-	only    string   // what the -run flag asks for, instead of tests
+	must    []string // tests that may not be skipped: the guest exists for them
+	only    string   // the selection of the -run flag, instead of tests
 }
 
-// guests are all the machines, the long ones first.
+// guests returns all machines, the slow ones first.
 func guests() []guest {
 	const long, short = 20 * time.Minute, 10 * time.Minute
 	v1, v2 := []string{"init=/usr/local/sbin/guest-init", "cgroup=v1"}, []string{"init=/usr/local/sbin/guest-init", "cgroup=v2"}
 	systemd := []string{"systemd.show_status=0"}
 	selinux := []string{"systemd.show_status=0", "security=selinux", "selinux=1", "enforcing=0"}
 	return []guest{
-		// The oldest kernel that Debian supports has the fewest features, and so is asked for everything.
+		// The oldest kernel that Debian supports has the fewest features, so it runs every test.
 		{"v2-6.1", "bookworm", "v2", v2, append(units(), run{
 			driver: "cgroupfs", tests: []string{"Test"}, skip: unasked,
 			must: []string{"TestResources", "TestAppArmorProfile", "TestRootlessDelegatedCgroup"},
 		}), long},
-		// systemd 252, with both drivers: cgroupfs is what containerd uses unless it is told otherwise.
+		// systemd 252, with both drivers: containerd uses cgroupfs by default.
 		{"systemd-6.1", "bookworm", "v2", systemd, []run{scopes(limits, lives, systemds), rootless(), {driver: "cgroupfs", tests: besideSystemd}}, long},
 		// systemd 257.
 		{"systemd-6.12", "trixie", "v2", systemd, []run{scopes(limits, systemds), rootless()}, long},
 		{"v2-6.12", "trixie", "v2", v2, append(units(), run{driver: "cgroupfs", tests: slices.Concat(limits, lives, confinement)}), long},
 		{"v1-6.1", "bookworm", "v1", v1, []run{{driver: "cgroupfs", tests: slices.Concat(limits, lives)}}, short},
-		// Labels are given and checked; nothing is enforced, as Debian's policy has no rules for a runtime in /guest.
+		// The tests set and check labels. Nothing is enforced: Debian's policy has no rules for a runtime in /guest.
 		{"selinux-6.12", "trixie", "v2", selinux, []run{{
 			driver: "cgroupfs", tests: []string{"TestSELinux"},
 			must: []string{"TestSELinuxLabels", "TestSELinuxLabelThatIsNotThere"},
@@ -60,7 +60,7 @@ func guests() []guest {
 	}
 }
 
-// scopes is a run with each container in a scope.
+// scopes is a run with each container in a systemd scope.
 func scopes(tests ...[]string) run {
 	return run{
 		driver: "systemd", tests: slices.Concat(tests...), env: []string{"DRIVER=systemd"},
@@ -68,13 +68,13 @@ func scopes(tests ...[]string) run {
 	}
 }
 
-// rootless is a run with an ordinary user's containers, in scopes of that user's systemd.
+// rootless is a run with containers of an ordinary user, in scopes of the user's systemd.
 func rootless() run {
 	tests := []string{"TestRootlessScope", "TestRootlessDelegatedCgroup"}
 	return run{driver: "rootless", tests: tests, must: tests}
 }
 
-// units are the unit tests of packages that talk to the kernel: what it lacks is made up for there.
+// units are the unit tests of packages that talk to the kernel and have fallbacks for older ones.
 func units() []run {
 	var all []run
 	for _, name := range []string{"engine", "remote", "cgroup"} {
@@ -83,47 +83,47 @@ func units() []run {
 	return all
 }
 
-// readSources are tests of sources and pages, which are not in any guest.
+// readSources are tests that read sources and pages, which no guest has.
 var readSources = []string{"TestEveryCallPrints", "TestPlanOfThePage", "TestConformanceTable", "TestResourcesPage", "TestTopPicture"}
 
 // Areas, by prefixes of tests' names.
 var (
-	// What cgroups are made of, changed to, read from, and told by.
+	// Tests that create, change, read or watch cgroups.
 	limits = []string{
 		"TestCgroup", "TestResource", "TestUpdate", "TestPids", "TestUnified", "TestEvents", "TestStats", "TestOOM", "TestPressure",
 		"TestDevice", "TestARefusedUpdate", "TestMemoryLimit",
 	}
-	// What depends on a cgroup, or leaves one.
+	// Tests of a container's life that depend on its cgroup, or could leave one.
 	lives = []string{
 		"TestLifeOf", "TestPause", "TestKill", "TestDelete", "TestAForkingFamily", "TestAFrozen", "TestExecPuts", "TestEmptySub",
 		"TestNestedCgroups",
 	}
-	// What the kernel has to enforce.
+	// Tests of restrictions that the kernel enforces.
 	confinement = []string{
 		"TestAppArmor", "TestSeccompNotify", "TestSeccompApplies", "TestCapabilities", "TestMasked", "TestNoNew", "TestIdmap", "TestMount",
 		"TestUser", "TestNamespaces", "TestRootless", "TestExecIs", "TestWithoutExecutable", "TestNotify",
 	}
-	// What needs systemd, and how it can be set up otherwise.
+	// Tests that need systemd, or a host that has it.
 	systemds = []string{"TestSystemd", "TestResourcesInAScope", "TestAppArmor"}
-	// What systemd could take from cgroups that are not its own.
+	// Tests of cgroups beside systemd, which must not take them over.
 	besideSystemd = []string{"TestCgroup", "TestDevice", "TestUnified", "TestOOM", "TestPause"}
 )
 
-// unasked are tests that a kernel is not asked for: they are about the runtime alone, or take minutes where instructions
-// are translated and see no more of a kernel than others do.
+// unasked are tests that no guest runs. They test the runtime alone, or they take minutes with translated instructions and
+// tell no more about a kernel than other tests do.
 var unasked = []string{
-	// Words: what is printed, and what is refused before anything is made.
+	// Output and refused input: no kernel is involved.
 	"TestHelp", "TestSpec$", "TestWrongUsage", "TestConfigThatIsNone", "TestConfigValues", "TestIDs", "TestBundlesOfRealEngines", "TestFeatures",
 	"TestList", "TestVersion", "TestACorruptState", "TestCorruptState", "TestAllProblems", "TestCommandLookup",
 	"TestEverythingInFeatures", "TestWhyAProgram", "TestVerbsRefuse", "TestCheckDevices", "TestHookPaths",
-	// Terminals and descriptors, which are the same everywhere.
+	// Terminals and descriptors, which are the same in every kernel.
 	"TestTopOnATerminal", "TestShellInATerminal", "TestNoDescriptorLeads", "TestSignalsAreForwarded",
-	// Numbers: what is done often to see something that is rare, or that a thousand cost no more than one.
+	// Many repetitions, to find rare failures or to count costs.
 	"TestManyContainers", "TestAmongMany", "TestManyPaths", "TestManyMissing", "TestContainersInOneCgroup", "TestMoreBindMounts", "TestThousandsOf", "TestExecNeverShows", "TestKillOfCreateAt", "TestKillOfDelete", "TestCreateIsKilled", "TestParallel",
 	"TestEachMountTarget", "TestTheRuntimesExecutable", "TestFilesOfTheImage", "TestExecWhileTheContainerSignals", "TestADeadVolume",
 }
 
-// anyOf is a pattern for names that begin with one of the list.
+// anyOf returns a pattern for names that begin with one of the list.
 func anyOf(list []string) string {
 	if len(list) == 0 {
 		return ""
@@ -138,7 +138,7 @@ func (r run) flags() []string {
 	return []string{"-test.run=" + anyOf(r.tests), "-test.skip=" + anyOf(slices.Concat(r.skip, readSources))}
 }
 
-// wanted is the runs that the -run flag asks for, and in them the tests, if it does: TestGuests/guest/driver/test/subtest.
+// wanted returns the runs, and the tests in them, that the -run flag selects: TestGuests/guest/driver/test/subtest.
 func (g guest) wanted() []run {
 	elements := strings.Split(flag.Lookup("test.run").Value.String(), "/")
 	if len(elements) < 3 {
@@ -181,7 +181,7 @@ func (g guest) test(t *testing.T) {
 	}
 	h, err := g.boot(context.Background(), i, p, runs, dir)
 	if len(h.runs) == 0 && strings.Contains(h.lastWords(), "Kernel panic") {
-		// Translated code that changes itself, as kernels do when they start, goes wrong now and then.
+		// Translated code that modifies itself, as a starting kernel does, fails now and then.
 		t.Logf("the kernel ended before there was anything of ours: once more\n%s", h.lastWords())
 		h, err = g.boot(context.Background(), i, p, runs, dir)
 	}

@@ -13,16 +13,16 @@ import (
 	"strings"
 )
 
-// image is a Debian release: its kernel, and a root file system that guests only ever see a snapshot of.
+// image is a Debian release: its kernel and a root file system, of which each guest gets a snapshot.
 type image struct {
 	kernel string // ELF
 	root   string // ext4
 }
 
-// cache survives runs; make clean removes it.
+// cache survives runs. make clean removes it.
 const cache = "../.cache/vm"
 
-// packages are what a guest has besides the required ones: an init, what the tests call, and both kinds of policies.
+// packages are added to the required ones: an init, programs that the tests call, and the policies of both LSMs.
 var packages = []string{
 	"linux-image-cloud-amd64", "kmod",
 	"systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd",
@@ -30,7 +30,7 @@ var packages = []string{
 	"apparmor", "policycoreutils", "selinux-policy-default",
 }
 
-// newImage is the image of a Debian suite, made anew if the recipe is not the one it was made by.
+// newImage returns the image of a Debian suite. It builds the image if there is none for the present recipe.
 func newImage(suite string) (image, error) {
 	key, err := recipeKey(suite)
 	if err != nil {
@@ -55,7 +55,7 @@ func newImage(suite string) (image, error) {
 	return i, os.Rename(made, dir)
 }
 
-// recipeKey is a hash of all that an image is made of.
+// recipeKey is a hash of everything that goes into an image.
 func recipeKey(suite string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, suite, packages, bootstrapFlags(suite, ""))
@@ -73,7 +73,7 @@ func recipeKey(suite string) (string, error) {
 	return fmt.Sprintf("%.6x", h.Sum(nil)), nil
 }
 
-// discard removes what earlier recipes made, and what was never finished.
+// discard removes images of earlier recipes and unfinished ones.
 func discard(suite string) error {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return err
@@ -91,7 +91,7 @@ func bootstrapFlags(suite, tree string) []string {
 		`--aptopt=APT::Install-Recommends "false"`, `--aptopt=Acquire::Retries "5"`,
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/i18n/*",
-		// Packages' own configuration files do not ask whether they may stay away.
+		// dpkg must not ask about configuration files.
 		"--dpkgopt=force-confold",
 		`--setup-hook=mkdir -p "$1"/etc/initramfs-tools; echo update_initramfs=no > "$1"/etc/initramfs-tools/update-initramfs.conf`,
 		`--customize-hook=guest/setup "$1"`,
@@ -99,7 +99,7 @@ func bootstrapFlags(suite, tree string) []string {
 	return append(flags, suite, tree)
 }
 
-// bootstrap makes the files of an image.
+// bootstrap creates the files of an image.
 func bootstrap(suite, dir string) error {
 	tree, err := os.MkdirTemp("", "onggi-vm-")
 	if err != nil {
@@ -120,12 +120,12 @@ func bootstrap(suite, dir string) error {
 	if err := command("truncate", "-s", "2G", root); err != nil {
 		return err
 	}
-	// Nothing survives a run: neither a journal nor checksums are of use.
+	// Nothing survives a run, so neither a journal nor checksums are useful.
 	return command("mkfs.ext4", "-q", "-F", "-O", "^has_journal,^metadata_csum", "-E", "lazy_itable_init=1,nodiscard", "-d", tree, root)
 }
 
-// extractKernel takes the ELF image out of a bzImage: QEMU enters that at its PVH entry point, where a bzImage would
-// have to be unpacked by translated code, which takes seconds.
+// extractKernel extracts the ELF image from a bzImage. QEMU enters the ELF image at its PVH entry point. A bzImage would
+// unpack itself with translated code, which takes seconds.
 //
 //	0x1f1  setup_sects      sectors of real-mode code behind the first
 //	0x248  payload_offset   from the start of the protected-mode code, 4 bytes
@@ -149,7 +149,7 @@ func extractKernel(from, to string) error {
 	return unpack(data[at:end-4], to)
 }
 
-// unpackers are the commands for the formats that a kernel's payload has, by its first bytes.
+// unpackers are the commands for the formats of a kernel's payload, by its first bytes.
 var unpackers = []struct {
 	magic   string
 	command []string
@@ -175,7 +175,7 @@ func unpack(payload []byte, to string) error {
 	return fmt.Errorf("unknown compression % x", payload[:4])
 }
 
-// command runs a program that has something to say only when it fails.
+// command runs a program and shows its output only if it fails.
 func command(name string, args ...string) error {
 	cmd := exec.Command(name, args...)
 	var said bytes.Buffer

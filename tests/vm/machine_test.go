@@ -20,23 +20,23 @@ import (
 // mark begins the lines that the guest's script writes between the outputs of its runs.
 const mark = "@guest "
 
-// slower is by how much the deadlines of the tests are longer in a guest.
+// slower is the factor for the deadlines of tests in a guest.
 const slower = 10
 
-// heard is what came out of a guest.
+// heard is the output of a guest.
 type heard struct {
 	facts   map[string]string // kernel, systemd
 	runs    map[string][]byte // output of a run, in the format of -test.v=test2json
 	status  map[string]string // exit status of a run that has ended
 	took    map[string]time.Duration
-	console string // file with what the kernel said
+	console string // file with the kernel's output
 }
 
 func newHeard(console string) heard {
 	return heard{facts: map[string]string{}, runs: map[string][]byte{}, status: map[string]string{}, took: map[string]time.Duration{}, console: console}
 }
 
-// boot runs a guest to its end. An error is about the machine, not about the tests in it.
+// boot runs a guest to its end. Its error concerns the machine, not the tests in it.
 func (g guest) boot(ctx context.Context, i image, p payload, runs []run, dir string) (heard, error) {
 	h := newHeard(filepath.Join(dir, "console"))
 	disk := filepath.Join(dir, "payload.tar")
@@ -73,8 +73,8 @@ func (g guest) boot(ctx context.Context, i image, p payload, runs []run, dir str
 	return h, nil
 }
 
-// machine is QEMU's command line. The serial ports are the console and the tests' output. NVMe is the disk that Debian's
-// cloud kernels have built in, and there is only one, as names are given in the order of being found.
+// machine returns QEMU's command line. The serial ports carry the console and the tests' output. Debian's cloud kernels have
+// the NVMe driver built in. There is only one NVMe disk, because the kernel names disks in the order of their discovery.
 func (g guest) machine(i image, disk, console string) []string {
 	cmdline := []string{
 		"console=ttyS0", "quiet", "loglevel=4", "panic=-1", "oops=panic", "no_timer_check", "mitigations=off", "nowatchdog", "audit=0",
@@ -82,7 +82,7 @@ func (g guest) machine(i image, disk, console string) []string {
 	}
 	return []string{
 		"-accel", "tcg,thread=multi", "-M", "pc", "-m", "2048", "-smp", "2",
-		// Five page-table levels and cmpxchg16b are what translation is slow at.
+		// Translation is slow at five page-table levels and at cmpxchg16b.
 		"-cpu", "max,la57=off,cx16=off",
 		"-nodefaults", "-vga", "none", "-display", "none", "-no-reboot",
 		"-kernel", i.kernel, "-append", strings.Join(append(cmdline, g.cmdline...), " "),
@@ -92,7 +92,7 @@ func (g guest) machine(i image, disk, console string) []string {
 	}
 }
 
-// script is what the agent of the guest executes.
+// script returns the commands for the agent of the guest.
 func script(runs []run) string {
 	var b strings.Builder
 	say := func(text string) { fmt.Fprintf(&b, "echo \"%s%s\"\n", mark, text) }
@@ -118,7 +118,7 @@ func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// listen takes the stream apart.
+// listen splits the stream of a guest.
 func (h *heard) listen(stream io.Reader) {
 	var run string
 	var began time.Time
@@ -145,7 +145,7 @@ func (h *heard) listen(stream io.Reader) {
 	}
 }
 
-// lastWords are the end of what the kernel said.
+// lastWords returns the end of the kernel's output.
 func (h heard) lastWords() string {
 	data, err := os.ReadFile(h.console)
 	if err != nil {

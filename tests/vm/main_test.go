@@ -11,10 +11,10 @@ import (
 
 var update = flag.Bool("update", false, "write the table to docs/cgroups.md")
 
-// suite is what all guests share.
+// suite is shared by all guests.
 type suite struct {
 	payload func() (payload, error)
-	logs    string // directory; what is in it is kept until the guest's next run
+	logs    string // directory; its files stay until the guest's next run
 	images  map[string]func() (image, error)
 	summary summary
 }
@@ -59,5 +59,5 @@ func whole(m *testing.M) (int, error) {
 	return code, nil
 }
 
-// image is made by the first guest that needs it.
+// image builds the image for the first guest that needs it.
 func (s *suite) image(name string) (image, error) { return s.images[name]() }

@@ -20,8 +20,8 @@ func (n *node) tree() string {
 	return text
 }
 
-// What came over the serial port becomes the tree that it was in the guest: with slashes in names, words of containers
-// in between, and an end in the middle of a test.
+// The output of the serial port becomes the tree of tests in the guest. The input has names with slashes, lines of
+// containers in between, and ends in the middle of a test.
 func TestParse(t *testing.T) {
 	const mark = "\x16"
 	root, err := parse([]byte(strings.Join([]string{

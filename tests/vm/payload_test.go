@@ -12,16 +12,16 @@ import (
 	"strings"
 )
 
-// payload is what every guest gets, built once.
+// payload is the contents of every guest's disk, built once.
 type payload struct {
 	files map[string]string // name in the guest: file here
 	trees map[string]string // and directories
 }
 
-// dir is where the program is in the guest, and its sources in the repository.
+// dir is the directory of the program in the guest, and of its sources in the repository.
 func (r run) dir() string { return cmp.Or(r.program, "tests") }
 
-// newPayload builds the runtime, the probe, and each program of tests.
+// newPayload builds the runtime, the probe, and each test program.
 func newPayload(dir string) (payload, error) {
 	p := payload{
 		files: map[string]string{"onggi": repository + "onggi", "probe": filepath.Join(dir, "probe")},
@@ -45,7 +45,7 @@ func newPayload(dir string) (payload, error) {
 
 const repository = "../../"
 
-// goStatic runs the go command in the repository for what needs nothing of its host.
+// goStatic runs the go command in the repository, for programs that need no library of their host.
 func goStatic(verb string, args ...string) error {
 	cmd := exec.Command("go", append([]string{verb, "-trimpath", "-ldflags=-s -w"}, args...)...)
 	cmd.Dir, cmd.Env = repository, append(os.Environ(), "CGO_ENABLED=0")
@@ -55,7 +55,7 @@ func goStatic(verb string, args ...string) error {
 	return nil
 }
 
-// program builds the tests of a directory, unless that is done.
+// program builds the tests of a directory, once.
 func (p payload) program(dir, sources string) error {
 	name := filepath.Join(sources, "test")
 	if p.files[name] != "" {
@@ -69,7 +69,7 @@ func (p payload) program(dir, sources string) error {
 	return goStatic("test", "-c", "-o", p.files[name], "./"+sources)
 }
 
-// disk writes what one guest gets, as a tar archive that is read straight from the block device.
+// disk writes the contents for one guest as a tar archive, which the guest reads straight from the block device.
 func (p payload) disk(to string, script string) error {
 	f, err := os.Create(to)
 	if err != nil {

@@ -17,12 +17,12 @@ type event struct {
 // node is a test that ran in a guest, with its subtests.
 type node struct {
 	name    string
-	verdict string // pass, fail, skip; empty if it did not come to an end
+	verdict string // pass, fail, skip; empty for an unfinished test
 	output  []string
 	subs    []*node
 }
 
-// parse makes the tree of tests of a run's output. The root is the run itself.
+// parse builds the tree of tests from a run's output. The root is the run itself.
 func parse(output []byte) (*node, error) {
 	cmd := exec.Command("go", "tool", "test2json")
 	cmd.Stdin = bytes.NewReader(output)
@@ -48,8 +48,8 @@ func parse(output []byte) (*node, error) {
 	return root, nil
 }
 
-// find is the node of a test's full name. A new one goes below the longest name that is known: a parent is heard of before
-// its subtests, and a slash may be part of either's own name.
+// find returns the node of a test's full name. A new node goes below the longest known name: the output mentions a parent
+// before its subtests, and a name may contain slashes.
 func find(known map[string]*node, name string) *node {
 	if n := known[name]; n != nil {
 		return n
@@ -64,7 +64,7 @@ func find(known map[string]*node, name string) *node {
 	return n
 }
 
-// report makes a subtest of each test that ran in the guest, with its verdict and, unless it passed, its words.
+// report makes a subtest of each test in the guest, with its verdict and, unless it passed, its log.
 func (n *node) report(t *testing.T, count *tally) {
 	t.Run(n.name, func(t *testing.T) {
 		for _, sub := range n.subs {
@@ -86,7 +86,7 @@ func (n *node) report(t *testing.T, count *tally) {
 	})
 }
 
-// words are what the test logged, without the lines that the testing package adds.
+// words returns the log of the test without the lines of the testing package.
 func (n *node) words() string {
 	var b strings.Builder
 	for _, line := range n.output {
@@ -97,7 +97,7 @@ func (n *node) words() string {
 	return strings.TrimSpace(b.String())
 }
 
-// reason is why a test was skipped, without the place in its source.
+// reason returns the reason of a skipped test, without its place in the source.
 func (n *node) reason() string {
 	words := n.words()
 	if _, text, ok := strings.Cut(words, ".go:"); ok {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// summary is a row for each run, in the order of guests().
+// summary has a row for each run, in the order of guests().
 type summary struct {
 	sync.Mutex
 	rows map[string]string
@@ -29,7 +29,7 @@ func (s *summary) add(g guest, r run, h heard, count tally) {
 		count.passed, count.failed, count.skipped, h.took[r.driver].Round(time.Second))
 }
 
-// render is the table in Markdown.
+// render returns the table in Markdown.
 func (s *summary) render() string {
 	var b strings.Builder
 	b.WriteString("| kernel | cgroups | init | driver | passed | failed | skipped | time |\n|---|---|---|---|---|---|---|---|\n")
@@ -43,7 +43,7 @@ func (s *summary) render() string {
 
 const page = "../../docs/cgroups.md"
 
-// publish puts the table into the page, between its tags.
+// publish writes the table into the page, between its tags.
 func publish(table string) error {
 	data, err := os.ReadFile(page)
 	if err != nil {
