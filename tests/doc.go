@@ -2,14 +2,56 @@
 //
 //	go test ./tests                           onggi, built by make, on this machine's cgroup layout
 //	LAYOUT=v2 go test ./tests                 the same in a private mount namespace with pure cgroup v2
-//	RUNTIME=/usr/sbin/runc go test ./tests    another runtime; what it is known to get wrong is skipped by name
+//	RUNTIME=/usr/sbin/runc go test ./tests    another runtime; its known faults are skipped by name
 //
-// Its one rule: a test leaves nothing. Every container has its own state root and its own cgroup, and when a test ends
-// the harness looks for processes, mounts, cgroups, state and descriptors that are still there ([leak_test.go]).
-// The whole run happens in a mount namespace of its own, with the test process as subreaper, so that every stray
-// process becomes a child of it and every mount that a runtime makes outside a container can be seen.
+// # The one rule
 //
-// Start at harness_test.go: newContainer makes a bundle with a busybox rootfs; a container has one method a verb.
-// pace/ is a command that slows one side of the runtime down, for tests of what may depend on the order of two processes.
-// A claim of security carries a positive control: a run in which the attack is known to work.
+// A test leaves nothing behind. Every container has its own state root and its own cgroup. When a test ends, the harness
+// looks for remaining processes, mounts, cgroups, state and descriptors (leak_test.go). The whole run happens in a private
+// mount namespace with the test process as subreaper. So every stray process becomes a child of the test process, and a
+// mount that a runtime makes outside a container is visible.
+//
+// A claim of security needs a positive control: a run in which the attack works.
+//
+// # A first test
+//
+// newContainer writes a bundle with a busybox root file system. Its arguments are edits of the default config.json. A
+// container has one method for each verb.
+//
+//	func TestHostname(t *testing.T) {
+//		c := newContainer(t, sh("hostname"), func(s *specs.Spec) { s.Hostname = "jar" })
+//		want(t, "hostname", c.output(), "jar\n")
+//	}
+//
+//	func TestKillStops(t *testing.T) {
+//		c := newContainer(t, sh("sleep 1000"))
+//		pid := c.up()
+//		c.must("kill", c.id, "KILL")
+//		want(t, "exit status", fmt.Sprint(c.reap(pid)), "137")
+//	}
+//
+// # Helpers
+//
+//	harness_test.go   newContainer; verb, must (exit status 0), begin and end (in the background); run, output, create,
+//	                  start, up (create and start), state, status, exec, reap, stopped; eventually (waits for a condition,
+//	                  never sleeps for a fixed time), slowly (a deadline that SLOWER scales), amount (the number of
+//	                  repetitions in the short, usual and long form), want, refused, kernelIs, peerFails (skips a known
+//	                  fault of another runtime)
+//	leak_test.go      takeStock and compare: the search for leftovers
+//	spec_helpers_test.go, process helpers
+//	                  fails and has (the error as an engine reads it), peersLack (skips features that only onggi has)
+//	cgroup_helpers_test.go
+//	                  hierarchies, cgroupDir, limit (reads a file by its v1 or v2 name), needController, needCgroupfs
+//	resource_fields_test.go, resources_test.go
+//	                  the table of all resource fields, and resources (an edit of linux.resources)
+//	mount_test.go     mountsInside (the mounts that the container sees, parsed), source and withSource (bind sources)
+//	rootless_test.go  ordinaryUser and newRootless: containers of an ordinary user
+//	fuse_test.go      newVolume: a FUSE file system that answers, lies or hangs as the test wants
+//	hook_test.go      hook, hooks, withHooks
+//	events_test.go    await (the next event of a kind), memoryLimit
+//	many_test.go      newCrowd: hundreds of containers
+//	agree_test.go     random configurations, compared between runtimes
+//
+// The program in the directory probe runs inside containers and plays the process, honest or hostile. The directories
+// engines, vm, conformance and bench have a doc.go of their own.
 package tests
