@@ -10,11 +10,11 @@ import (
 // number is known once the batch is done, and the stub itself uses the result
 // before) or from the files that the stub was started with.
 type FD struct {
-	name  string // for people: "rootfs", "/proc"
-	n     int    // the number, -1 while it is not known
-	batch *Batch // where it comes from, while n is not known
-	call  int    // which call opens it
-	off   int    // where in the batch's reply its number will stand
+	name  string   // for people: "rootfs", "/proc"
+	n     int      // the number, -1 while it is not known
+	batch *content // where it comes from, while n is not known
+	call  int      // which call opens it
+	off   int      // where in the batch's reply its number will stand
 }
 
 // Inherited is a descriptor that the stub was started with.
@@ -89,7 +89,7 @@ type flagSet struct {
 func (s *flagSet) arg(v uint64) Arg { return Arg{value: v, flags: s} }
 
 // format prints the argument as strace would.
-func (b *Batch) formatArg(a *Arg) string {
+func (b *content) formatArg(a *Arg) string {
 	switch a.kind {
 	case argFD:
 		return a.fd.format()
@@ -111,7 +111,7 @@ func (b *Batch) formatArg(a *Arg) string {
 	return strconv.FormatInt(int64(a.value), 10)
 }
 
-func (b *Batch) formatData(a *Arg) string {
+func (b *content) formatData(a *Arg) string {
 	at := b.data[a.value:]
 	word := func(i int) uint64 { return binary.LittleEndian.Uint64(at[8*i:]) }
 	switch a.show {

@@ -14,7 +14,14 @@ import (
 
 // Batch is a list of system calls under construction. The zero value is ready
 // to use; after Stub.Do it only answers questions about its results.
-type Batch struct {
+//
+// A Batch is a handle. Results, buffers and descriptors refer to the content
+// behind it, so assigning another Batch to the variable begins a new batch and
+// leaves those of the old one valid.
+type Batch struct{ *content }
+
+// content is everything that belongs to one batch.
+type content struct {
 	calls  []call
 	args   []Arg // of all calls, one after the other
 	data   []byte
@@ -52,15 +59,29 @@ type reloc struct{ at, to int }
 // many results there will be is not known while the batch is built.
 const slotFlag = 1 << 30
 
+// begin makes the content of a batch that has none yet.
+func (b *Batch) begin() {
+	if b.content == nil {
+		b.content = &content{}
+	}
+}
+
 // Tag sets the tag of the calls added from now on; a failed call brings it
 // back, so that the caller knows which of its steps failed.
-func (b *Batch) Tag(t int) { b.tag = t }
+func (b *Batch) Tag(t int) {
+	b.begin()
+	b.tag = t
+}
 
 // Len is the number of calls.
-func (b *Batch) Len() int { return len(b.calls) }
+func (b *Batch) Len() int {
+	b.begin()
+	return len(b.calls)
+}
 
 // Size is what the batch has of the stub's arena, in bytes.
 func (b *Batch) Size() int {
+	b.begin()
 	return stub.HeaderSize + len(b.calls)*CallSize + len(b.data) + b.reply + 16
 }
 
@@ -69,23 +90,25 @@ const CallSize = stub.CallSize + 8
 
 // Result is the outcome of one call.
 type Result struct {
-	b *Batch
+	b *content
 	i int
 }
 
 func (b *Batch) call(name string, nr uintptr, args ...Arg) Result {
+	b.begin()
 	if b.calls == nil {
 		b.Expect(firstCalls)
 	}
 	b.calls = append(b.calls, call{name: name, nr: uint32(nr), tag: int32(b.tag), first: int32(len(b.args)), n: uint8(len(args))})
 	b.args = append(b.args, args...)
-	return Result{b, len(b.calls) - 1}
+	return Result{b.content, len(b.calls) - 1}
 }
 
 // Expect makes room for that many calls. A list that grows leaves twice its size
 // behind, in pages that the kernel has to find first: what is reserved and not
 // used costs nothing.
 func (b *Batch) Expect(calls int) {
+	b.begin()
 	b.calls, b.args, b.fds = make([]call, 0, calls), make([]Arg, 0, 4*calls), slices.Grow(b.fds, calls/4)
 	b.data = slices.Grow(b.data, 24*calls) // it may have the first call's already
 }
@@ -96,7 +119,7 @@ const firstCalls = 32
 // opens is call for one that returns a descriptor; what names it for people.
 func (b *Batch) opens(what, name string, nr uintptr, args ...Arg) *FD {
 	r := b.call(name, nr, args...)
-	fd := &FD{name: what, n: -1, batch: b, call: r.i, off: 8 * r.i}
+	fd := &FD{name: what, n: -1, batch: b.content, call: r.i, off: 8 * r.i}
 	b.fds = append(b.fds, fd)
 	return fd
 }
@@ -151,16 +174,17 @@ func (r Result) OnPositiveSkipTo(n int) {
 }
 
 // Result gives the call that opens fd.
-func (b *Batch) Result(fd *FD) Result { return Result{b, fd.call} }
+func (b *Batch) Result(fd *FD) Result { return Result{b.content, fd.call} }
 
 // Subject is the descriptor that call i is about: its first argument.
 func (b *Batch) Subject(i int) *FD { return b.args[b.calls[i].first].fd }
 
 // Last is the call that was added last.
-func (b *Batch) Last() Result { return Result{b, len(b.calls) - 1} }
+func (b *Batch) Last() Result { return Result{b.content, len(b.calls) - 1} }
 
 // str is a string argument, NUL-terminated in the batch.
 func (b *Batch) str(s string) Arg {
+	b.begin()
 	a := Arg{kind: argData, show: showString, value: uint64(len(b.data)), text: s}
 	b.data = append(b.data, s...)
 	b.data = append(b.data, 0)
@@ -194,6 +218,7 @@ func (b *Batch) words(v ...uint64) Arg {
 }
 
 func (b *Batch) align() {
+	b.begin()
 	for len(b.data)%8 != 0 {
 		b.data = append(b.data, 0)
 	}
@@ -215,15 +240,16 @@ func (b *Batch) vector(list []string) Arg {
 
 // Buf is memory of the stub that comes back with the reply.
 type Buf struct {
-	b   *Batch
+	b   *content
 	off int
 	n   int
 }
 
 func (b *Batch) buf(n int) Buf {
+	b.begin()
 	off := b.reply
 	b.reply += (n + 7) &^ 7
-	return Buf{b, off, n}
+	return Buf{b.content, off, n}
 }
 
 func (m Buf) arg() Arg { return Arg{kind: argReply, value: uint64(m.off)} }
@@ -231,7 +257,7 @@ func (m Buf) arg() Arg { return Arg{kind: argReply, value: uint64(m.off)} }
 // Bytes is what the stub's memory held when the reply was sent.
 func (m Buf) Bytes() []byte {
 	at := m.b.base + m.off
-	return m.b.back[at : at+m.n]
+	return m.b.answer()[at : at+m.n]
 }
 
 // First is the first n bytes of it, as many as a call says it has stored. That
@@ -239,9 +265,18 @@ func (m Buf) Bytes() []byte {
 func (m Buf) First(n int64) []byte { return m.Bytes()[:min(max(n, 0), int64(m.n))] }
 
 // Value is what the call returned, stub.NotRun if it was not executed.
-func (r Result) Value() int64 { return r.b.valueIn(r.b.back, r.i) }
+func (r Result) Value() int64 { return r.b.valueIn(r.b.answer(), r.i) }
 
-func (b *Batch) valueIn(reply []byte, i int) int64 {
+// answer is the reply. To ask for results before there is one is a bug of the
+// caller's, and must not pass for an answer.
+func (b *content) answer() []byte {
+	if b.back == nil {
+		panic("BUG: a batch was asked for its results before they came")
+	}
+	return b.back
+}
+
+func (b *content) valueIn(reply []byte, i int) int64 {
 	at := 8 * i
 	if slot := b.calls[i].slot; slot != 0 {
 		at = b.base + int(slot)&^slotFlag
@@ -262,7 +297,7 @@ func (r Result) Errno() unix.Errno {
 
 // encode lays the batch out for the stub; stamped, with room for stamps if
 // there is any.
-func (b *Batch) encode(stamped, behind bool) ([]byte, error) {
+func (b *content) encode(stamped, behind bool) ([]byte, error) {
 	n := len(b.calls)
 	data := stub.HeaderSize + stub.CallSize*n
 	reply := (data + len(b.data) + 7) &^ 7
@@ -319,7 +354,7 @@ func (b *Batch) encode(stamped, behind bool) ([]byte, error) {
 
 // resolve turns an argument into what the stub puts into a register, or loads
 // it from.
-func (b *Batch) resolve(c *call, a *Arg, data, reply int) (v uint64, load bool) {
+func (b *content) resolve(c *call, a *Arg, data, reply int) (v uint64, load bool) {
 	switch a.kind {
 	case argData:
 		return uint64(stub.ArenaBase+data) + a.value, false
@@ -339,7 +374,7 @@ func (b *Batch) resolve(c *call, a *Arg, data, reply int) (v uint64, load bool) 
 	return a.value, false
 }
 
-func (b *Batch) resolveFD(c *call, fd *FD, reply int) (v uint64, load bool) {
+func (b *content) resolveFD(c *call, fd *FD, reply int) (v uint64, load bool) {
 	switch {
 	case fd == nil:
 		return ^uint64(0), false
@@ -353,7 +388,7 @@ func (b *Batch) resolveFD(c *call, fd *FD, reply int) (v uint64, load bool) {
 
 // offset turns a place in the reply that may count from the end of the
 // results into one from its start.
-func (b *Batch) offset(off int) int {
+func (b *content) offset(off int) int {
 	if off&slotFlag != 0 {
 		return b.base + off&^slotFlag
 	}
@@ -366,7 +401,7 @@ const Gone = -2
 
 // settle gives the batch's descriptors their numbers, and forgets those that
 // the batch closed again. It returns the ones that stay open.
-func (b *Batch) settle() {
+func (b *content) settle() {
 	for _, fd := range b.fds {
 		at := b.offset(fd.off)
 		v := int32(binary.LittleEndian.Uint32(b.back[at:]))
@@ -385,6 +420,7 @@ func (b *Batch) settle() {
 // Discard is for a batch that is not sent, or left out: what it would have opened
 // there is not.
 func (b *Batch) Discard() {
+	b.begin()
 	for _, fd := range b.fds {
 		fd.n, fd.batch = Gone, nil
 	}
@@ -393,6 +429,7 @@ func (b *Batch) Discard() {
 // Opened lists the descriptors that the done batch opened and left open, of
 // calls with the tag.
 func (b *Batch) Opened(tag int) []*FD {
+	b.begin()
 	var out []*FD
 	for _, fd := range b.fds {
 		if fd.n >= 0 && int(b.calls[fd.call].tag) == tag {
@@ -403,7 +440,7 @@ func (b *Batch) Opened(tag int) []*FD {
 }
 
 // format prints call i as strace would, without its result.
-func (b *Batch) format(i int) string {
+func (b *content) format(i int) string {
 	c := &b.calls[i]
 	args := make([]string, c.n)
 	for j := range args {

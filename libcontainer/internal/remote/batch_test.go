@@ -317,3 +317,40 @@ func TestSeccompProgram(t *testing.T) {
 		t.Errorf("no filter is loaded: %v\n%s", err, status)
 	}
 }
+
+// A variable that is used for one batch after the other: each result is of the batch that its call was added to.
+func TestResultsBelongToTheirBatch(t *testing.T) {
+	s := start(t.Context(), t)
+	var q Batch
+	var got []Result
+	for n := range 3 {
+		for range 1 + n {
+			got = append(got, q.Umask(uint32(n)))
+		}
+		do(t, s, &q)
+		q = Batch{}
+	}
+	q.Umask(7)
+	do(t, s, &q)
+	for i, want := range []int64{0, 1, 1, 2, 2} { // the first is our own mask
+		if v := got[1+i].Value(); v != want {
+			t.Errorf("result %d = %d; want %d", 1+i, v, want)
+		}
+	}
+}
+
+// Results that are not there are not zeros.
+func TestResultsBeforeTheyCame(t *testing.T) {
+	var b Batch
+	r, buf := b.Read(Inherited(0, ""), 8)
+	for name, ask := range map[string]func(){"a value": func() { r.Value() }, "bytes": func() { buf.Bytes() }} {
+		func() {
+			defer func() {
+				if text, _ := recover().(string); !strings.HasPrefix(text, "BUG: ") {
+					t.Errorf("%s of a batch that was not done: recover() = %q; want a BUG", name, text)
+				}
+			}()
+			ask()
+		}()
+	}
+}

@@ -61,7 +61,7 @@ func (b *Batch) CanFollow(front *Batch) bool {
 	if front.sends > 0 {
 		return false
 	}
-	return len(front.fds) == 0 || !slices.ContainsFunc(b.args, func(a Arg) bool { return a.fd != nil && a.fd.batch == front })
+	return len(front.fds) == 0 || !slices.ContainsFunc(b.args, func(a Arg) bool { return a.fd != nil && a.fd.batch == front.content })
 }
 
 // SendLast is Send for a batch that is not answered.
@@ -226,7 +226,7 @@ func oneFile(oob []byte) *os.File {
 
 // failure finds the call that ended the batch: the one that failed with an
 // errno it does not tolerate.
-func (b *Batch) failure() error {
+func (b *content) failure() error {
 	for i := range b.calls {
 		r := Result{b, i}
 		if e := r.Errno(); e != 0 && !b.calls[i].tolerates(e) {
@@ -291,7 +291,7 @@ func (b *Batch) ReceiveFiles(control *FD, names []string) []*FD {
 		head := b.message(iov, oob)
 		b.call("recvmsg", unix.SYS_RECVMSG, fdArg(control), head, Hex(unix.MSG_CMSG_CLOEXEC))
 		for i := range n {
-			fd := &FD{name: names[i], n: -1, batch: b, call: len(b.calls) - 1, off: slotFlag | (oob.off + unix.CmsgLen(0) + 4*i)}
+			fd := &FD{name: names[i], n: -1, batch: b.content, call: len(b.calls) - 1, off: slotFlag | (oob.off + unix.CmsgLen(0) + 4*i)}
 			b.fds = append(b.fds, fd)
 			out = append(out, fd)
 		}
@@ -329,7 +329,10 @@ func (b *Batch) SendFile(control *FD, fd *FD) {
 
 // Files are the descriptors that the batch's SendFile calls brought, in
 // order. The caller owns them, even when the batch failed.
-func (b *Batch) Files() []*os.File { return b.files }
+func (b *Batch) Files() []*os.File {
+	b.begin()
+	return b.files
+}
 
 // preset is what a part of the reply holds before the stub starts.
 type preset struct {

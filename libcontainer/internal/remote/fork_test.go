@@ -21,7 +21,7 @@ func dyingFork(t *testing.T, s *Stub) *Forking {
 	f.lay(nil)
 	f.b.call("getppid", unix.SYS_GETPPID) // the child's: it skips the next
 	f.b.Exit(stub.ExitLost)
-	(Result{f.b, f.b.Len() - 2}).OnPositiveSkip()
+	(Result{f.b.content, f.b.Len() - 2}).OnPositiveSkip()
 	f.pid.OnPositiveSkipTo(f.b.Len() - 1)
 	if err := s.Send(f.b); err != nil {
 		t.Fatal(err)

@@ -146,7 +146,7 @@ func listen(t testing.TB, sh shape, report bool, talk func(size int) []message) 
 func ask(t testing.TB, b *Batch) {
 	t.Helper()
 	for i := range b.calls {
-		r := Result{b, i}
+		r := Result{b.content, i}
 		if e := r.Errno(); e > 4095 {
 			t.Errorf("Errno() = %d", e)
 		}
@@ -161,7 +161,7 @@ func ask(t testing.TB, b *Batch) {
 		b.Opened(tag)
 	}
 	if b.reply > 0 {
-		all := Buf{b, 0, b.reply}
+		all := Buf{b.content, 0, b.reply}
 		if len(all.Bytes()) != b.reply || len(all.First(1<<62)) != b.reply {
 			t.Errorf("the reply's bytes are %d; want %d", len(all.Bytes()), b.reply)
 		}
@@ -271,7 +271,7 @@ func TestErrnoRange(t *testing.T) {
 	b.back = make([]byte, 8)
 	for v, want := range map[int64]unix.Errno{0: 0, 5: 0, -1: unix.EPERM, -4095: 4095, -4096: 0, stub.NotRun: 0, 1<<63 - 1: 0} {
 		binary.LittleEndian.PutUint64(b.back, uint64(v))
-		if got := (Result{b, 0}).Errno(); got != want {
+		if got := (Result{b.content, 0}).Errno(); got != want {
 			t.Errorf("Errno() of %d = %d; want %d", v, got, want)
 		}
 	}

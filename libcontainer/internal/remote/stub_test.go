@@ -87,7 +87,7 @@ func TestDescriptorsThatDidNotFit(t *testing.T) {
 
 // The container side says how much it has stored, and may lie.
 func TestFirstStaysInTheBuffer(t *testing.T) {
-	b := Batch{back: []byte("0123456789")}
+	b := content{back: []byte("0123456789")}
 	m := Buf{&b, 2, 3}
 	for n, want := range map[int64]string{0: "", 2: "23", 3: "234", 4: "234", 1 << 40: "234", -1: "", -1 << 63: ""} {
 		if got := string(m.First(n)); got != want {

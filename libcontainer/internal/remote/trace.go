@@ -34,7 +34,7 @@ func (t *Trace) timing() stub.Timing {
 }
 
 // replyLen is the length of the batch's reply.
-func (b *Batch) replyLen() int {
+func (b *content) replyLen() int {
 	if b.trace.stamps == 0 {
 		return b.base + b.reply
 	}
@@ -88,7 +88,7 @@ func (s *Stub) unanswered(b *Batch, err error) {
 }
 
 // describe puts calls from first on into words: those that fill completes.
-func (b *Batch) describe(first int, task func(tag int) timeline.Task, now timeline.Task, fill func(int, *timeline.Call) bool) []timeline.Call {
+func (b *content) describe(first int, task func(tag int) timeline.Task, now timeline.Task, fill func(int, *timeline.Call) bool) []timeline.Call {
 	var out []timeline.Call
 	var current *timeline.Task
 	tag := int32(-1)
