@@ -42,7 +42,7 @@ var imports = []struct {
 }
 
 var groups = map[string][]string{"[runtime side]": {
-	"libcontainer/internal/bounded", "libcontainer/internal/cgroup", "libcontainer/internal/console", "libcontainer/internal/hooks", "libcontainer/internal/lsm",
+	"libcontainer/internal/bounded", "libcontainer/internal/bug", "libcontainer/internal/cgroup", "libcontainer/internal/console", "libcontainer/internal/hooks", "libcontainer/internal/lsm",
 	"libcontainer/internal/netdev", "libcontainer/internal/proc", "libcontainer/internal/resctrl", "libcontainer/internal/state", "libcontainer/internal/systemd",
 }}
 
@@ -198,7 +198,7 @@ func objection(n ast.Node, library bool) string {
 
 func objectionToCall(n *ast.CallExpr, library bool) string {
 	name := callName(n)
-	if name == "panic" && !bug(n.Args[0]) {
+	if name == "panic" && !isBug(n.Args[0]) {
 		return `panic without "BUG: ": only our own contradictions panic`
 	}
 	for _, f := range forbidden {
@@ -221,8 +221,8 @@ func callName(n *ast.CallExpr) string {
 	return ""
 }
 
-// bug tells whether a panic's value starts with "BUG: ".
-func bug(arg ast.Expr) bool {
+// isBug tells whether a panic's value starts with "BUG: ".
+func isBug(arg ast.Expr) bool {
 	found := false
 	ast.Inspect(arg, func(n ast.Node) bool {
 		lit, ok := n.(*ast.BasicLit)

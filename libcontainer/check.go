@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/lsm"
 	"github.com/onggi-dev/onggi/specconv"
 )
@@ -35,7 +36,8 @@ func (f Finding) String() string {
 // of it, and without making, mounting or starting anything. What can only be
 // known inside of the container, such as whether its program is there, is left
 // to create.
-func (r *Runtime) Check(ctx context.Context, o CreateOptions) ([]Finding, error) {
+func (r *Runtime) Check(ctx context.Context, o CreateOptions) (_ []Finding, err error) {
+	defer bug.Caught(&err)
 	in := &inspection{ctx: ctx, root: "/"}
 	silent := *r
 	silent.options.Warn = in.warning

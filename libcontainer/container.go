@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
@@ -48,7 +49,8 @@ const (
 )
 
 // Load finds a container by its id.
-func (r *Runtime) Load(id string) (*Container, error) {
+func (r *Runtime) Load(id string) (_ *Container, err error) {
+	defer bug.Caught(&err)
 	defer r.span("load the state").End()
 	dir, err := r.store.Open(id)
 	if err != nil {
@@ -65,11 +67,12 @@ func (r *Runtime) Load(id string) (*Container, error) {
 // List gives the state of every container that has a readable one, and an
 // error that joins what is wrong with the others. A state root that is not
 // there has no containers; one that cannot be read is ErrRoot.
-func (r *Runtime) List() ([]State, error) {
+func (r *Runtime) List() (_ []State, err error) {
+	defer bug.Caught(&err)
 	var out []State
 	var errs []error
 	names, look := owners{}, cgroup.LookAtMany()
-	err := r.store.Each(func(dir *state.Dir, record *state.Record) {
+	err = r.store.Each(func(dir *state.Dir, record *state.Record) {
 		c := newContainer(r, dir, *record)
 		s, err := c.state(look)
 		if err != nil {
@@ -84,9 +87,10 @@ func (r *Runtime) List() ([]State, error) {
 
 // IDs are those of the containers that List gives the states of, without asking
 // how they are.
-func (r *Runtime) IDs() ([]string, error) {
+func (r *Runtime) IDs() (_ []string, err error) {
+	defer bug.Caught(&err)
 	var out []string
-	err := r.store.Each(func(_ *state.Dir, record *state.Record) { out = append(out, record.ID) })
+	err = r.store.Each(func(_ *state.Dir, record *state.Record) { out = append(out, record.ID) })
 	return out, err
 }
 
@@ -137,7 +141,8 @@ func (c *Container) Pid() int { return c.record.Init.Pid }
 
 // State says how the container is. Nothing of it is stored: it is asked for
 // anew each time.
-func (c *Container) State() (State, error) {
+func (c *Container) State() (_ State, err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return State{}, err
 	}
@@ -147,7 +152,8 @@ func (c *Container) State() (State, error) {
 
 // OCIState is the same in the words of the specification (runtime.md, "State"):
 // what a hook gets. It has no status for a paused container, which is running.
-func (c *Container) OCIState() (*specs.State, error) {
+func (c *Container) OCIState() (_ *specs.State, err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return nil, err
 	}
@@ -233,7 +239,8 @@ func (c *Container) open() (*os.File, error) {
 
 // Spec is the configuration as it was when the container was created. It is the
 // caller's to change.
-func (c *Container) Spec() (*specs.Spec, error) {
+func (c *Container) Spec() (_ *specs.Spec, err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return nil, err
 	}
@@ -269,7 +276,8 @@ func (c *Container) snapshot() (*specconv.Config, error) {
 //
 // It may be called while Delete ends the container, and after. The end of ctx
 // ends the waiting alone.
-func (c *Container) Wait(ctx context.Context) (int, error) {
+func (c *Container) Wait(ctx context.Context) (_ int, err error) {
+	defer bug.Caught(&err)
 	if c.first.isKnown() {
 		return c.first.reap(ctx, c.Pid())
 	}
@@ -296,7 +304,8 @@ func (c *Container) Wait(ctx context.Context) (int, error) {
 // Processes lists the processes in the container, by the host's numbers. For
 // one without a cgroup only the first is known. A number may be another
 // process's by the time it is used.
-func (c *Container) Processes() ([]int, error) {
+func (c *Container) Processes() (_ []int, err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/lsm"
@@ -27,7 +28,8 @@ import (
 // Create sets a container up, to where its first process waits for Start. The
 // configuration is read once, here. When it fails, or ctx ends, nothing is
 // left behind.
-func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (*Container, error) {
+func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (_ *Container, err error) {
+	defer bug.Caught(&err)
 	c, err := r.prepare(ctx, id, o)
 	if err != nil {
 		return nil, err
@@ -42,10 +44,22 @@ func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (*Cont
 	if err := c.checkResctrl(); err != nil {
 		return nil, err
 	}
-	if err := c.makeState(); err != nil {
+	if err := c.make(ctx); err != nil {
+		if c.dir != nil {
+			c.rollBack(err)
+		}
 		return nil, err
 	}
-	err = c.makeCgroup(ctx)
+	return c.container, nil
+}
+
+// make does what leaves something behind: the caller undoes it after an error.
+func (c *creation) make(ctx context.Context) (err error) {
+	defer bug.Caught(&err)
+	err = c.makeState()
+	if err == nil {
+		err = c.makeCgroup(ctx)
+	}
 	if err == nil {
 		err = c.makeResctrl()
 	}
@@ -55,11 +69,7 @@ func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (*Cont
 	if err == nil {
 		err = c.announce(ctx)
 	}
-	if err != nil {
-		c.rollBack()
-		return nil, err
-	}
-	return c.container, nil
+	return err
 }
 
 // creation is a container being made.
@@ -297,10 +307,7 @@ func (c *creation) makeState() (err error) {
 	if c.o.NotifySocket == "" {
 		return nil
 	}
-	if err = c.dir.MakeNotify(); err != nil {
-		c.rollBack()
-	}
-	return err
+	return c.dir.MakeNotify()
 }
 
 // noPlace says more of a state directory that an ordinary user cannot make.
@@ -510,8 +517,9 @@ func (c *creation) announce(ctx context.Context) error {
 }
 
 // rollBack undoes a failed create. The process that failed is gone already,
-// unless the failure came behind its last batch.
-func (c *creation) rollBack() {
+// unless the failure came behind its last batch. A bug in the middle of making
+// the cgroup leaves the state, by which delete --force finds what there is.
+func (c *creation) rollBack(why error) {
 	defer c.span("undo what was done").End()
 	ctx, stop := bounded.Within(context.Background(), cleanUpTime)
 	defer stop()
@@ -533,12 +541,14 @@ func (c *creation) rollBack() {
 	if c.hooked {
 		c.runEndHooks(ctx)
 	}
-	if c.dir != nil {
-		_ = c.dir.Retire(ctx)
-		if err := c.dir.Remove(ctx); err != nil {
-			c.warnf("clean up after the failed create: %v", err)
-		}
-		c.dir.Close()
+	defer c.dir.Close()
+	if bug.Is(why) && !c.hasCgroup && len(c.missing) > 0 {
+		c.warnf("the state of %s is left for delete --force", c.id)
+		return
+	}
+	_ = c.dir.Retire(ctx)
+	if err := c.dir.Remove(ctx); err != nil {
+		c.warnf("clean up after the failed create: %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
@@ -17,7 +18,8 @@ import (
 // Delete removes a stopped or created container, or with force any; then it is
 // no error if there is none, and a state that cannot be read is removed as far
 // as it can be.
-func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
+func (r *Runtime) Delete(ctx context.Context, id string, force bool) (err error) {
+	defer bug.Caught(&err)
 	dir, err := r.store.Open(id)
 	if force && errors.Is(err, ErrNotExist) {
 		return nil
@@ -41,8 +43,9 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) error {
 // Delete removes what create has made: processes, cgroup, state, in this
 // order; the poststop hooks run before the state is gone. With force it is no
 // error if somebody else has done that, before or meanwhile.
-func (c *Container) Delete(ctx context.Context, force bool) error {
-	err := c.enter()
+func (c *Container) Delete(ctx context.Context, force bool) (err error) {
+	defer bug.Caught(&err)
+	err = c.enter()
 	if err == nil {
 		defer c.leave()
 		err = c.delete(ctx, force)

@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"errors"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
@@ -47,6 +48,10 @@ type worded struct {
 
 func (e *worded) Error() string { return e.text }
 func (e *worded) Unwrap() error { return e.err }
+
+// Bug is a panic of the library, which is returned as an error: everything that
+// is undone after an error has been undone. Stack is for a debug log.
+type Bug = bug.Error
 
 // Failure is one failed step: the field of config.json that asked for it, what
 // was being done, and the system call that failed.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
@@ -65,7 +66,8 @@ type Exit struct {
 // after the exit event, or when ctx ends. What has been announced is not sent
 // before the one before was received: who stops receiving has to end ctx, or a
 // goroutine and some descriptors stay, whatever becomes of the container.
-func (c *Container) Events(ctx context.Context, interval time.Duration, at ...Threshold) (<-chan Event, error) {
+func (c *Container) Events(ctx context.Context, interval time.Duration, at ...Threshold) (_ <-chan Event, err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return nil, err
 	}
@@ -78,7 +80,9 @@ func (c *Container) Events(ctx context.Context, interval time.Duration, at ...Th
 		defer c.leave()
 		defer close(w.events)
 		defer w.close()
-		w.run(ctx)
+		if err := w.run(ctx); err != nil {
+			c.runtime.warn(err.Error())
+		}
 	}()
 	return w.events, nil
 }
@@ -144,22 +148,23 @@ func (w *watch) close() {
 	}
 }
 
-// run ends with the container, or with ctx.
-func (w *watch) run(ctx context.Context) {
+// run ends with the container, or with ctx. Its error is a bug.
+func (w *watch) run(ctx context.Context) (err error) {
+	defer bug.Caught(&err)
 	for {
 		fds := w.pollFds()
 		if !w.wait(ctx, fds) {
-			return
+			return nil
 		}
 		for _, e := range w.announced(ctx, fds) {
 			e.ID = w.container.ID()
 			select {
 			case w.events <- e:
 			case <-ctx.Done():
-				return
+				return nil
 			}
 			if e.Type == EventExit {
-				return
+				return nil
 			}
 		}
 	}

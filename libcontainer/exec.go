@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
@@ -37,7 +38,8 @@ type Process struct {
 // Exec runs one more process in a container that is created or running. It
 // returns once the program has been executed; a failing execve is its error.
 // When ctx ends before that, nothing is left; after that, it has no meaning.
-func (c *Container) Exec(ctx context.Context, o ExecOptions) (*Process, error) {
+func (c *Container) Exec(ctx context.Context, o ExecOptions) (_ *Process, err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return nil, err
 	}
@@ -177,6 +179,20 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 	}
 	report.Close()
 	process := &Process{pid: child.Pid, handle: handle{pidfd: child.Pidfd}, trace: job.Trace}
+	err = c.awaitProgram(ctx, child, status, pidfd, p)
+	if err == nil {
+		err = process.announce(ctx, o)
+	}
+	if err != nil {
+		process.kill()
+		return nil, err
+	}
+	return process, nil
+}
+
+// awaitProgram waits until the process has executed its program.
+func (c *Container) awaitProgram(ctx context.Context, child *engine.Process, status, pidfd *os.File, p *specs.Process) (err error) {
+	defer bug.Caught(&err)
 	span := c.runtime.waiting("execve of the program")
 	e, err := awaitExecve(ctx, status)
 	span.End()
@@ -186,17 +202,10 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 	span.End()
 	if err == nil && e != 0 {
 		held := hold(pidfd, c.record.Init.Pid)
+		defer held.close()
 		err = c.explainExec(ctx, held, p, e)
-		held.close()
 	}
-	if err == nil {
-		err = process.announce(ctx, o)
-	}
-	if err != nil {
-		process.kill()
-		return nil, err
-	}
-	return process, nil
+	return err
 }
 
 // pipe is os.Pipe without Go's poller, which nobody here asks.
@@ -238,7 +247,8 @@ func (c *Container) explainExec(ctx context.Context, held namespaces, p *specs.P
 	return held.execFailure(ctx, config.Spec, p, e)
 }
 
-func (p *Process) announce(ctx context.Context, o ExecOptions) error {
+func (p *Process) announce(ctx context.Context, o ExecOptions) (err error) {
+	defer bug.Caught(&err)
 	if o.PidfdSocket != "" {
 		if err := sendPidfd(ctx, o.PidfdSocket, p.handle.pidfd, "setns"); err != nil {
 			return err
@@ -265,7 +275,8 @@ func (p *Process) Signal(sig unix.Signal) error { return proc.Signal(p.handle.pi
 // signal n. The process is a child of the caller; a reaper of the caller's may
 // be faster, which Container.Wait has more about. The end of ctx ends the
 // waiting alone. Wait may be called again, and at once with others.
-func (p *Process) Wait(ctx context.Context) (int, error) {
+func (p *Process) Wait(ctx context.Context) (_ int, err error) {
+	defer bug.Caught(&err)
 	defer p.trace.Begin(timeline.Wait, "wait for the program").End()
 	if !p.handle.isKnown() {
 		if err := proc.Wait(ctx, p.handle.pidfd); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/resctrl"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 	"github.com/onggi-dev/onggi/specconv"
@@ -90,7 +91,8 @@ func (c *Container) leaveResctrl() error {
 
 // UpdateIntelRdt changes the schemata of the container's class of service, for
 // all that are in it. A container that was created without one gets none.
-func (c *Container) UpdateIntelRdt(r *specs.LinuxIntelRdt) error {
+func (c *Container) UpdateIntelRdt(r *specs.LinuxIntelRdt) (err error) {
+	defer bug.Caught(&err)
 	if err := specconv.ValidateIntelRdt(r); err != nil {
 		return oneLine(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/specconv"
 )
@@ -18,7 +19,8 @@ import (
 // SIGKILL is sent to dies, paused or not; Wait is for its end. ErrNotRunning where
 // nothing lives. It takes 10 seconds at most, where a cgroup has to be frozen or
 // thawed for it.
-func (c *Container) Kill(sig unix.Signal, all bool) error {
+func (c *Container) Kill(sig unix.Signal, all bool) (err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return err
 	}
@@ -126,7 +128,8 @@ func (c *Container) ownPids() bool {
 
 // Pause freezes all processes of the container. One that sleeps where it cannot
 // be frozen ends the attempt after a while; then all run again.
-func (c *Container) Pause(ctx context.Context) error {
+func (c *Container) Pause(ctx context.Context) (err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return err
 	}
@@ -144,7 +147,8 @@ func (c *Container) Pause(ctx context.Context) error {
 }
 
 // Resume lets them run again. ErrNotPaused where they do.
-func (c *Container) Resume(ctx context.Context) error {
+func (c *Container) Resume(ctx context.Context) (err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
@@ -26,7 +27,8 @@ import (
 // container's. A name in the container leads where the container lets it lead,
 // but never out of its root file system and never into /proc. A source in the
 // container comes with all that is mounted below it and keeps its restrictions.
-func (c *Container) AddMounts(ctx context.Context, mounts []specs.Mount) error {
+func (c *Container) AddMounts(ctx context.Context, mounts []specs.Mount) (err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return err
 	}
@@ -68,7 +70,8 @@ func (c *Container) noteMounts(ctx context.Context, done engine.LiveMounts) erro
 // mounts, which is all that it looks at, the last first, and what has been
 // mounted below. Other mounts it leaves alone: with some of them the container
 // would lose what is hidden from it, or protected.
-func (c *Container) RemoveMounts(ctx context.Context, mounts []specs.Mount) error {
+func (c *Container) RemoveMounts(ctx context.Context, mounts []specs.Mount) (err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return err
 	}

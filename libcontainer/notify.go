@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
@@ -38,7 +39,8 @@ func (c *Container) listenNotify() error {
 // (sd_notify(3)), and passes it on to CreateOptions.NotifySocket with mainPid
 // as the service's main process. It returns at once where there is no such
 // socket, and when the container ends. Only the caller of Start can wait, once.
-func (c *Container) NotifyReady(ctx context.Context, mainPid int) error {
+func (c *Container) NotifyReady(ctx context.Context, mainPid int) (err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"context"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 )
 
@@ -11,7 +12,8 @@ type Plan struct{ steps *plan.Plan }
 
 // Plan says what Create would do, without privileges and without touching
 // anything.
-func (r *Runtime) Plan(o CreateOptions, id string) (*Plan, error) {
+func (r *Runtime) Plan(o CreateOptions, id string) (_ *Plan, err error) {
+	defer bug.Caught(&err)
 	if o.Console == nil && o.ConsoleSocket == "" {
 		o.Console = discardConsole // there will be one
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/hooks"
@@ -24,7 +25,8 @@ import (
 // failing execve is an error here; the container has stopped then, as it has
 // when ctx ends during a hook. The end of ctx while the program is being
 // executed ends the waiting alone: State tells what has become of it.
-func (c *Container) Start(ctx context.Context) error {
+func (c *Container) Start(ctx context.Context) (err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/resctrl"
@@ -60,7 +61,8 @@ type InterfaceStats struct {
 }
 
 // Stats reads what the container uses now. ErrNotRunning where nothing lives.
-func (c *Container) Stats() (*Stats, error) {
+func (c *Container) Stats() (_ *Stats, err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return nil, err
 	}

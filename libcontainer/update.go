@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/specconv"
 )
@@ -17,7 +18,8 @@ import (
 // no limit. Device rules, if there are any in r, take the place of all that the
 // container had; in the other lists an entry replaces the one for the same
 // device, page size or interface. When it fails, all limits are as they were.
-func (c *Container) Update(ctx context.Context, r *specs.LinuxResources) error {
+func (c *Container) Update(ctx context.Context, r *specs.LinuxResources) (err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return err
 	}
@@ -77,7 +79,8 @@ func (c *Container) hasCgroup() bool {
 
 // Resources are the limits that were asked for: those of config.json with all
 // updates since.
-func (c *Container) Resources() (*specs.LinuxResources, error) {
+func (c *Container) Resources() (_ *specs.LinuxResources, err error) {
+	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func run(args []string, std stdio) (status int) {
 	defer func() {
 		if bug := recover(); bug != nil {
 			log.debug(string(debug.Stack()))
-			status = log.exit(fmt.Errorf("internal error, please report it: %v", bug))
+			status = log.exit(fmt.Errorf("BUG: %v: please report it", bug))
 		}
 	}()
 	return log.exit(dispatch(args, std, log))

@@ -10,6 +10,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 )
 
 // Do calls f and returns its result, or the cause of the end of ctx if that comes
@@ -23,7 +25,7 @@ func Do[T any](ctx context.Context, f func() (T, error), undo func(T)) (T, error
 	done := make(chan result, 1)
 	go func() {
 		defer deaf()()
-		v, err := f()
+		v, err := guarded(f)
 		done <- result{v, err}
 	}()
 	select {
@@ -38,6 +40,12 @@ func Do[T any](ctx context.Context, f func() (T, error), undo func(T)) (T, error
 		var none T
 		return none, context.Cause(ctx)
 	}
+}
+
+// guarded is f, whose panic is not the end of the process either.
+func guarded[T any](f func() (T, error)) (v T, err error) {
+	defer bug.Caught(&err)
+	return f()
 }
 
 // deaf blocks all signals on this thread until the returned function is called.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 )
 
 // sendWait bounds the connection and the write to a listener that does not
@@ -43,7 +45,8 @@ func SendFD(ctx context.Context, socket string, f *os.File, payload string) erro
 
 // send blocks for at most the timeout of the socket. There is no other way to
 // wait for a unix socket whose backlog is full.
-func send(ctx context.Context, socket string, f *os.File, payload string) error {
+func send(ctx context.Context, socket string, f *os.File, payload string) (err error) {
+	defer bug.Caught(&err)
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket(AF_UNIX): %w", err)

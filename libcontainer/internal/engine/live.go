@@ -54,10 +54,13 @@ func Visit(ctx context.Context, p *plan.Plan, job *Job) (LiveMounts, error) {
 	w := newWalk(answering, p, job)
 	defer w.closeTrees()
 	w.live = &live{ctx: ctx}
-	program, err := w.steps()
-	if program {
-		err = errors.New("BUG: the plan has a program")
-	}
+	_, err := w.guarded(func() (*Process, error) {
+		program, err := w.steps()
+		if program {
+			err = errors.New("BUG: the plan has a program")
+		}
+		return nil, err
+	})
 	if w.stub == nil {
 		return LiveMounts{}, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
@@ -142,7 +143,7 @@ type layout struct{ preserve, control, status, start, keep, enter, cgroup, end i
 func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
 	w := newWalk(ctx, p, job)
 	defer w.closeTrees()
-	proc, err := w.run()
+	proc, err := w.guarded(w.run)
 	if err != nil {
 		_ = w.finishFork() // there is a first error already
 		if w.stub != nil {
@@ -152,6 +153,12 @@ func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
 		return nil, err
 	}
 	return proc, nil
+}
+
+// guarded takes steps of a walk, whose end after a panic is as after an error.
+func (w *walk) guarded(take func() (*Process, error)) (_ *Process, err error) {
+	defer bug.Caught(&err)
+	return take()
 }
 
 func newWalk(ctx context.Context, p *plan.Plan, job *Job) *walk {
