@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// AnnotationPrefix is before the names of properties.
+// AnnotationPrefix stands before the names of properties.
 const AnnotationPrefix = "org.systemd.property."
 
-// Annotations are the properties that config.json gives by
-// org.systemd.property.NAME: GVariant text. Engines use them for what only
-// systemd knows, such as TimeoutStopUSec and CollectMode.
+// Annotations returns the properties that config.json sets with
+// org.systemd.property.NAME and a GVariant text. Engines use them for settings that
+// only systemd has, such as TimeoutStopUSec and CollectMode.
 func Annotations(annotations map[string]string) ([]Property, error) {
 	var all []Property
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
@@ -38,8 +38,8 @@ func annotation(name, text string) (Property, error) {
 	if err != nil {
 		return Property{}, fmt.Errorf("%q is not a value: %w", text, err)
 	}
-	// The bus knows times in microseconds only, under another name than unit
-	// files have.
+	// The bus has times in microseconds only, with another name than in unit
+	// files.
 	if base, ok := strings.CutSuffix(name, "Sec"); ok && !strings.HasSuffix(name, "USec") {
 		us, ok := microseconds(v.Value)
 		if !ok {
@@ -76,7 +76,7 @@ func microseconds(v any) (uint64, bool) {
 	return uint64(seconds * us), seconds >= 0 && seconds*us < most
 }
 
-// Override is p with the properties of more instead of those of the same name.
+// Override returns p, with the properties of more in place of those of the same name.
 func Override(p, more []Property) []Property {
 	all := slices.DeleteFunc(slices.Clone(p), func(old Property) bool {
 		return slices.ContainsFunc(more, func(n Property) bool { return n.Name == old.Name })

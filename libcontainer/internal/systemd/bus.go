@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bounds where the caller's context is none: a systemd that works answers in
-// milliseconds and does a job in tens of them, one under a storm of mounts in
-// seconds.
+// Bounds for a caller whose context has none. A working systemd answers in
+// milliseconds and finishes a job in tens of milliseconds, under a storm of mounts
+// in seconds.
 const (
 	callTime = 10 * time.Second
 	jobTime  = 30 * time.Second
@@ -30,7 +30,7 @@ func (e *CallError) Error() string {
 	return fmt.Sprintf("systemd: %s: %s (%s)", e.Method, e.Text, e.Name)
 }
 
-// bus is a connection, for one goroutine at a time.
+// bus is a connection. One goroutine at a time may use it.
 type bus struct {
 	address string
 	private bool // systemd itself is at the other end, not a message bus
@@ -40,7 +40,7 @@ type bus struct {
 	signals []*message // that came while a reply was waited for
 }
 
-// connect opens a unix socket and says who we are.
+// connect opens a unix socket and authenticates.
 func connect(ctx context.Context, address string, private bool) (*bus, error) {
 	fd, err := dial(address)
 	if err != nil {
@@ -59,8 +59,8 @@ func connect(ctx context.Context, address string, private bool) (*bus, error) {
 	return b, nil
 }
 
-// dial connects to a unix socket. Where many do so at the same time its queue
-// is full; then there is a wait, with an end (unix(7), SO_SNDTIMEO).
+// dial connects to a unix socket. Many callers at once can fill the socket's queue.
+// Then dial waits, with a limit (unix(7), SO_SNDTIMEO).
 func dial(address string) (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -88,8 +88,8 @@ func dial(address string) (int, error) {
 
 func (b *bus) close() { b.file.Close() }
 
-// within does f before a deadline and the end of ctx. The connection is of no
-// use after that.
+// within calls f, bounded by a deadline and by ctx. After either of them the
+// connection is useless.
 func (b *bus) within(ctx context.Context, limit time.Duration, what string, f func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -104,10 +104,10 @@ func (b *bus) within(ctx context.Context, limit time.Duration, what string, f fu
 	return nil
 }
 
-// authenticate leaves it to the other side to look at our credentials: a user
-// id that we sent would be wrong in a user namespace. All of it goes at once,
-// as from systemd's own clients: a systemd that reads the end of it and a
-// message together does not look at the message before there is another one.
+// authenticate lets the other side read the socket's credentials. A user id in the
+// message would be wrong in a user namespace. The whole handshake is one write, as
+// in systemd's own clients: a systemd that reads the end of the handshake together
+// with a message leaves that message alone until another one arrives.
 func (b *bus) authenticate() error {
 	if _, err := b.file.WriteString("\x00AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"); err != nil {
 		return err
@@ -124,8 +124,8 @@ func (b *bus) authenticate() error {
 	return nil
 }
 
-// hello is the first message to a message bus. It is told which signals we
-// want, and systemd that somebody does.
+// hello is the first message to a message bus. It also subscribes to the needed
+// signals, and tells systemd to send them.
 func (b *bus) hello(ctx context.Context) error {
 	const name, path = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 	if _, err := b.call(ctx, name, path, name, "Hello", ""); err != nil {

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fakeBus is systemd, as far as it talks: answer is called for each method.
+// fakeBus plays systemd: it calls answer for each method.
 type fakeBus struct {
 	t      *testing.T
 	path   string
@@ -30,8 +30,8 @@ type fakeBus struct {
 	log []string // methods called
 }
 
-// newFakeBus listens for one connection. The handshake is greet's unless
-// another one is given.
+// newFakeBus listens for one connection. Its handshake is greet, or the one that is
+// given.
 func newFakeBus(t *testing.T, answer func(b *fakeBus, call *message), other ...func(net.Conn, *bufio.Reader) bool) *fakeBus {
 	t.Helper()
 	b := &fakeBus{t: t, path: filepath.Join(t.TempDir(), "bus"), greet: append(other, greet)[0], answer: answer}
@@ -54,9 +54,9 @@ func newFakeBus(t *testing.T, answer func(b *fakeBus, call *message), other ...f
 	return b
 }
 
-// greet is the handshake of sd-bus: it looks at the credentials of the socket.
-// Like systemd's private socket, it forgets a message that comes together with
-// the end of the handshake.
+// greet is the handshake of sd-bus: it reads the credentials of the socket. Like
+// systemd's private socket, it forgets a message that arrives together with the end
+// of the handshake.
 func greet(c net.Conn, _ *bufio.Reader) bool {
 	const want = "\x00AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
 	got := make([]byte, 4096)
@@ -82,7 +82,7 @@ func (b *fakeBus) serve() {
 	}
 }
 
-// called checks which methods were, in this order.
+// called checks the called methods and their order.
 func (b *fakeBus) called(want ...string) {
 	b.t.Helper()
 	b.mu.Lock()
@@ -228,7 +228,7 @@ func TestOverAMessageBus(t *testing.T) {
 	b.called("Hello", "AddMatch", "Subscribe", "Get", "Get", "SetUnitProperties")
 }
 
-// A systemd that does not answer is an error in time, at each step.
+// A systemd that does not answer becomes an error within the limit, at each step.
 func TestSilence(t *testing.T) {
 	mute := func(_ net.Conn, in *bufio.Reader) bool { in.ReadString('x'); return false }
 	steps := []struct {
@@ -262,7 +262,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// A queue that is full for a moment is waited for.
+// dial waits for a queue that is full for a moment.
 func TestAFullQueue(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bus")
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -301,7 +301,7 @@ func TestAFullQueue(t *testing.T) {
 	}
 }
 
-// Where one socket is silent and the other is not there, the silence is told.
+// If one socket is silent and the other is missing, the error is about the silence.
 func TestWorst(t *testing.T) {
 	silent := fmt.Errorf("systemd (/a) does not answer: %w", context.DeadlineExceeded)
 	absent := fmt.Errorf("connect /b: %w", unix.ENOENT)
@@ -364,7 +364,7 @@ func TestOtherSidesThatAreWrong(t *testing.T) {
 	}
 }
 
-// The protocol as the reference implementation speaks it.
+// The protocol of the reference implementation.
 func TestWithARealBus(t *testing.T) {
 	daemon, err := exec.LookPath("dbus-daemon")
 	if err != nil {
@@ -383,7 +383,7 @@ func TestWithARealBus(t *testing.T) {
 	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	// There is no systemd on it, which it says after Hello and AddMatch.
+	// There is no systemd on the bus. It says so after Hello and AddMatch.
 	_, err = connect(t.Context(), path, false)
 	var e *CallError
 	if !errors.As(err, &e) || e.Method != "Subscribe" || !strings.HasPrefix(e.Name, "org.freedesktop.DBus.Error.") {

@@ -9,11 +9,11 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 )
 
-// Devices are the device rules as properties. Always all of them: systemd
-// applies its own again at daemon-reload, and what it does not know is gone
-// then. It knows permissions only, so that a rule that takes some back is left
-// to our own program, which holds beside systemd's. procDevices is the text of
-// /proc/devices.
+// Devices returns the device rules as properties. It always returns all of them:
+// systemd applies its own list again at daemon-reload and then drops every rule that
+// it does not know. systemd has only permissions, no refusals. A rule that takes a
+// permission back is left to our own program, which runs beside systemd's.
+// procDevices is the text of /proc/devices.
 func Devices(rules []specs.LinuxDeviceCgroup, procDevices string) ([]Property, error) {
 	allow, left, err := cgroup.Devices(rules)
 	if err != nil {
@@ -32,16 +32,16 @@ func Devices(rules []specs.LinuxDeviceCgroup, procDevices string) ([]Property, e
 	}
 	return []Property{
 		{"DevicePolicy", Variant{"s", policy}},
-		// The empty list takes away what there was; then come the entries.
+		// The empty list clears the property. The entries follow.
 		{"DeviceAllow", Variant{"a(ss)", []any{}}},
 		{"DeviceAllow", Variant{"a(ss)", list}},
 	}, nil
 }
 
-// deviceName is how systemd names devices (systemd.resource-control(5)): a
-// path made of numbers, of which there need be no node, or the group of all
-// devices of a major number. False for a major without a driver: nothing there
-// can be opened.
+// deviceName returns systemd's name for devices (systemd.resource-control(5)): a path
+// made of numbers, which need not exist, or the group of all devices of a major
+// number. It returns false for a major number without a driver, whose devices cannot
+// be opened.
 func deviceName(r cgroup.DeviceRule, procDevices string) (string, bool) {
 	kind := map[byte]string{'b': "block", 'c': "char"}[r.Kind]
 	switch {

@@ -17,21 +17,21 @@ const (
 	managerInterface = "org.freedesktop.systemd1.Manager"
 )
 
-// ErrAbsent: systemd does not run here, or cannot be reached.
+// ErrAbsent means that systemd does not run here, or cannot be reached.
 var ErrAbsent = errors.New("systemd does not run on this host: use the cgroupfs cgroup manager")
 
-// Property is one property of a unit, as StartTransientUnit takes them.
+// Property is one property of a unit, as in StartTransientUnit.
 type Property struct {
 	Name  string
 	Value Variant
 }
 
-// Manager is a connection to systemd: that of the system, or of a user.
+// Manager is a connection to the systemd of the system or of a user.
 type Manager struct {
 	bus *bus
 }
 
-// Open connects to systemd, directly where its socket lets us, else by the
+// Open connects to systemd: directly if its socket allows that, else through the
 // message bus.
 func Open(ctx context.Context, user bool) (*Manager, error) {
 	if err := unix.Access("/run/systemd/system", unix.F_OK); err != nil { // sd_booted(3)
@@ -51,8 +51,8 @@ func Open(ctx context.Context, user bool) (*Manager, error) {
 	return nil, worst(errs)
 }
 
-// worst is the error that says most: one of a socket that is there before one
-// of a socket that is not.
+// worst returns the most useful error: an error of an existing socket before an
+// error of a missing one.
 func worst(errs []error) error {
 	for _, err := range errs {
 		if !errors.Is(err, unix.ENOENT) {
@@ -62,7 +62,7 @@ func worst(errs []error) error {
 	return errs[0]
 }
 
-// address is a socket, systemd's own or a message bus's.
+// address is a socket, systemd's own or that of a message bus.
 type address struct {
 	path    string
 	private bool
@@ -79,9 +79,9 @@ func addresses(user bool, getenv func(string) string) []address {
 	return append([]address{{dir + "/systemd/private", true}}, busAddress(getenv("DBUS_SESSION_BUS_ADDRESS"), dir+"/bus")...)
 }
 
-// busAddress takes the unix sockets out of a list of addresses
-// ("unix:path=/run/bus,guid=…;…"); standard stands in for an empty one. An
-// abstract name begins with an "@", as in Go.
+// busAddress returns the unix sockets in a list of addresses
+// ("unix:path=/run/bus,guid=…;…"), and standard for an empty list. An abstract name
+// begins with "@", as in Go.
 func busAddress(list, standard string) []address {
 	var all []address
 	for a := range strings.SplitSeq(list, ";") {
@@ -109,7 +109,7 @@ func (m *Manager) call(ctx context.Context, method, sig string, args ...any) (*m
 	return m.bus.call(ctx, destination, managerPath, managerInterface, method, sig, args...)
 }
 
-// property is a property of the manager that is a string.
+// property returns a property of the manager that is a string.
 func (m *Manager) property(ctx context.Context, name string) (string, error) {
 	reply, err := m.bus.call(ctx, destination, managerPath, "org.freedesktop.DBus.Properties", "Get", "ss", managerInterface, name)
 	if err != nil {
@@ -126,11 +126,11 @@ func (m *Manager) property(ctx context.Context, name string) (string, error) {
 	return s, nil
 }
 
-// Root is the cgroup below which systemd has its slices: "/", or the user
+// Root returns the cgroup that contains systemd's slices: "/", or the user
 // manager's own.
 func (m *Manager) Root(ctx context.Context) (string, error) { return m.property(ctx, "ControlGroup") }
 
-// Version is the number of systemd's version: 252 of "252.39-1~deb12u1".
+// Version returns the number of systemd's version: 252 of "252.39-1~deb12u1".
 func (m *Manager) Version(ctx context.Context) (int, error) {
 	text, err := m.property(ctx, "Version")
 	if err != nil {
@@ -151,8 +151,8 @@ func parseVersion(text string) (int, error) {
 	return n, nil
 }
 
-// Start makes a unit and waits until it is there. What is left of a failed one
-// of the name is taken away first, where there is something.
+// Start starts a unit and waits for the end of the job. It first removes a failed
+// unit of the same name.
 func (m *Manager) Start(ctx context.Context, unit string, properties []Property) error {
 	err := m.start(ctx, unit, properties)
 	if refused(err, "UnitExists") {
@@ -165,7 +165,7 @@ func (m *Manager) Start(ctx context.Context, unit string, properties []Property)
 }
 
 func (m *Manager) start(ctx context.Context, unit string, properties []Property) error {
-	// "replace": a job that contradicts this one, of a unit that ends, gives way.
+	// "replace": a conflicting job, of a unit that is ending, gives way.
 	return m.job(ctx, unit, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "replace", arguments(properties), []any{})
 }
 
@@ -178,8 +178,8 @@ func (m *Manager) Set(ctx context.Context, unit string, properties []Property) e
 	return err
 }
 
-// Stop ends a unit with the processes in it, and forgets that it has failed if
-// it has. A unit that is not there is fine.
+// Stop ends a unit and the processes in it, and clears its failure. A missing unit is
+// no error.
 func (m *Manager) Stop(ctx context.Context, unit string) error {
 	err := m.job(ctx, unit, "StopUnit", "ss", unit, "replace")
 	if err != nil && !refused(err, "NoSuchUnit") {
@@ -196,7 +196,7 @@ func (m *Manager) resetFailed(ctx context.Context, unit string) error {
 	return err
 }
 
-// job calls a method that begins one, and waits for its end.
+// job calls a method that begins a job, and waits for the end of the job.
 func (m *Manager) job(ctx context.Context, unit, method, sig string, args ...any) error {
 	reply, err := m.call(ctx, method, sig, args...)
 	if err != nil {
@@ -228,7 +228,7 @@ func (m *Manager) job(ctx context.Context, unit, method, sig string, args ...any
 	}
 }
 
-// refused tells whether err is that refusal of systemd.
+// refused reports whether err is this refusal of systemd.
 func refused(err error, name string) bool {
 	var e *CallError
 	return errors.As(err, &e) && e.Name == destination+"."+name

@@ -22,7 +22,7 @@ const (
 	fields           = 9
 )
 
-// maxMessage is far above what systemd sends us, and far below what would hurt.
+// maxMessage is far above the size of systemd's messages, and harmless.
 const maxMessage = 1 << 20
 
 // message is one message:
@@ -36,7 +36,7 @@ type message struct {
 	body   []byte
 }
 
-// newMessage is a message with a body of values.
+// newMessage returns a message with a body of values.
 func newMessage(kind byte, header map[int]any, sig string, body ...any) (*message, error) {
 	m := &message{kind: kind}
 	for field, v := range header {
@@ -70,7 +70,7 @@ func (m *message) encode() ([]byte, error) {
 	return append(e.buf, m.body...), e.err
 }
 
-// readMessage reads one message; its body is left as it is.
+// readMessage reads one message. It does not parse the body.
 func readMessage(r io.Reader) (*message, error) {
 	const begin, length = 16, 12 // of the header fields
 	head := make([]byte, begin)
@@ -96,13 +96,13 @@ func readMessage(r io.Reader) (*message, error) {
 	return m, d.err
 }
 
-// text is a header field, "" if it is not there.
+// text returns a header field, "" if it is missing.
 func (m *message) text(field int) string {
 	s, _ := m.header[field].(string)
 	return s
 }
 
-// values reads a body that has this signature.
+// values parses a body with this signature.
 func (m *message) values(sig string) ([]any, error) {
 	if m.text(fieldSignature) != sig {
 		return nil, errMessage

@@ -11,11 +11,10 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 )
 
-// infinity is how systemd's properties say "no limit".
+// infinity means "no limit" in systemd's properties.
 const infinity = uint64(math.MaxUint64)
 
-// Scope are the properties of a new unit for a container whose first process
-// is pid.
+// Scope returns the properties of a new unit for a container with first process pid.
 func Scope(u Unit, id string, pid int, v2 bool) []Property {
 	io := "BlockIOAccounting"
 	if v2 {
@@ -28,7 +27,7 @@ func Scope(u Unit, id string, pid int, v2 bool) []Property {
 		{io, Variant{"b", true}},
 		{"MemoryAccounting", Variant{"b", true}},
 		{"TasksAccounting", Variant{"b", true}},
-		// One that has failed, by an OOM kill perhaps, is not kept.
+		// systemd must not keep a failed unit, for example after an OOM kill.
 		{"CollectMode", Variant{"s", "inactive-or-failed"}},
 	}
 	if u.IsSlice() {
@@ -45,7 +44,7 @@ type properties []Property
 
 func (p *properties) add(name, t string, v any) { *p = append(*p, Property{name, Variant{t, v}}) }
 
-// limit adds a number of which a negative one is none.
+// limit adds a number; a negative number means no limit.
 func (p *properties) limit(name string, n int64) {
 	if n < 0 {
 		p.add(name, "t", infinity)
@@ -54,16 +53,16 @@ func (p *properties) limit(name string, n int64) {
 	}
 }
 
-// The versions of systemd that brought a property.
+// The versions of systemd that introduced a property.
 const (
 	hasQuotaPeriod = 242
 	hasCpuset      = 244
 	hasIdleWeight  = 252
 )
 
-// Limits are the limits of r that systemd of that version has properties for,
-// device rules apart. The files are written all the same: nothing is refused
-// here.
+// Limits returns the limits of r for which this version of systemd has properties,
+// without device rules. The cgroup's files get all limits anyway, so nothing is
+// refused here.
 func Limits(r *specs.LinuxResources, v2 bool, version int) []Property {
 	var p properties
 	if r.Memory != nil {
@@ -130,10 +129,10 @@ func (p *properties) cpu(c *specs.LinuxCPU, v2 bool, version int) {
 	}
 }
 
-// defaultPeriod is the kernel's, in microseconds.
+// defaultPeriod is the kernel's default, in microseconds.
 const defaultPeriod = 100000
 
-// quota: systemd counts processor time a second, in steps of 10 ms.
+// quota adds processor time per second, which systemd counts in steps of 10 ms.
 func (p *properties) quota(quota *int64, period *uint64, version int) {
 	per := uint64(defaultPeriod)
 	if period != nil && *period > 0 {
@@ -189,7 +188,7 @@ func bitMask(list string) ([]any, bool) {
 	return all, len(all) > 0
 }
 
-// tasks: systemd takes 0 for a mistake. The file gets it.
+// tasks leaves 0 out, which systemd refuses. The cgroup's file gets it.
 func (p *properties) tasks(limit int64) {
 	if limit == 0 {
 		limit = 1
@@ -197,8 +196,8 @@ func (p *properties) tasks(limit int64) {
 	p.limit("TasksMax", limit)
 }
 
-// unified adds what files of the cgroup that are given by name stand for. A
-// value that does not parse is the kernel's to refuse.
+// unified adds the properties for cgroup files that are given by name. It skips a
+// value that does not parse: the kernel will refuse it.
 func (p *properties) unified(files map[string]string, version int) {
 	number := func(file, name string) {
 		if n, ok := parseLimit(files[file]); ok {
@@ -256,7 +255,7 @@ func parseQuota(text string) (quota int64, period uint64, ok bool) {
 	return quota, period, err == nil && quota > 0
 }
 
-// Undo is old, and the properties that only now has without a value.
+// Undo returns old, and the properties that only now has, without a value.
 func Undo(now, old []Property) []Property {
 	all := slices.Clone(old)
 	for _, p := range now {
@@ -267,7 +266,7 @@ func Undo(now, old []Property) []Property {
 	return all
 }
 
-// unset is what a property is where nobody has set it.
+// unset returns the default value of a property.
 func unset(p Property) Property {
 	switch {
 	case p.Name == "MemoryMin" || p.Name == "MemoryLow":

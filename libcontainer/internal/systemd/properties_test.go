@@ -20,7 +20,7 @@ func parseResources(t *testing.T, text string) *specs.LinuxResources {
 	return r
 }
 
-// printed is properties in one line, as systemctl(1) has them.
+// printed returns properties in one line, in the form of systemctl(1).
 func printed(ps []Property) string {
 	var words []string
 	for _, p := range ps {

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// The text format of GVariant (its specification, "GVariant Text Format"), as
-// far as units have properties of such types: no dictionaries, no variants.
+// The text format of GVariant (its specification, "GVariant Text Format"), for the
+// types of unit properties: no dictionaries, no variants.
 
 var errText = errors.New("not GVariant text")
 
-// keywords are types that stand before a value as a word.
+// keywordType returns the type that a keyword before a value stands for.
 func keywordType(word string) string {
 	switch word {
 	case "boolean":
@@ -43,7 +43,7 @@ func keywordType(word string) string {
 	return ""
 }
 
-// parser reads one text. The first error stays.
+// parser reads one text. It keeps the first error.
 type parser struct {
 	rest  string
 	depth int
@@ -68,7 +68,7 @@ func (p *parser) fail(format string, args ...any) {
 
 func (p *parser) space() { p.rest = strings.TrimLeft(p.rest, " \t\n") }
 
-// accept takes a mark if it is there.
+// accept consumes a mark if it comes next.
 func (p *parser) accept(mark string) bool {
 	p.space()
 	rest, ok := strings.CutPrefix(p.rest, mark)
@@ -84,7 +84,7 @@ func (p *parser) expect(mark string) {
 	}
 }
 
-// word takes what is up to a delimiter.
+// word consumes the text up to a delimiter.
 func (p *parser) word() string {
 	n := strings.IndexAny(p.rest, " \t\n,()[]")
 	if n < 0 {
@@ -98,7 +98,7 @@ func (p *parser) word() string {
 // maxDepth bounds nested values.
 const maxDepth = 16
 
-// value reads one value; of type t, or of any for "".
+// value reads one value of type t, or of any type if t is "".
 func (p *parser) value(t string) Variant {
 	if p.depth++; p.depth > maxDepth {
 		p.fail("too deep")
@@ -126,7 +126,7 @@ func (p *parser) value(t string) Variant {
 	return p.scalar(t, word)
 }
 
-// of checks a type that is wanted, if one is.
+// of checks the type against the wanted one, if there is one.
 func (p *parser) of(wanted, t string, v any) Variant {
 	if wanted != "" && wanted != t {
 		p.fail("type %s where %s is wanted", t, wanted)
@@ -146,7 +146,7 @@ func (p *parser) typed() Variant {
 	return p.value(t)
 }
 
-// typeEnd is typeLen for a signature that may not be valid.
+// typeEnd is typeLen for a signature that may be invalid.
 func typeEnd(sig string, depth int) (int, bool) {
 	if sig == "" || depth > maxDepth {
 		return 0, false
@@ -250,8 +250,8 @@ func number(t, word string) (any, error) {
 	return nil, errText
 }
 
-// array reads "[1, 2]" behind the "[". The first element gives the others
-// their type.
+// array reads "[1, 2]" behind the "[". The first element decides the type of the
+// others.
 func (p *parser) array(t string) Variant {
 	element := ""
 	if t != "" {

@@ -50,7 +50,7 @@ func TestParseText(t *testing.T) {
 	}
 }
 
-// What parses can be sent.
+// Everything that parses can be sent.
 func FuzzParseText(f *testing.F) {
 	f.Add("@a(st) [('/dev/sda', 5)]")
 	f.Add("[byte 1, 2]")

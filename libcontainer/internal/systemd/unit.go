@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Unit is where systemd keeps a container.
+// Unit is the systemd unit of a container.
 type Unit struct {
 	Name  string // onggi-ID.scope
 	Slice string // system.slice
 }
 
-// ParsePath reads linux.cgroupsPath as engines write it for systemd,
-// "slice:prefix:name". Empty, it stands for the defaults.
+// ParsePath parses linux.cgroupsPath in the form that engines write for systemd,
+// "slice:prefix:name". An empty path means the defaults.
 func ParsePath(cgroupsPath, id string, user bool) (Unit, error) {
 	slice, prefix, name := "", "onggi", id
 	if cgroupsPath != "" {
@@ -47,11 +47,11 @@ func ParsePath(cgroupsPath, id string, user bool) (Unit, error) {
 	return u, nil
 }
 
-// IsSlice: a container's cgroup can be a slice too, below nothing but its own
-// name.
+// IsSlice reports whether the unit is a slice. A slice can hold a container's cgroup
+// if its path is its own name.
 func (u Unit) IsSlice() bool { return strings.HasSuffix(u.Name, ".slice") }
 
-// Cgroup is the path of the unit's cgroup below the manager's root.
+// Cgroup returns the path of the unit's cgroup below the manager's root.
 func (u Unit) Cgroup(root string) (string, error) {
 	if u.IsSlice() {
 		dir, err := expandSlice(u.Name)
@@ -61,8 +61,8 @@ func (u Unit) Cgroup(root string) (string, error) {
 	return path.Join("/", root, dir, u.Name), err
 }
 
-// expandSlice is the path of a slice: each dash is a level (systemd.slice(5)),
-// so that a-b.slice is a.slice/a-b.slice.
+// expandSlice returns the path of a slice. Each dash is a level (systemd.slice(5)):
+// a-b.slice is a.slice/a-b.slice.
 func expandSlice(slice string) (string, error) {
 	name, ok := strings.CutSuffix(slice, ".slice")
 	switch {
@@ -83,7 +83,7 @@ func expandSlice(slice string) (string, error) {
 	return dir, nil
 }
 
-// validName: letters, digits and :-_.\ (systemd.unit(5)).
+// validName accepts letters, digits and :-_.\ (systemd.unit(5)).
 func validName(name string) bool {
 	const most = 255
 	return len(name) <= most && strings.IndexFunc(name, func(r rune) bool {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Values of the D-Bus protocol, and what stands for them in Go:
+// Values of the D-Bus protocol and their Go types:
 //
 //	y byte  b bool  n int16  q uint16  i int32  u uint32  x int64  t uint64  d float64
 //	s o g string    v Variant    a []any    ( []any, one a member
@@ -17,10 +17,10 @@ type Variant struct {
 	Value any
 }
 
-// order of what we send. A message in the other one is refused.
+// order is the byte order of our messages. A message in the other order is refused.
 var order = binary.LittleEndian
 
-// typeLen is the length of the first complete type of a valid signature.
+// typeLen returns the length of the first complete type of a valid signature.
 func typeLen(sig string) int {
 	switch sig[0] {
 	case 'a':
@@ -35,7 +35,7 @@ func typeLen(sig string) int {
 	return 1
 }
 
-// alignment is where a value of the type may begin.
+// alignment returns the alignment of a type.
 func alignment(t byte) int {
 	switch t {
 	case 'n', 'q':
@@ -48,7 +48,7 @@ func alignment(t byte) int {
 	return 1
 }
 
-// encoder writes values. The first one that does not have its type is an error.
+// encoder writes values. Its first error is a value of the wrong type.
 type encoder struct {
 	buf []byte
 	err error
@@ -97,7 +97,7 @@ func (e *encoder) value(t string, v any) {
 	}
 }
 
-// text has its length in front and a NUL behind.
+// text writes a string with its length before it and a NUL behind it.
 func (e *encoder) text(t, s string) {
 	if t == "g" {
 		e.buf = append(e.buf, byte(len(s)))
@@ -122,18 +122,18 @@ func (e *encoder) members(t string, all []any) {
 	order.PutUint32(e.buf[at-4:], uint32(len(e.buf)-begin))
 }
 
-// errMessage is about what came from the other side.
+// errMessage is the error for a malformed message of the other side.
 var errMessage = errors.New("malformed D-Bus message")
 
-// decoder reads what we have to read: texts and numbers, alone or as variants.
-// The first error stays, and what is read after it is zero.
+// decoder reads the needed types: texts and numbers, alone or as variants. It keeps
+// the first error and returns zero values after it.
 type decoder struct {
 	buf []byte
 	at  int
 	err error
 }
 
-// take gives the next n bytes from a multiple of align on.
+// take returns the next n bytes, beginning at a multiple of align.
 func (d *decoder) take(n, align int) []byte {
 	begin := (d.at + align - 1) / align * align
 	if d.err != nil || n < 0 || begin > len(d.buf) || n > len(d.buf)-begin {
@@ -155,7 +155,7 @@ func (d *decoder) text(n int) string {
 	return s
 }
 
-// value is a string or a uint32; other types cannot be read.
+// value reads a string or a uint32. It reads no other type.
 func (d *decoder) value(t string) any {
 	switch t {
 	case "s", "o":

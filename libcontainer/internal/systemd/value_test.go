@@ -22,7 +22,7 @@ func TestEncode(t *testing.T) {
 		{"g", []any{"as"}, "\x02as\x00"},
 		{"v", []any{Variant{"u", uint32(1)}}, "\x01u\x00\x00\x01\x00\x00\x00"},
 		{"ay", []any{[]any{byte(1), byte(2)}}, "\x02\x00\x00\x00\x01\x02"},
-		// The padding before the first element is not a part of the length.
+		// The padding before the first element is not part of the length.
 		{"at", []any{[]any{uint64(5)}}, "\x08\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00"},
 		{"at", []any{[]any{}}, "\x00\x00\x00\x00\x00\x00\x00\x00"},
 		{"a(sv)", []any{[]any{[]any{"x", Variant{"b", false}}}}, "\x10\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00x\x00\x01b\x00\x00\x00\x00\x00\x00\x00\x00"},
@@ -72,7 +72,7 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-// Whatever comes, there is a message that can be written again, or an error.
+// Every input gives a message that can be written again, or an error.
 func FuzzReadMessage(f *testing.F) {
 	m, _ := newMessage(signal, map[int]any{fieldPath: "/a", fieldMember: "JobRemoved"}, "uoss", uint32(1), "/job", "unit", "done")
 	data, _ := m.encode()

@@ -9,11 +9,11 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Weights are block I/O weights as properties where the kernel has BFQ. When
-// systemd sets any weight, it writes io.bfq.weight too, by a conversion of its
-// own, and with that the kernel forgets the weights of devices (set_bfq_weight
-// of systemd's cgroup.c, bfq_io_set_weight_legacy of Linux). So it has to have
-// them all, and a number of which it makes the right one. sys is /sys.
+// Weights returns block I/O weights as properties if the kernel has BFQ. When systemd
+// sets any weight, it also writes io.bfq.weight, with a conversion of its own, and
+// then the kernel forgets the weights of devices (set_bfq_weight in systemd's
+// cgroup.c, bfq_io_set_weight_legacy in Linux). So systemd has to get all weights, as
+// numbers that its conversion turns into the right ones. sys is the path of /sys.
 func Weights(b *specs.LinuxBlockIO, sys string) []Property {
 	var p properties
 	if b == nil {
@@ -35,9 +35,9 @@ func Weights(b *specs.LinuxBlockIO, sys string) []Property {
 	return p
 }
 
-// beforeBFQ is the weight, of 1 to 10000, that systemd turns into w, of 1 to
-// 1000. Both are 100 where nothing is said: as it is up to there, and 9900
-// steps for 900 above.
+// beforeBFQ returns the weight, 1 to 10000, that systemd converts to w, 1 to 1000.
+// Both are 100 by default. Up to 100 the scales are equal; above, 9900 steps map to
+// 900.
 func beforeBFQ(w uint16) uint64 {
 	const standard, scale = 100, 9900 / 900
 	if w <= standard {
@@ -46,7 +46,7 @@ func beforeBFQ(w uint16) uint64 {
 	return standard + uint64(w-standard)*scale
 }
 
-// blockDevice is the node of a block device, "" if there is no such device.
+// blockDevice returns the name of a block device, "" if there is no such device.
 func blockDevice(sys string, major, minor int64) string {
 	f, err := os.Open(fmt.Sprintf("%s/dev/block/%d:%d/uevent", sys, major, minor))
 	if err != nil {
