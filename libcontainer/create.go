@@ -352,9 +352,10 @@ func (c *creation) createCgroup() error {
 	if err != nil {
 		return cgroupFailure(err)
 	}
+	fewer := c.paths.Unified != nil && paths.Unified == nil
 	c.paths, c.made, c.hasCgroup = paths, made, true
 	c.noteCgroup()
-	if !paths.Optional {
+	if !paths.Optional && !fewer {
 		return nil
 	}
 	return c.makePlanFor(true) // for the hierarchies that we could make it in

@@ -350,3 +350,30 @@ func TestDeleteDoesNotWaitLongerThanItMust(t *testing.T) {
 		t.Errorf("delete --force takes %v", fastest)
 	}
 }
+
+// The container's first process has been moved to another cgroup, and its own removed: exec follows it there.
+func TestExecWhereTheFirstProcessIs(t *testing.T) {
+	if env.layout != "v2" {
+		t.Skip("it takes pure cgroup v2")
+	}
+	peerFails(t, "crun", "looks at the container's own cgroup")
+	needCgroupfs(t)
+	c := newContainer(t)
+	pid := c.up()
+	old := c.cgroupDirs()[0]
+	other := old + "-other"
+	if err := os.Mkdir(other, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(other) })
+	if err := os.WriteFile(filepath.Join(other, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(old); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "exec", c.execOutput(nil, "cat", "/proc/1/cgroup"), c.execOutput(nil, "cat", "/proc/self/cgroup"))
+	c.must("kill", c.id, "KILL")
+	c.stopped()
+	c.must("delete", "--force", c.id)
+}

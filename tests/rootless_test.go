@@ -25,6 +25,12 @@ type ordinary struct {
 func ordinaryUser(t *testing.T) ordinary {
 	t.Helper()
 	peersLack(t, "tested with onggi only")
+	return makeUser(t)
+}
+
+// makeUser is ordinaryUser for tests that the peers pass too.
+func makeUser(t *testing.T) ordinary {
+	t.Helper()
 	u := ordinary{name: fmt.Sprintf("onggi-t%d", os.Getpid()%100000)}
 	run := func(command string, args ...string) {
 		t.Helper()
@@ -257,6 +263,61 @@ func TestRootlessHasNoCgroup(t *testing.T) {
 		c := newRootless(t, u, u.single)
 		c.edit(func(s *specs.Spec) { s.Linux.CgroupsPath = c.cgroup })
 		refused(t, c.run(), 1, "permission denied")
+	})
+}
+
+// On a hybrid host a user may have cgroups of the v1 hierarchies and none of cgroup2.
+func TestRootlessBesideAForeignUnifiedHierarchy(t *testing.T) {
+	if env.layout != "hybrid" {
+		t.Skip("it takes a hybrid layout")
+	}
+	peerFails(t, "crun", "refuses a hybrid layout")
+	u := makeUser(t)
+	c := newRootless(t, u, u.many, args("sleep", "1000"))
+	for _, h := range hierarchies() {
+		parent := filepath.Join(h.mountpoint, c.cgroup)
+		if err := os.Mkdir(parent, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Remove(parent) })
+		if h.unified {
+			continue
+		}
+		err := filepath.WalkDir(parent, func(path string, _ fs.DirEntry, _ error) error { return os.Chown(path, int(u.uid), int(u.gid)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	parent := c.cgroup
+	c.cgroup += "/c"
+	t.Cleanup(func() { c.cgroup = parent })
+	c.edit(func(s *specs.Spec) { s.Linux.CgroupsPath = c.cgroup })
+	resources(func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: ptr(int64(20))} })(c.spec)
+	c.edit()
+	pid := c.up()
+	membership, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(membership)) {
+		in := strings.HasSuffix(strings.TrimSuffix(line, "\n"), c.cgroup)
+		if unified := strings.HasPrefix(line, "0:"); in == unified {
+			t.Errorf("the process is in %s", line)
+		}
+	}
+	want(t, "pids.max", c.limit("pids", "pids.max", "pids.max"), "20")
+	want(t, "exec", c.execOutput(nil, "id", "-u"), "0")
+	c.must("pause", c.id)
+	c.must("resume", c.id)
+	c.must("delete", "--force", c.id)
+	want(t, "cgroups left", strings.Join(c.cgroupDirs(), " "), "")
+	if env.kind != "onggi" {
+		return
+	}
+	t.Run("a limit of that hierarchy is refused", func(t *testing.T) {
+		c := c.in(t)
+		c.edit(resources(func(r *specs.LinuxResources) { r.Unified = map[string]string{"hugetlb.2MB.max": "0"} }))
+		refused(t, c.run(), 1, "/sys/fs/cgroup/unified")
 	})
 }
 

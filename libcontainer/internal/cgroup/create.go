@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -65,8 +66,9 @@ func (d Dir) levels() []string {
 
 // Create makes the cgroup in every hierarchy, ready for its limits and
 // processes. It returns the paths that are in use from now on (fewer than p
-// only where p.Optional) and the directories it made, parents first: what
-// Remove wants to be told later. When it fails it has removed them.
+// where p.Optional, or without cgroup2 beside v1 where that is refused) and the
+// directories it made, parents first: what Remove wants to be told later. When it
+// fails it has removed them.
 func (p Paths) Create(o CreateOptions) (used Paths, made []string, err error) {
 	if o.Missing != nil {
 		return p.create(o)
@@ -86,11 +88,11 @@ func (p Paths) Create(o CreateOptions) (used Paths, made []string, err error) {
 const Tries = 64
 
 func (p Paths) create(o CreateOptions) (Paths, []string, error) {
-	c := creation{warn: warner(o.Warn), needs: p.needs(o.Resources), ours: o.Ours, missing: o.Missing}
+	c := creation{warn: warner(o.Warn), needs: p.needs(o.Resources), unified: o.Resources != nil && len(o.Resources.Unified) > 0, ours: o.Ours, missing: o.Missing}
 	used := Paths{Optional: p.Optional}
 	for _, d := range p.dirs() {
 		err := c.create(d)
-		if p.Optional && refusedToUs(err) {
+		if (p.Optional || c.canDoWithout(p, d)) && refusedToUs(err) {
 			continue
 		}
 		if err != nil {
@@ -100,6 +102,21 @@ func (p Paths) create(o CreateOptions) (Paths, []string, error) {
 		used.add(d)
 	}
 	return used, c.made, nil
+}
+
+// canDoWithout tells the cgroup2 hierarchy beside v1 ones that no limit is for. A
+// user may have cgroups in those and none in this.
+func (c *creation) canDoWithout(p Paths, d Dir) bool {
+	if d.Controllers != nil || len(p.V1) == 0 || c.unified {
+		return false
+	}
+	for _, n := range c.needs {
+		has := func(d Dir) bool { return contains(d.Controllers, n.controller) }
+		if !slices.ContainsFunc(p.V1, has) {
+			return false
+		}
+	}
+	return true
 }
 
 // whyNot says of a cgroup that has processes that it is frozen, if it is: that
@@ -138,6 +155,7 @@ func warner(f func(string)) func(string) {
 type creation struct {
 	warn    func(string)
 	needs   []need
+	unified bool // there are limits by the names of cgroup2 files
 	ours    bool
 	missing []string // absolute, parents first within a hierarchy
 	made    []string // as missing

@@ -149,7 +149,7 @@ func TestOf(t *testing.T) {
 		{"2:name=systemd:/a\n0::/a\n", ""},
 	} {
 		got := ""
-		if of, err := p.of(memberships(test.text), "f"); err == nil {
+		if of, err := p.of(memberships(test.text), "f", func(Dir) bool { return false }); err == nil {
 			for _, d := range of.dirs() {
 				got += " " + d.Path
 			}

@@ -89,17 +89,20 @@ func (p Paths) clone() Paths {
 
 // Of is where process pid is now. A container may have moved its init below
 // its cgroup; what /proc says is believed only if it is p or below it, since the
-// container can have had a hand in it.
+// container can have had a hand in it. Where p has been removed there is no other
+// place.
 func (p Paths) Of(pid int) (Paths, error) {
 	file := fmt.Sprintf("/proc/%d/cgroup", pid)
 	text, err := readPath(file)
 	if err != nil {
 		return Paths{}, err
 	}
-	return p.of(memberships(text), file)
+	return p.of(memberships(text), file, Dir.removed)
 }
 
-func (p Paths) of(ms []membership, file string) (Paths, error) {
+// of takes a membership outside of the container's cgroup only where that is
+// removed.
+func (p Paths) of(ms []membership, file string, removed func(Dir) bool) (Paths, error) {
 	s := p.clone()
 	dirs, _ := s.named("")
 	for _, d := range dirs {
@@ -112,7 +115,8 @@ func (p Paths) of(ms []membership, file string) (Paths, error) {
 			root = "/"
 		}
 		at := below(root, m.path)
-		if hasDotDot(m.path) || at != d.Path && !strings.HasPrefix(at, strings.TrimSuffix(d.Path, "/")+"/") {
+		outside := at != d.Path && !strings.HasPrefix(at, strings.TrimSuffix(d.Path, "/")+"/")
+		if hasDotDot(m.path) || outside && !removed(*d) {
 			return Paths{}, fmt.Errorf("%s: the process is in %q, outside of the container's cgroup %q", file, m.path, d.Path)
 		}
 		d.Path = at
@@ -128,4 +132,11 @@ func (d Dir) membership(ms []membership) (membership, bool) {
 		}
 	}
 	return membership{}, false
+}
+
+// removed tells that the container's cgroup is gone: a process that is left has
+// moved elsewhere, or has been moved.
+func (d Dir) removed() bool {
+	var st unix.Stat_t
+	return unix.Lstat(d.Abs(), &st) == unix.ENOENT
 }
