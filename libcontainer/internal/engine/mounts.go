@@ -93,9 +93,17 @@ func (w *walk) mount(s plan.Mount) error {
 		s.Params = append([]plan.Param{{Key: "mode", Value: mode}}, s.Params...)
 	}
 	if s.Type == "proc" && s.JoinedPID {
-		return w.attach(w.joinedProc(s), to, s)
+		m, err := w.joinedProc(s)
+		if err != nil {
+			return err
+		}
+		return w.attach(m, to, s)
 	}
-	return w.attach(w.newMount(s), to, s)
+	m, err := w.newMount(s)
+	if err != nil {
+		return err
+	}
+	return w.attach(m, to, s)
 }
 
 func mountFlags(s plan.Mount) (flags, resolve uint64) {
@@ -110,10 +118,12 @@ func mountFlags(s plan.Mount) (flags, resolve uint64) {
 }
 
 // newMount makes a detached mount.
-func (w *walk) newMount(s plan.Mount) *remote.FD {
-	b := w.building
+func (w *walk) newMount(s plan.Mount) (*remote.FD, error) {
 	ctx := w.fileSystem(s)
-	w.parameters(ctx, s.Params)
+	if err := w.parameters(ctx, s.Params); err != nil {
+		return nil, err
+	}
+	b := w.building
 	b.FsconfigCreate(ctx)
 	m := b.Fsmount(ctx, s.At.Path, s.Attrs.Set)
 	b.Close(ctx)
@@ -122,7 +132,7 @@ func (w *walk) newMount(s plan.Mount) *remote.FD {
 		b.Fsetxattr(root, "security.selinux", s.RootLabel)
 		b.Close(root)
 	}
-	return m
+	return m, nil
 }
 
 // fileSystem begins one, with the source that mountinfo will show.
@@ -134,14 +144,21 @@ func (w *walk) fileSystem(s plan.Mount) *remote.FD {
 	return ctx
 }
 
-func (w *walk) parameters(ctx *remote.FD, list []plan.Param) {
+// parameters may be more than a batch has room for.
+func (w *walk) parameters(ctx *remote.FD, list []plan.Param) error {
 	for _, p := range list {
+		if w.overfull() {
+			if err := w.settle(); err != nil {
+				return err
+			}
+		}
 		if p.Value == "" {
 			w.building.FsconfigFlag(ctx, p.Key)
 		} else {
 			w.building.FsconfigString(ctx, p.Key, p.Value)
 		}
 	}
+	return nil
 }
 
 func (w *walk) attach(m, to *remote.FD, s plan.Mount) error {
@@ -338,25 +355,30 @@ func (w *walk) rootfs() string {
 
 func (w *walk) remount(s plan.Remount) error {
 	if m := w.kept[s.At.Path]; s.Kept && m != nil {
-		w.reconfigure(m, s)
-		return nil
+		return w.reconfigure(m, s)
 	}
 	fd := w.building.Openat2(w.root, relative(s.At.Path), unix.O_PATH, 0, remote.InRoot)
-	w.reconfigure(fd, s)
+	if err := w.reconfigure(fd, s); err != nil {
+		return err
+	}
 	w.building.Close(fd)
 	return nil
 }
 
 // reconfigure changes the parameters of the file system, then the attributes
 // of the mount.
-func (w *walk) reconfigure(m *remote.FD, s plan.Remount) {
-	if b := w.building; len(s.Params) > 0 {
-		ctx := b.Fspick(m)
-		w.parameters(ctx, s.Params)
+func (w *walk) reconfigure(m *remote.FD, s plan.Remount) error {
+	if len(s.Params) > 0 {
+		ctx := w.building.Fspick(m)
+		if err := w.parameters(ctx, s.Params); err != nil {
+			return err
+		}
+		b := w.building
 		b.FsconfigReconfigure(ctx)
 		b.Close(ctx)
 	}
 	w.attributes(m, s.Attrs)
+	return nil
 }
 
 func (w *walk) slowRemount(it plan.Item, s plan.Remount, b *remote.Batch, ce *remote.CallError) error {

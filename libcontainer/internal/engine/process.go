@@ -164,12 +164,21 @@ func (w *walk) boundingSet(s plan.BoundingSet) error {
 }
 
 func (w *walk) identity(s plan.Identity) error {
+	list := remote.GroupList(s.Groups)
+	large, err := w.loadLarge(list)
+	if err != nil {
+		return err
+	}
 	b := w.building
 	if s.KeepCaps {
 		b.Prctl("PR_SET_KEEPCAPS", unix.PR_SET_KEEPCAPS, 1)
 	}
 	w.chownStdio(s)
-	if s.SetGroups {
+	switch {
+	case s.SetGroups && large != nil:
+		b.SetgroupsLarge(*large)
+		b.Unload(*large)
+	case s.SetGroups:
 		b.Setgroups(s.Groups)
 	}
 	b.Setresgid(s.GID)
@@ -179,6 +188,18 @@ func (w *walk) identity(s plan.Identity) error {
 		b.Prctl("PR_SET_KEEPCAPS", unix.PR_SET_KEEPCAPS, 0)
 	}
 	return nil
+}
+
+// loadLarge brings data into the stub that is too much for a batch; nil for less.
+func (w *walk) loadLarge(p []byte) (*remote.Large, error) {
+	if len(p) < remote.LargeData {
+		return nil, nil
+	}
+	if err := w.settle(); err != nil {
+		return nil, err
+	}
+	large, err := w.stub.LoadLarge(p)
+	return &large, err
 }
 
 // chownStdio gives the standard streams to the user, so that it can open them

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,9 +16,40 @@ import (
 func (w *walk) sysctl(s plan.Sysctl) error {
 	b := w.building
 	fd := b.Openat2(w.sysctlProc(), "sys/"+strings.Join(s.Path, "/"), unix.O_WRONLY, 0, remote.Beneath|unix.RESOLVE_NO_XDEV)
+	if len(s.Value) >= sysctlPiece {
+		return w.longSysctl(fd, s.Value)
+	}
 	b.Write(fd, s.Value)
 	b.Close(fd)
 	return nil
+}
+
+// sysctlPiece is less than the page that the kernel takes of a list at a time
+// (proc_do_large_bitmap in kernel/sysctl.c).
+const sysctlPiece = 4000
+
+// longSysctl writes a value piece by piece: the kernel says how much it has taken
+// of each, and adds the next one to it.
+func (w *walk) longSysctl(fd *remote.FD, value string) error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	for len(value) > 0 {
+		var q remote.Batch
+		piece := value[:min(len(value), sysctlPiece)]
+		if end := strings.LastIndexAny(piece, ", \t"); end > 0 && len(piece) < len(value) {
+			piece = piece[:end+1] // no number is cut in two
+		}
+		r := q.Write(fd, piece)
+		if err := w.ask(&q); err != nil {
+			return err
+		}
+		if r.Value() == 0 {
+			return errors.New("the kernel does not take all of the value")
+		}
+		value = value[min(int(r.Value()), len(value)):]
+	}
+	return w.closeAll([]*remote.FD{fd})
 }
 
 func (w *walk) sysctlProc() *remote.FD {
@@ -63,29 +95,33 @@ func (w *walk) slowSysctl(it plan.Item, s plan.Sysctl, ce *remote.CallError) (bo
 // stub itself is not in: by the file system's own parameter (Linux 6.18), or
 // in a child that shares the stub's memory and descriptors and lives for these
 // few calls only.
-func (w *walk) joinedProc(s plan.Mount) *remote.FD {
+func (w *walk) joinedProc(s plan.Mount) (*remote.FD, error) {
 	ns := w.joinedPID()
 	if !w.noPidnsOption {
-		b := w.building
 		ctx := w.fileSystem(s)
-		b.FsconfigFD(ctx, "pidns", ns)
-		w.parameters(ctx, s.Params)
+		w.building.FsconfigFD(ctx, "pidns", ns)
+		if err := w.parameters(ctx, s.Params); err != nil {
+			return nil, err
+		}
+		b := w.building
 		b.FsconfigCreate(ctx)
 		m := b.Fsmount(ctx, s.At.Path, s.Attrs.Set)
 		b.Close(ctx)
-		return m
+		return m, nil
 	}
 	b := w.building
 	child := b.CloneShared()
 	ctx := w.fileSystem(s)
-	w.parameters(ctx, s.Params)
+	if err := w.parameters(ctx, s.Params); err != nil {
+		return nil, err
+	}
 	b.FsconfigCreate(ctx)
 	m := b.Fsmount(ctx, s.At.Path, s.Attrs.Set)
 	b.Close(ctx)
 	b.Exit(0)
 	child.OnPositiveSkip()
 	b.Reap(child)
-	return m
+	return m, nil
 }
 
 func (w *walk) joinedPID() *remote.FD {

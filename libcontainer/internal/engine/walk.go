@@ -269,6 +269,9 @@ var errAgain = errors.New("walk: again")
 // when they succeed.
 func (w *walk) full() bool { return w.building.Size() > maxBatch>>w.caution }
 
+// overfull tells whether one step alone has filled what full leaves room for.
+func (w *walk) overfull() bool { return w.building.Size() > maxBatch+maxBatch/2 }
+
 const (
 	maxBatch   = 64 << 10
 	maxCaution = 7 // a step or two
@@ -320,6 +323,9 @@ func (w *walk) give(f flight) error {
 		err = w.stub.SendBehind(f.Batch, w.inflight[n-1].Batch)
 	}
 	if err != nil {
+		if large := (*remote.SizeError)(nil); errors.As(err, &large) {
+			return failed(w.items[large.Tag], err)
+		}
 		return w.lost(w.forkless(err))
 	}
 	for _, files := range f.files {

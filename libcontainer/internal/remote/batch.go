@@ -2,7 +2,6 @@ package remote
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -304,7 +303,7 @@ func (b *content) encode(stamped, behind bool) ([]byte, error) {
 	b.base = 8 * n
 	size := reply + b.base + b.reply
 	if size > stub.ArenaSize {
-		return nil, fmt.Errorf("a batch of %d calls takes %d bytes: more than the stub's %d", n, size, stub.ArenaSize)
+		return nil, &SizeError{Calls: n, Size: size, Tag: b.tag}
 	}
 	stamps := 0
 	if room := stub.StampSize * (n + 1); stamped && size+room <= stub.ArenaSize {

@@ -104,11 +104,16 @@ func (b *Batch) Setresgid(gid uint32) Result {
 
 // Setgroups sets the supplementary groups.
 func (b *Batch) Setgroups(gids []uint32) Result {
+	return b.call("setgroups", unix.SYS_SETGROUPS, Int(len(gids)), b.mem(GroupList(gids)))
+}
+
+// GroupList lays groups out as setgroups(2) wants them.
+func GroupList(gids []uint32) []byte {
 	p := make([]byte, 0, 4*len(gids))
 	for _, g := range gids {
 		p = binary.LittleEndian.AppendUint32(p, g)
 	}
-	return b.call("setgroups", unix.SYS_SETGROUPS, Int(len(gids)), b.mem(p))
+	return p
 }
 
 // Capset sets the thread's three sets.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
 // CallError is a call that failed in the stub.
@@ -19,6 +21,16 @@ func (e *CallError) Error() string { return e.Call + ": " + e.Errno.Error() }
 
 // Unwrap gives the errno.
 func (e *CallError) Unwrap() error { return e.Errno }
+
+// SizeError is a batch that the stub has no room for.
+type SizeError struct {
+	Calls, Size int
+	Tag         int // of the calls that were added last
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("a batch of %d calls takes %d bytes: more than the stub's %d", e.Calls, e.Size, stub.ArenaSize)
+}
 
 // ErrTimeout: the stub did not answer before the deadline. It may be stopped,
 // frozen, or stuck in a file system that does not answer.

@@ -16,34 +16,13 @@ type Program struct {
 	path, args, env uint64 // addresses
 }
 
-const (
-	// programBase is far from the image, the arena and the stack.
-	programBase = 0x40000000
-	// programPiece is what one message brings: well below the socket's send
-	// buffer.
-	programPiece = 64 << 10
-)
+// programBase is far from the image, the arena and the stack.
+const programBase = 0x40000000
 
 // Load brings a program's arguments and environment into the stub.
 func (s *Stub) Load(path string, args, env []string) (*Program, error) {
 	p, image := layOut(path, args, env)
-	var b Batch
-	b.call("mmap", unix.SYS_MMAP, Hex(programBase), Int(len(image)), Hex(unix.PROT_READ|unix.PROT_WRITE),
-		Hex(unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED_NOREPLACE), Int(-1), Int(0))
-	for at := 0; at < len(image); at += programPiece {
-		b.call("recvfrom", unix.SYS_RECVFROM, fdArg(s.Control()), Hex(programBase+uint64(at)), Int(programPiece), Int(0), Int(0), Int(0))
-	}
-	if err := s.Send(&b); err != nil {
-		return nil, err
-	}
-	for rest := image; len(rest) > 0; {
-		n := min(len(rest), programPiece)
-		if err := s.send(&b, rest[:n], nil); err != nil {
-			return nil, err
-		}
-		rest = rest[n:]
-	}
-	return p, s.Receive(&b)
+	return p, s.load(image, programBase)
 }
 
 // layOut puts the two vectors first, for the alignment, and all strings behind
