@@ -1,8 +1,8 @@
 # onggi: build, install, check. `make help` lists the targets.
 #
-# onggi is one static binary without cgo. What needs C is a helper of its own, with libseccomp and the C library's regular
-# expressions, which travels compressed inside onggi and is only run when a seccomp profile has to be compiled, or for
-# --regex: a cgo binary takes 1 ms longer to start, and every verb would pay for it.
+# onggi is one static binary without cgo. libseccomp, which is C, is in a helper: a program of its own that is embedded in
+# onggi. It runs when a seccomp profile is compiled for the first time, and for --regex. A binary with cgo takes 1 ms
+# longer to start, and every verb would pay for it. A plain `go build ./cmd/onggi` makes such a binary.
 
 GO      ?= go
 PREFIX  ?= /usr/local
@@ -35,8 +35,9 @@ RUNTIME := $(shell $(GO) env GOROOT)/src/runtime
 VERSIONED := bin/_overlay/$(firstword $(shell $(GO) env GOVERSION))
 OVERLAY := $(if $(filter go1.26%,$(notdir $(VERSIONED))),$(VERSIONED)/overlay.json)
 
-HELPER  := -std=gnu11 -Os -Wall -Wextra -Werror -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
-	-fPIE -static-pie -ffunction-sections -fdata-sections -Wl,--gc-sections -s
+# Static, for the memory file that it runs from has no directory with libraries beside it; position-independent, for it
+# reads what strangers wrote.
+HELPER  := -buildmode=pie -ldflags "-s -w -linkmode external -extldflags '-static-pie'"
 
 # C compiler and pkg-config of the helper, by architecture.
 CC_arm64        := aarch64-linux-gnu-gcc
@@ -44,7 +45,8 @@ CC_amd64        := x86_64-linux-gnu-gcc
 PKGCONFIG_arm64 := /usr/lib/aarch64-linux-gnu/pkgconfig
 PKGCONFIG_amd64 := /usr/lib/x86_64-linux-gnu/pkgconfig
 CC_$(ARCH)      := $(CC)
-pkgconfig        = $(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)) )pkg-config
+libraries        = $(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)))
+pkgconfig        = $(libraries) pkg-config
 
 # place(file, path): a copy that starts faster. What the linker wrote through a mapping is in the page cache in pieces of
 # 4 KiB, and what install copies in somewhat larger ones; of what is written at once a page fault can map up to 2 MiB, and
@@ -54,13 +56,17 @@ define place
 	dd if=$(1) of=$(2) bs=1M status=none && chmod 0755 $(2)
 endef
 
-# build(architecture, output): the helper, packed, then the runtime that embeds it.
+# build(architecture, output): the helper, then the runtime that embeds it and is told its hash, by which compiled
+# profiles are kept. Neither is stamped with the state of the working tree: the same source gives the same bytes.
+SECCOMP := github.com/onggi-dev/onggi/seccomp
 define build
+	@$(call pkgconfig,$(1)) --exists libseccomp || { echo 'building needs libseccomp: apt-get install libseccomp-dev' >&2; exit 1; }
 	@mkdir -p bin $(dir $(2))
-	$(CC_$(1)) $(HELPER) -o bin/helper-$(1) seccomp/helper/internal/native/*.c $$($(call pkgconfig,$(1)) --static --cflags --libs libseccomp)
-	gzip -9 -n -c bin/helper-$(1) > seccomp/helper/helper.gz
-	GOEXPERIMENT=$(EXPERIMENT) GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -tags onggi_helper $(OVERLAY:%=-overlay %) \
-		-ldflags "$(LDFLAGS) -X github.com/onggi-dev/onggi/seccomp.library=$$($(call pkgconfig,$(1)) --modversion libseccomp)" \
+	GOARCH=$(1) CGO_ENABLED=1 CC=$(CC_$(1)) $(libraries) \
+		$(GO) build -trimpath -buildvcs=false $(OVERLAY:%=-overlay %) $(HELPER) -o seccomp/helper/helper.$(1) ./seccomp/helper/internal/program
+	GOEXPERIMENT=$(EXPERIMENT) GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags onggi_helper $(OVERLAY:%=-overlay %) \
+		-ldflags "$(LDFLAGS) -X $(SECCOMP).library=$$($(call pkgconfig,$(1)) --modversion libseccomp) \
+			-X $(SECCOMP)/helper.identity=$$(sha256sum seccomp/helper/helper.$(1) | cut -c 1-32)" \
 		-o bin/linked-$(1) ./cmd/onggi
 	$(call place,bin/linked-$(1),$(2))
 endef
@@ -154,9 +160,7 @@ bin/debian.tar: tests/engines/debian.sh ## a Debian with redis and nginx, for te
 release: release-amd64 release-arm64 ## static amd64 and arm64 binaries with checksums into dist/
 	cd dist && sha256sum onggi-$(VERSION)-linux-amd64 onggi-$(VERSION)-linux-arm64 > SHA256SUMS
 
-# One after the other, even under -j: both pass through seccomp/helper/helper.gz.
 .PHONY: release-amd64 release-arm64
-release-arm64: release-amd64
 release-amd64 release-arm64: release-%: toolchain-% $(OVERLAY)
 	$(call build,$*,dist/onggi-$(VERSION)-linux-$*)
 
@@ -169,7 +173,7 @@ toolchain-amd64 toolchain-arm64: toolchain-%:
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf onggi bin dist seccomp/helper/helper.gz tests/.cache
+	rm -rf onggi bin dist seccomp/helper/helper.a* tests/.cache
 
 .PHONY: help
 help: ## this list

@@ -59,11 +59,12 @@ func compile(ctx context.Context, decode func() (*specs.LinuxSeccomp, error)) (F
 // the profile.
 func keyOf(raw []byte) (k key, ok bool) {
 	var host unix.Utsname
-	if err := unix.Uname(&host); err != nil {
+	identity := helper.Identity()
+	if err := unix.Uname(&host); err != nil || identity == "" {
 		return k, false
 	}
 	release := unix.ByteSliceToString(host.Release[:])
-	return key(strings.Join([]string{formatVersion, helper.Identity(), release, runtime.GOARCH, string(raw)}, "\x00")), true
+	return key(strings.Join([]string{formatVersion, identity, release, runtime.GOARCH, string(raw)}, "\x00")), true
 }
 
 // read returns an entry that this user wrote whole.

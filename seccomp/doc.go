@@ -7,12 +7,12 @@
 // be confined.
 //
 //	profile ──translate──> ruleset ──helper (libseccomp)──> BPF ──ENOSYS tail──> Filter
-//	           pure Go                 C, elsewhere                 pure Go
+//	           pure Go                cgo, elsewhere                pure Go
 //
-// libseccomp is C. Package seccomp/helper has it, in one of three ways: linked
-// in where there is cgo; in a small program that is embedded and started for
-// the milliseconds of a compilation, which is how onggi is built; or not at
-// all, and then [Compile] says so. Package internal/ruleset asks it, in
+// libseccomp is C. Package seccomp/helper has it, by its Go binding, in one of
+// three ways: linked in where there is cgo; in a program that is embedded and
+// started for the milliseconds of a compilation, which is how `make` builds
+// onggi; or not at all, and then [Compile] says so. Package internal/ruleset asks it, in
 // numbers, and checks what comes back. The same profile gives the same bytes in
 // either way.
 //

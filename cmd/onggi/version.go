@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/onggi-dev/onggi/libcontainer"
+	"github.com/onggi-dev/onggi/seccomp/helper"
 )
 
 // What the linker was told, -X main.version=… -X main.commit=…; else empty.
@@ -28,12 +29,19 @@ func versionCommand() command {
 func printVersion(c *call) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "onggi version %s\n", versionName())
-	fmt.Fprintf(&b, "commit: %s\nspec: %s\ngo: %s\n", commitID(), specs.Version, runtime.Version())
-	if v, err := libcontainer.SeccompVersion(c.ctx); err == nil {
-		fmt.Fprintf(&b, "libseccomp: %s\n", v)
-	}
+	fmt.Fprintf(&b, "commit: %s\nspec: %s\ngo: %s\nlibseccomp: %s\n", commitID(), specs.Version, runtime.Version(), libseccomp(c))
 	_, err := io.WriteString(c.std.out, b.String())
 	return err
+}
+
+// libseccomp is its version, and how this program came by it, which tells how
+// the program was built: by make, or by a plain `go build`.
+func libseccomp(c *call) string {
+	v, err := libcontainer.SeccompVersion(c.ctx)
+	if err != nil {
+		return helper.Linkage
+	}
+	return v + ", " + helper.Linkage
 }
 
 // versionName is the release that was built, or the version of the source.

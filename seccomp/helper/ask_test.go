@@ -1,14 +1,11 @@
 package helper
 
 import (
-	"bytes"
 	"context"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/onggi-dev/onggi/seccomp/helper/internal/wire"
 )
 
 func reply(numbers ...uint32) []byte {
@@ -19,44 +16,11 @@ func reply(numbers ...uint32) []byte {
 	return r
 }
 
-func TestParse(t *testing.T) {
-	tests := []struct {
-		name  string
-		bytes []byte
-		want  Reply
-		err   string
-	}{
-		{"done", reply(20, 0, 0, 0, 7), Reply{Body: reply(7)}, ""},
-		{"stopped", reply(16, 4, 3, 22), Reply{Status: BadRule, Index: 3, Errno: unix.EINVAL, Body: []byte{}}, ""},
-		{"nothing", nil, Reply{}, "0 bytes are not one"},
-		{"half a header", reply(12, 0, 0), Reply{}, "12 bytes are not one"},
-		{"another length", reply(16, 0, 0, 0, 0), Reply{}, "20 bytes are not one"},
-		{"no status", reply(16, 7, 0, 0), Reply{}, "status 7"},
-	}
-	for _, tt := range tests {
-		got, err := parse(tt.bytes)
-		if text := errorText(err); text != tt.err || !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s: parse() = %+v, %q; want %+v, %q", tt.name, got, text, tt.want, tt.err)
-		}
-	}
-}
-
 func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
 	return err.Error()
-}
-
-func TestRequest(t *testing.T) {
-	var r Request
-	r.Number(1)
-	r.Text("ab")
-	r.Value(1 << 32)
-	want := slices.Concat(reply(1, 2), []byte("ab\x00"))
-	if !bytes.Equal(r[:len(want)], want) || len(r) != len(want)+8 {
-		t.Errorf("a request is %x; want %x and a value", r, want)
-	}
 }
 
 // need skips a test in a build without the helper.
@@ -109,18 +73,27 @@ func TestMatchBadExpression(t *testing.T) {
 	tests := []struct {
 		expression, want string
 	}{
-		{"[", `regcomp "[": Invalid regular expression`},
-		{"[a", `regcomp "[a": Unmatched [, [^, [:, [., or [=`},
-		{"(a", `regcomp "(a": Unmatched ( or \(`},
-		{"[[:digits:]]", `regcomp "[[:digits:]]": Invalid character class name`},
-		{"a{2,1}", `regcomp "a{2,1}": Invalid content of \{\}`},
-		{strings.Repeat("x", 5000), "Regular expression too big"},
+		{"[", `regular expression "[": missing closing ]`},
+		{"[a", `regular expression "[a": missing closing ]`},
+		{"(a", `regular expression "(a": missing closing )`},
+		{"*a", `regular expression "*a": missing argument to repetition operator`},
+		{"[[:digits:]]", `regular expression "[[:digits:]]": POSIX has no character class [:digits:]`},
+		{"a{2,1}", `regular expression "a{2,1}": invalid repeat count`},
+		{"((((a{1,250}){1,250}){1,250}){1,250})", `: invalid repeat count`},
+		{strings.Repeat("(", 5000) + strings.Repeat(")", 5000), ": expression nests too deeply"},
 		{"a\x00", "helper: it cannot read the request"},
 	}
 	for _, tt := range tests {
 		if _, err := Match(context.Background(), tt.expression, []string{"a"}); !strings.HasSuffix(errorText(err), tt.want) {
 			t.Errorf("Match(%q) = %v; want %s", tt.expression, err, tt.want)
 		}
+	}
+}
+
+// The size is checked before anything is written.
+func TestAskLong(t *testing.T) {
+	if _, err := Ask(context.Background(), make(Request, wire.MaxRequest+1)); errorText(err) != "helper: a request of 16777217 bytes is longer than 16777216" {
+		t.Errorf("Ask() = %v; want an error with the sizes", err)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // Match returns those of the texts that an extended regular expression of POSIX
-// (regcomp, REG_EXTENDED) matches anywhere.
+// matches anywhere.
 func Match(ctx context.Context, expression string, texts []string) ([]string, error) {
 	r := Request{}
 	r.Number(Pattern)
@@ -28,7 +28,7 @@ func Match(ctx context.Context, expression string, texts []string) ([]string, er
 func matched(expression string, texts []string, reply Reply) ([]string, error) {
 	switch {
 	case reply.Status == BadPattern:
-		return nil, fmt.Errorf("regcomp %q: %s", expression, printable(reply.Body))
+		return nil, fmt.Errorf("regular expression %q: %s", expression, printable(reply.Body))
 	case reply.Status != Done || len(reply.Body) != 4*len(texts):
 		return nil, fmt.Errorf("helper: reply: status %d, %d bytes for %d texts", reply.Status, len(reply.Body), len(texts))
 	}
@@ -41,7 +41,7 @@ func matched(expression string, texts []string, reply Reply) ([]string, error) {
 	return list, nil
 }
 
-// printable is the ASCII text that bytes should be, without what is not.
+// printable is the ASCII text that bytes should be, without the other bytes.
 func printable(b []byte) string {
 	const enough = 256
 	return strings.Map(func(r rune) rune {

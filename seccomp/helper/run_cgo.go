@@ -5,13 +5,16 @@ package helper
 import (
 	"context"
 
-	"github.com/onggi-dev/onggi/seccomp/helper/internal/native"
+	"github.com/onggi-dev/onggi/seccomp/helper/internal/answer"
 )
 
-// run calls the C that is linked in.
+// Linkage says how this program came by libseccomp.
+const Linkage = "linked in, with cgo"
+
+// run calls libseccomp, which is linked in.
 func run(_ context.Context, request []byte) ([]byte, error) {
-	return native.Answer(request)
+	return answer.Answer(request), nil
 }
 
-// Identity tells builds of the helper apart, for who keeps what it answered.
-func Identity() string { return "libseccomp " + native.Libseccomp() }
+// Identity tells builds of the helper apart, for those who keep its answers.
+func Identity() string { return "libseccomp " + answer.Libseccomp() }

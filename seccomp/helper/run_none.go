@@ -7,8 +7,11 @@ import (
 	"errors"
 )
 
-// errNone tells whoever built the program what it lacks.
-var errNone = errors.New("this program was built without libseccomp and regcomp: it needs cgo, or the build tag onggi_helper")
+// Linkage says how this program came by libseccomp.
+const Linkage = "none, for want of cgo"
+
+// errNone tells the builder of the program what it lacks.
+var errNone = errors.New("this program was built without libseccomp: it needs cgo, or the build tag onggi_helper")
 
 func run(context.Context, []byte) ([]byte, error) { return nil, errNone }
 

@@ -1,8 +1,8 @@
-// Package subprocess runs the helper: it unpacks the executable into a sealed
+// Package subprocess runs the helper: it writes the executable to a sealed
 // memfd, gives it a request and takes back the reply.
 //
-// All three of the helper's streams are memory files, so nobody waits for
-// anybody's reading; the only wait is for its end, and that has a deadline.
+// All three of the helper's streams are memory files, so no side waits for the
+// other's reading. The only wait is for the helper's end, and it has a deadline.
 package subprocess
 
 import (
@@ -17,18 +17,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/seccomp/helper/internal/inflate"
+	"github.com/onggi-dev/onggi/seccomp/helper/internal/wire"
 )
 
-// deadline is for one answer: some thousand times what a large profile takes.
+// deadline is for one answer: some hundred times the time of a large profile.
 const deadline = 10 * time.Second
 
-// maxReply is the longest reply, in bytes. A program has at most 32 KiB; the
-// table of numbers beside it has some 2 KiB for each architecture.
-const maxReply = 32 << 20
-
-// Run gives a request to the helper, a gzip'ed executable, and returns what it
-// replies: its length in bytes, which is the first number in it.
+// Run gives a request to the helper, an executable, and returns its reply, as
+// many bytes as the first number in it.
 func Run(ctx context.Context, image string, request []byte) ([]byte, error) {
 	return runWithin(ctx, deadline, image, request)
 }
@@ -70,7 +66,7 @@ func readReply(r io.ReaderAt) ([]byte, error) {
 		return nil, fmt.Errorf("reply: %w", err)
 	}
 	n := binary.NativeEndian.Uint32(size[:])
-	if n > maxReply {
+	if n > wire.MaxReply {
 		return nil, fmt.Errorf("reply: %d bytes", n)
 	}
 	reply := make([]byte, n)
@@ -80,36 +76,85 @@ func readReply(r io.ReaderAt) ([]byte, error) {
 	return reply, nil
 }
 
-// unpack makes an executable memory file that nobody can change any more.
+// unpack makes an executable file that nobody can change any more: a sealed
+// memfd or, where executing those is forbidden (vm.memfd_noexec=2), a file on a
+// read-only tmpfs that is mounted nowhere.
 func unpack(image string) (*os.File, error) {
-	executable, err := inflate.Gunzip(image)
-	if err != nil {
-		return nil, fmt.Errorf("embedded executable: %w", err)
+	f, err := memfdImage(image)
+	if errors.Is(err, unix.EACCES) {
+		f, err = tmpfsImage(image)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("its executable: %w", err)
+	}
+	return f, nil
+}
+
+func memfdImage(image string) (*os.File, error) {
 	f, err := memfd(unix.MFD_ALLOW_SEALING | unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // before 6.3 there was no MFD_EXEC, and all were executable
 		f, err = memfd(unix.MFD_ALLOW_SEALING)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w (is vm.memfd_noexec 2?)", err)
+		return nil, err
 	}
-	if _, err := f.Write(executable); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("embedded executable: %w", err)
+	if _, err = f.WriteString(image); err == nil {
+		err = seal(f, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
 	}
-	if err := seal(f, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL); err != nil {
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
 }
 
+// tmpfsImage takes the rights to mount, which root has, and an ordinary user in
+// a user namespace of its own.
+func tmpfsImage(image string) (*os.File, error) {
+	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("executing a memfd is forbidden here (vm.memfd_noexec), and so is a tmpfs of its own: fsopen: %w", err)
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return nil, os.NewSyscallError("fsconfig", err)
+	}
+	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID)
+	if err != nil {
+		return nil, os.NewSyscallError("fsmount", err)
+	}
+	defer unix.Close(mount)
+	if err := writeAt(mount, image); err != nil {
+		return nil, fmt.Errorf("tmpfs: %w", err)
+	}
+	if err := unix.MountSetattr(mount, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		return nil, os.NewSyscallError("mount_setattr", err)
+	}
+	fd, err := unix.Openat(mount, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("openat", err)
+	}
+	return os.NewFile(uintptr(fd), "tmpfs:"+name), nil
+}
+
+func writeAt(dir int, image string) error {
+	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o500)
+	if err != nil {
+		return os.NewSyscallError("openat", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	_, err = f.WriteString(image)
+	return errors.Join(err, f.Close())
+}
+
+const name = "onggi-helper"
+
 func memfd(flags int) (*os.File, error) {
-	fd, err := unix.MemfdCreate("onggi-helper", unix.MFD_CLOEXEC|flags)
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|flags)
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
-	return os.NewFile(uintptr(fd), "memfd:onggi-helper"), nil
+	return os.NewFile(uintptr(fd), "memfd:"+name), nil
 }
 
 // streams are the helper's standard input, output and error. It can make none
@@ -132,7 +177,7 @@ func open(request []byte) (s streams, err error) {
 	if _, err := s.request.WriteAt(request, 0); err != nil {
 		return s, fmt.Errorf("request: %w", err)
 	}
-	if s.reply, err = fixed(maxReply); err != nil {
+	if s.reply, err = fixed(wire.MaxReply); err != nil {
 		return s, err
 	}
 	s.complaint, err = fixed(maxComplaint)
@@ -174,7 +219,7 @@ func (s streams) close() {
 // start waits for the helper's end. Its descriptor 3 is its own executable, so
 // that the path is good whatever the numbers are on this side.
 func start(ctx context.Context, executable *os.File, s streams) error {
-	p, err := os.StartProcess("/proc/self/fd/3", []string{"onggi-helper"}, &os.ProcAttr{
+	p, err := os.StartProcess("/proc/self/fd/3", []string{name}, &os.ProcAttr{
 		Dir:   "/",
 		Env:   []string{},
 		Files: []*os.File{s.request, s.reply, s.complaint, executable},

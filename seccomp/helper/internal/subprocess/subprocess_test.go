@@ -2,37 +2,27 @@ package subprocess
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// pack is gzip -n.
-func pack(text string) string {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, err := w.Write([]byte(text))
-	if err := errors.Join(err, w.Close()); err != nil {
-		panic("BUG: memory does not take it: " + err.Error())
-	}
-	return b.String()
-}
-
 var request = []byte("a request")
 
 // script is a helper, as good as a program for who runs it.
 func script(line string) string {
-	return pack("#!/bin/sh\n" + line + "\n")
+	return "#!/bin/sh\n" + line + "\n"
 }
 
 // number prints a number as a helper does.
@@ -55,9 +45,9 @@ func TestRunBadHelper(t *testing.T) {
 	tests := []struct {
 		name, image, want string
 	}{
-		{"none", "", "helper: embedded executable: not what gzip -n writes"},
-		{"damaged", pack("helper")[:25], "helper: embedded executable: it is damaged"},
-		{"not executable", pack("text"), "helper: fork/exec /proc/self/fd/3: exec format error"},
+		{"none", "", "helper: fork/exec /proc/self/fd/3: exec format error"},
+		{"not executable", "text", "helper: fork/exec /proc/self/fd/3: exec format error"},
+		{"for another machine", "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 9) + "\x02\x00\xff\xff" + strings.Repeat("\x00", 44), "helper: fork/exec /proc/self/fd/3: exec format error"},
 		{"fails", script("echo no luck >&2; echo at all >&2; exit 3"), "helper: exit status 3: no luck"},
 		{"fails silently", script("exit 3"), "helper: exit status 3"},
 		{"dies", script("kill -SEGV $$"), "helper: signal: segmentation fault"},
@@ -164,5 +154,56 @@ func TestRunLeavesNothing(t *testing.T) {
 	}
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors; want %d", after, before)
+	}
+}
+
+// noexecEnv marks the second run of the test below.
+const noexecEnv = "SUBPROCESS_TEST_NOEXEC"
+
+// Where executing a memfd is forbidden (vm.memfd_noexec, which each pid
+// namespace has one of), a helper runs all the same.
+func TestRunWhereMemfdsCannotBeExecuted(t *testing.T) {
+	const knob = "/proc/sys/vm/memfd_noexec"
+	if os.Getenv(noexecEnv) == "" {
+		if _, err := os.Stat(knob); err != nil || os.Geteuid() != 0 {
+			t.Skip("it takes root and a kernel with vm.memfd_noexec: ", err)
+		}
+		cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), noexecEnv+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS}
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+			t.Errorf("in a pid namespace of its own: %v\n%s", err, out)
+		}
+		return
+	}
+	for _, err := range []error{
+		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		unix.Mount("proc", "/proc", "proc", 0, ""),
+		os.WriteFile(knob, []byte("2"), 0),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := memfdImage("#!/bin/sh\n"); !errors.Is(err, unix.EACCES) {
+		t.Fatalf("a memfd that can be executed = %v; want EACCES", err)
+	}
+	executable, err := tmpfsImage("#!/bin/sh\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer executable.Close()
+	if f, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", executable.Fd()), os.O_WRONLY, 0); !errors.Is(err, unix.EROFS) {
+		t.Errorf("the executable, opened for writing = %v, %v; want %v", f, err, unix.EROFS)
+	}
+	if _, err := Run(context.Background(), script(number(13)+"cat"), request); err != nil {
+		t.Errorf("Run() = %v; want its reply", err)
+	}
+	if err := unix.Setresuid(-1, 1000, -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(context.Background(), script("cat"), request); err == nil || !strings.Contains(err.Error(), "(vm.memfd_noexec)") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("Run() of an ordinary user = %v; want one line that names vm.memfd_noexec", err)
 	}
 }
