@@ -17,9 +17,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Random configurations, the same ones each time, are run with runc and crun too, and a container says everything that
-// can be seen from inside. One peer alone may be wrong, and often is; what both do is what somebody relies on. So a
-// difference is one from both, which agree; disagreements has those that are meant.
+// Random configurations, the same in each run, also run with runc and crun. Each container reports everything that it can
+// see. A single peer may be wrong, and often is; users rely on behaviour that both have. So this test reports a difference
+// only where both peers agree. disagreements lists the intended ones.
 func TestWherePeersAgree(t *testing.T) {
 	if env.kind != "onggi" {
 		t.Skip("the peers are asked by the test itself")
@@ -42,7 +42,7 @@ func TestWherePeersAgree(t *testing.T) {
 	}
 }
 
-// disagreements are keys, and what is seen there, with the reason.
+// disagreements are keys and values of intended differences, with the reason.
 var disagreements = []struct{ key, value, why string }{
 	{"mount /dev", "nosuid", "a remount keeps what it does not name, as mount(8) does; mount(2) alone takes it away"},
 	{"mount /(etc|data)", "mode=755", "with tmpcopyup too a tmpfs has the mode of what it covers; not with runc 1.1 and crun 1.8"},
@@ -58,7 +58,7 @@ func meant(key, value string) bool {
 	return false
 }
 
-// peer is another runtime, which has to work in the layout of the run.
+// peer returns another runtime, which has to work in the layout of the run.
 func peer(t *testing.T, variable, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(cmp.Or(os.Getenv(variable), name))
@@ -74,7 +74,7 @@ func peer(t *testing.T, variable, name string) string {
 	return path
 }
 
-// seen runs the configuration of a seed and gives what the container saw.
+// seen runs the configuration of a seed and returns the container's report.
 func seen(t *testing.T, seed uint64, runtime string) (map[string]string, string) {
 	t.Helper()
 	c := newContainer(t, without(specs.CgroupNamespace), sh(everything), twist(seed))
@@ -100,14 +100,14 @@ func seen(t *testing.T, seed uint64, runtime string) (map[string]string, string)
 	return all, nameless(string(spec))
 }
 
-// sweep removes what a peer leaves after a failure.
+// sweep removes leftovers of a peer after a failure.
 func (c *container) sweep() {
 	for _, dir := range c.cgroupDirs() {
 		os.Remove(dir)
 	}
 }
 
-// everything prints a line "= name" before each thing.
+// everything prints a line "= name" before each part of the report.
 const everything = `
 for f in status limits cgroup oom_score_adj personality timens_offsets uid_map gid_map setgroups mountinfo
 do echo = $f; cat /proc/$$/$f; done
@@ -124,7 +124,7 @@ done
 for d in null zero full random urandom fuse; do echo = device $d; (: </dev/$d) && echo r; (: >/dev/$d) && echo w; done 2>/dev/null
 true`
 
-// parseEverything gives each mount, each line of status and limits, and whatever else, a key of its own.
+// parseEverything gives a key to each mount, each line of status and limits, and each other part.
 func parseEverything(out string) map[string]string {
 	all := map[string]string{}
 	for _, part := range strings.Split("\n"+out, "\n= ")[1:] {
@@ -157,7 +157,7 @@ func parseEverything(out string) map[string]string {
 // steady are lines of /proc/PID/status that do not depend on the moment.
 var steady = regexp.MustCompile(`^(Umask|Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap...|Cpus_allowed_list|Mems_allowed_list|THP_enabled)$`)
 
-// twist is a few changes of the default configuration.
+// twist makes a few changes to the default configuration.
 func twist(seed uint64) edit {
 	return func(s *specs.Spec) {
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -169,7 +169,7 @@ func twist(seed uint64) edit {
 
 func one[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
-// some is up to most of the list, in any order.
+// some returns up to most elements of the list, in any order.
 func some[T any](r *rand.Rand, most int, of ...T) []T {
 	of = slices.Clone(of)
 	r.Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })

@@ -121,7 +121,7 @@ func TestConfigValuesThatCannotBe(t *testing.T) {
 				text = ""
 			}
 			if test.name == "cgroupsPath leaves" {
-				// Either refused, or taken for what it is below the root of the hierarchy.
+				// The runtime may refuse the path, or take it as a path below the root of the hierarchy.
 				if r := c.run(); r.code == 0 {
 					for _, h := range hierarchies() {
 						removeCgroup(filepath.Join(h.mountpoint, "etc"))
@@ -215,7 +215,7 @@ func TestCorruptStateOfOneContainerDoesNotHideTheOthers(t *testing.T) {
 		if _, err := os.Stat(dir); err == nil {
 			t.Errorf("state %q: the state directory is left", text)
 		}
-		// The facts of where it was are lost with the state; what cannot be found cannot be removed.
+		// The lost state was the only record of the cgroup's place, so the runtime cannot remove it.
 		for _, cgroup := range bad.cgroupDirs() {
 			os.WriteFile(filepath.Join(cgroup, "cgroup.kill"), []byte("1"), 0)
 		}

@@ -9,7 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// engineBundle is one of testdata/bundles with a busybox rootfs, its limits as they are, its cgroup the harness's.
+// engineBundle is one of testdata/bundles with a busybox rootfs, its own limits, and the harness's cgroup.
 func engineBundle(t *testing.T, dir string) *container {
 	t.Helper()
 	c := newContainer(t)
@@ -26,7 +26,7 @@ func engineBundle(t *testing.T, dir string) *container {
 	}
 	c.spec.Linux.CgroupsPath = c.cgroupsPath()
 	if env.layout == "v2" && !unifiedHas("/sys/fs/cgroup", "memory") {
-		// The limits are for controllers that this machine has on v1 only.
+		// The limits need controllers that this machine has on v1 only.
 		c.spec.Linux.Resources = &specs.LinuxResources{Devices: c.spec.Linux.Resources.Devices}
 	}
 	c.edit()

@@ -48,12 +48,12 @@ func currentLayout() string {
 	}
 }
 
-// inScope has systemd make the container's cgroup.
+// inScope makes systemd create the container's cgroup.
 func (c *container) inScope() {
 	c.scope, c.cgroup = true, "/system.slice/onggi-"+c.id+".scope"
 }
 
-// cgroupsPath is how config.json says where the cgroup is to be.
+// cgroupsPath returns the value for config.json.
 func (c *container) cgroupsPath() string {
 	if c.scope {
 		return "system.slice:onggi:" + c.id
@@ -61,7 +61,7 @@ func (c *container) cgroupsPath() string {
 	return c.cgroup
 }
 
-// needCgroupfs skips a test that says itself where the cgroup is to be.
+// needCgroupfs skips a test that chooses the cgroup's path itself.
 func needCgroupfs(t testing.TB) {
 	t.Helper()
 	if env.driver != "cgroupfs" {
@@ -69,7 +69,7 @@ func needCgroupfs(t testing.TB) {
 	}
 }
 
-// cgroupDirs are the container's cgroups that exist.
+// cgroupDirs returns the existing cgroups of the container.
 func (c *container) cgroupDirs() []string {
 	var dirs []string
 	for _, h := range hierarchies() {
@@ -81,7 +81,7 @@ func (c *container) cgroupDirs() []string {
 	return dirs
 }
 
-// cgroupDir is the container's cgroup for a controller; the test is skipped where the layout does not have it.
+// cgroupDir returns the container's cgroup for a controller. It skips the test if the layout lacks the controller.
 func (c *container) cgroupDir(controller string) string {
 	c.t.Helper()
 	for _, h := range hierarchies() {
@@ -101,7 +101,7 @@ func unifiedHas(mountpoint, controller string) bool {
 	return slices.Contains(strings.Fields(string(data)), controller)
 }
 
-// needController skips a test where the layout does not have the controller.
+// needController skips a test if the layout lacks the controller.
 func needController(t testing.TB, controller string) {
 	t.Helper()
 	(&container{t: t}).cgroupDir(controller)

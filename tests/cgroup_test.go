@@ -113,7 +113,7 @@ func TestCgroupLimits(t *testing.T) {
 	}
 }
 
-// rootDevice is the disk with the root file system, as "major:minor".
+// rootDevice returns the disk with the root file system, as "major:minor".
 func rootDevice(t testing.TB) string {
 	t.Helper()
 	var st unix.Stat_t
@@ -157,7 +157,7 @@ func TestTheContainerIsInItsCgroupEverywhere(t *testing.T) {
 	}
 	for line := range strings.Lines(string(data)) {
 		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		// Hierarchies that are not mounted here are none of the runtime's business.
+		// The runtime does not touch hierarchies that are not mounted here.
 		if f[2] != c.cgroup && mountedHierarchy(f[1]) {
 			t.Errorf("in %s the container is in %s; want %s", f[1], f[2], c.cgroup)
 		}
@@ -184,14 +184,14 @@ func TestNestedCgroupsPath(t *testing.T) {
 		t.Errorf("cgroups = %v", dirs)
 	}
 	c.must("delete", "--force", c.id)
-	// Parents are the engine's to remove.
+	// The engine removes parents.
 	for _, h := range hierarchies() {
 		removeCgroup(filepath.Join(h.mountpoint, "onggi-tests-"+c.id))
 	}
 }
 
-// The one that has made the cgroup above takes it along, if it can, at whatever
-// moment the other one is about to be made there.
+// The container that has created the parent removes it if it can, at any moment while the other one is about to create
+// its cgroup there.
 func TestContainersInOneCgroupThatIsMadeForThem(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "leaves the parents")

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What a created container's first process is: it may wait for hours, among processes that mean it no good.
+// The first process of a created container may wait for hours among hostile processes.
 
 func TestACreatedContainerIsSmall(t *testing.T) {
 	peerFails(t, "runc", "has 9 MiB")
@@ -79,8 +79,8 @@ func TestNothingOfTheRuntimeIsInACreatedContainer(t *testing.T) {
 		f.Close()
 	}
 
-	// Descriptors: the three standard ones, the gate, and the pipe that brings back an error; nothing that has a name on the host.
-	// The control socket is closed by the first call of the last batch, which nobody waits for.
+	// Descriptors: the three standard ones, the gate, and the pipe that reports an error. None has a name on the host. The
+	// first call of the last batch closes the control socket; nobody waits for that.
 	var entries []os.DirEntry
 	eventually(t, "the control socket is closed", func() bool {
 		entries, err = os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
@@ -119,7 +119,7 @@ func TestNothingOfTheRuntimeIsInACreatedContainer(t *testing.T) {
 }
 
 func TestTheContainerInheritsOnlyWhatItIsGiven(t *testing.T) {
-	// An engine that leaks: a directory of the host, a file, a socket, above the standard descriptors.
+	// An engine that leaks a directory of the host, a file and a socket above the standard descriptors.
 	host, err := os.Open("/")
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestTheContainerInheritsOnlyWhatItIsGiven(t *testing.T) {
 	}
 	c := newContainer(t, args("ls", "/proc/self/fd"))
 	c.extra = []*os.File{host, host, scratch(t), host}
-	// ls has one for the directory that it lists.
+	// ls has one descriptor for the directory that it lists.
 	want(t, "descriptors after run", c.output(), "0\n1\n2\n3")
 
 	c.edit(args("sleep", "1000"))

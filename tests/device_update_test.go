@@ -11,7 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// fuseNode is a device that no container has by default, and that anybody may open.
+// fuseNode is a device that no container has by default, and that any user may open.
 var fuseNode = specs.LinuxDevice{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229}
 
 func needFuse(t testing.TB) {
@@ -23,13 +23,13 @@ func needFuse(t testing.TB) {
 	f.Close()
 }
 
-// withFuse has the node, and the right to make another one: only the device rules stand in between.
+// withFuse adds the node, and the capability to make another one, so that only the device rules can refuse it.
 func withFuse(s *specs.Spec) {
 	s.Linux.Devices = []specs.LinuxDevice{fuseNode}
 	caps("CAP_MKNOD")(s)
 }
 
-// mayOpen checks what the container can do with its node, with one that it makes itself, and with the default devices.
+// mayOpen checks the container's access to its node, to one that it makes itself, and to the default devices.
 func (c *container) mayOpen(when string, read, write bool) {
 	c.t.Helper()
 	const line = `rm -f /tmp/node; mknod /tmp/node c 10 229 && echo made
@@ -59,13 +59,13 @@ func (c *container) update(flags ...string) result {
 	return c.verb(slices.Concat([]string{"update"}, flags, []string{c.id})...)
 }
 
-// fuseAlone is a list of rules of its own, with this access.
+// fuseAlone is a list with one rule for the device, with this access.
 func fuseAlone(access string) string {
 	return `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":10,"minor":229,"access":"` + access + `"}]}`
 }
 
-// Device rules change under a running container, on v1 and, by an eBPF program that takes the place of the other, on
-// v2; and systemd does not take them back.
+// Device rules change under a running container, on v1, and on v2 by a new eBPF program in place of the old one. systemd
+// does not reset them.
 func TestDeviceRulesChangeWhileRunning(t *testing.T) {
 	peerFails(t, "runc", "does not update device rules")
 	needFuse(t)
@@ -97,7 +97,7 @@ func TestDeviceRulesChangeWhileRunning(t *testing.T) {
 	}
 }
 
-// somethingElse are flags of update for what every layout here has.
+// somethingElse returns flags of update that every layout supports.
 func (c *container) somethingElse() []string {
 	if env.layout == "v2" {
 		return []string{"--unified", "cgroup.max.depth=5"}
@@ -105,8 +105,8 @@ func (c *container) somethingElse() []string {
 	return []string{"--pids-limit", "50"}
 }
 
-// There is no moment without device rules, and none with the old and the new ones together: what both allow is never
-// refused, and what neither allows never granted.
+// At no moment are there no device rules, nor the old and the new ones together: an access that both lists allow is never
+// refused, and one that neither allows is never granted.
 func TestDeviceRulesAreExchangedAtOnce(t *testing.T) {
 	peerFails(t, "runc", "does not update device rules")
 	needFuse(t)
@@ -139,8 +139,7 @@ func TestDeviceRulesAreExchangedAtOnce(t *testing.T) {
 	}
 }
 
-// An update that fails leaves the device rules, whichever part of it fails; and one of which the device rules fail
-// leaves the limits.
+// A failed update leaves the device rules, whichever part of it fails. If the device rules fail, the limits stay.
 func TestARefusedUpdateLeavesDeviceRules(t *testing.T) {
 	peerFails(t, "runc", "does not update device rules")
 	needFuse(t)
@@ -159,7 +158,7 @@ func TestARefusedUpdateLeavesDeviceRules(t *testing.T) {
 	rules := `{"allow":true,"type":"c","major":10,"minor":229,"access":"rw"},{"allow":true,"type":"c","major":10,"minor":236,"access":"rw"}`
 	text := "the cgroup above does not allow it"
 	if env.layout == "v2" {
-		// More than a program has room for.
+		// More rules than a program can hold.
 		var all []string
 		for n := range 1 << 13 {
 			all = append(all, fmt.Sprintf(`{"allow":true,"type":"c","major":%d,"minor":%d,"access":"rw"}`, 300+n%2, n))
@@ -177,14 +176,14 @@ func TestARefusedUpdateLeavesDeviceRules(t *testing.T) {
 	if now := c.allLimits(); now != before {
 		t.Errorf("limits changed:\n%s", diff(before, now))
 	}
-	// What was refused is not remembered either.
+	// A refused update is not remembered either.
 	if r := c.update("--device-allow", "c 10:229 w"); r.code != 0 {
 		t.Fatal(r)
 	}
 	c.mayOpen("after another update", true, true)
 }
 
-// belowADeniedDevice has the container's cgroup below one that may not use a device.
+// belowADeniedDevice puts the container's cgroup below one that may not use a device.
 func (c *container) belowADeniedDevice(numbers string) {
 	c.t.Helper()
 	above := c.cgroup
@@ -196,7 +195,7 @@ func (c *container) belowADeniedDevice(numbers string) {
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				c.t.Fatal(err)
 			}
-			// A rule that takes back a part of everything.
+			// A rule that refuses a part of everything.
 			if err := os.WriteFile(filepath.Join(dir, "devices.deny"), []byte("c "+numbers+" rw"), 0); err != nil {
 				c.t.Fatal(err)
 			}

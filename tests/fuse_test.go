@@ -13,33 +13,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// volume is a file system that a container controls: a FUSE server in a few lines, of the kernel's protocol only what
-// a runtime can make it ask for (<linux/fuse.h>). Whatever is looked up in its root is a directory, unless the test
-// says that it is a symlink this time; no answer is ever kept by the kernel.
+// volume is a file system that a container controls: a small FUSE server with the part of the protocol that a runtime can
+// cause (<linux/fuse.h>). Every name in its root is a directory, unless the test makes it a symlink for one lookup. The
+// kernel caches no answer.
 type volume struct {
 	t    testing.TB
 	dir  string
 	fd   int
 	dead atomic.Bool // requests are not read
-	mute atomic.Bool // they are read, and not answered: who waits cannot even be killed
-	// taken counts those that were: one that was not can still be given up.
+	mute atomic.Bool // they are read, and not answered: the waiting process cannot even be killed
+	// taken counts the requests that were read. The kernel can still give up an unread one.
 	taken atomic.Int64
 
 	mu      sync.Mutex
 	lookups map[string]int
-	// link says where the n-th lookup of a name finds a symlink to, "" for a directory.
+	// link returns the target of the symlink at the n-th lookup of a name, "" for a directory.
 	link  func(name string, n int) string
 	links []string // targets; their node ids count from linkNode
 	dirs  []string // names; their node ids count from dirNode
 }
 
-// Node ids: the root's is 1; directories have one a name, as an inode that is a directory has one place only.
+// Node ids: the root has 1. Each name has a directory of its own, because a directory inode has only one place.
 const (
 	dirNode  = 2
 	linkNode = 1 << 20
 )
 
-// newVolume mounts one, and takes it away when the test is over, with all that waits for it.
+// newVolume mounts one. At the end of the test it unmounts it and ends everything that waits for it.
 func newVolume(t testing.TB, dir string) *volume {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -57,7 +57,7 @@ func newVolume(t testing.TB, dir string) *volume {
 	go func() { defer close(served); v.serve() }()
 	t.Cleanup(func() {
 		v.dead.Store(false)
-		unix.Unmount(dir, unix.MNT_FORCE|unix.MNT_DETACH) // ends what waits for an answer
+		unix.Unmount(dir, unix.MNT_FORCE|unix.MNT_DETACH) // ends all waits for an answer
 		unix.Unmount(dir, unix.MNT_DETACH)
 		<-served
 		unix.Close(fd)
@@ -65,7 +65,7 @@ func newVolume(t testing.TB, dir string) *volume {
 	return v
 }
 
-// seen is how often a name has been looked up.
+// seen returns the number of lookups of a name.
 func (v *volume) seen(name string) int {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -23,11 +23,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a verb may take before the test gives up on it. A slow machine under load needs seconds for
-// what takes milliseconds; nothing legitimate takes this long.
+// patience bounds a verb. A slow machine under load needs seconds for work of milliseconds; no correct verb takes this long.
 var patience = slowly(30 * time.Second)
 
-// slowly is a deadline where SLOWER says how many times slower than hardware the machine is.
+// slowly scales a deadline by SLOWER: the number of times that the machine is slower than hardware.
 func slowly(d time.Duration) time.Duration {
 	if factor, err := strconv.Atoi(os.Getenv("SLOWER")); err == nil {
 		return d * time.Duration(factor)
@@ -38,7 +37,7 @@ func slowly(d time.Duration) time.Duration {
 // number gives every container of the run its own names.
 var number atomic.Int64
 
-// container is a bundle, and the container made from it if a verb has made one.
+// container is a bundle, and the container that a verb has made from it.
 type container struct {
 	t      testing.TB
 	id     string
@@ -49,7 +48,7 @@ type container struct {
 	scope  bool   // systemd makes it
 	spec   *specs.Spec
 
-	// Laid over every invocation.
+	// Added to every invocation.
 	global []string
 	flags  []string // for create and run
 	env    []string
@@ -61,8 +60,8 @@ type container struct {
 	wrapper []string // a command that executes it
 }
 
-// newContainer writes a bundle with a busybox rootfs and the default spec after the edits. When the test ends, the
-// container is deleted by force if it is still known, and everything it may have left is looked for.
+// newContainer writes a bundle with a busybox rootfs and the edited default spec. When the test ends, it deletes the
+// container by force if it still exists, and looks for leftovers.
 func newContainer(t testing.TB, edits ...edit) *container {
 	t.Helper()
 	n := fmt.Sprintf("t%d-%d", os.Getpid(), number.Add(1))
@@ -92,7 +91,7 @@ func newContainer(t testing.TB, edits ...edit) *container {
 	return c
 }
 
-// in is the container seen from a subtest.
+// in returns the container for use in a subtest.
 func (c *container) in(t testing.TB) *container {
 	sub := *c
 	sub.t = t
@@ -136,7 +135,7 @@ var applets = strings.Fields(`ash cat chmod chown chrt cp cut date dd df echo en
 	ps pwd readlink realpath rm rmdir sed seq sh sleep sort stat stty sync sysctl tail tee test top touch tr true tty
 	umount uname uniq unshare uptime usleep wc which whoami xargs yes`)
 
-// makeRootfs makes the smallest root file system that a default container is happy in.
+// makeRootfs makes the smallest root file system for the default container.
 func makeRootfs(t testing.TB, rootfs string) {
 	t.Helper()
 	for _, dir := range []string{"bin", "dev", "etc", "home/user", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "var"} {
@@ -167,7 +166,7 @@ func makeRootfs(t testing.TB, rootfs string) {
 	}
 }
 
-// result is how an invocation of the runtime ended.
+// result is the outcome of an invocation of the runtime.
 type result struct {
 	args     []string
 	out, err string
@@ -179,8 +178,8 @@ func (r result) String() string {
 	return fmt.Sprintf("%s: exit status %d\nstdout: %s\nstderr: %s", strings.Join(r.args, " "), r.code, r.out, r.err)
 }
 
-// invocation is one running process of the runtime. Its output goes to files, not pipes: a container holds on to what
-// it was given, and waiting for the end of a pipe would mean waiting for the container.
+// invocation is one running process of the runtime. Its output goes to files, not pipes: a container keeps its streams open,
+// so waiting for the end of a pipe would mean waiting for the container.
 type invocation struct {
 	*exec.Cmd
 	t        testing.TB
@@ -190,7 +189,7 @@ type invocation struct {
 	args     []string
 }
 
-// begin starts the runtime with the container's global options in front.
+// begin starts the runtime with the container's global options before the arguments.
 func (c *container) begin(args ...string) *invocation {
 	c.t.Helper()
 	all := append(slices.Clone(c.wrapper), cmp.Or(c.runtime, env.runtime))
@@ -217,7 +216,7 @@ func (c *container) begin(args ...string) *invocation {
 	return i
 }
 
-// end waits for the runtime's process and reads what has been written until then.
+// end waits for the runtime's process and reads its output so far.
 func (i *invocation) end() result {
 	i.t.Helper()
 	defer i.cancel()
@@ -232,14 +231,14 @@ func (i *invocation) end() result {
 	return r
 }
 
-// scratch is a file without a name that goes away with the test.
+// scratch is a file without a name that vanishes with the test.
 func scratch(t testing.TB) *os.File {
 	t.Helper()
 	fd, err := unix.MemfdCreate("output", unix.MFD_CLOEXEC)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A container that writes from two processes must not overwrite itself.
+	// Two processes of a container must not overwrite each other's output.
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_APPEND); err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +259,7 @@ func (c *container) verb(args ...string) result {
 	return c.begin(args...).end()
 }
 
-// must is verb for what has to succeed.
+// must is verb for an invocation that has to succeed.
 func (c *container) must(args ...string) result {
 	c.t.Helper()
 	r := c.verb(args...)
@@ -281,7 +280,7 @@ func (c *container) run(flags ...string) result {
 	return c.verb(c.withFlags("run", flags...)...)
 }
 
-// output runs the container, which has to succeed, and returns what it wrote without the last newline.
+// output runs the container, which has to succeed, and returns its output without the last newline.
 func (c *container) output(flags ...string) string {
 	c.t.Helper()
 	r := c.run(flags...)
@@ -291,7 +290,7 @@ func (c *container) output(flags ...string) string {
 	return strings.TrimSuffix(r.out, "\n")
 }
 
-// created is a container that has been made but not started, with its output, which grows.
+// created is a created container that has not been started, with its growing output.
 func (c *container) create(flags ...string) *invocation {
 	c.t.Helper()
 	i := c.begin(c.withFlags("create", flags...)...)
@@ -317,7 +316,7 @@ func (c *container) up(flags ...string) int {
 	return c.state().Pid
 }
 
-// state is the state as the runtime prints it.
+// state returns the state that the runtime prints.
 func (c *container) state() specs.State {
 	c.t.Helper()
 	var s specs.State
@@ -333,13 +332,13 @@ func (c *container) status() string {
 	return string(c.state().Status)
 }
 
-// exec runs a command in the running container and returns how it ended. Flags come before the id.
+// exec runs a command in the running container. Flags come before the id.
 func (c *container) exec(flags []string, command ...string) result {
 	c.t.Helper()
 	return c.verb(append(append(append([]string{"exec"}, flags...), c.id), command...)...)
 }
 
-// execOutput is exec for what has to succeed.
+// execOutput is exec for a command that has to succeed.
 func (c *container) execOutput(flags []string, command ...string) string {
 	c.t.Helper()
 	r := c.exec(flags, command...)
@@ -349,8 +348,8 @@ func (c *container) execOutput(flags []string, command ...string) string {
 	return strings.TrimSuffix(r.out, "\n")
 }
 
-// execDetached leaves a process running in the container and returns its pid. The process is the test's child, and is
-// reaped when it ends, as an engine's shim would: until then the container's pid namespace could not end either.
+// execDetached leaves a process running in the container and returns its pid. The process is the test's child, and the test
+// reaps it when it ends, as an engine's shim does. Until then the container's pid namespace could not end either.
 func (c *container) execDetached(flags []string, command ...string) int {
 	c.t.Helper()
 	path := filepath.Join(c.bundle, fmt.Sprintf("exec-%d.pid", number.Add(1)))
@@ -365,7 +364,7 @@ func (c *container) execDetached(flags []string, command ...string) int {
 	return pid
 }
 
-// awaitExit reaps a child when it ends; the channel then has its status, as a shell counts it.
+// awaitExit reaps a child when it ends. The channel then has its status, as a shell counts it.
 func awaitExit(pid int) <-chan int {
 	status := make(chan int, 1)
 	go func() {
@@ -396,7 +395,7 @@ func (c *container) reap(pid int) int {
 	}
 }
 
-// eventually waits for something that has no event to wait for.
+// eventually waits for a condition that no event announces.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
@@ -413,7 +412,7 @@ func (c *container) stopped() {
 	eventually(c.t, "status stopped", func() bool { return c.status() == "stopped" })
 }
 
-// amount is how often something is done: with -short, usually, and with LONG=1, as CI does. Peers are not asked for much.
+// amount returns the number of repetitions: with -short, usually, and with LONG=1, as CI has it. Peers get few.
 func amount(short, usual, long int) int {
 	switch {
 	case testing.Short() || env.kind != "onggi":
@@ -425,7 +424,7 @@ func amount(short, usual, long int) int {
 	}
 }
 
-// peerFails skips a test that another runtime is known not to pass, so that a run with it stays meaningful.
+// peerFails skips a test that another runtime is known to fail, so that a run with that runtime stays meaningful.
 func peerFails(t testing.TB, kind, why string) {
 	t.Helper()
 	if env.kind == kind {
@@ -441,8 +440,8 @@ func want(t testing.TB, what, got, want string) {
 	}
 }
 
-// refused checks that an invocation failed as a runtime has to: the exit code, one line on standard error with the
-// text in it, nothing on standard output.
+// refused checks that an invocation failed correctly: the exit code, one line on standard error that contains the text,
+// nothing on standard output.
 func refused(t testing.TB, r result, code int, text string) {
 	t.Helper()
 	switch {
@@ -457,7 +456,7 @@ func refused(t testing.TB, r result, code int, text string) {
 	}
 }
 
-// kernelIs tells whether the kernel is of this version or newer.
+// kernelIs reports whether the kernel has this version or a newer one.
 func kernelIs(t testing.TB, major, minor int) bool {
 	t.Helper()
 	data, err := os.ReadFile("/proc/sys/kernel/osrelease")

@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// hook is a host-side hook that is a line of shell.
+// hook is a host-side hook that runs a line of shell.
 func hook(line string) specs.Hook {
 	return specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", line}, Env: []string{"PATH=/usr/bin:/bin"}}
 }
@@ -42,7 +42,7 @@ func hooks(kind string, h ...specs.Hook) edit {
 
 var hookKinds = []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}
 
-// withHooks gives every kind two hooks that write a line each into a file that host and container share.
+// withHooks gives every kind two hooks. Each writes a line into a file that host and container share.
 func withHooks(t *testing.T, line string) (*container, func() []string) {
 	c := newContainer(t, sh("echo process >> /log/log; exec sleep 1000"))
 	dir := filepath.Join(c.bundle, "log")
@@ -71,7 +71,7 @@ func TestHooksRunInTheOrderOfTheSpec(t *testing.T) {
 	wanted := "prestart-1 prestart-2 createRuntime-1 createRuntime-2 createContainer-1 createContainer-2"
 	want(t, "after create", strings.Join(log(), " "), wanted)
 	c.start()
-	// poststart and the process run side by side, but poststart is over when start is.
+	// poststart and the process run side by side, but poststart has ended when start returns.
 	eventually(t, "the process runs", func() bool { return strings.Contains(strings.Join(log(), " "), "process") })
 	var rest []string
 	for _, word := range log()[6:] {
@@ -137,7 +137,7 @@ func TestHooksGetTheStateAndNothingElse(t *testing.T) {
 			if got.ID != c.id || string(got.Status) != status || got.Bundle != c.bundle || got.Annotations["a"] != "b" || got.Version == "" {
 				t.Errorf("state = %s; want status %s", text, status)
 			}
-			// In createContainer the pid is that of the container's own pid namespace or the host's: runtimes differ.
+			// In createContainer the pid is of the container's own pid namespace or of the host's: runtimes differ.
 			if kind != "poststop" && kind != "createContainer" && got.Pid != pid {
 				t.Errorf("pid = %d; want %d", got.Pid, pid)
 			}
@@ -193,7 +193,7 @@ func TestPoststopHooksFollowAFailedCreate(t *testing.T) {
 	}
 }
 
-// Of two deletes at once one runs the hooks, and the other one does not say that all is over before it is.
+// Of two deletes at once one runs the hooks. The other one returns only when they have ended.
 func TestPoststopHooksRunOnce(t *testing.T) {
 	peerFails(t, "runc", "the other one ends before the hooks do")
 	c := newContainer(t)
@@ -267,13 +267,13 @@ func TestPrestartHookFindsTheContainersNamespaces(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	// What an engine's network hook does: the pid of the state, its network namespace, before anything runs in it.
+	// An engine's network hook uses the pid of the state and its network namespace, before the program runs.
 	c := newContainer(t, args("ls", "/sys/class/net"))
 	c.edit(hooks("prestart", hook(`pid=$(sed 's/.*"pid": *\([0-9]*\).*/\1/' | head -n 1); nsenter -t $pid -n ip link add one type veth peer name two`)))
 	want(t, "interfaces", c.output(), "lo\none\ntwo")
 }
 
-// Nothing holds on to what has been mounted when the hooks run.
+// When the hooks run, no descriptor keeps a mount busy.
 func TestHooksUnmountWhatIsMounted(t *testing.T) {
 	c := newContainer(t, sh("grep -c /mnt/ /proc/self/mountinfo; ls /mnt/a /mnt/b"))
 	c.write("source/file", "")
@@ -288,7 +288,7 @@ func TestHooksUnmountWhatIsMounted(t *testing.T) {
 	want(t, "mounts and files", c.output(), "0\n/mnt/a:\nbelow\n\n/mnt/b:\nbelow")
 }
 
-// A container whose first process somebody has killed is not made once more.
+// A container whose first process was killed from outside is not created a second time.
 func TestHooksRunOnceForAFirstProcessThatIsKilled(t *testing.T) {
 	c := newContainer(t, args("true"))
 	log := filepath.Join(c.bundle, "log")

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// stock is what a test may not change.
+// stock is the state of the host that a test may not change.
 type stock struct {
 	mounts   string
 	fds      int
@@ -23,7 +23,7 @@ func takeStock() stock {
 	return stock{mounts: mountinfo(), fds: countFDs(), children: children()}
 }
 
-// compare reports what a test has left behind, and takes it away so that the next test is not blamed.
+// compare reports leftovers of a test and removes them, so that the next test is not blamed.
 func (s stock) compare(t testing.TB, c *container) {
 	t.Helper()
 	for _, left := range s.strays() {
@@ -41,8 +41,8 @@ func (s stock) compare(t testing.TB, c *container) {
 	}
 }
 
-// strays waits a moment for processes that are on their way out, reaps the dead, and kills the rest.
-// The dead are not a leak: a runtime leaves it to the engine, which is the subreaper, to reap a container.
+// strays waits a moment for ending processes, reaps zombies, and kills the rest. A zombie is not a leak: the engine, which
+// is the subreaper, reaps a container.
 func (s stock) strays() []string {
 	var left []string
 	for deadline := time.Now().Add(slowly(10 * time.Second)); ; time.Sleep(2 * time.Millisecond) {
@@ -83,13 +83,13 @@ func children() []int {
 	return pids
 }
 
-// state is the letter of /proc/PID/stat, 0 if there is no such process.
+// state returns the letter of /proc/PID/stat, 0 if there is no such process.
 func state(pid int) byte {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
-	// The name before it may contain anything, parentheses included.
+	// The name before the letter may contain anything, including parentheses.
 	rest := string(data[strings.LastIndexByte(string(data), ')')+1:])
 	return strings.TrimSpace(rest)[0]
 }

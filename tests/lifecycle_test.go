@@ -29,8 +29,8 @@ func TestRunReturnsTheExitStatus(t *testing.T) {
 		{"zero", "exit 0", 0},
 		{"number", "exit 42", 42},
 		{"largest", "exit 255", 255},
-		// 128+n for signal n, as every shell counts. The shell is pid 1, which no signal from inside can end:
-		// what dies here is the shell's own program, executed in its place.
+		// The status is 128+n for signal n, as in every shell. The shell is pid 1, which no signal from inside can
+		// end; here the shell's program dies, executed in place of the shell.
 		{"child killed", "sh -c 'kill -9 $$'; exit $?", 137},
 		{"child terminated", "sh -c 'kill -15 $$'; exit $?", 143},
 	}
@@ -257,7 +257,7 @@ func TestVerbsRefuseTheWrongState(t *testing.T) {
 		}
 	})
 	t.Run("exec in a created container", func(t *testing.T) {
-		// Nothing in the spec forbids it, and engines do it: the namespaces are there.
+		// The specification does not forbid it, and engines do it: the namespaces exist.
 		c := newContainer(t)
 		c.create()
 		want(t, "hostname", c.execOutput(nil, "hostname"), "box")
@@ -308,7 +308,7 @@ func TestPidFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Decimal, and no newline: conmon and containerd parse all of it.
+	// Decimal, and no newline: conmon and containerd parse the whole file.
 	want(t, "pid file", string(data), strconv.Itoa(c.state().Pid))
 	c.start()
 	if pid := c.execDetached(nil, "sleep", "1000"); pid == c.state().Pid || state(pid) == 0 {
@@ -359,7 +359,7 @@ func TestManyContainersInARow(t *testing.T) {
 	}
 }
 
-// pids are the container's processes as `ps` says.
+// pids returns the container's processes as `ps` lists them.
 func (c *container) pids() []int {
 	c.t.Helper()
 	var pids []int
@@ -367,7 +367,7 @@ func (c *container) pids() []int {
 	return pids
 }
 
-// livePids are the container's processes that are not waiting to be reaped.
+// livePids returns the container's processes without zombies.
 func (c *container) livePids() []int {
 	c.t.Helper()
 	var live []int

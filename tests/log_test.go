@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// fakeDaemon listens where a log daemon would, if there is none.
+// fakeDaemon listens at the address of a log daemon, if there is none.
 func fakeDaemon(t *testing.T, path string) *net.UnixConn {
 	t.Helper()
 	if _, err := os.Stat(path); err == nil {
@@ -61,7 +61,7 @@ func TestLogDaemons(t *testing.T) {
 	}
 }
 
-// Warnings go to a log that is asked for them; an engine that is not gets nothing but errors.
+// Warnings go to a log that asks for them. An engine that does not ask gets only errors.
 func TestLogLevels(t *testing.T) {
 	peersLack(t, "--log-level")
 	c := newContainer(t, caps("CAP_NO_SUCH"))

@@ -21,7 +21,7 @@ func needAppArmor(t *testing.T) {
 	}
 }
 
-// loadProfile has the kernel know an AppArmor profile with these rules until the test ends, and returns its name.
+// loadProfile loads an AppArmor profile with these rules until the test ends, and returns its name.
 func loadProfile(t *testing.T, rules string) string {
 	t.Helper()
 	name := fmt.Sprintf("onggi-tests-%d-%d", os.Getpid(), number.Add(1))
@@ -42,7 +42,7 @@ func apparmor(profile string) edit {
 	return process(func(p *specs.Process) { p.ApparmorProfile = profile })
 }
 
-// What the profile forbids is forbidden to the program and to what exec brings in, and allowed without the profile.
+// The profile restricts the program and the processes of exec. Without the profile the same is allowed.
 func TestAppArmorProfile(t *testing.T) {
 	needAppArmor(t)
 	profile := loadProfile(t, "file, capability, network, unix, signal, ptrace, deny /etc/secret r,")
@@ -75,7 +75,7 @@ func TestAppArmorProfile(t *testing.T) {
 	})
 }
 
-// A profile that is not loaded is an error before the program runs, and check finds it too.
+// A profile that is not loaded is an error before the program runs. check finds it too.
 func TestAppArmorProfileThatIsNotThere(t *testing.T) {
 	needAppArmor(t)
 	peersLack(t, "says it in other words")
@@ -100,7 +100,7 @@ func needSELinux(t *testing.T) {
 	}
 }
 
-// Process and mounts have the labels; a keyring, and what exec brings in, too.
+// The process, the mounts, the keyring, and the processes of exec have the labels.
 func TestSELinuxLabels(t *testing.T) {
 	needSELinux(t)
 	const label, files = "system_u:system_r:container_t:s0:c1,c2", "system_u:object_r:container_file_t:s0:c1,c2"
@@ -119,7 +119,7 @@ func TestSELinuxLabels(t *testing.T) {
 	}
 }
 
-// lineWith is the first line of text that has part in it.
+// lineWith returns the first line of text that contains part.
 func lineWith(text, part string) string {
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, part) {
@@ -129,7 +129,7 @@ func lineWith(text, part string) string {
 	return ""
 }
 
-// A label that the policy does not know is an error before anything is made.
+// A label that the policy does not know is an error before create makes anything.
 func TestSELinuxLabelThatIsNotThere(t *testing.T) {
 	needSELinux(t)
 	peersLack(t, "says it in other words")

@@ -16,7 +16,7 @@ import (
 // innerEnv marks the second run of the test binary, the one in the private mount namespace. Its value is the runtime.
 const innerEnv = "ONGGI_TESTS_INNER"
 
-// suite is what all tests share, made once by TestMain and only read afterwards.
+// suite is shared by all tests. TestMain makes it once.
 type suite struct {
 	runtime string // path of the binary under test
 	kind    string // first word of its --version: onggi, runc, crun
@@ -46,13 +46,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// enter builds what is to be tested and runs this program again in a mount namespace of its own.
+// enter builds the binary under test and runs this program again in a mount namespace of its own.
 func enter() (int, error) {
 	runtime, err := findRuntime()
 	if err != nil {
 		return 1, err
 	}
-	// What is tested is no part of this program: without its log of what it looked at, go test keeps no result.
+	// The binary under test is no part of this program. Without the log of opened files, go test caches no result.
 	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return strings.HasPrefix(a, "-test.testlogfile=") })
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), innerEnv+"="+runtime)
@@ -76,11 +76,11 @@ func findRuntime() (string, error) {
 }
 
 func inner(m *testing.M) (int, error) {
-	// Shells and CI machines leak descriptors; what a test hands to a runtime it hands over itself.
+	// Shells and CI machines leak descriptors. A test passes its own descriptors to a runtime explicitly.
 	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return 1, err
 	}
-	// Nothing that a runtime leaves may escape: orphans become our children, mounts stay in our namespace.
+	// No leftover of a runtime may escape: orphans become our children, mounts stay in our namespace.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 1, err
 	}
@@ -110,8 +110,8 @@ func inner(m *testing.M) (int, error) {
 	return code, nil
 }
 
-// setLayout gives the mount namespace a cgroup layout: "" as it is, "v1" without the unified mount (crun refuses a
-// hybrid one), "v2" nothing but the unified hierarchy.
+// setLayout gives the mount namespace a cgroup layout: "" the machine's, "v1" without the unified mount (crun refuses a
+// hybrid layout), "v2" only the unified hierarchy.
 func setLayout(layout string) error {
 	switch layout {
 	case "":
@@ -128,7 +128,7 @@ func setLayout(layout string) error {
 	}
 }
 
-// findDriver is who makes the cgroups of all containers: "systemd" makes them scopes.
+// findDriver returns the creator of all cgroups: cgroupfs, or systemd, which makes them scopes.
 func findDriver(driver string) (string, error) {
 	switch driver {
 	case "", "cgroupfs":
@@ -143,7 +143,7 @@ func findDriver(driver string) (string, error) {
 
 // prepare fills env.
 func prepare(dir string) error {
-	// Container users other than root have to pass through it.
+	// Container users other than root have to pass through the directory.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func prepare(dir string) error {
 	return nil
 }
 
-// copyProbe takes a probe that has been built before, where there is nothing to build it with. Bundles hard-link it.
+// copyProbe copies a probe that was built before, for machines without a compiler. Bundles hard-link it.
 func copyProbe(dir string) error {
 	data, err := os.ReadFile(env.probe)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// crowd is many containers of one bundle, with one state root and one cgroup above all of them.
+// crowd is many containers of one bundle, with one state root and one parent cgroup.
 type crowd struct {
 	*container
 	above string
@@ -42,7 +42,7 @@ func newCrowd(t testing.TB) *crowd {
 
 func (c *crowd) name(n int) string { return fmt.Sprintf("%s-%04d", c.id, n) }
 
-// next writes the configuration of one more, and is how it is created.
+// next writes the configuration of one more container and returns the command line that creates it.
 func (c *crowd) next() []string {
 	c.t.Helper()
 	name := c.name(c.n)
@@ -51,7 +51,7 @@ func (c *crowd) next() []string {
 	return []string{"create", "--bundle", c.bundle, "--pid-file", filepath.Join(c.bundle, "pid"), name}
 }
 
-// more creates one more, and says how long that took.
+// more creates one more container and returns the time that it took.
 func (c *crowd) more() time.Duration {
 	c.t.Helper()
 	took := c.must(c.next()...).took
@@ -63,7 +63,7 @@ func (c *crowd) more() time.Duration {
 	return took
 }
 
-// less deletes the n-th, and says how long that took.
+// less deletes the n-th container and returns the time that it took.
 func (c *crowd) less(n int) time.Duration {
 	c.t.Helper()
 	took := c.must("delete", "--force", c.name(n)).took
@@ -71,13 +71,13 @@ func (c *crowd) less(n int) time.Duration {
 	return took
 }
 
-// asItComes are calls that Go's scheduler makes, more of them on a busy machine, and those of waiting.
+// asItComes are calls of Go's scheduler, whose number grows on a busy machine, and calls that wait.
 var asItComes = strings.Fields(`futex epoll_pwait epoll_ctl epoll_create1 eventfd2 nanosleep sched_yield tgkill getpid gettid rt_sigreturn
 	rt_sigprocmask rt_sigaction sigaltstack madvise mmap munmap clone clone3 restart_syscall exit set_robust_list rseq
 	rt_sigpending mprotect total sched_getaffinity write read timer_create timer_settime timer_delete ppoll poll
 	pidfd_send_signal kill`)
 
-// calls are how often the runtime itself makes the system calls that look at or change something.
+// calls counts the runtime's own system calls that look at something or change it.
 func (c *crowd) calls(line ...string) (total int, by map[string]int) {
 	c.t.Helper()
 	report := filepath.Join(c.bundle, "strace")
@@ -106,7 +106,7 @@ func (c *crowd) calls(line ...string) (total int, by map[string]int) {
 	return total, by
 }
 
-// What create and delete do does not depend on how many other containers there are: they look at none of them.
+// The work of create and delete does not depend on the number of other containers.
 func TestAmongManyContainers(t *testing.T) {
 	c := newCrowd(t)
 	c.more() // which makes the cgroup above, too
@@ -124,7 +124,7 @@ func TestAmongManyContainers(t *testing.T) {
 	}
 }
 
-// BenchmarkAThousandContainers has as many at the same time under one cgroup:
+// BenchmarkAThousandContainers has a thousand containers at the same time under one cgroup:
 //
 //	go test ./tests -run '^$' -bench AThousandContainers -benchtime 1x
 //

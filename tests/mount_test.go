@@ -22,7 +22,7 @@ func (m mountEntry) has(option string) bool {
 	return slices.Contains(strings.Split(m.options+","+m.super, ","), option)
 }
 
-// parseMounts keeps the topmost mount of each destination.
+// parseMounts returns the topmost mount of each destination.
 func parseMounts(text string) map[string]mountEntry {
 	all := map[string]mountEntry{}
 	for line := range strings.Lines(text) {
@@ -39,7 +39,7 @@ func parseMounts(text string) map[string]mountEntry {
 	return all
 }
 
-// mountsInside runs the container and returns what it sees.
+// mountsInside runs the container and returns the mounts that it sees.
 func (c *container) mountsInside(flags ...string) map[string]mountEntry {
 	c.t.Helper()
 	c.edit(args("cat", "/proc/self/mountinfo"))
@@ -108,7 +108,7 @@ func TestMountOptions(t *testing.T) {
 	}
 }
 
-// source makes a directory with a file, and a tmpfs below it, which is there until the test ends.
+// source makes a directory with a file and a tmpfs below it, until the test ends.
 func (c *container) source() string {
 	c.t.Helper()
 	dir := filepath.Join(c.bundle, "source")
@@ -121,7 +121,7 @@ func (c *container) source() string {
 	return dir
 }
 
-// withSource is newContainer with a mount of source(); the tmpfs is taken away before the harness looks for leaks.
+// withSource is newContainer with a mount of source(). It unmounts the tmpfs before the harness looks for leaks.
 func withSource(t *testing.T, options ...string) *container {
 	t.Helper()
 	c := newContainer(t)
@@ -240,7 +240,7 @@ func TestPropagation(t *testing.T) {
 	})
 }
 
-// shareForTest makes a directory a shared mount for as long as the test runs.
+// shareForTest makes a directory a shared mount until the test ends.
 func shareForTest(t *testing.T, dir string) {
 	t.Helper()
 	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
@@ -352,8 +352,8 @@ func TestTmpfsTakesTheModeOfItsMountpoint(t *testing.T) {
 	want(t, "modes", c.output(), "1770\n711")
 }
 
-// What is made as a mountpoint is root's alone; a tmpfs on it is for everybody,
-// as it would be had nobody thought of its mode.
+// The directory that is created as a mountpoint belongs to root alone. A tmpfs on it is open to everybody, as a tmpfs
+// without mode= always is.
 func TestTmpfsOnAMissingMountpointIsForEverybody(t *testing.T) {
 	tmpfs := func(destination string) specs.Mount {
 		return specs.Mount{Destination: destination, Type: "tmpfs", Source: "tmpfs"}
@@ -366,8 +366,7 @@ func TestTmpfsOnAMissingMountpointIsForEverybody(t *testing.T) {
 	want(t, "modes", c.output(), "1777\n1777\n1777\n1777")
 }
 
-// Devices come behind all mounts, so nothing in the list could be the moment
-// from which on /dev is read-only.
+// Devices are created after all mounts, so no entry of the list can be the moment from which on /dev is read-only.
 func TestDevIsReadOnlyAfterARemount(t *testing.T) {
 	c := newContainer(t, sh(`echo x > /dev/null && echo written; touch /dev/x; ls /dev/stdin`),
 		mount(specs.Mount{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"remount", "ro", "nosuid"}}))
@@ -399,7 +398,7 @@ func TestCgroupMountShowsTheContainersOwn(t *testing.T) {
 			}
 			c.edit(sh(`dir=/sys/fs/cgroup; test -d $dir/pids && dir=$dir/pids
 				cat $dir/cgroup.procs | grep -c .; touch $dir/x 2>&1 | grep -o 'Read-only file system'; ls -d /sys/fs/cgroup`))
-			// the shell, cat and grep of the pipe; nobody of the host
+			// the shell, cat and grep of the pipe, and no process of the host
 			want(t, "processes in the mounted cgroup, and a write", c.output(), "3\nRead-only file system\n/sys/fs/cgroup")
 		})
 	}
@@ -429,15 +428,14 @@ func TestReadonlyRoot(t *testing.T) {
 func TestNoPivot(t *testing.T) {
 	c := newContainer(t, sh("ls -d /bin/busybox; ls /tmp; pwd; mount | grep -c onggi-tests"))
 	c.edit(func(s *specs.Spec) { s.Process.Args[2] += "; true" })
-	// mountinfo shows what hides below the new root as well, but nothing of it can be reached.
+	// mountinfo also shows the mounts below the new root, but none of them can be reached.
 	out := c.output("--no-pivot")
 	if !strings.HasPrefix(out, "/bin/busybox\n/\n") {
 		t.Errorf("output = %q", out)
 	}
 }
 
-// What /proc/self/cgroup says is a path below /sys/fs/cgroup, in the container
-// as on the host.
+// The path in /proc/self/cgroup is a path below /sys/fs/cgroup, in the container as on the host.
 func TestCgroup2WithoutANamespaceIsTheHosts(t *testing.T) {
 	if env.layout != "v2" {
 		t.Skip("v1 hierarchies show the container's own cgroup")
@@ -471,7 +469,7 @@ func TestCgroup2MountOptionsStayTheHosts(t *testing.T) {
 	want(t, "options of "+dir, superOptions(dir), before)
 }
 
-// superOptions are those of the file system mounted at a path: the last field of a line (proc_pid_mountinfo(5)).
+// superOptions returns the options of the file system at a mountpoint: the last field of a line (proc_pid_mountinfo(5)).
 func superOptions(mountpoint string) string {
 	for line := range strings.Lines(mountinfo()) {
 		if f := strings.Fields(line); f[4] == mountpoint {
@@ -481,7 +479,7 @@ func superOptions(mountpoint string) string {
 	return ""
 }
 
-// The root is no path like others: it cannot be covered by a clone of itself.
+// The root is a special path: a clone of itself cannot cover it.
 func TestTheRootAmongTheReadonlyPaths(t *testing.T) {
 	c := newContainer(t, sh(`touch /x; touch /dev/shm/x; pwd`), func(s *specs.Spec) {
 		s.Root.Readonly, s.Process.Cwd = false, "/made/for/it"
@@ -527,14 +525,14 @@ func TestAllMaskedDirectoriesAreOne(t *testing.T) {
 
 func TestNoMountInTheHostsNamespace(t *testing.T) {
 	peerFails(t, "runc", "mounts its own binary there")
-	// Not os.Open: Go's own poller would take the events.
+	// Not os.Open: Go's own poller would consume the events.
 	fd, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
 	changed := func() bool {
-		// The kernel says POLLPRI once for each reader and change.
+		// The kernel reports POLLPRI once for each reader and change.
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}}
 		n, err := unix.Poll(fds, 0)
 		return err == nil && n == 1 && fds[0].Revents&unix.POLLPRI != 0
