@@ -3,8 +3,6 @@ package cgroup
 import (
 	"encoding/binary"
 	"fmt"
-	"runtime"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,6 +60,10 @@ const (
 	standard label = iota // the policy's own answer
 	opposite              // the other one
 	blocks                // the rules for block devices
+	counted               // of the bandwidth programs: the size is known
+	waiting               // earlier packets have still to be paid for
+	admit                 // the packet may pass
+	free                  // the packet passes, and nobody counts it
 	labels
 )
 
@@ -225,38 +227,36 @@ func encode(prog []instruction) []byte {
 	return code
 }
 
-// programName tells our program from those of others (systemd's, for one) on
-// the same cgroup. At most 15 bytes.
-const programName = "onggi_devices"
+// devicesHook is where the device rules are.
+func devicesHook() hook {
+	return hook{name: "onggi_devices", program: unix.BPF_PROG_TYPE_CGROUP_DEVICE, place: unix.BPF_CGROUP_DEVICE}
+}
 
 // attachDevices makes p the device policy of a cgroup2 cgroup: instead of our
 // program from before in one step, or beside the programs of others, all of which
 // must allow an access. The program lives as long as the cgroup.
 func attachDevices(g group, p policy) error {
-	fail := func(op string, err error) error {
-		return &FileError{Field: resources + "/devices", Op: op, Path: g.path, Err: err}
-	}
 	code := p.program()
 	if err := p.checkSize(code); err != nil {
 		return err
 	}
-	prog, err := loadProgram(code)
+	fail := func(op string, err error) error {
+		return &FileError{Field: resources + "/devices", Op: op, Path: g.path, Err: err}
+	}
+	h := devicesHook()
+	prog, err := h.load(code)
 	if err != nil {
 		return fail("bpf(BPF_PROG_LOAD) of the device rules for", err)
 	}
 	defer unix.Close(prog)
-
-	old, err := attachedProgram(g.fd)
+	old, err := h.attached(g.fd)
 	if err != nil {
 		return fail("bpf(BPF_PROG_QUERY) on", err)
 	}
-	attr := attachAttr{target: uint32(g.fd), prog: uint32(prog), kind: unix.BPF_CGROUP_DEVICE, flags: unix.BPF_F_ALLOW_MULTI}
 	if old >= 0 {
 		defer unix.Close(old)
-		attr.flags |= unix.BPF_F_REPLACE
-		attr.replace = uint32(old)
 	}
-	if _, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+	if err := h.replace(g.fd, old, prog); err != nil {
 		return fail("bpf(BPF_PROG_ATTACH) to", err)
 	}
 	return nil
@@ -268,125 +268,3 @@ func (p policy) checkSize(program []instruction) error {
 	}
 	return nil
 }
-
-// loadAttr is the head of union bpf_attr for BPF_PROG_LOAD.
-type loadAttr struct {
-	kind        uint32
-	count       uint32
-	code        uint64
-	license     uint64
-	logLevel    uint32
-	logSize     uint32
-	log         uint64
-	kernVersion uint32
-	flags       uint32
-	name        [16]byte
-}
-
-func loadProgram(prog []instruction) (int, error) {
-	code := encode(prog)
-	license := []byte("Apache-2.0\x00")
-	attr := loadAttr{
-		kind:    unix.BPF_PROG_TYPE_CGROUP_DEVICE,
-		count:   uint32(len(prog)),
-		code:    uint64(uintptr(unsafe.Pointer(&code[0]))),
-		license: uint64(uintptr(unsafe.Pointer(&license[0]))),
-	}
-	copy(attr.name[:], programName)
-	fd, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	runtime.KeepAlive(code)
-	runtime.KeepAlive(license)
-	return fd, err
-}
-
-// attachAttr is union bpf_attr for BPF_PROG_ATTACH.
-type attachAttr struct {
-	target  uint32
-	prog    uint32
-	kind    uint32
-	flags   uint32
-	replace uint32
-	_       uint32
-}
-
-// maxPrograms is how many programs the kernel lets one cgroup have
-// (BPF_CGROUP_MAX_PROGS).
-const maxPrograms = 64
-
-// attachedProgram is a descriptor of our program on the cgroup, -1 if there is none.
-func attachedProgram(dir int) (int, error) {
-	ids, err := queryPrograms(dir)
-	if err != nil {
-		return -1, err
-	}
-	for _, id := range ids {
-		fd, err := openProgram(id)
-		if err == unix.ENOENT {
-			continue // gone since
-		}
-		if err != nil {
-			return -1, err
-		}
-		if name, err := nameOf(fd); err == nil && name == programName {
-			return fd, nil
-		}
-		unix.Close(fd)
-	}
-	return -1, nil
-}
-
-// queryPrograms lists the ids of the device programs of the cgroup itself.
-func queryPrograms(dir int) ([]uint32, error) {
-	var ids [maxPrograms]uint32
-	attr := struct {
-		target, kind, queryFlags, attachFlags uint32
-		ids                                   uint64
-		count                                 uint32
-		_                                     uint32
-	}{target: uint32(dir), kind: unix.BPF_CGROUP_DEVICE, ids: uint64(uintptr(unsafe.Pointer(&ids))), count: maxPrograms}
-	_, err := bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	runtime.KeepAlive(&ids)
-	if err != nil {
-		return nil, err
-	}
-	return ids[:min(attr.count, maxPrograms)], nil
-}
-
-func openProgram(id uint32) (int, error) {
-	attr := struct{ id, next, flags uint32 }{id: id}
-	return bpf(unix.BPF_PROG_GET_FD_BY_ID, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-}
-
-// nameOf is the name of a program.
-func nameOf(fd int) (string, error) {
-	// struct bpf_prog_info up to the name, which begins at byte 64.
-	var info [80]byte
-	attr := struct {
-		fd, length uint32
-		info       uint64
-	}{uint32(fd), uint32(len(info)), uint64(uintptr(unsafe.Pointer(&info)))}
-	_, err := bpf(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	runtime.KeepAlive(&info)
-	if err != nil {
-		return "", err
-	}
-	return unix.ByteSliceToString(info[64:]), nil
-}
-
-// bpf is bpf(2). Loading gives EAGAIN when a signal comes in during verification.
-func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
-	for range bpfTries {
-		r, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)
-		switch errno {
-		case 0:
-			return int(r), nil
-		case unix.EAGAIN, unix.EINTR:
-		default:
-			return -1, errno
-		}
-	}
-	return -1, fmt.Errorf("interrupted %d times: %w", bpfTries, unix.EAGAIN)
-}
-
-// bpfTries is enough for any rate of signals that lets the runtime work at all.
-const bpfTries = 32

@@ -285,7 +285,7 @@ func TestKernelPrograms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fd, err := loadProgram(p.program())
+		fd, err := devicesHook().load(p.program())
 		if err != nil {
 			t.Errorf("program of %s: %v: %v", rules, p.program(), err)
 			continue
@@ -453,7 +453,7 @@ func TestKernelDevices(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer g.close()
-		if ids, err := queryPrograms(g.fd); err != nil || len(ids) != 1 {
+		if ids, err := devicesHook().query(g.fd); err != nil || len(ids) != 1 {
 			t.Errorf("programs on the cgroup: %v, %v; want one", ids, err)
 		}
 	}

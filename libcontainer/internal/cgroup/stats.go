@@ -10,6 +10,7 @@ type Stats struct {
 	Pids    PidsStats             `json:"pids"`
 	BlockIO BlockIOStats          `json:"blkio"`
 	Hugetlb map[string]HugetlbUse `json:"hugetlb"` // by page size: "2MB"
+	Network *NetworkStats         `json:"network_limits,omitempty"`
 }
 
 // CPUStats are times in nanoseconds.
@@ -114,6 +115,7 @@ func (p Paths) Stats() (*Stats, error) {
 		}
 		if d.Controllers == nil {
 			s.readUnified(stat{g}, p)
+			s.Network, _ = networkStats(g) // without the right to, there is nothing to tell
 		} else {
 			s.readV1(stat{g}, d.Controllers)
 		}

@@ -1,0 +1,279 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bandwidth is the limit of one direction. The zero Bandwidth is none.
+type Bandwidth struct {
+	Rate  uint64 // bits a second
+	Burst uint64 // bytes that may pass at once
+}
+
+// burstTime is the time of the burst at the rate, in nanoseconds.
+func (b Bandwidth) burstTime() uint64 {
+	return uint64(float64(b.Burst) * 8e9 / float64(b.Rate))
+}
+
+// Bandwidths are the limits of a container. In a change, nil leaves a limit as it
+// is.
+type Bandwidths struct{ Egress, Ingress *Bandwidth }
+
+func (b Bandwidths) of(d direction) *Bandwidth {
+	if d == ingress {
+		return b.Ingress
+	}
+	return b.Egress
+}
+
+// BandwidthStats counts what went through a limit, since there is one.
+type BandwidthStats struct {
+	Rate    uint64 `json:"rate"`    // bits a second
+	Burst   uint64 `json:"burst"`   // bytes
+	Bytes   uint64 `json:"bytes"`   // that have passed, network and transport headers included
+	Packets uint64 `json:"packets"` // a packet to be segmented is one
+	Dropped uint64 `json:"dropped"` // packets
+	Marked  uint64 `json:"marked"`  // packets that told their sender of congestion
+}
+
+// NetworkStats has those directions that are limited.
+type NetworkStats struct {
+	Egress  *BandwidthStats `json:"egress,omitempty"`
+	Ingress *BandwidthStats `json:"ingress,omitempty"`
+}
+
+// CheckBandwidth says why the container cannot have a limit of bandwidth.
+func (p Paths) CheckBandwidth() error {
+	switch {
+	case p.Unified != nil:
+		return nil
+	case len(p.dirs()) == 0:
+		return errors.New("a limit of bandwidth needs a cgroup, and the container has none")
+	}
+	return errors.New("a limit of bandwidth needs cgroup v2, and no cgroup2 hierarchy is mounted on this host")
+}
+
+// SetBandwidth changes the limits of bandwidth. The programs go into place one
+// after the other, each in one step; if one is refused, both are as they were.
+func (p Paths) SetBandwidth(b Bandwidths) error {
+	if err := p.CheckBandwidth(); err != nil {
+		return err
+	}
+	g, err := openGroup(p.Unified.Abs())
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	var changes []*bandwidthChange
+	defer func() {
+		for _, c := range changes {
+			c.close()
+		}
+	}()
+	for _, d := range []direction{egress, ingress} {
+		if to := b.of(d); to != nil {
+			c, err := prepareBandwidth(g, d, *to)
+			if err != nil {
+				return err
+			}
+			changes = append(changes, c)
+		}
+	}
+	for i, c := range changes {
+		if err := c.apply(); err != nil {
+			for _, done := range changes[:i] {
+				err = errors.Join(err, done.undo())
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// bandwidthChange is one direction's change: its program is verified, and takes
+// effect with apply.
+type bandwidthChange struct {
+	dir      group
+	hook     hook
+	old, now int // programs; -1 for none
+	bucket   bucket
+	from, to Bandwidth
+}
+
+func prepareBandwidth(g group, d direction, to Bandwidth) (c *bandwidthChange, err error) {
+	c = &bandwidthChange{dir: g, hook: d.hook(), old: -1, now: -1, to: to}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	if c.old, err = c.hook.attached(g.fd); err != nil {
+		return nil, bandwidthError(g, "bpf(BPF_PROG_QUERY) on", err)
+	}
+	if to.Rate == 0 && c.old < 0 {
+		return c, nil
+	}
+	buckets, err := c.openBucket()
+	if err != nil {
+		return nil, bandwidthError(g, "bpf(BPF_MAP_CREATE) for", err)
+	}
+	defer unix.Close(buckets)
+	if c.bucket, err = mapBucket(buckets); err != nil {
+		return nil, bandwidthError(g, "the map of", err)
+	}
+	c.from = c.bucket.limit()
+	if to.Rate == 0 {
+		return c, nil
+	}
+	if c.now, err = c.hook.load(d.program(to, buckets)); err != nil {
+		return nil, bandwidthError(g, fmt.Sprintf("bpf(BPF_PROG_LOAD) of the %v program for", d), err)
+	}
+	return c, nil
+}
+
+// openBucket is that of the old program, so that its counters go on.
+func (c *bandwidthChange) openBucket() (int, error) {
+	if c.old < 0 {
+		return newBucket(c.hook.name)
+	}
+	return bucketOf(c.old)
+}
+
+func (c *bandwidthChange) apply() error {
+	return c.exchange(c.old, c.now, c.from, c.to)
+}
+
+func (c *bandwidthChange) undo() error {
+	return c.exchange(c.now, c.old, c.to, c.from)
+}
+
+// exchange puts one program in the place of another.
+func (c *bandwidthChange) exchange(old, now int, from, to Bandwidth) error {
+	switch {
+	case now >= 0:
+		if err := c.hook.replace(c.dir.fd, old, now); err != nil {
+			return bandwidthError(c.dir, "bpf(BPF_PROG_ATTACH) to", err)
+		}
+	case old >= 0:
+		if err := c.hook.detach(c.dir.fd, old); err != nil {
+			return bandwidthError(c.dir, "bpf(BPF_PROG_DETACH) from", err)
+		}
+	default:
+		return nil
+	}
+	c.bucket.setLimit(to)
+	if from.Rate == 0 || to.Rate == 0 {
+		return nil
+	}
+	return c.bucket.rescale(from.Rate, to.Rate)
+}
+
+func (c *bandwidthChange) close() {
+	for _, fd := range []int{c.old, c.now} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	if c.bucket != nil {
+		c.bucket.unmap()
+	}
+}
+
+// bandwidthError says of what the kernel refuses what is lacking.
+func bandwidthError(g group, op string, err error) error {
+	return &FileError{Op: op, Path: g.path, Hint: bpfHint(err), Err: err}
+}
+
+func bpfHint(err error) string {
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return "eBPF programs of a cgroup's network take CAP_BPF and CAP_NET_ADMIN of the host"
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
+		return "the kernel has no eBPF programs for cgroups (CONFIG_BPF_SYSCALL, CONFIG_CGROUP_BPF), or not these"
+	}
+	return ""
+}
+
+// Bandwidths reads the limits in force; nil where there is none.
+func (p Paths) Bandwidths() (Bandwidths, error) {
+	s, err := p.NetworkStats()
+	if s == nil {
+		return Bandwidths{}, err
+	}
+	limit := func(s *BandwidthStats) *Bandwidth {
+		if s == nil {
+			return nil
+		}
+		return &Bandwidth{Rate: s.Rate, Burst: s.Burst}
+	}
+	return Bandwidths{Egress: limit(s.Egress), Ingress: limit(s.Ingress)}, err
+}
+
+// NetworkStats reads the counters of the limits; nil where there are none.
+func (p Paths) NetworkStats() (*NetworkStats, error) {
+	if p.Unified == nil {
+		return nil, nil
+	}
+	g, err := openGroup(p.Unified.Abs())
+	if err != nil {
+		return nil, err
+	}
+	defer g.close()
+	return networkStats(g)
+}
+
+func networkStats(g group) (_ *NetworkStats, err error) {
+	var s NetworkStats
+	if s.Egress, err = bandwidthStats(g, egress); err != nil {
+		return nil, err
+	}
+	if s.Ingress, err = bandwidthStats(g, ingress); err != nil {
+		return nil, err
+	}
+	if s.Egress == nil && s.Ingress == nil {
+		return nil, nil
+	}
+	return &s, nil
+}
+
+func bandwidthStats(g group, d direction) (*BandwidthStats, error) {
+	prog, err := d.hook().attached(g.fd)
+	if err != nil {
+		return nil, bandwidthError(g, "bpf(BPF_PROG_QUERY) on", err)
+	}
+	if prog < 0 {
+		return nil, nil
+	}
+	defer unix.Close(prog)
+	fd, err := bucketOf(prog)
+	if err != nil {
+		return nil, bandwidthError(g, "bpf(BPF_MAP_GET_FD_BY_ID) for", err)
+	}
+	defer unix.Close(fd)
+	b, err := mapBucket(fd)
+	if err != nil {
+		return nil, bandwidthError(g, "the map of", err)
+	}
+	defer b.unmap()
+	s := b.stats()
+	return &s, nil
+}
+
+// ProbeBandwidth says why the kernel would refuse the programs: it verifies one,
+// which is put nowhere.
+func (p Paths) ProbeBandwidth() error {
+	g := group{path: p.Unified.Abs()}
+	fd, err := newBucket(egress.hook().name)
+	if err != nil {
+		return bandwidthError(g, "bpf(BPF_MAP_CREATE) for", err)
+	}
+	defer unix.Close(fd)
+	prog, err := egress.hook().load(egress.program(Bandwidth{Rate: 1e6, Burst: 1 << 16}, fd))
+	if err != nil {
+		return bandwidthError(g, "bpf(BPF_PROG_LOAD) of the egress program for", err)
+	}
+	return unix.Close(prog)
+}
