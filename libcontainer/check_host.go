@@ -40,6 +40,7 @@ func (in *inspection) host() {
 	in.namespaces()
 	in.idMaps()
 	in.controllers()
+	in.bandwidth()
 	in.profile()
 	in.sysctls()
 	in.netDevices()
@@ -246,6 +247,18 @@ func (in *inspection) controllers() {
 			field, rest = "/linux/resources", err.Error()
 		}
 		in.add(field, "%s", rest)
+	}
+}
+
+// bandwidth has the kernel verify a program, and keeps it nowhere.
+func (in *inspection) bandwidth() {
+	for _, name := range []string{specconv.NetworkEgress, specconv.NetworkIngress} {
+		if _, ok := in.spec.Annotations[name]; !ok || in.paths.CheckBandwidth() != nil {
+			continue // the plan has said so
+		}
+		if err := in.paths.ProbeBandwidth(); err != nil {
+			in.add("/annotations/"+name, "%v", err)
+		}
 	}
 }
 

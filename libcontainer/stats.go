@@ -23,9 +23,10 @@ type Stats struct {
 	Memory     MemoryStats           `json:"memory"`
 	Pids       PidsStats             `json:"pids"`
 	BlockIO    BlockIOStats          `json:"blkio"`
-	Hugetlb    map[string]HugetlbUse `json:"hugetlb"`            // by page size: "2MB"
-	IntelRdt   IntelRdtStats         `json:"intel_rdt"`          // of the container's class of service, if it has one
-	Interfaces []InterfaceStats      `json:"network_interfaces"` // of the container's own network namespace
+	Hugetlb    map[string]HugetlbUse `json:"hugetlb"`                  // by page size: "2MB"
+	IntelRdt   IntelRdtStats         `json:"intel_rdt"`                // of the container's class of service, if it has one
+	Interfaces []InterfaceStats      `json:"network_interfaces"`       // of the container's own network namespace
+	Network    *NetworkStats         `json:"network_limits,omitempty"` // where its bandwidth is limited
 }
 
 // The parts of Stats.
@@ -42,6 +43,9 @@ type (
 	HugetlbUse   = cgroup.HugetlbUse
 	Pressures    = cgroup.Pressures
 	Pressure     = cgroup.Pressure
+
+	NetworkStats   = cgroup.NetworkStats
+	BandwidthStats = cgroup.BandwidthStats
 
 	IntelRdtStats = resctrl.Stats
 )
@@ -83,6 +87,7 @@ func (c *Container) stats() (*Stats, error) {
 	return &Stats{
 		CPU: s.CPU, CPUSet: s.CPUSet, Memory: s.Memory, Pids: s.Pids, BlockIO: s.BlockIO, Hugetlb: s.Hugetlb,
 		IntelRdt: c.IntelRdt(), Interfaces: interfaces(c.record.Init.Pid, pidfd),
+		Network: s.Network,
 	}, nil
 }
 

@@ -7,8 +7,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Annotations that ask for what the specification has no words for. They are
-// crun's (crun.1, "Extensions to OCI"), since engines know them by these names.
+// Annotations that ask for what the specification has no words for. Those of
+// run.oci are crun's (crun.1, "Extensions to OCI"), since engines know them by these
+// names.
 const (
 	// KeepOriginalGroups, "1": the supplementary groups stay the runtime's.
 	KeepOriginalGroups = "run.oci.keep_original_groups"
@@ -30,6 +31,10 @@ const (
 	// PidfdReceiver is a unix socket that a pidfd of the first process is sent
 	// to.
 	PidfdReceiver = "run.oci.pidfd_receiver"
+	// NetworkEgress and NetworkIngress limit what the container sends and receives:
+	// RATE or RATE:BURST, as ParseBandwidth takes it.
+	NetworkEgress  = "dev.onggi.network.egress"
+	NetworkIngress = "dev.onggi.network.ingress"
 )
 
 // annotations pairs each with the check of its value, which says what is wrong.
@@ -45,6 +50,8 @@ var annotations = [...]struct {
 	{MountContextType, checkContextType},
 	{SeccompFailUnknownSyscall, checkSwitch},
 	{PidfdReceiver, checkFile},
+	{NetworkEgress, checkBandwidth},
+	{NetworkIngress, checkBandwidth},
 }
 
 // KnownAnnotations lists the annotations that change what is done, for the

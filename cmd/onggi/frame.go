@@ -35,24 +35,43 @@ func (o order) sort(all []usage) {
 // is that of the first one where the last figures have to go for it.
 const (
 	figures = 66
+	traffic = 40 // of the columns of limited bandwidth
 	fewest  = 12
 )
 
-// heading names the columns. The last three are pressures: the percentage of
-// the last ten seconds in which some task waited for it.
-func heading(width int) string {
-	return line(width, "CONTAINER", "CPU%", "MEMORY", "LIMIT", "PIDS", "READ/s", "WRITE/s", "P.CPU", "P.MEM", "P.IO")
+// figuresOf is the width of the figures of a table: it has columns for the
+// traffic where that of a container is limited.
+func figuresOf(all []usage) int {
+	if slices.ContainsFunc(all, func(u usage) bool { return u.limited }) {
+		return figures + traffic
+	}
+	return figures
+}
+
+// heading names the columns. Those behind the block I/O are pressures: the
+// percentage of the last ten seconds in which some task waited for it.
+func heading(width, figures int) string {
+	return line(width, figures, "CONTAINER", "CPU%", "MEMORY", "LIMIT", "PIDS", "READ/s", "WRITE/s", "P.CPU", "P.MEM", "P.IO",
+		"SENT/s", "RECV/s", "PKTS/s", "DROP/s", "MARK/s")
 }
 
 // line lays cells out: the name gets what the figures leave.
-func line(width int, name string, cells ...string) string {
-	widths := [...]int{7, 7, 7, 7, 7, 7, 5, 5, 5}
+func line(width, figures int, name string, cells ...string) string {
+	widths := [...]int{7, 7, 7, 7, 7, 7, 5, 5, 5, 7, 7, 7, 7, 7}
 	var b strings.Builder
 	b.WriteString(fit(name, max(width-figures, fewest)))
-	for i, cell := range cells {
+	for i, cell := range shown(figures, cells) {
 		fmt.Fprintf(&b, " %*s", widths[i], cell)
 	}
 	return cut(b.String(), width)
+}
+
+// shown are the cells without those of the traffic, where the table has none.
+func shown(width int, cells []string) []string {
+	if width == figures {
+		return cells[:9]
+	}
+	return cells
 }
 
 // fit is s in so many columns; what does not fit ends in "…".
@@ -71,14 +90,29 @@ func cut(s string, width int) string {
 	return string([]rune(s)[:max(width, 0)])
 }
 
-func (u usage) line(width int) string {
+func (u usage) line(width, figures int) string {
 	busy := u.status
 	if busy == "running" {
 		busy = strconv.FormatFloat(u.cpu, 'f', 1, 64)
 	}
-	return line(width, u.id, busy, bytesText(float64(u.memory)), unlessZero(u.limit, bytesText(float64(u.limit))), u.pidsText(),
-		bytesText(u.read), bytesText(u.written), percent(u.pressure[0]), percent(u.pressure[1]), percent(u.pressure[2]))
+	cells := []string{
+		busy, bytesText(float64(u.memory)), unlessZero(u.limit, bytesText(float64(u.limit))), u.pidsText(),
+		bytesText(u.read), bytesText(u.written), percent(u.pressure[0]), percent(u.pressure[1]), percent(u.pressure[2]),
+	}
+	return line(width, figures, u.id, append(cells, u.trafficTexts()...)...)
 }
+
+// trafficTexts are the figures of what is limited.
+func (u usage) trafficTexts() []string {
+	if !u.limited {
+		return []string{"-", "-", "-", "-", "-"}
+	}
+	n := u.traffic
+	return []string{bytesText(n.sent), bytesText(n.received), countText(n.packets), countText(n.dropped), countText(n.marked)}
+}
+
+// countText is a number of at most seven digits.
+func countText(n float64) string { return strconv.FormatFloat(min(n, 9999999), 'f', 0, 64) }
 
 // pidsText has the limit where there is one, and room for it.
 func (u usage) pidsText() string {
@@ -118,7 +152,8 @@ func bytesText(n float64) string {
 // of them there is no room for.
 func frame(all []usage, by order, now time.Time, width, height int) []string {
 	title := fmt.Sprintf("onggi %s  containers: %d  c, m, n: sort by cpu, memory, name  q: quit", now.Format("15:04:05"), len(all))
-	lines := []string{cut(title, width), reverse + fit(heading(width), width) + plain}
+	figures := figuresOf(all)
+	lines := []string{cut(title, width), reverse + fit(heading(width, figures), width) + plain}
 	by.sort(all)
 	room := max(height-len(lines), 0)
 	hidden := 0
@@ -126,7 +161,7 @@ func frame(all []usage, by order, now time.Time, width, height int) []string {
 		hidden = len(all) - max(room-1, 0)
 	}
 	for _, u := range all[:len(all)-hidden] {
-		lines = append(lines, u.line(width))
+		lines = append(lines, u.line(width, figures))
 	}
 	if hidden > 0 && room > 0 {
 		lines = append(lines, cut(fmt.Sprintf("%d more", hidden), width))

@@ -35,9 +35,9 @@ func TestUsageLine(t *testing.T) {
 		"web             paused    5.0M       -       1      0B      0B   0.0   0.0   0.0",
 		"0123456789abc…     0.0      0B       -       0      0B      0B   0.0   0.0   0.0",
 	}
-	got := []string{heading(80)}
+	got := []string{heading(80, figures)}
 	for _, u := range measured() {
-		got = append(got, u.line(80))
+		got = append(got, u.line(80, figures))
 	}
 	for i := range want {
 		if got[i] != want[i] {
@@ -136,6 +136,26 @@ func TestPrintUsageIsAsWideAsItsIDs(t *testing.T) {
 			if i > 0 && strings.Fields(line)[0] != tt.ids[i-1] {
 				t.Errorf("%v: line %d is about %q", tt.ids, i, strings.Fields(line)[0])
 			}
+		}
+	}
+}
+
+func TestUsageLineOfLimitedTraffic(t *testing.T) {
+	all := measured()[:2]
+	all[0].limited, all[0].traffic = true, trafficRates{sent: 1.25e6, received: 2048, packets: 861.4, dropped: 12, marked: 3}
+	want := []string{
+		"CONTAINER       CPU%  MEMORY   LIMIT    PIDS  READ/s WRITE/s P.CPU P.MEM  P.IO  SENT/s  RECV/s  PKTS/s  DROP/s  MARK/s",
+		"database       200.0    3.0G    4.0G  25/100    1.0M    2.0K   1.2   0.0 100.0    1.2M    2.0K     861      12       3",
+		"web           paused    5.0M       -       1      0B      0B   0.0   0.0   0.0       -       -       -       -       -",
+	}
+	width := figuresOf(all)
+	got := []string{heading(118, width)}
+	for _, u := range all {
+		got = append(got, u.line(118, width))
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("line %d:\n%q; want\n%q", i, got[i], want[i])
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 // The values of limits, from command lines into linux.resources.
@@ -129,6 +131,21 @@ func unitOf(unit string) (shift int, known bool) {
 		return 50, true
 	}
 	return 0, false
+}
+
+// bandwidth is for bits a second, and a burst; -1 is no limit.
+func bandwidth(p **specconv.Bandwidth) func(string) error {
+	return func(v string) error {
+		b := specconv.Bandwidth{}
+		if v != "-1" {
+			var err error
+			if b, err = specconv.ParseBandwidth(v); err != nil {
+				return err
+			}
+		}
+		*p = &b
+		return nil
+	}
 }
 
 // assignment splits at the last "=": what is before it may be a path.

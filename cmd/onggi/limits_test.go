@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 func TestParseSize(t *testing.T) {
@@ -142,6 +144,12 @@ func TestUpdateFlagsThatAreWrong(t *testing.T) {
 		{"--rdma", "mlx5_0=hca_handle=x"},
 		{"--network-class", "4294967296"},
 		{"--network-priority", "eth0=x"},
+		{"--network-egress", "0"},
+		{"--network-egress", "-2mbit"},
+		{"--network-egress", "10"},
+		{"--network-egress", "10mb"},
+		{"--network-ingress", "2tbit"},
+		{"--network-ingress", "10mbit:0k"},
 		{"--unified", "memory.high"},
 		{"--device-allow", ""},
 		{"--device-allow", "c"},
@@ -177,5 +185,17 @@ func TestReadResources(t *testing.T) {
 		case err == nil || err.Error() != file+tt.want:
 			t.Errorf("readResources(%s): %v; want …%s", tt.text, err, tt.want)
 		}
+	}
+}
+
+func TestBandwidthFlags(t *testing.T) {
+	u := newChanges()
+	var f flags
+	u.define(&f)
+	if _, err := f.parse([]string{"--network-egress", "10mbit", "--network-ingress=-1"}, true); err != nil {
+		t.Fatal(err)
+	}
+	if b := u.bandwidth; b.Egress == nil || *b.Egress != (specconv.Bandwidth{Rate: 10_000_000, Burst: 375_000}) || b.Ingress == nil || b.Ingress.Rate != 0 {
+		t.Errorf("bandwidth = %+v, %+v; want 10 Mbit/s out and no limit in", b.Egress, b.Ingress)
 	}
 }

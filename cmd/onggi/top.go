@@ -24,7 +24,9 @@ func topCommand() command {
 is one processor), memory without file pages that nobody uses, its limit,
 processes, bytes read and written in a second, and pressure: the percentage of
 the last ten seconds in which some process waited for a processor, for memory
-and for I/O.
+and for I/O. Where the bandwidth of a container is limited, its traffic follows
+for each second: bytes sent and received, and packets that passed, were dropped
+and were marked for congestion.
 
 The keys c, m and n sort by processor time, memory and name; q ends it. Where
 the output is no terminal, the table is printed once.`,
@@ -101,14 +103,15 @@ func topOnce(c *call, r *libcontainer.Runtime, interval time.Duration) error {
 
 // printUsage is for where no terminal tells a width: every id is there whole.
 func printUsage(w io.Writer, all []usage) error {
+	figures := figuresOf(all)
 	width := figures + fewest
 	for _, u := range all {
 		width = max(width, figures+len(u.id))
 	}
-	_, err := fmt.Fprintln(w, heading(width))
+	_, err := fmt.Fprintln(w, heading(width, figures))
 	for _, u := range all {
 		if err == nil {
-			_, err = fmt.Fprintln(w, u.line(width))
+			_, err = fmt.Fprintln(w, u.line(width, figures))
 		}
 	}
 	return err

@@ -88,6 +88,7 @@ type changes struct {
 	network         specs.LinuxNetwork
 	resources       specs.LinuxResources
 	rules           []specs.LinuxDeviceCgroup // to add to those that hold
+	bandwidth       libcontainer.BandwidthUpdate
 	l3Cache         string
 	memoryBandwidth string
 }
@@ -103,18 +104,24 @@ func newChanges() *changes {
 
 // apply changes all, or nothing.
 func (u *changes) apply(ctx context.Context, container *libcontainer.Container) error {
-	undo, err := u.applyIntelRdt(container)
-	if err == nil {
-		err = u.applyLimits(ctx, container)
+	var undo []func() error
+	for _, apply := range []func(context.Context, *libcontainer.Container) (func() error, error){u.applyIntelRdt, u.applyBandwidth, u.applyLimits} {
+		back, err := apply(ctx, container)
+		if err != nil {
+			for _, back := range undo {
+				err = errors.Join(err, back())
+			}
+			return err
+		}
+		if back != nil {
+			undo = append(undo, back)
+		}
 	}
-	if err != nil && undo != nil {
-		return errors.Join(err, undo())
-	}
-	return err
+	return nil
 }
 
 // applyIntelRdt returns what takes it back.
-func (u *changes) applyIntelRdt(container *libcontainer.Container) (undo func() error, err error) {
+func (u *changes) applyIntelRdt(_ context.Context, container *libcontainer.Container) (undo func() error, err error) {
 	if u.l3Cache == "" && u.memoryBandwidth == "" {
 		return nil, nil
 	}
@@ -127,17 +134,32 @@ func (u *changes) applyIntelRdt(container *libcontainer.Container) (undo func() 
 	}, nil
 }
 
+// applyBandwidth returns what takes it back.
+func (u *changes) applyBandwidth(ctx context.Context, container *libcontainer.Container) (undo func() error, err error) {
+	if u.bandwidth == (libcontainer.BandwidthUpdate{}) {
+		return nil, nil
+	}
+	old, err := container.UpdateBandwidth(ctx, u.bandwidth)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		_, err := container.UpdateBandwidth(context.WithoutCancel(ctx), old)
+		return err
+	}, nil
+}
+
 // applyLimits adds the device rules to those that hold: a rule has no place of
-// its own that a new one could take.
-func (u *changes) applyLimits(ctx context.Context, container *libcontainer.Container) error {
+// its own that a new one could take. It comes last, and has nothing to undo.
+func (u *changes) applyLimits(ctx context.Context, container *libcontainer.Container) (undo func() error, err error) {
 	if len(u.rules) > 0 {
 		now, err := container.Resources()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		u.resources.Devices = append(now.Devices, u.rules...)
 	}
-	return container.Update(ctx, &u.resources)
+	return nil, container.Update(ctx, &u.resources)
 }
 
 // define declares runc's flags, then those that only onggi has.
@@ -174,8 +196,10 @@ func (u *changes) define(f *flags) {
 	u.list(f, "blkio-write-iops-device", "DEVICE=N", "limit of writes in a second; 0 for none", throttle(&u.blockIO.ThrottleWriteIOPSDevice))
 	u.list(f, "hugepage", "PAGE=SIZE", "limit of memory in huge pages of one size, such as 2MB=64m", u.hugepage)
 	u.list(f, "rdma", "DEVICE=hca_handle=N,hca_object=N", "limits of one RDMA device, or one of the two", u.rdma)
-	u.flag(f, "network-class", "N", "class of the packets (cgroup v1)", number32(&u.network.ClassID))
-	u.list(f, "network-priority", "INTERFACE=N", "priority of the packets on one interface (cgroup v1)", u.priority)
+	u.flag(f, "network-egress", "RATE[:BURST]", "limit of what is sent, such as 10mbit or 10mbit:256k (cgroup v2)", bandwidth(&u.bandwidth.Egress))
+	u.flag(f, "network-ingress", "RATE[:BURST]", "limit of what is received (cgroup v2)", bandwidth(&u.bandwidth.Ingress))
+	u.flag(f, "network-class", "N", "class of the packets (cgroup v1), or mark of new sockets (v2)", number32(&u.network.ClassID))
+	u.list(f, "network-priority", "INTERFACE=N", "priority of the packets on one interface (cgroup v1), or of new sockets (v2)", u.priority)
 	u.list(f, "unified", "FILE=VALUE", "write to this file of the cgroup (cgroup v2)", u.unified)
 	u.list(f, "device-allow", "RULE", "allow access to devices: TYPE MAJOR:MINOR ACCESS, such as \"c 10:200 rwm\"", u.rule(true))
 	u.list(f, "device-deny", "RULE", "deny access to devices", u.rule(false))

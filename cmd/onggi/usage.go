@@ -15,7 +15,12 @@ type usage struct {
 	pids, pidsMax uint64
 	read, written float64 // bytes a second
 	pressure      [3]float64
+	limited       bool // in its bandwidth: there are figures of the traffic
+	traffic       trafficRates
 }
+
+// trafficRates are by second.
+type trafficRates struct{ sent, received, packets, dropped, marked float64 }
 
 // counters are what rates are made of.
 type counters struct {
@@ -24,6 +29,30 @@ type counters struct {
 	cpu     uint64 // nanoseconds
 	read    uint64
 	written uint64
+	traffic trafficCounters
+}
+
+// trafficCounters are those of both directions' limits.
+type trafficCounters struct{ sent, received, packets, dropped, marked uint64 }
+
+func trafficOf(s *libcontainer.NetworkStats) (c trafficCounters) {
+	if s == nil {
+		return c
+	}
+	for _, d := range []*libcontainer.BandwidthStats{s.Egress, s.Ingress} {
+		if d != nil {
+			c.packets += d.Packets
+			c.dropped += d.Dropped
+			c.marked += d.Marked
+		}
+	}
+	if s.Egress != nil {
+		c.sent = s.Egress.Bytes
+	}
+	if s.Ingress != nil {
+		c.received = s.Ingress.Bytes
+	}
+	return c
 }
 
 // meter turns counters into rates, from one look to the next.
@@ -67,6 +96,7 @@ func countersOf(s *libcontainer.Stats, created, at time.Time) counters {
 	return counters{
 		created: created, at: at, cpu: s.CPU.Usage.Total,
 		read: sum(s.BlockIO.ServiceBytes, "Read"), written: sum(s.BlockIO.ServiceBytes, "Write"),
+		traffic: trafficOf(s.Network),
 	}
 }
 
@@ -87,6 +117,7 @@ func usageOf(state libcontainer.State, s *libcontainer.Stats, last, now counters
 		id: state.ID, status: state.Status, memory: workingSet(s.Memory), limit: s.Memory.Usage.Limit,
 		pids: s.Pids.Current, pidsMax: s.Pids.Limit,
 		pressure: [3]float64{some(s.CPU.Pressure), some(s.Memory.Pressure), some(s.BlockIO.Pressure)},
+		limited:  s.Network != nil,
 	}
 	if u.limit >= noLimit {
 		u.limit = 0
@@ -103,6 +134,11 @@ func usageOf(state libcontainer.State, s *libcontainer.Stats, last, now counters
 	}
 	u.cpu = rate(last.cpu, now.cpu) / 1e9 * 100
 	u.read, u.written = rate(last.read, now.read), rate(last.written, now.written)
+	u.traffic = trafficRates{
+		sent: rate(last.traffic.sent, now.traffic.sent), received: rate(last.traffic.received, now.traffic.received),
+		packets: rate(last.traffic.packets, now.traffic.packets), dropped: rate(last.traffic.dropped, now.traffic.dropped),
+		marked: rate(last.traffic.marked, now.traffic.marked),
+	}
 	return u
 }
 

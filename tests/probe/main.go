@@ -16,8 +16,11 @@ func main() {
 		"keyring":    keyring,
 		"notify":     notify,
 		"overwrite":  overwrite,
+		"receive":    receive,
 		"scheduler":  scheduler,
 		"seize":      seize,
+		"send":       send,
+		"socket":     socket,
 		"stop":       stop,
 		"type":       typeInto,
 	}

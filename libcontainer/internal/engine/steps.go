@@ -24,6 +24,8 @@ func (w *walk) step(s plan.Step) error {
 		return w.delegateCgroup(s)
 	case plan.SubCgroup:
 		return w.subCgroup(s)
+	case plan.LimitBandwidth:
+		return w.Cgroups.LimitBandwidth(s.Egress, s.Ingress)
 	case plan.JoinCgroups:
 		return w.joinCgroups(s)
 	case plan.EnterRootfs:

@@ -101,6 +101,7 @@ func Create(r Request) (*Plan, error) {
 	b.spawn(ns)                                             // outside the container: its memory is never the container's (mm->user_ns)
 	b.add("", Harden{MapsFirst: b.mapsFirst(ns)})           // first, before there is anything to see
 	b.delegate(ns)                                          // by the host, before there is anything in it
+	b.bandwidth()                                           // likewise
 	b.joinResctrl(r.Resctrl)                                // before it has children
 	b.cgroups()                                             // before namespaces: what they cost is charged to the container
 	b.add("", Affinity{})                                   // the runtime's is not the container's: the cpuset is

@@ -13,6 +13,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 // samples is one step of each type, with every field that its text has.
@@ -21,6 +23,7 @@ var samples = []Step{
 	Harden{},
 	Session{},
 	OOMScoreAdj{Value: -5},
+	LimitBandwidth{Egress: specconv.Bandwidth{Rate: 10_000_000, Burst: 250_000}, Ingress: specconv.Bandwidth{Rate: 1000, Burst: 1 << 20}},
 	JoinCgroups{Files: []string{"/sys/fs/cgroup/pids/c1/tasks"}},
 	EnterRootfs{Path: "/r"},
 	Join{Type: "network", Path: "/proc/1/ns/net", Flag: unix.CLONE_NEWNET},

@@ -1,0 +1,67 @@
+package libcontainer
+
+import (
+	"context"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// BandwidthUpdate is a change of the limits of network traffic. nil leaves a limit
+// as it is, and a zero Bandwidth takes it away.
+type BandwidthUpdate struct{ Egress, Ingress *specconv.Bandwidth }
+
+// UpdateBandwidth changes what a container that lives may send and receive. It
+// returns the limits that held before: to take the change back is to apply them.
+// When it fails, both are as they were.
+func (c *Container) UpdateBandwidth(ctx context.Context, u BandwidthUpdate) (old BandwidthUpdate, err error) {
+	if err := c.enter(); err != nil {
+		return old, err
+	}
+	defer c.leave()
+	if err := c.checkUpdate(); err != nil {
+		return old, err
+	}
+	dir, err := c.dir.Lock(ctx)
+	if err != nil {
+		return old, err
+	}
+	defer dir.Unlock()
+	paths := c.cgroups()
+	before, err := paths.Bandwidths()
+	if err != nil {
+		return old, err
+	}
+	if u.Egress != nil {
+		old.Egress = oldBandwidth(before.Egress)
+	}
+	if u.Ingress != nil {
+		old.Ingress = oldBandwidth(before.Ingress)
+	}
+	return old, paths.SetBandwidth(cgroup.Bandwidths{Egress: newBandwidth(u.Egress), Ingress: newBandwidth(u.Ingress)})
+}
+
+func oldBandwidth(b *cgroup.Bandwidth) *specconv.Bandwidth {
+	if b == nil {
+		return &specconv.Bandwidth{}
+	}
+	return &specconv.Bandwidth{Rate: b.Rate, Burst: b.Burst}
+}
+
+func newBandwidth(b *specconv.Bandwidth) *cgroup.Bandwidth {
+	if b == nil {
+		return nil
+	}
+	return &cgroup.Bandwidth{Rate: b.Rate, Burst: b.Burst}
+}
+
+// LimitBandwidth is for the plan's step of that name.
+func (c *creation) LimitBandwidth(egress, ingress specconv.Bandwidth) error {
+	limit := func(b specconv.Bandwidth) *cgroup.Bandwidth {
+		if b.Rate == 0 {
+			return nil
+		}
+		return newBandwidth(&b)
+	}
+	return c.paths.SetBandwidth(cgroup.Bandwidths{Egress: limit(egress), Ingress: limit(ingress)})
+}

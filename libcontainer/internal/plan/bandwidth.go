@@ -1,0 +1,43 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// LimitBandwidth limits what the container's processes send and receive, by
+// programs of its cgroup. A zero limit is none.
+type LimitBandwidth struct {
+	runtimeStep
+	Egress, Ingress specconv.Bandwidth
+}
+
+func (s LimitBandwidth) String() string {
+	var limits []string
+	if s.Egress.Rate > 0 {
+		limits = append(limits, "egress to "+s.Egress.String())
+	}
+	if s.Ingress.Rate > 0 {
+		limits = append(limits, "ingress to "+s.Ingress.String())
+	}
+	return "limit " + strings.Join(limits, ", ")
+}
+
+// bandwidth: the programs are there before a process could open a socket.
+func (b *builder) bandwidth() {
+	egress, ingress := specconv.Bandwidths(b.Spec)
+	if egress.Rate == 0 && ingress.Rate == 0 {
+		return
+	}
+	pointer := "/annotations/" + specconv.NetworkEgress
+	if egress.Rate == 0 {
+		pointer = "/annotations/" + specconv.NetworkIngress
+	}
+	if !slices.ContainsFunc(b.Host.Cgroups, func(c CgroupMount) bool { return c.V2 }) {
+		b.fail(specconv.Problems{{Pointer: pointer, Message: "needs cgroup v2, and the container has no cgroup2 cgroup"}})
+		return
+	}
+	b.add(pointer, LimitBandwidth{Egress: egress, Ingress: ingress})
+}
