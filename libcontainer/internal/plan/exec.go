@@ -46,6 +46,7 @@ func Exec(r ExecRequest) (*Plan, error) {
 		b.add(given("/linux/cgroupsPath", b.linux.CgroupsPath), ForkInto{}) // before the privilege for it goes; the clone below must not hold a descriptor of the cgroup
 	}
 	b.cgroups() // before it can be seen
+	b.freeAffinity(r.Process)
 	b.enter(ns) // the pid namespace is entered by children only
 	b.add("", Session{})
 	b.keyring()
@@ -82,6 +83,14 @@ func containerNamespaces(list []specs.LinuxNamespace) *namespaces {
 		ns.index[flag] = i
 	}
 	return ns
+}
+
+// freeAffinity drops the caller's affinity, which is not the container's, as
+// create does: the container's cpuset still holds.
+func (b *builder) freeAffinity(p *specs.Process) {
+	if a := p.ExecCPUAffinity; a == nil || a.Initial == "" {
+		b.add("", Affinity{})
+	}
 }
 
 func (b *builder) affinity(p *specs.Process) {
