@@ -349,16 +349,15 @@ func (o *ExecOptions) user(p *specs.Process) error {
 		return nil
 	}
 	uid, gid, both := strings.Cut(o.User, ":")
-	if !both {
-		gid = "0"
-	}
 	u, err := parseID(uid)
 	if err != nil {
 		return fmt.Errorf("user %q: %w", o.User, err)
 	}
-	g, err := parseID(gid)
-	if err != nil {
-		return fmt.Errorf("user %q: %w", o.User, err)
+	g := p.User.GID
+	if both {
+		if g, err = parseID(gid); err != nil {
+			return fmt.Errorf("user %q: %w", o.User, err)
+		}
 	}
 	p.User.UID, p.User.GID = u, g
 	return nil
@@ -375,8 +374,9 @@ func parseID(s string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// capabilities adds to three of the sets; the inheritable and the ambient one
-// stay as they are (CVE-2022-29162).
+// capabilities adds to three of the sets, and to the ambient one where
+// config.json has an inheritable set, as runc does. The inheritable set stays as
+// it is (CVE-2022-29162): a capability outside of it does not become ambient.
 func (o *ExecOptions) capabilities(p *specs.Process) error {
 	if len(o.Caps) == 0 {
 		return nil
@@ -388,7 +388,11 @@ func (o *ExecOptions) capabilities(p *specs.Process) error {
 	if p.Capabilities != nil {
 		c = *p.Capabilities
 	}
-	for _, set := range []*[]string{&c.Bounding, &c.Effective, &c.Permitted} {
+	sets := []*[]string{&c.Bounding, &c.Effective, &c.Permitted}
+	if c.Inheritable != nil {
+		sets = append(sets, &c.Ambient)
+	}
+	for _, set := range sets {
 		*set = append(slices.Clone(*set), o.Caps...)
 	}
 	p.Capabilities = &c

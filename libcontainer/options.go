@@ -52,10 +52,10 @@ type ExecOptions struct {
 	Process        *specs.Process
 	Args           []string // the program is looked up in the container, by its PATH
 	Cwd            string   // "" is the container's
-	User           string   // uid[:gid], digits only; "" is the container's, and without gid it is 0
+	User           string   // uid[:gid], digits only; what is left out is the container's
 	Env            []string // NAME=VALUE, added to the container's
 	AdditionalGids []uint32 // added to the container's
-	Caps           []string // CAP_…, added to the bounding, effective and permitted set
+	Caps           []string // CAP_…, added to the bounding, effective and permitted set, and to the ambient one where there is an inheritable one
 	Tty            bool     // as process.terminal
 	NoNewPrivs     bool     // false is the container's
 	ProcessLabel   string   // SELinux label; "" is the container's

@@ -158,16 +158,16 @@ func TestExecProcess(t *testing.T) {
 		{"environment is added", ExecOptions{Env: []string{"A=1"}}, func(p *specs.Process) bool {
 			return len(p.Env) == 3 && p.Env[1] == "TERM=xterm" && p.Env[2] == "A=1"
 		}},
-		{"a user has its group with it", ExecOptions{User: "7"}, func(p *specs.Process) bool { return p.User.UID == 7 && p.User.GID == 0 }},
+		{"a user alone keeps the group", ExecOptions{User: "7"}, func(p *specs.Process) bool { return p.User.UID == 7 && p.User.GID == 2 }},
 		{"a user and a group", ExecOptions{User: "7:8"}, func(p *specs.Process) bool { return p.User.UID == 7 && p.User.GID == 8 }},
 		{"groups are added", ExecOptions{AdditionalGids: []uint32{9}}, func(p *specs.Process) bool {
 			return slices.Equal(p.User.AdditionalGids, []uint32{3, 9})
 		}},
-		{"capabilities are added to three sets", ExecOptions{Caps: []string{"CAP_NET_RAW"}}, func(p *specs.Process) bool {
+		{"capabilities are added, but to the inheritable set", ExecOptions{Caps: []string{"CAP_NET_RAW"}}, func(p *specs.Process) bool {
 			want := []string{"CAP_KILL", "CAP_NET_RAW"}
 			c := p.Capabilities
 			return slices.Equal(c.Bounding, want) && slices.Equal(c.Effective, want) && slices.Equal(c.Permitted, want) &&
-				slices.Equal(c.Inheritable, []string{"CAP_CHOWN"}) && slices.Equal(c.Ambient, []string{"CAP_CHOWN"})
+				slices.Equal(c.Inheritable, []string{"CAP_CHOWN"}) && slices.Equal(c.Ambient, []string{"CAP_CHOWN", "CAP_NET_RAW"})
 		}},
 		{"no new privileges", ExecOptions{NoNewPrivs: true}, func(p *specs.Process) bool { return p.NoNewPrivileges }},
 		{"labels", ExecOptions{Apparmor: "a", ProcessLabel: "s"}, func(p *specs.Process) bool { return p.ApparmorProfile == "a" && p.SelinuxLabel == "s" }},
@@ -284,7 +284,10 @@ func FuzzExecUser(f *testing.F) {
 		if !form.MatchString(user) {
 			t.Fatalf("user(%q) accepts it", user)
 		}
-		uid, gid, _ := strings.Cut(user, ":")
+		uid, gid, both := strings.Cut(user, ":")
+		if !both {
+			gid = "8"
+		}
 		want := strings.TrimLeft(uid, "0") + ":" + strings.TrimLeft(gid, "0")
 		if got := strings.TrimLeft(strconv.Itoa(int(p.User.UID)), "0") + ":" + strings.TrimLeft(strconv.Itoa(int(p.User.GID)), "0"); got != want {
 			t.Errorf("user(%q) = %+v", user, p.User)

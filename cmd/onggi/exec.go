@@ -65,7 +65,7 @@ func defineExec(f *flags) action {
 	f.string(&o.Cwd, "cwd", "", "DIR", "working directory in the container")
 	f.strings(&o.Env, "env", "e", "NAME=VALUE", "add to the environment")
 	f.bool(&o.Tty, "tty", "t", "give the process a terminal of its own")
-	f.string(&o.User, "user", "u", "UID[:GID]", "user and group, by number")
+	f.string(&o.User, "user", "u", "UID[:GID]", "user and group, by number; without GID the container's group")
 	f.each("additional-gids", "g", "GID", "add a supplementary group", func(v string) error {
 		return appendGid(&o.AdditionalGids, v)
 	})
@@ -76,7 +76,7 @@ func defineExec(f *flags) action {
 	f.string(&o.ProcessLabel, "process-label", "", "LABEL", "SELinux label of the process")
 	f.string(&o.Apparmor, "apparmor", "", "PROFILE", "AppArmor profile of the process")
 	f.bool(&o.NoNewPrivs, "no-new-privs", "", "the process cannot gain privileges")
-	f.strings(&o.Caps, "cap", "c", "CAPABILITY", "add a capability")
+	f.strings(&o.Caps, "cap", "c", "CAPABILITY", "add a capability; it is ambient too where the container has inheritable ones")
 	f.count(&o.preserve, "preserve-fds", "", "pass this many more descriptors, after standard error")
 	f.strings(&o.Cgroup, "cgroup", "", "[CONTROLLER:]PATH", "existing cgroup below the container's to run in")
 	f.bool(&o.IgnorePaused, "ignore-paused", "", "do not refuse a paused container; the process waits until it is resumed")
