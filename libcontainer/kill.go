@@ -17,7 +17,8 @@ import (
 
 // Kill sends a signal to the first process, or to all processes with all. What
 // SIGKILL is sent to dies, paused or not; Wait is for its end. ErrNotRunning where
-// nothing lives. It takes 10 seconds at most, where a cgroup has to be frozen or
+// nothing lives; SIGKILL of a container that shares its pid namespace is for all
+// processes in its cgroup, and is no error after their end. It takes 10 seconds at most, where a cgroup has to be frozen or
 // thawed for it.
 func (c *Container) Kill(sig unix.Signal, all bool) (err error) {
 	defer bug.Caught(&err)
@@ -32,6 +33,9 @@ func (c *Container) Kill(sig unix.Signal, all bool) (err error) {
 		return c.killAll(ctx, sig)
 	}
 	pidfd, err := c.open()
+	if errors.Is(err, ErrNotRunning) && sig == unix.SIGKILL && c.mayBeOutlived() {
+		return c.killRest(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -39,7 +43,58 @@ func (c *Container) Kill(sig unix.Signal, all bool) (err error) {
 	if sig == unix.SIGKILL {
 		return c.kill(ctx, pidfd)
 	}
+	if stops(sig) && c.ownPids() {
+		if stopped, err := c.stopCreated(ctx, pidfd); stopped || err != nil {
+			return err
+		}
+	}
 	return signalFirst(pidfd, sig)
+}
+
+// stops tells whether a signal stops a container that has not been started. The
+// kernel keeps it from the stub, which is process 1 of its pid namespace and
+// handles no signal (pid_namespaces(7)). The list is of the signals that end
+// runc's process at that point.
+func stops(sig unix.Signal) bool {
+	switch sig {
+	case unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE,
+		unix.SIGSEGV, unix.SIGTERM, unix.SIGSTKFLT, unix.SIGSYS:
+		return true
+	}
+	return false
+}
+
+// stopCreated kills a first process that waits to be started. No start passes
+// the gate meanwhile, so no program gets SIGKILL in place of its signal.
+func (c *Container) stopCreated(ctx context.Context, pidfd *os.File) (stopped bool, err error) {
+	if gated, err := c.dir.Gated(); err != nil || !gated {
+		return false, err
+	}
+	dir, err := c.dir.Lock(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Unlock()
+	if gated, err := dir.Gated(); err != nil || !gated {
+		return false, err
+	}
+	return true, c.kill(ctx, pidfd)
+}
+
+// mayBeOutlived tells whether processes of the container can live on after the
+// first one: it is not process 1 of a namespace of its own, and there is a cgroup
+// to find them in.
+func (c *Container) mayBeOutlived() bool {
+	return !c.record.Init.IsZero() && c.hasCgroup() && !c.ownPids()
+}
+
+// killRest kills the processes that have outlived the first one. As with runc it
+// is no error where there are none.
+func (c *Container) killRest(ctx context.Context) error {
+	if _, err := c.processes(); errors.Is(err, unix.ENOENT) {
+		return ErrNotRunning
+	}
+	return c.killCgroup(ctx)
 }
 
 // kill kills the first process, and its children with it. Where it is not process
