@@ -104,7 +104,7 @@ func TestBothWays(t *testing.T) {
 	if got := readN(t, x.program, 6); got != "typed\n" {
 		t.Errorf("program read %q; want %q", got, "typed\n")
 	}
-	// The echo is the container's terminal's, as is the CR.
+	// The echo is the container's terminal's, the CR is the caller's.
 	if got := readN(t, x.keyboard, 7); got != "typed\r\n" {
 		t.Errorf("echo is %q; want %q", got, "typed\r\n")
 	}
@@ -117,8 +117,8 @@ func TestBothWays(t *testing.T) {
 func TestModesAndSize(t *testing.T) {
 	x := connect(t)
 	raw := termios(t, x.caller)
-	if raw.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != 0 || raw.Oflag&unix.OPOST != 0 {
-		t.Errorf("modes are %+v; want raw", raw)
+	if raw.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != 0 || raw.Oflag&unix.OPOST == 0 {
+		t.Errorf("modes are %+v; want raw input, and output that is processed", raw)
 	}
 	if s := size(t, x.program); s.Row != 30 || s.Col != 100 {
 		t.Errorf("size is %+v; want 30 rows, 100 columns", s)
@@ -194,7 +194,7 @@ func TestDrainGivesAll(t *testing.T) {
 		read := make(chan struct{})
 		go func() {
 			defer close(read)
-			io.CopyN(&got, stdout, lines*int64(len("0000\r\n")))
+			io.CopyN(&got, stdout, lines*int64(len("0000\n")))
 		}()
 		for i := range lines {
 			fmt.Fprintf(program, "%04d\n", i)
@@ -206,7 +206,7 @@ func TestDrainGivesAll(t *testing.T) {
 			t.Errorf("Drain = %v; want nil", err)
 		}
 		waitFor(t, "end of the output", read)
-		if !strings.HasSuffix(got.String(), "1999\r\n") {
+		if !strings.HasSuffix(got.String(), "1999\n") {
 			t.Errorf("terminal left open %v: the output ends in %q", left, got.Bytes()[max(0, got.Len()-20):])
 		}
 	}

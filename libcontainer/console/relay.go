@@ -48,6 +48,9 @@ func (r *Relay) open() (err error) {
 	if err := unix.SetNonblock(fdOf(r.master), true); err != nil {
 		return fmt.Errorf("fcntl(pty, O_NONBLOCK): %w", err)
 	}
+	if err := keepNewlines(fdOf(r.master)); err != nil {
+		return err
+	}
 	if r.saved, err = makeRaw(fdOf(r.in)); err != nil {
 		return err
 	}
@@ -73,19 +76,29 @@ func (r *Relay) start() {
 
 // Resize gives the container's terminal the size of the caller's, and its
 // foreground processes a SIGWINCH if that is another. Where neither input nor
-// output is a terminal it does nothing.
+// output is a terminal with a size it does nothing: a size of 0x0 is none, and
+// process.consoleSize holds.
 func (r *Relay) Resize() error {
-	size, err := unix.IoctlGetWinsize(fdOf(r.in), unix.TIOCGWINSZ)
-	if err != nil {
-		size, err = unix.IoctlGetWinsize(fdOf(r.out), unix.TIOCGWINSZ)
+	size := sizeOf(r.in)
+	if size == nil {
+		size = sizeOf(r.out)
 	}
-	if err != nil {
+	if size == nil {
 		return nil
 	}
 	if err := unix.IoctlSetWinsize(fdOf(r.master), unix.TIOCSWINSZ, size); err != nil {
 		return fmt.Errorf("ioctl(pty, TIOCSWINSZ): %w", err)
 	}
 	return nil
+}
+
+// sizeOf is the size of a terminal, nil where there is none.
+func sizeOf(f *os.File) *unix.Winsize {
+	size, err := unix.IoctlGetWinsize(fdOf(f), unix.TIOCGWINSZ)
+	if err != nil || size.Row == 0 && size.Col == 0 {
+		return nil
+	}
+	return size
 }
 
 // Drain is called when the container's process has ended: it returns when what
@@ -111,18 +124,32 @@ func (r *Relay) Close() error {
 	return r.closeErr
 }
 
-// makeRaw switches a terminal to raw mode and gives what it was before; nil
-// for what is no terminal. Output is raw too: the container's own terminal has
-// turned "\n" into "\r\n" already.
+// keepNewlines has the container's terminal pass "\n" on as it is. The caller's
+// terminal turns it into "\r\n"; a file or a pipe in its place gets "\n" alone.
+func keepNewlines(master int) error {
+	modes, err := unix.IoctlGetTermios(master, unix.TCGETS)
+	if err != nil {
+		return fmt.Errorf("ioctl(pty, TCGETS): %w", err)
+	}
+	modes.Oflag &^= unix.ONLCR
+	if err := unix.IoctlSetTermios(master, unix.TCSETS, modes); err != nil {
+		return fmt.Errorf("ioctl(pty, TCSETS): %w", err)
+	}
+	return nil
+}
+
+// makeRaw switches the input of a terminal to raw mode and returns the modes
+// before; nil where fd is no terminal. Output processing stays: see
+// keepNewlines.
 func makeRaw(fd int) (*unix.Termios, error) {
 	saved, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return nil, nil
 	}
 	raw := *saved
-	// cfmakeraw of termios(3).
+	// cfmakeraw of termios(3), but for OPOST.
 	raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-	raw.Oflag &^= unix.OPOST
+	raw.Oflag |= unix.OPOST
 	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
 	raw.Cflag = raw.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
 	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
