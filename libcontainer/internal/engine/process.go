@@ -203,7 +203,7 @@ func (w *walk) loadLarge(p []byte) (*remote.Large, error) {
 }
 
 // chownStdio gives the standard streams to the user, so that it can open them
-// again through /dev/stderr and its like. What cannot be given stays.
+// again through /dev/stderr and its like. A stream that cannot be given stays.
 func (w *walk) chownStdio(s plan.Identity) {
 	for i, f := range w.Stdio {
 		if !s.ChownStdio {
@@ -217,14 +217,21 @@ func (w *walk) chownStdio(s plan.Identity) {
 	}
 }
 
-// givable leaves /dev/null alone, which is the host's.
+// givable tells whether a stream is a pipe or a terminal. A regular file or a
+// device is the caller's, or the host's, and keeps its owner.
 func givable(f *os.File, uid uint32) bool {
 	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil {
+	if unix.Fstat(int(f.Fd()), &st) != nil || st.Uid == uid && uid == 0 {
 		return false
 	}
-	null := st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
-	return !null && (st.Uid != uid || uid != 0)
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFIFO:
+		return true
+	case unix.S_IFCHR:
+		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+		return err == nil
+	}
+	return false
 }
 
 func (w *walk) capabilities(s plan.Capabilities) error {
