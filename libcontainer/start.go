@@ -216,7 +216,7 @@ func (c *Container) planExec(p *specs.Process, preserve int, paths cgroup.Paths,
 	if host.Unified = born; !born && paths.Unified != nil {
 		host.CgroupTasks = append(host.CgroupTasks, paths.Unified.Abs()+"/cgroup.procs")
 	}
-	return plan.Exec(plan.ExecRequest{Spec: config.Spec, Process: p, ID: c.record.ID, Rootfs: c.record.Rootfs, Preserve: preserve, Resctrl: c.record.Resctrl, Host: host})
+	return plan.Exec(plan.ExecRequest{Spec: config.Spec, Process: p, ID: c.record.ID, Rootfs: c.record.Rootfs, NoKeyring: c.record.NoNewKeyring, Preserve: preserve, Resctrl: c.record.Resctrl, Host: host})
 }
 
 // execveTime bounds the wait for an execve: the process may have been stopped

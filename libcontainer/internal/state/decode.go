@@ -52,6 +52,8 @@ func (r *reader) record(rec *Record) {
 			rec.Creating = r.identity()
 		case "rootless":
 			rec.Rootless = r.bool()
+		case "noNewKeyring":
+			rec.NoNewKeyring = r.bool()
 		case "pidFile":
 			rec.PidFile = r.str()
 		case "notifySocket":

@@ -29,10 +29,8 @@ func (r *Record) encode() []byte {
 		w.dict("annotations", r.Annotations)
 		w.identity("init", r.Init)
 		w.identity("creating", r.Creating)
-		if r.Rootless {
-			w.key("rootless")
-			w.buf = append(w.buf, "true"...)
-		}
+		w.flag("rootless", r.Rootless)
+		w.flag("noNewKeyring", r.NoNewKeyring)
 		w.str("pidFile", r.PidFile)
 		w.str("notifySocket", r.NotifySocket)
 		w.dict("namespaces", r.Namespaces)
@@ -132,6 +130,14 @@ func (w *writer) array(n int, element func(i int)) {
 		element(i)
 	}
 	w.buf = append(w.buf, ']')
+}
+
+// flag writes a member that is left out where it is false.
+func (w *writer) flag(key string, v bool) {
+	if v {
+		w.key(key)
+		w.buf = append(w.buf, "true"...)
+	}
 }
 
 func (w *writer) str(name, value string) {

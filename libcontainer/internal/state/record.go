@@ -26,6 +26,8 @@ type Record struct {
 	// enter or start what is being set up. It is there where no cgroup tells.
 	Creating proc.Identity `json:"creating,omitzero"`
 	Rootless bool          `json:"rootless,omitempty"`
+	// NoNewKeyring: the processes stay in the session keyring of their caller.
+	NoNewKeyring bool   `json:"noNewKeyring,omitempty"`
 	PidFile  string        `json:"pidFile,omitempty"`
 	// NotifySocket is the service manager's, of the caller of create.
 	NotifySocket string `json:"notifySocket,omitempty"`

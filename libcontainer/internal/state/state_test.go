@@ -647,7 +647,7 @@ func TestStartedOnce(t *testing.T) {
 // The record as encoding/json sees it is the record as we do, both ways.
 func TestEncode(t *testing.T) {
 	full := record("c")
-	full.Rootless, full.PidFile, full.Cgroup.Scope = true, "/run/pid", "x.scope"
+	full.Rootless, full.NoNewKeyring, full.PidFile, full.Cgroup.Scope = true, true, "/run/pid", "x.scope"
 	full.Init.StartTime = 1<<64 - 1
 	full.Annotations = map[string]string{"": "", "b": "<&> \u2028 \t \x00 \\ \"", "a": "\u00e9\U0001f600"}
 	bare := &Record{OCIVersion: "1", ID: "c", Bundle: "/", Rootfs: "/", Created: full.Created}
