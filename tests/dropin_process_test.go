@@ -27,8 +27,15 @@ func TestKillOfACreatedContainer(t *testing.T) {
 	peerFails(t, "crun", "a process 1 without handlers gets no signal but KILL")
 	needCgroupfs(t)
 	for _, test := range []struct{ signal, status string }{
-		{"HUP", "stopped"}, {"INT", "stopped"}, {"TERM", "stopped"}, {"QUIT", "stopped"}, {"ABRT", "stopped"}, {"KILL", "stopped"},
-		{"USR1", "created"}, {"CHLD", "created"}, {"CONT", "created"},
+		{"HUP", "stopped"},
+		{"INT", "stopped"},
+		{"TERM", "stopped"},
+		{"QUIT", "stopped"},
+		{"ABRT", "stopped"},
+		{"KILL", "stopped"},
+		{"USR1", "created"},
+		{"CHLD", "created"},
+		{"CONT", "created"},
 	} {
 		t.Run(test.signal, func(t *testing.T) {
 			c := newContainer(t)

@@ -28,7 +28,7 @@ type Record struct {
 	Rootless bool          `json:"rootless,omitempty"`
 	// NoNewKeyring: the processes stay in the session keyring of their caller.
 	NoNewKeyring bool   `json:"noNewKeyring,omitempty"`
-	PidFile  string        `json:"pidFile,omitempty"`
+	PidFile      string `json:"pidFile,omitempty"`
 	// NotifySocket is the service manager's, of the caller of create.
 	NotifySocket string `json:"notifySocket,omitempty"`
 	// Namespaces are those joined by path, by their type in config.json.
