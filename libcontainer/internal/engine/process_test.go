@@ -251,6 +251,12 @@ func TestGivable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
+	pipe, other, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	defer other.Close()
 	closed, err := os.Open("/")
 	if err != nil {
 		t.Fatal(err)
@@ -264,9 +270,10 @@ func TestGivable(t *testing.T) {
 		want bool
 	}{
 		{"the host's /dev/null", null, 1000, false},
-		{"a file", file, 1000, true},
+		{"a file", file, 1000, false},
+		{"a pipe", pipe, 1000, true},
 		{"one that is closed", closed, 1000, false},
-		{"root's own, to root", file, 0, own != 0},
+		{"root's own, to root", pipe, 0, own != 0},
 	} {
 		if got := givable(tt.file, tt.uid); got != tt.want {
 			t.Errorf("givable(%s, %d) = %v; want %v", tt.name, tt.uid, got, tt.want)
