@@ -196,6 +196,9 @@ func (c *Container) awaitProgram(ctx context.Context, child *engine.Process, sta
 	span := c.runtime.waiting("execve of the program")
 	e, err := awaitExecve(ctx, status)
 	span.End()
+	if err == nil && e == 0 {
+		err = neverExecuted(child.Pid, p)
+	}
 	child.Executed()
 	span = c.runtime.waiting("end of the stub")
 	child.Settle()

@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
 // namespaces are those that the container's files are seen from. Held, they
@@ -67,6 +70,33 @@ func (n namespaces) execFailure(ctx context.Context, spec *specs.Spec, p *specs.
 		f.Hint = execHint(e)
 	}
 	return f
+}
+
+// neverExecuted says why a process whose gate is closed has not executed its
+// program; nil if it has. The end of the status file is the same for both: the
+// kernel closes it with an execve and with the process. A process that goes on
+// has executed. Of one that ends, the kernel keeps the name of what it was last,
+// and the name of a stub is not that of a program.
+func neverExecuted(pid int, p *specs.Process) error {
+	st, err := proc.ReadStat(pid)
+	if err != nil || !st.Exiting() || !stubName(st.Comm) || st.Comm == filepath.Base(p.Args[0]) {
+		return nil //nolint:nilerr // its parent has collected it: nobody knows any more
+	}
+	f := &Failure{Field: "/process/args/0", Step: fmt.Sprintf("exec %q", p.Args[0])}
+	switch sig := unix.Signal(st.Exit & 0x7f); sig {
+	case 0, unix.SIGILL, unix.SIGSYS:
+		f.Hint = "the seccomp profile has to allow execve, and write and exit_group for the case that it fails"
+		f.Err = fmt.Errorf("the process was denied execve, and to say so: %w", unix.EPERM)
+	default:
+		f.Err = fmt.Errorf("the process was killed by %s before it executed the program", proc.SignalName(sig))
+	}
+	return f
+}
+
+// stubName tells whether the kernel calls a process so that was executed from a
+// descriptor: by the name of the file since Linux 6.14, before by the number.
+func stubName(comm string) bool {
+	return comm == "memfd:onggi" || comm == "onggi" || comm != "" && strings.Trim(comm, "0123456789") == ""
 }
 
 // hasMountNamespace: without one, the container's files cannot be told from the

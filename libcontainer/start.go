@@ -115,6 +115,14 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 		awaitEnd(ctx, pidfd) // all that it still does is to exit
 		return err
 	}
+	config, err := c.snapshot()
+	if err != nil {
+		return err
+	}
+	if err := neverExecuted(c.record.Init.Pid, config.Spec.Process); err != nil {
+		awaitEnd(ctx, pidfd)
+		return err
+	}
 	return nil
 }
 

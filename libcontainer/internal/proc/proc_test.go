@@ -14,7 +14,8 @@ import (
 )
 
 func format(st Stat) []byte {
-	return fmt.Appendf(nil, "%d (%s) %c %d %s%d", st.Pid, st.Comm, st.State, st.PPid, strings.Repeat("0 ", 17), st.StartTime)
+	return fmt.Appendf(nil, "%d (%s) %c %d 0 0 0 0 %d %s%d %s%d", st.Pid, st.Comm, st.State, st.PPid, st.Flags,
+		strings.Repeat("0 ", 12), st.StartTime, strings.Repeat("0 ", 29), st.Exit)
 }
 
 // child starts a shell and returns its pid and a pidfd. The cleanup kills and

@@ -18,6 +18,14 @@ type Stat struct {
 	State     byte   // R S D Z T t X I ...
 	PPid      int
 	StartTime uint64 // clock ticks since boot
+	Flags     uint32 // PF_…, linux/sched.h
+	Exit      uint32 // as wait(2) gives it, once it is exiting; 0 where we may not know
+}
+
+// Exiting tells whether the process ends or has ended.
+func (s *Stat) Exiting() bool {
+	const exiting = 0x4 // PF_EXITING
+	return s.Flags&exiting != 0 || s.State == 'Z' || s.State == 'X'
 }
 
 // ReadStat reads /proc/<pid>/stat. The error is ErrGone if there is no such
@@ -46,20 +54,29 @@ func ParseStat(line []byte) (Stat, error) {
 		return Stat{}, fmt.Errorf("no name in parentheses")
 	}
 	// From the state, field 3, to the start time, field 22.
-	const state, ppid, start = 0, 1, 22 - 3
+	const state, ppid, flags, start, exit = 0, 1, 9 - 3, 22 - 3, 52 - 3
 	fields := bytes.Fields(line[right+1:])
 	if len(fields) <= start || len(fields[state]) != 1 {
 		return Stat{}, fmt.Errorf("%d fields after the name; want at least %d", len(fields), start+1)
 	}
 	st := Stat{Comm: string(line[left+1 : right]), State: fields[state][0]}
-	var errs [3]error
+	var errs [5]error
 	st.Pid, errs[0] = strconv.Atoi(strings.TrimSpace(string(line[:left])))
 	st.PPid, errs[1] = strconv.Atoi(string(fields[ppid]))
 	st.StartTime, errs[2] = strconv.ParseUint(string(fields[start]), 10, 64)
+	st.Flags, errs[3] = number(fields[flags])
+	if len(fields) > exit {
+		st.Exit, errs[4] = number(fields[exit])
+	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return Stat{}, fmt.Errorf("not a number among its fields")
 	}
 	return st, nil
+}
+
+func number(field []byte) (uint32, error) {
+	n, err := strconv.ParseUint(string(field), 10, 32)
+	return uint32(n), err
 }
 
 // BootID names this boot of the machine. It is read once.

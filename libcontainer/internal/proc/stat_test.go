@@ -15,10 +15,10 @@ func TestParseStat(t *testing.T) {
 		want       Stat
 		ok         bool
 	}{
-		{"plain", plain, Stat{42, "cat", 'S', 7, 12345}, true},
-		{"name like the rest", strings.Replace(plain, "cat", "x) R 1 (y", 1), Stat{42, "x) R 1 (y", 'S', 7, 12345}, true},
-		{"newline in the name", strings.Replace(plain, "cat", "a\nb", 1), Stat{42, "a\nb", 'S', 7, 12345}, true},
-		{"empty name", strings.Replace(plain, "cat", "", 1), Stat{42, "", 'S', 7, 12345}, true},
+		{"plain", plain, Stat{42, "cat", 'S', 7, 12345, 4194560, 0}, true},
+		{"name like the rest", strings.Replace(plain, "cat", "x) R 1 (y", 1), Stat{42, "x) R 1 (y", 'S', 7, 12345, 4194560, 0}, true},
+		{"newline in the name", strings.Replace(plain, "cat", "a\nb", 1), Stat{42, "a\nb", 'S', 7, 12345, 4194560, 0}, true},
+		{"empty name", strings.Replace(plain, "cat", "", 1), Stat{42, "", 'S', 7, 12345, 4194560, 0}, true},
 		{"empty", "", Stat{}, false},
 		{"no name", "42 cat S 1", Stat{}, false},
 		{"parentheses turned round", "42 )(" + plain[8:], Stat{}, false},

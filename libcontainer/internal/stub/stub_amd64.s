@@ -38,6 +38,7 @@
 //		if sendto(control, reply, MSG_NOSIGNAL) < 0 { break }
 //	}
 //	exit_group(ExitLost)
+//	trap, where a filter has refused that
 //
 // This one has no stamps.
 TEXT ·text(SB), NOSPLIT|NOFRAME, $0-0

@@ -1,0 +1,43 @@
+package tests
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// A profile may deny everything that the first process needs to end or to say so. It ends all the same, at once, and
+// nobody takes it for a program that was executed.
+func TestProfilesThatDenyTheEnd(t *testing.T) {
+	peerFails(t, "runc", "needs other calls for itself")
+	for _, tt := range []struct {
+		denied     string
+		noNewPrivs bool
+		text       string
+	}{
+		{"execve", true, "operation not permitted"},
+		{"execve exit_group", true, "operation not permitted"},
+		{"execve write", true, "denied execve"},
+		{"execve write exit_group", true, "denied execve"},
+		{"exit_group", false, ""}, // the program's own affair
+		{"exit_group write", false, "write("},
+		{"exit_group capset", false, "capset("},
+		{"exit_group execve write capset sendto", false, "died"},
+	} {
+		t.Run(tt.denied, func(t *testing.T) {
+			c := newContainer(t, args("sleep", "1000"), func(s *specs.Spec) {
+				s.Process.NoNewPrivileges = tt.noNewPrivs
+				s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: strings.Fields(tt.denied), Action: specs.ActErrno}}}
+			})
+			r := c.verb(c.withFlags("run", "--detach")...)
+			if r.took > slowly(5*time.Second) {
+				t.Errorf("it took %v: %v", r.took, r)
+			}
+			if tt.text != "" {
+				refused(t, r, 1, tt.text)
+			}
+		})
+	}
+}
