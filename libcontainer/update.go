@@ -127,6 +127,10 @@ func dependent(r, now *specs.LinuxResources) *specs.LinuxResources {
 		with.WeightDevice = now.BlockIO.WeightDevice
 		all.BlockIO = &with
 	}
+	// On cgroup2, one program gives sockets their mark and their priority.
+	if r.Network != nil {
+		all.Network = now.Network
+	}
 	// A cgroup that is idle no more has the default weight.
 	if c := r.CPU; c != nil && c.Idle != nil && *c.Idle == 0 && c.Shares == nil {
 		with := *c

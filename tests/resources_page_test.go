@@ -110,6 +110,8 @@ func (r resourceRow) holds(t *testing.T, f resourceField) {
 			says(column, c.cell, "error")
 		case c.side.warning != "":
 			says(column, c.cell, "warning")
+		case c.side.program:
+			says(column, c.cell, "eBPF program")
 		case r.field != "unified":
 			says(column, c.cell, strings.Replace(c.side.file, ".2MB.", ".SIZE.", 1))
 		}

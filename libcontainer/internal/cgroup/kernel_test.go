@@ -304,7 +304,7 @@ func TestKernelSetRefuses(t *testing.T) {
 	}
 	for _, test := range []struct{ unless, resources, want string }{
 		{"rdma", `{"rdma":{"mlx":{"hcaHandles":1}}}`, "/linux/resources/rdma: the rdma controller is not "},
-		{"net_cls", `{"network":{"classID":1}}`, "/linux/resources/network/classID: "},
+		{"net_prio", `{"network":{"priorities":[{"name":"a","priority":1},{"name":"b","priority":2}]}}`, "/linux/resources/network/priorities"},
 		{"", `{"unified":{"nosuch.max":"1"}}`, unified},
 		{"", `{"hugepageLimits":[{"pageSize":"3MB","limit":1}]}`, "/linux/resources/hugepageLimits/0"},
 	} {

@@ -30,6 +30,9 @@ func (p Paths) Set(r *specs.LinuxResources, o SetOptions) error {
 	if err := a.apply(ws); err != nil {
 		return err
 	}
+	if _, err := a.setSockets(r); err != nil {
+		return err
+	}
 	return a.setDevices(r, o)
 }
 
@@ -53,11 +56,18 @@ func (p Paths) Update(r *specs.LinuxResources, o SetOptions) error {
 			return err
 		}
 	}
-	if err = a.apply(ws); err == nil && r != nil && r.Devices != nil {
+	var undo func() error
+	if err = a.apply(ws); err == nil {
+		undo, err = a.setSockets(r)
+	}
+	if err == nil && r != nil && r.Devices != nil {
 		err = a.updateDevices(r, o)
 	}
 	if err == nil {
 		return nil
+	}
+	if undo != nil {
+		err = errors.Join(err, undo())
 	}
 	if failed := a.restore(old); failed != nil {
 		return fmt.Errorf("old limits are not all restored (%w): %w", failed, err)
@@ -117,7 +127,7 @@ func (l *limits) warn(field, text string) {
 
 // kind is one controller's part in LinuxResources.
 type kind struct {
-	v1, v2 string // the controller's names; "" where there is none
+	v1, v2 string // the controller's names; "" where a program does it
 	field  string // the first one in use, "" if none is
 	plan   func(l *limits, v view)
 	// optional: without the controller things are as they are asked to be.
@@ -152,8 +162,8 @@ func kinds(r *specs.LinuxResources) []kind {
 		use("hugetlb", "hugetlb", "/hugepageLimits/0", func(l *limits, v view) { l.hugepages(r.HugepageLimits, v) })
 	}
 	if n := r.Network; n != nil {
-		use("net_cls", "", classIDField(n), func(l *limits, v view) { l.classID(*n.ClassID) })
-		use("net_prio", "", prioritiesField(n), func(l *limits, v view) { l.priorities(n.Priorities) })
+		use("net_cls", "", classIDField(n), func(l *limits, v view) { l.classID(*n.ClassID, v) })
+		use("net_prio", "", prioritiesField(n), func(l *limits, v view) { l.priorities(n.Priorities, v) })
 	}
 	if len(r.Rdma) > 0 {
 		use("rdma", "rdma", "/rdma", func(l *limits, v view) { l.rdma(r.Rdma) })
@@ -181,11 +191,15 @@ type applier struct {
 	warn        func(string)
 	groups      map[string]group
 	controllers []string // of the cgroup2 cgroup; nil until asked for
+	programs    []int    // descriptors
 }
 
 func (a *applier) close() {
 	for _, g := range a.groups {
 		g.close()
+	}
+	for _, fd := range a.programs {
+		unix.Close(fd)
 	}
 }
 
@@ -250,7 +264,7 @@ func (a *applier) view(k kind) (view, string, error) {
 		return v, g.path, nil
 	}
 	if k.v2 == "" {
-		return v, "", fmt.Errorf("%s: cgroup v2 has no %s controller, and no v1 hierarchy has it", k.field, k.v1)
+		return v, g.path, nil // a program does it: setSockets
 	}
 	return v, g.path, a.has(g, need{k.v2, k.field})
 }

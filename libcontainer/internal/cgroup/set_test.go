@@ -137,8 +137,12 @@ func TestPlanLimits(t *testing.T) {
 			`{"hugepageLimits":[{"pageSize":"../3MB","limit":9}]}`, none,
 			`!/hugepageLimits/0/pageSize: this host has no huge pages of size "../3MB"`, `!/hugepageLimits/0/pageSize: this host has no huge pages of size "../3MB"`,
 		},
-		// network: where there is no v1 hierarchy, view refuses
-		{`{"network":{"classID":7,"priorities":[{"name":"lo","priority":3}]}}`, none, "net_cls.classid=7|net_prio.ifpriomap=lo 3", "net_cls.classid=7|net_prio.ifpriomap=lo 3"},
+		// network: on v2 it is a program's
+		{`{"network":{"classID":7,"priorities":[{"name":"lo","priority":3}]}}`, none, "net_cls.classid=7|net_prio.ifpriomap=lo 3", ""},
+		{
+			`{"network":{"priorities":[{"name":"a","priority":3},{"name":"b","priority":4}]}}`, none,
+			"net_prio.ifpriomap=a 3|net_prio.ifpriomap=b 4", "!/network/priorities/1: cgroup v2 has one priority for all interfaces, and a has 3, but b 4",
+		},
 		{`{"network":{"classID":0}}`, none, "", ""},
 		// rdma
 		{`{"rdma":{"m1":{"hcaHandles":2},"m0":{"hcaHandles":1,"hcaObjects":3}}}`, none, "rdma.max=m0 hca_handle=1 hca_object=3|rdma.max=m1 hca_handle=2", "rdma.max=m0 hca_handle=1 hca_object=3|rdma.max=m1 hca_handle=2"},
