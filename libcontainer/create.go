@@ -124,11 +124,22 @@ func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*cre
 	for _, w := range specconv.Warnings(spec) {
 		r.warn(w)
 	}
+	c.warnOfRootfs(spec.Mounts)
 	if err := c.makePlan(ctx); err != nil {
 		c.scope.close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// warnOfRootfs names the destinations that begin with the path of the root file
+// system, which is left out.
+func (c *creation) warnOfRootfs(mounts []specs.Mount) {
+	for i, m := range mounts {
+		if at := plan.InRootfs(c.rootfs, m.Destination); at != m.Destination {
+			c.warnf("/mounts/%d/destination: %s begins with the path of the root file system, and is taken as %s", i, m.Destination, at)
+		}
+	}
 }
 
 func (c *creation) validate() error {
@@ -246,7 +257,7 @@ func realDirectory(path string) (string, error) {
 func (c *creation) makePlan(ctx context.Context) (err error) {
 	defer c.span("find a place for the cgroup, and plan").End()
 	spec := c.config.Spec
-	host := plan.Host{Rootless: c.rootless, InUserns: c.rootless && c.inUserns, KeepGroups: c.rootless && deniesGroups(spec), Capabilities: grantable(spec)}
+	host := plan.Host{Rootless: c.rootless, InUserns: c.rootless && c.inUserns, KeepGroups: c.rootless && deniesGroups(spec), Capabilities: grantable(spec), NoKcore: unix.Access("/proc/kcore", unix.F_OK) == unix.ENOENT}
 	if c.options.CgroupManager == cgroupDisabled && limited(spec) {
 		c.warn("/linux/resources: without cgroups there are no limits")
 	}

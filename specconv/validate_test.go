@@ -421,7 +421,7 @@ func TestValidateRejects(t *testing.T) {
 		{rule(specs.LinuxSyscall{Action: "X", Names: []string{"open"}}), `/linux/seccomp/syscalls/0/action: unknown action "X"`},
 		{
 			rule(specs.LinuxSyscall{Action: specs.ActNotify, Names: []string{"open", "write"}}),
-			`/linux/seccomp/syscalls/0/names/1: SCMP_ACT_NOTIFY cannot be used for write: the runtime needs it`,
+			`/linux/seccomp/syscalls/0/names/1: SCMP_ACT_NOTIFY cannot be used for the write syscall: the runtime needs it`,
 		},
 		{
 			rule(specs.LinuxSyscall{Action: specs.ActAllow, Names: []string{"open"}, Args: []specs.LinuxSeccompArg{{Index: 6, Op: "X"}}}),

@@ -29,11 +29,16 @@ func TestPlanOfThePage(t *testing.T) {
 	}
 }
 
-// tidyLines has one space between words: columns are as wide as the longest path.
+// tidyLines has one space between words: columns are as wide as the longest path. /dev/core is left out, and with it the
+// numbers: it is there where the kernel has /proc/kcore.
 func tidyLines(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		b.WriteString(strings.Join(strings.Fields(line), " ") + "\n")
+		words := strings.Fields(line)
+		if len(words) < 2 || strings.Contains(line, " symlink /dev/core ") {
+			continue
+		}
+		b.WriteString(strings.Join(words[1:], " ") + "\n")
 	}
 	return b.String()
 }

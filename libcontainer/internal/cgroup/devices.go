@@ -202,6 +202,7 @@ func parseAccess(s string) (access, error) {
 			a |= writable
 		case 'm':
 			a |= mknod
+		case 'a': // says nothing more
 		default:
 			return 0, fmt.Errorf("/access: %q has a letter other than r, w and m", s)
 		}

@@ -99,6 +99,9 @@ func (w *walk) mount(s plan.Mount) error {
 		}
 		return w.attach(m, to, s)
 	}
+	if hasLong(s) {
+		return w.longMount(s, to)
+	}
 	m, err := w.newMount(s)
 	if err != nil {
 		return err

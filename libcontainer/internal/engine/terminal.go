@@ -55,9 +55,12 @@ func (w *walk) openMaster() *remote.FD {
 	if root == nil {
 		// exec: the root of the mount namespace that was entered.
 		root = w.building.Open("/", unix.O_PATH|unix.O_DIRECTORY)
-		return w.building.Openat2(root, "dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0, remote.InRoot|unix.RESOLVE_NO_SYMLINKS)
 	}
-	return w.building.Openat2(root, "dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0, remote.InRoot|unix.RESOLVE_NO_SYMLINKS)
+	multiplexer := "dev/pts/ptmx"
+	if w.closedPts {
+		multiplexer = "dev/ptmx"
+	}
+	return w.building.Openat2(root, multiplexer, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0, remote.InRoot|unix.RESOLVE_NO_SYMLINKS)
 }
 
 func (w *walk) sendConsole(b *remote.Batch, st unix.Statx_t) error {
@@ -68,7 +71,7 @@ func (w *walk) sendConsole(b *remote.Batch, st unix.Statx_t) error {
 	master := files[0]
 	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev_major != 5 || st.Rdev_minor != 2 {
 		master.Close()
-		return errors.New("/dev/pts/ptmx in the container is not the pseudo-terminal multiplexer (5:2)")
+		return errors.New("ptmx in the container is not the pseudo-terminal multiplexer (5:2)")
 	}
 	return w.giveAway(master)
 }
@@ -90,6 +93,10 @@ func (w *walk) slowTerminal(it plan.Item, s plan.Terminal, ce *remote.CallError)
 			return true, w.makeMountpoint(it, s.Console.Path, true)
 		}
 		return false, hint(it, ce, "a terminal takes a devpts mounted on /dev/pts in the container")
+	}
+	if isCall(ce, "openat2") && ce.Errno == unix.EACCES && !w.closedPts {
+		w.closedPts = true // the host's devpts, whose ptmx is for nobody (ptmxmode=000)
+		return true, nil
 	}
 	if isCall(ce, "openat2") && ce.Errno == unix.ELOOP && s.Console.Path != "" {
 		return false, hint(it, ce, path.Base(s.Console.Path)+" must not be a symlink")

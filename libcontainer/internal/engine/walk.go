@@ -111,6 +111,7 @@ type walk struct {
 	procfs    *remote.FD
 	// noPidnsOption: procfs does not know pidns= here, before Linux 6.18.
 	noPidnsOption bool
+	closedPts     bool               // ptmx in /dev/pts may not be opened: /dev/ptmx is taken
 	noFchmodat2   bool               // nor is there a chmod of O_PATH descriptors, before Linux 6.6
 	joined        map[int]*remote.FD // namespaces to join, by item
 	refused       []int              // joins to be tried again behind the user namespace

@@ -23,6 +23,8 @@ type Host struct {
 	KeepGroups bool
 	// Capabilities are those the runtime has to give away.
 	Capabilities uint64
+	// NoKcore: the kernel has no /proc/kcore.
+	NoKcore bool
 	// Unified: there is a cgroup2 hierarchy to be born in.
 	Unified bool
 	// Cgroups are the mounts that a container's mount of type cgroup shows.
@@ -353,8 +355,18 @@ func (b *builder) readonlyPaths() {
 
 func (b *builder) maskedPaths() {
 	if len(b.linux.MaskedPaths) > 0 {
-		b.add("/linux/maskedPaths", Masks{Paths: b.linux.MaskedPaths})
+		b.add("/linux/maskedPaths", Masks{Paths: once(b.linux.MaskedPaths)})
 	}
+}
+
+// once leaves out the paths that are there already.
+func once(paths []string) []string {
+	seen := make(map[string]bool, len(paths))
+	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
+		before := seen[path.Clean(p)]
+		seen[path.Clean(p)] = true
+		return before
+	})
 }
 
 // makeCwd is for a root that will be read-only; in others the step that enters

@@ -22,8 +22,13 @@ var defaultDevices = []struct {
 // defaultLinks is runtime-linux.md, "Dev symbolic links", and /dev/core, which
 // runc and crun make too.
 var defaultLinks = [][2]string{
-	{"/dev/fd", "/proc/self/fd"}, {"/dev/stdin", "/proc/self/fd/0"}, {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"}, {"/dev/core", "/proc/kcore"},
+	{"/dev/fd", "/proc/self/fd"}, {"/dev/stdin", "/proc/self/fd/0"}, {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"}, {"/dev/core", kcore},
 }
+
+const (
+	ptmx  = "/dev/ptmx"
+	kcore = "/proc/kcore" // with CONFIG_PROC_KCORE
+)
 
 func (b *builder) devices(ns *namespaces) {
 	if !ns.has(unix.CLONE_NEWNS) || b.hostDev() {
@@ -40,12 +45,18 @@ func (b *builder) devices(ns *namespaces) {
 		}
 	}
 	for i, d := range b.linux.Devices {
+		if path.Clean(d.Path) == ptmx {
+			continue // the link below leads to the container's own
+		}
 		b.device("/linux/devices/"+strconv.Itoa(i), bind, configured(b, d), d.Path)
 	}
 	for _, l := range defaultLinks {
+		if l[1] == kcore && b.Host.NoKcore {
+			continue
+		}
 		b.add("", Symlink{Target: l[1], At: b.place(l[0])})
 	}
-	b.add("", Symlink{Target: "pts/ptmx", At: b.place("/dev/ptmx"), Force: true})
+	b.add("", Symlink{Target: "pts/ptmx", At: b.place(ptmx), Force: true})
 }
 
 func (b *builder) device(field string, bind bool, d Device, host string) {

@@ -33,7 +33,7 @@ func (b *builder) mountAll(list string, ns *namespaces) {
 }
 
 func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, ns *namespaces) {
-	at := b.place(m.Destination)
+	at := b.place(InRootfs(b.Rootfs, m.Destination))
 	if o.Remount {
 		b.remount(field, o, at)
 		return
@@ -52,6 +52,16 @@ func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, 
 	default:
 		b.add(field, b.newMount(field, m, o, at, ns, there))
 	}
+}
+
+// InRootfs is a destination without the path of the root file system, which some
+// put in front of it.
+func InRootfs(rootfs, destination string) string {
+	clean := path.Clean(destination)
+	if rest, ok := strings.CutPrefix(clean, rootfs); ok && rootfs != "/" && (rest == "" || rest[0] == '/') {
+		return path.Clean("/" + rest)
+	}
+	return destination
 }
 
 // remount changes the mount that is at a place by now. What it says of
@@ -248,6 +258,14 @@ func (b *builder) inherited() (uint64, bool) {
 func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOptions, at Place, ns *namespaces) {
 	fresh := ns.has(unix.CLONE_NEWCGROUP)
 	cgroups := b.Host.Cgroups
+	if len(cgroups) == 0 && b.Host.Rootless {
+		// Without a cgroup of its own, the container sees where it is in the host's.
+		b.add(field, Bind{Source: "/sys/fs/cgroup", Answers: true, Recursive: true, At: at, Attrs: Attrs{
+			RecSet:      attrs(o).single().Set | unix.MOUNT_ATTR_RDONLY,
+			Propagation: unix.MS_PRIVATE, PropagationRec: true,
+		}})
+		return
+	}
 	if len(cgroups) == 0 {
 		b.add(field, Mount{Type: "tmpfs", Source: "tmpfs", Attrs: Attrs{Set: attrs(o).single().Set | unix.MOUNT_ATTR_RDONLY}, Params: []Param{{"mode", "555"}}, At: at})
 		return

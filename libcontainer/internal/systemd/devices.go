@@ -26,7 +26,7 @@ func Devices(rules []specs.LinuxDeviceCgroup, procDevices string) ([]Property, e
 	} else {
 		for _, r := range left {
 			if name, ok := deviceName(r, procDevices); r.Allow && ok {
-				list = append(list, []any{name, r.Access})
+				list = append(list, []any{name, strings.ReplaceAll(r.Access, "a", "")})
 			}
 		}
 	}

@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+)
+
+// longest is the length of a value that fsconfig(2) takes (fs/fsopen.c,
+// strndup_user); mount(2) takes a page of options. The lower directories of an
+// image with some layers are longer.
+const (
+	longest    = 255
+	optionPage = 4095
+)
+
+// hasLong tells whether fsconfig(2) cannot say what the mount is made of.
+func hasLong(s plan.Mount) bool {
+	for _, p := range s.Params {
+		if len(p.Key) > longest || len(p.Value) > longest {
+			return true
+		}
+	}
+	return len(s.Source) > longest
+}
+
+// longMount makes the file system by mount(2), which takes a place and not a
+// descriptor: a directory of a tmpfs of our own, which lies on the destination for
+// this long. A clone of it goes on like any other mount.
+func (w *walk) longMount(s plan.Mount, to *remote.FD) error {
+	if w.live != nil {
+		return fmt.Errorf("an option or a source of more than %d bytes is not for a container that runs: %w", longest, unix.E2BIG)
+	}
+	flags, data := classic(s.Params)
+	if len(data) > optionPage {
+		return fmt.Errorf("the options are %d bytes long, and mount(2) takes %d: %w", len(data), optionPage, unix.E2BIG)
+	}
+	const place = "m"
+	stage, err := w.newMount(plan.Mount{Type: "tmpfs", Source: "tmpfs", Params: []plan.Param{{Key: "mode", Value: "700"}}, At: s.At})
+	if err != nil {
+		return err
+	}
+	b := w.building
+	b.MoveMount(stage, to)
+	b.Mkdirat(stage, place, 0o700)
+	b.Fchdir(stage)
+	b.Mount(s.Source, place, s.Type, flags, data)
+	m := b.OpenTree(remote.Cwd(), place, false)
+	b.Umount2(place, unix.MNT_DETACH)
+	b.Umount2(".", unix.MNT_DETACH)
+	b.Fchdir(w.root)
+	b.Close(stage)
+	if s.Attrs.Set != 0 {
+		b.MountSetattr(m, "", false, remote.Attr{Set: s.Attrs.Set})
+	}
+	return w.attach(m, to, s)
+}
+
+// classic is the parameters as mount(2) takes them.
+func classic(params []plan.Param) (flags uint64, data string) {
+	var list []string
+	for _, p := range params {
+		flag := superFlag(p)
+		flags |= flag
+		if flag == 0 {
+			list = append(list, optionText(p))
+		}
+	}
+	return flags, strings.Join(list, ",")
+}
+
+// superFlag is the flag of mount(2) for what fsconfig(2) has a key for.
+func superFlag(p plan.Param) uint64 {
+	if p.Value != "" {
+		return 0
+	}
+	switch p.Key {
+	case "ro":
+		return unix.MS_RDONLY
+	case "sync":
+		return unix.MS_SYNCHRONOUS
+	case "dirsync":
+		return unix.MS_DIRSYNC
+	case "mand":
+		return unix.MS_MANDLOCK
+	case "lazytime":
+		return unix.MS_LAZYTIME
+	}
+	return 0
+}
+
+// optionText has the quotes of an SELinux context, which may have commas, back
+// (selinux_sb_eat_lsm_opts).
+func optionText(p plan.Param) string {
+	if strings.Contains(p.Value, ",") && strings.HasSuffix(p.Key, "context") {
+		return p.Key + `="` + p.Value + `"`
+	}
+	return p.String()
+}
