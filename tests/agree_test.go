@@ -15,17 +15,18 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
-// Random configurations, the same in each run, also run with runc and crun. Each container reports everything that it can
-// see. A single peer may be wrong, and often is; users rely on behaviour that both have. So this test reports a difference
-// only where both peers agree. disagreements lists the intended ones.
+// Random configurations, the same ones each time, are run with runc and crun too, and a container says everything that
+// can be seen from inside. One peer alone may be wrong, and often is; what both do is what somebody relies on. So a
+// difference is one from both, which agree; disagreements has those that are meant.
 func TestWherePeersAgree(t *testing.T) {
 	if env.kind != "onggi" {
 		t.Skip("the peers are asked by the test itself")
 	}
 	peers := []string{peer(t, "RUNC", "runc"), peer(t, "CRUN", "crun")}
-	for seed := range uint64(amount(8, 24, 60)) {
+	for seed := range uint64(amount(8, 24, 200)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			own, spec := seen(t, seed, env.runtime)
 			runc, _ := seen(t, seed, peers[0])
@@ -42,7 +43,7 @@ func TestWherePeersAgree(t *testing.T) {
 	}
 }
 
-// disagreements are keys and values of intended differences, with the reason.
+// disagreements are keys, and what is seen there, with the reason.
 var disagreements = []struct{ key, value, why string }{
 	{"mount /dev", "nosuid", "a remount keeps what it does not name, as mount(8) does; mount(2) alone takes it away"},
 	{"mount /(etc|data)", "mode=755", "with tmpcopyup too a tmpfs has the mode of what it covers; not with runc 1.1 and crun 1.8"},
@@ -58,7 +59,7 @@ func meant(key, value string) bool {
 	return false
 }
 
-// peer returns another runtime, which has to work in the layout of the run.
+// peer is another runtime, which has to work in the layout of the run.
 func peer(t *testing.T, variable, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(cmp.Or(os.Getenv(variable), name))
@@ -74,7 +75,7 @@ func peer(t *testing.T, variable, name string) string {
 	return path
 }
 
-// seen runs the configuration of a seed and returns the container's report.
+// seen runs the configuration of a seed and gives what the container saw.
 func seen(t *testing.T, seed uint64, runtime string) (map[string]string, string) {
 	t.Helper()
 	c := newContainer(t, without(specs.CgroupNamespace), sh(everything), twist(seed))
@@ -87,6 +88,8 @@ func seen(t *testing.T, seed uint64, runtime string) (map[string]string, string)
 			t.Fatal(err)
 		}
 	}
+	host := nested(t, c, seed)
+	before := mountsBelow(t, host)
 	r := c.run()
 	spec, _ := json.Marshal(c.spec)
 	if runtime != env.runtime {
@@ -96,18 +99,51 @@ func seen(t *testing.T, seed uint64, runtime string) (map[string]string, string)
 	all := map[string]string{"it runs": fmt.Sprint(r.code == 0)}
 	if r.code == 0 {
 		maps.Copy(all, parseEverything(nameless(r.out)))
+		all["mounts left on the host"] = fmt.Sprint(mountsBelow(t, host) - before)
 	}
 	return all, nameless(string(spec))
 }
 
-// sweep removes leftovers of a peer after a failure.
+// nested is a tree of mounts of the host, "host" in the bundle, with flags and propagations that the seed chooses.
+func nested(t *testing.T, c *container, seed uint64) string {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 1))
+	top := filepath.Join(c.bundle, "host")
+	for _, dir := range []string{"", "one", "one/two"} {
+		at := filepath.Join(top, dir)
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("tmpfs", at, "tmpfs", 0, "mode=755,size=64k"); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("", at, "", one[uintptr](r, unix.MS_PRIVATE, unix.MS_SHARED, unix.MS_SHARED), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		for unix.Unmount(top, unix.MNT_DETACH) == nil {
+		}
+	})
+	c.write("host/file", "text\n")
+	c.write("host/one/file", "text\n")
+	for _, dir := range []string{"one/two", "one", ""} { // a read-only one last
+		flags := one[uintptr](r, 0, 0, unix.MS_NOSUID, unix.MS_NODEV|unix.MS_NOSUID, unix.MS_NOEXEC, unix.MS_RDONLY, unix.MS_NOATIME, unix.MS_NODIRATIME)
+		if err := unix.Mount("", filepath.Join(top, dir), "", unix.MS_REMOUNT|unix.MS_BIND|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return top
+}
+
+// sweep removes what a peer leaves after a failure.
 func (c *container) sweep() {
 	for _, dir := range c.cgroupDirs() {
 		os.Remove(dir)
 	}
 }
 
-// everything prints a line "= name" before each part of the report.
+// everything prints a line "= name" before each thing.
 const everything = `
 for f in status limits cgroup oom_score_adj personality timens_offsets uid_map gid_map setgroups mountinfo
 do echo = $f; cat /proc/$$/$f; done
@@ -117,14 +153,14 @@ echo = umask; umask; echo = cwd; pwd; echo = id; id; echo = uname; uname -nm
 echo = domain; cat /proc/sys/kernel/domainname
 echo = sysctl; cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmni
 echo = scheduling; chrt -p $$ | sed 's/.*://'; ionice -p $$; nice
-for p in / /dev /dev/* /dev/shm /tmp /data /data/* /new /new/* /made/behind/it /link /root /home/user /etc/passwd; do
+for p in / /dev /dev/* /dev/shm /tmp /data /data/* /host /host/* /host/one/* /again /again/* /new /new/* /made/behind/it /link /root /home/user /etc/passwd; do
 	[ -e $p ] && echo = path $p && stat -c '%A %u %g %t:%T' $p && readlink $p
 	[ -d $p ] && echo = write $p && (touch $p/.w && rm $p/.w && echo yes || echo no) 2>/dev/null
 done
 for d in null zero full random urandom fuse; do echo = device $d; (: </dev/$d) && echo r; (: >/dev/$d) && echo w; done 2>/dev/null
 true`
 
-// parseEverything gives a key to each mount, each line of status and limits, and each other part.
+// parseEverything gives each mount, each line of status and limits, and whatever else, a key of its own.
 func parseEverything(out string) map[string]string {
 	all := map[string]string{}
 	for _, part := range strings.Split("\n"+out, "\n= ")[1:] {
@@ -157,7 +193,7 @@ func parseEverything(out string) map[string]string {
 // steady are lines of /proc/PID/status that do not depend on the moment.
 var steady = regexp.MustCompile(`^(Umask|Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap...|Cpus_allowed_list|Mems_allowed_list|THP_enabled)$`)
 
-// twist makes a few changes to the default configuration.
+// twist is a few changes of the default configuration.
 func twist(seed uint64) edit {
 	return func(s *specs.Spec) {
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -169,11 +205,23 @@ func twist(seed uint64) edit {
 
 func one[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
-// some returns up to most elements of the list, in any order.
+// some is up to most of the list, in any order.
 func some[T any](r *rand.Rand, most int, of ...T) []T {
 	of = slices.Clone(of)
 	r.Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
 	return of[:r.IntN(min(most, len(of))+1)]
+}
+
+// hostBind mounts a part of the host's nested mounts.
+func hostBind(r *rand.Rand, s *specs.Spec) {
+	o := append([]string{one(r, "bind", "rbind", "rbind")}, bindWords(r)...)
+	mount(specs.Mount{Destination: one(r, "/host", "/data", "/link", "/new/deep"), Type: "bind", Source: one(r, "host", "host", "host/one"), Options: o})(s)
+}
+
+// bindWords always name a flag: without one crun clears those of the source, which nobody asked it for.
+func bindWords(r *rand.Rand) []string {
+	return append([]string{one(r, "ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "relatime", "strictatime", "nodiratime")},
+		some(r, 3, "rw", "nosuid", "nodev", "exec", "private", "slave", "rprivate", "rslave", "shared", "rshared", "rro", "rnosuid", "rnodev")...)
 }
 
 var twists = []func(*rand.Rand, *specs.Spec){
@@ -184,6 +232,25 @@ var twists = []func(*rand.Rand, *specs.Spec){
 	func(r *rand.Rand, s *specs.Spec) {
 		o := append([]string{one(r, "bind", "rbind")}, some(r, 3, "ro", "nosuid", "nodev", "noexec", "noatime", "rro", "rprivate", "slave", "shared")...)
 		mount(specs.Mount{Destination: one(r, "/data", "/new", "/new/deep/er", "/link", "/dangling", "/tmp"), Type: "bind", Source: one(r, "src", "src/sub", "/sys/kernel"), Options: o})(s)
+	},
+	hostBind, hostBind, hostBind,
+	func(r *rand.Rand, s *specs.Spec) { // below another
+		hostBind(r, s)
+		last := s.Mounts[len(s.Mounts)-1]
+		switch r.IntN(3) {
+		case 0:
+			mount(specs.Mount{Destination: last.Destination + "/one", Type: "tmpfs", Source: "tmpfs", Options: some(r, 2, "ro", "nosuid", "noatime", "mode=750", "shared")})(s)
+		case 1:
+			mount(specs.Mount{Destination: last.Destination + "/one", Type: "bind", Source: "src", Options: append(bindWords(r), "bind")})(s)
+		case 2:
+			mount(specs.Mount{Destination: last.Destination, Type: "bind", Source: "src", Options: append(bindWords(r), "rbind")})(s)
+		}
+	},
+	func(r *rand.Rand, s *specs.Spec) { // of what was mounted before
+		hostBind(r, s)
+		// A link in the root file system is followed on the host by the peers.
+		source := strings.Replace(s.Mounts[len(s.Mounts)-1].Destination, "/link", "/data", 1)
+		mount(specs.Mount{Destination: "/again", Type: "bind", Source: "rootfs" + source, Options: append(bindWords(r), one(r, "bind", "rbind"))})(s)
 	},
 	func(r *rand.Rand, s *specs.Spec) {
 		mount(specs.Mount{Destination: one(r, "/data/file", "/new/file", "/etc/passwd"), Type: "bind", Source: "src/file", Options: append(some(r, 2, "ro", "nosuid", "private"), "bind")})(s)
