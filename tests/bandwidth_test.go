@@ -265,7 +265,7 @@ func TestBandwidthOfTwo(t *testing.T) {
 }
 
 // TestBandwidthUpdate changes a limit under two flows, takes it away, and brings it back. With BANDWIDTH_PLOT=FILE the
-// samples are written there: "flow milliseconds bytes".
+// rates are drawn there.
 func TestBandwidthUpdate(t *testing.T) {
 	needUnified(t)
 	peer := newContainer(t, args("sleep", "1000"))
@@ -306,18 +306,34 @@ func TestBandwidthUpdate(t *testing.T) {
 	writePlot(t, outward, inward)
 }
 
+// writePlot draws the rate of each stream in every half second, 40 Mbit/s high.
 func writePlot(t *testing.T, all ...measurement) {
 	t.Helper()
 	file := os.Getenv("BANDWIDTH_PLOT")
 	if file == "" {
 		return
 	}
+	const width, height, step = 700, 320, 500
 	var b strings.Builder
-	for i, m := range all {
-		for _, s := range m.samples {
-			fmt.Fprintln(&b, i, s[0], s[1])
-		}
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-50 -20 %d %d" font-family="sans-serif" font-size="13">`+"\n", width+70, height+70)
+	fmt.Fprintf(&b, `<rect x="-50" y="-20" width="%d" height="%d" fill="white"/>`+"\n", width+70, height+70)
+	for rate := 0; rate <= 40; rate += 10 {
+		y := height - rate*height/40
+		fmt.Fprintf(&b, `<path d="M0 %d H%d" stroke="#ccc"/><text x="-8" y="%d" text-anchor="end">%d</text>`+"\n", y, width, y+4, rate)
 	}
+	for i, m := range all {
+		colour, name := []string{"#0b62a4", "#c1440e"}[i], []string{"sent", "received"}[i]
+		fmt.Fprintf(&b, `<text x="%d" y="%d" fill="%s">%s, Mbit/s</text><path fill="none" stroke-width="2" stroke="%s" d="`, 10+i*150, height+42, colour, name, colour)
+		for at := 0; at+step <= 7000; at += step {
+			y := max(height-m.rate(float64(at), float64(at+step))/1e6*height/40, 0)
+			fmt.Fprintf(&b, "%c%d %.0fH%d", "ML"[min(at, 1)], at*width/7000, y, (at+step)*width/7000)
+		}
+		b.WriteString("\"/>\n")
+	}
+	for s := 0; s <= 7; s++ {
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">%d s</text>`+"\n", s*width/7, height+20, s)
+	}
+	b.WriteString("</svg>\n")
 	if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
