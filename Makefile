@@ -117,6 +117,10 @@ test: onggi ## unit tests, then the integration tests (as root) on this machine'
 	RUNTIME=$(CURDIR)/onggi $(GO) test -count=1 ./tests
 	RUNTIME=$(CURDIR)/onggi $(GO) -C tests/conformance test -count=1 .
 
+.PHONY: campaign
+campaign: onggi ## let each system call of each verb fail (an hour or two, as root), and write the table into docs/security.md
+	RUNTIME=$(CURDIR)/onggi CAMPAIGN=whole $(GO) test -count=1 -timeout 0 ./tests -run TestFaults -v
+
 .PHONY: check
 check: ## install what is needed (apt-get), build, and pass every test
 	.ci/run

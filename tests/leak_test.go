@@ -43,9 +43,12 @@ func (s stock) compare(t testing.TB, c *container) {
 
 // strays waits a moment for ending processes, reaps zombies, and kills the rest. A zombie is not a leak: the engine, which
 // is the subreaper, reaps a container.
-func (s stock) strays() []string {
+func (s stock) strays() []string { return s.leftAfter(slowly(10 * time.Second)) }
+
+// leftAfter is strays with another patience.
+func (s stock) leftAfter(d time.Duration) []string {
 	var left []string
-	for deadline := time.Now().Add(slowly(10 * time.Second)); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(d); ; time.Sleep(2 * time.Millisecond) {
 		left = left[:0]
 		for _, pid := range children() {
 			if slices.Contains(s.children, pid) {

@@ -1,0 +1,415 @@
+package tests
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/tests/fault"
+)
+
+// target is a verb whose calls fail.
+type target struct {
+	name   string
+	before func(*container)
+	line   func(*container) []string
+	holds  func(*container) bool // after success
+}
+
+var targets = []target{
+	{"create", func(*container) {}, func(c *container) []string { return c.withFlags("create", "--pid-file", c.pidFile()) }, statusIs("created")},
+	{"start", func(c *container) { c.create() }, onID("start"), hasRun},
+	{"run", func(*container) {}, func(c *container) []string { return c.withFlags("run", "--detach", "--pid-file", c.pidFile()) }, hasRun},
+	{"exec", began, func(c *container) []string {
+		return []string{"exec", "--pid-file", c.pidFile(), c.id, "touch", "/ran"}
+	}, hasRun},
+	{"update", began, func(c *container) []string { return []string{"update", "--pids-limit", "77", c.id} }, func(c *container) bool {
+		data, _ := os.ReadFile(filepath.Join(c.cgroupDir("pids"), "pids.max"))
+		return string(data) == "77\n"
+	}},
+	{"pause", began, onID("pause"), statusIs("paused")},
+	{"resume", func(c *container) { began(c); c.must("pause", c.id) }, onID("resume"), statusIs("running")},
+	{"kill", began, func(c *container) []string { return []string{"kill", c.id, "KILL"} }, statusIs("stopped")},
+	{"delete", func(c *container) { c.create() }, onID("delete"), func(c *container) bool {
+		_, err := os.Stat(filepath.Join(c.root, c.id))
+		return err != nil
+	}},
+	{"mounts add", began, func(c *container) []string {
+		return []string{"mounts", "add", c.id, filepath.Join(c.bundle, "mounts.json")}
+	}, func(c *container) bool {
+		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/mounts", c.state().Pid))
+		return strings.Contains(string(data), " /mnt ")
+	}},
+}
+
+func onID(verb string) func(*container) []string {
+	return func(c *container) []string { return []string{verb, c.id} }
+}
+
+func statusIs(status string) func(*container) bool {
+	return func(c *container) bool { return c.status() == status }
+}
+
+// began has a container that runs, but has no trace of its program yet.
+func began(c *container) {
+	c.must(c.withFlags("run", "--detach", "--pid-file", c.pidFile())...)
+	eventually(c.t, "the program has run", func() bool { return hasRun(c) })
+	c.forget()
+}
+
+func hasRun(c *container) bool {
+	_, err := os.Stat(filepath.Join(c.rootfs, "ran"))
+	return err == nil
+}
+
+func (c *container) pidFile() string { return filepath.Join(c.bundle, "pid") }
+
+// forget removes what a program and a verb may leave by right.
+func (c *container) forget() {
+	os.Remove(filepath.Join(c.rootfs, "ran"))
+	os.Remove(c.pidFile())
+}
+
+// errnos are what calls fail with.
+var errnos = []syscall.Errno{unix.ENOMEM, unix.EINTR, unix.EIO, unix.ENOSPC, unix.EMFILE, unix.EPERM}
+
+// actions are all that is done at a point.
+func actions(p fault.Point) []fault.Action {
+	if p.Side == fault.Go {
+		return []fault.Action{{Errno: unix.ENOMEM}}
+	}
+	var all []fault.Action
+	for _, e := range errnos {
+		all = append(all, fault.Action{Errno: e})
+	}
+	all = append(all, fault.Action{Kill: fault.TheCommand}, fault.Action{Kill: fault.TheCommand, After: true})
+	if p.Side == fault.Stub {
+		all = append(all, fault.Action{Kill: fault.TheCaller}, fault.Action{Kill: fault.TheCaller, After: true})
+	}
+	return all
+}
+
+// ofGo are the calls of the Go runtime that the kernel may let fail. A Go program cannot go on without most of them.
+var ofGo = []string{"clone", "mmap", "madvise", "epoll_create1", "epoll_ctl", "epoll_pwait", "eventfd2"}
+
+// always are calls that have no errors, or do not return.
+var always = []string{"exit", "exit_group", "gettid", "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "umask"}
+
+// canFail tells whether a call returns, and may return an error.
+func canFail(p fault.Point) bool {
+	if p.Side == fault.Go {
+		return slices.Contains(ofGo, fault.Name(p.Nr))
+	}
+	return !slices.Contains(always, fault.Name(p.Nr))
+}
+
+// faultRow is a line of the campaign's table.
+type faultRow struct {
+	Verb                                         string
+	Points, Faults, Errors, Lies, Leaks, Foreign int
+	Hangs, Panics, Aborts                        int
+}
+
+func (r faultRow) String() string {
+	return fmt.Sprintf("| `%s` | %d | %d | %d | %d | %d | %d | %d | %d | %d |", r.Verb, r.Points, r.Faults, r.Errors, r.Lies, r.Leaks, r.Foreign, r.Hangs, r.Panics, r.Aborts)
+}
+
+// campaign is one verb's.
+type campaign struct {
+	*container
+	target
+	row    faultRow
+	stock  stock
+	files  map[string]bool // those that may be there
+	others []int           // processes that nobody may touch
+}
+
+// TestFaults lets each system call of each verb fail in turn, with each errno, kills the runtime before and after each,
+// and looks for what a `delete --force` then leaves. A sample of that, unless CAMPAIGN=whole: SEED says which, and TRIALS how many.
+// FAULT='runtime:openat#3, EMFILE' is one alone.
+func TestFaults(t *testing.T) {
+	if !fault.Supported {
+		t.Skip("system calls can be changed on amd64 alone")
+	}
+	peerFails(t, "runc", "leaves cgroups")
+	peerFails(t, "crun", "leaves cgroups")
+	needCgroupfs(t)
+	seed, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
+	if err != nil {
+		seed = rand.Uint64()
+	}
+	t.Logf("SEED=%d", seed)
+	for i, v := range targets {
+		t.Run(v.name, func(t *testing.T) {
+			c := newCampaign(t, v)
+			c.run(rand.New(rand.NewPCG(seed, uint64(i))))
+			if wholeCampaign() {
+				writeRow(t, c.row)
+			}
+		})
+	}
+}
+
+func wholeCampaign() bool { return os.Getenv("CAMPAIGN") == "whole" }
+
+func newCampaign(t *testing.T, v target) *campaign {
+	c := newContainer(t, sh("touch /ran; exec sleep 1000"), tmpfsAt("/tmpfs"),
+		seccomp(specs.LinuxSyscall{Names: []string{"acct"}, Action: specs.ActErrno}),
+		hooks("createRuntime", specs.Hook{Path: "/bin/true"}), hooks("poststop", specs.Hook{Path: "/bin/true"}))
+	c.edit(resources(func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: ptr(int64(100))} }))
+	data, err := json.Marshal([]specs.Mount{{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.write("mounts.json", string(data))
+
+	other := newContainer(t)
+	other.root = c.root
+	k := &campaign{container: c, target: v, row: faultRow{Verb: v.name}, others: []int{other.up()}}
+	k.clean() // what is made once is there
+	v.before(c)
+	c.verb(v.line(c)...)
+	k.clean()
+	k.stock = takeStock()
+	k.files = k.listFiles()
+	return k
+}
+
+func (c *campaign) clean() {
+	c.must("delete", "--force", c.id)
+	c.forget()
+}
+
+// listFiles are the files in the state root and the bundle.
+func (c *campaign) listFiles() map[string]bool {
+	files := map[string]bool{}
+	for _, dir := range []string{c.root, c.bundle} {
+		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if path == c.rootfs {
+				return filepath.SkipDir
+			}
+			files[path] = true
+			return nil
+		})
+	}
+	return files
+}
+
+// run does the whole of the campaign, or a sample.
+func (c *campaign) run(random *rand.Rand) {
+	type trial struct {
+		at fault.Point
+		do fault.Action
+	}
+	var trials []trial
+	for _, p := range c.points() {
+		for _, a := range actions(p) {
+			trials = append(trials, trial{p, a})
+		}
+		c.row.Points++
+	}
+	if only := os.Getenv("FAULT"); only != "" {
+		trials = slices.DeleteFunc(trials, func(x trial) bool { return x.at.String()+", "+x.do.String() != only })
+	} else if !wholeCampaign() {
+		random.Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
+		trials = trials[:min(len(trials), sampleSize())]
+	}
+	for _, x := range trials {
+		c.try(x.at, x.do)
+	}
+	c.t.Logf("%+v", c.row)
+}
+
+// sampleSize is how many faults a verb gets: TRIALS, if it is set.
+func sampleSize() int {
+	if n, err := strconv.Atoi(os.Getenv("TRIALS")); err == nil {
+		return n
+	}
+	return amount(5, 30, 100)
+}
+
+// points are the calls of the verb when nothing fails.
+func (c *campaign) points() []fault.Point {
+	c.before(c.container)
+	o, out := c.traced(fault.Point{}, fault.Action{})
+	if o.Status.ExitStatus() != 0 {
+		c.t.Fatalf("control: %s exits with %d: %s", c.name, o.Status.ExitStatus(), out)
+	}
+	if !c.comesTrue() {
+		c.t.Fatalf("control: %s has no effect", c.name)
+	}
+	c.clean()
+	return slices.DeleteFunc(o.Points, func(p fault.Point) bool { return !canFail(p) })
+}
+
+// comesTrue waits a moment: start does not wait for what the program does.
+func (c *campaign) comesTrue() bool {
+	for deadline := time.Now().Add(slowly(time.Second)); ; time.Sleep(time.Millisecond) {
+		if c.holds(c.container) {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+}
+
+// faultLimit is above all deadlines of the runtime's own.
+var faultLimit = slowly(40 * time.Second)
+
+// traced runs the verb with a fault, and gives what it wrote to standard error.
+func (c *campaign) traced(at fault.Point, do fault.Action) (*fault.Outcome, string) {
+	c.t.Helper()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer null.Close()
+	fd, err := unix.MemfdCreate("errors", unix.MFD_CLOEXEC)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	errs := os.NewFile(uintptr(fd), "errors")
+	defer errs.Close()
+	o, err := fault.Run(fault.Command{
+		Path: cmp.Or(c.runtime, env.runtime), Args: append([]string{"--root", c.root}, c.line(c.container)...), Dir: c.bundle,
+		Env:   []string{"PATH=" + os.Getenv("PATH"), "HOME=/root"},
+		Files: []uintptr{null.Fd(), null.Fd(), errs.Fd()}, Limit: faultLimit,
+	}, at, do)
+	if err != nil {
+		c.t.Fatalf("%s: %v", at, err)
+	}
+	return o, contents(errs)
+}
+
+// try is one fault, and what comes of it.
+func (c *campaign) try(at fault.Point, do fault.Action) {
+	c.t.Helper()
+	c.before(c.container)
+	o, out := c.traced(at, do)
+	complain := func(n *int, what string) {
+		*n++
+		c.t.Errorf("%s, %s, %s: %s (exit status %d, %v): %.600s", c.name, at, do, what, o.Status.ExitStatus(), o.Took.Round(time.Millisecond), out)
+	}
+	if o.Hit {
+		c.row.Faults++
+	}
+	if o.Status.ExitStatus() != 0 {
+		c.row.Errors++
+	}
+	switch {
+	case o.Late:
+		complain(&c.row.Hangs, "no end: "+o.Where)
+	case strings.Contains(out, "goroutine ") && at.Side == fault.Go && !strings.Contains(out, "BUG"):
+		c.row.Aborts++
+	case strings.Contains(out, "goroutine "):
+		complain(&c.row.Panics, "panic")
+	case o.Status.ExitStatus() == 0 && !c.comesTrue():
+		complain(&c.row.Lies, "success without its effect")
+	}
+	if r := c.deleted(); r.code != 0 {
+		complain(&c.row.Leaks, "delete --force: "+r.String())
+	}
+	c.forget()
+	if left := c.left(); left != "" {
+		complain(&c.row.Leaks, "left "+left)
+	}
+	for _, pid := range c.others {
+		if s := state(pid); s == 0 || s == 'Z' {
+			complain(&c.row.Foreign, "killed another container's process")
+			c.t.FailNow()
+		}
+	}
+}
+
+// deleted deletes the container by force. Processes whose parent was killed are reaped meanwhile, as an engine's shim
+// does it: the first process of a pid namespace ends behind all others.
+func (c *campaign) deleted() result {
+	c.t.Helper()
+	i := c.begin("delete", "--force", c.id)
+	stop, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		for {
+			for _, pid := range children() {
+				if pid != i.Process.Pid && state(pid) == 'Z' && !slices.Contains(c.stock.children, pid) {
+					syscall.Wait4(pid, nil, 0, nil)
+				}
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	r := i.end()
+	close(stop)
+	<-over
+	return r
+}
+
+// left waits a moment for what is on its way out, names the rest, and takes it away.
+func (c *campaign) left() string {
+	left := c.stock.leftAfter(slowly(3 * time.Second))
+	for _, dir := range c.cgroupDirs() {
+		left = append(left, "cgroup "+dir)
+		removeCgroup(dir)
+	}
+	for path := range c.listFiles() {
+		if !c.files[path] {
+			left = append(left, "file "+path)
+			os.RemoveAll(path)
+		}
+	}
+	if now := mountinfo(); now != c.stock.mounts {
+		left = append(left, "mounts "+diff(c.stock.mounts, now))
+		c.stock.mounts = now
+	}
+	return strings.Join(left, "; ")
+}
+
+// The table is between these lines of docs/security.md.
+const (
+	tableFile  = "../docs/security.md"
+	tableBegin = "<!-- make campaign -->\n"
+	tableEnd   = "<!-- end -->\n"
+)
+
+// writeRow replaces the verb's row of the table.
+func writeRow(t *testing.T, r faultRow) {
+	t.Helper()
+	data, err := os.ReadFile(tableFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(data), tableBegin)
+	table, tail, ok2 := strings.Cut(rest, tableEnd)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no table of the campaign", tableFile)
+	}
+	lines := strings.SplitAfter(table, "\n")
+	prefix := "| `" + r.Verb + "` |"
+	at := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, prefix) })
+	if at < 0 {
+		at = len(lines) - 1
+		lines = slices.Insert(lines, at, "")
+	}
+	lines[at] = r.String() + "\n"
+	if err := os.WriteFile(tableFile, []byte(head+tableBegin+strings.Join(lines, "")+tableEnd+tail), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

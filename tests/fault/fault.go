@@ -1,0 +1,345 @@
+package fault
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Side says whose calls are counted.
+type Side int
+
+const (
+	Runtime Side = iota // the command's own process, but for what the Go runtime needs for itself
+	Go                  // threads, memory and the poller of the Go runtime
+	Stub                // the first process of a container or of an exec, until it executes a program
+)
+
+func (s Side) String() string { return [...]string{"runtime", "go", "stub"}[s] }
+
+// Point is one call. The zero Point is none.
+type Point struct {
+	Side Side
+	Nr   int
+	Turn int // counts from 1
+}
+
+func (p Point) String() string { return fmt.Sprintf("%s:%s#%d", p.Side, Name(p.Nr), p.Turn) }
+
+// Action is done at a point.
+type Action struct {
+	Errno syscall.Errno // the call returns it; 0 for one of the others
+	Kill  Victim
+	After bool // the kill comes once the call is done
+}
+
+// Victim is who gets SIGKILL.
+type Victim int
+
+const (
+	Nobody     Victim = iota
+	TheCommand        // the command's own process
+	TheCaller         // the process that makes the call
+)
+
+func (a Action) String() string {
+	when := "before"
+	if a.After {
+		when = "after"
+	}
+	switch a.Kill {
+	case TheCommand:
+		return "kill the runtime " + when
+	case TheCaller:
+		return "kill the stub " + when
+	}
+	return unix.ErrnoName(a.Errno)
+}
+
+// Command is what is run. Files become its descriptors 0, 1, 2, ….
+type Command struct {
+	Path  string
+	Args  []string
+	Dir   string
+	Env   []string
+	Files []uintptr
+	Limit time.Duration // then the command gets SIGKILL
+}
+
+// Outcome is how it ended.
+type Outcome struct {
+	Status syscall.WaitStatus
+	Took   time.Duration
+	Hit    bool    // the point was reached
+	Late   bool    // the limit was
+	Where  string  // where its threads were then
+	Points []Point // all calls that were seen
+}
+
+// Run runs a command and does the action at the point; without a point it notes
+// all calls. Processes that the command leaves behind run on.
+func Run(c Command, at Point, do Action) (*Outcome, error) {
+	t := &tracer{command: c, at: at, do: do, tasks: map[int]*task{}, turns: map[Point]int{}}
+	began := time.Now()
+	done := make(chan error)
+	go onOwnThread(func() { done <- t.run() })
+	err := <-done
+	if err != nil {
+		return nil, err
+	}
+	if !t.ended {
+		for {
+			// Its tracer's thread is gone, and with it the tracing.
+			if _, err = syscall.Wait4(t.pid, &t.outcome.Status, 0, nil); err != syscall.EINTR {
+				break
+			}
+		}
+	}
+	t.timer.Stop()
+	t.outcome.Took = time.Since(began)
+	t.outcome.Where, t.outcome.Late = t.where.Load().(string)
+	return &t.outcome, err
+}
+
+// onOwnThread calls f on a thread that ends behind it, which detaches all that it
+// traces. The first thread of a program never ends.
+func onOwnThread(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		f()
+		return
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		onOwnThread(f)
+	}()
+	<-over
+	runtime.UnlockOSThread()
+}
+
+type tracer struct {
+	command Command
+	at      Point
+	do      Action
+	pid     int // the command's
+	timer   *time.Timer
+	tasks   map[int]*task
+	turns   map[Point]int // by side and number
+	outcome Outcome
+	begun   bool // the shell has executed the command
+	ended   bool
+	where   atomic.Value // of where
+}
+
+// task is a thread or a process that is traced.
+type task struct {
+	side   Side // Runtime or Stub
+	inside bool // a call
+	hit    bool // this is the call
+}
+
+const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK |
+	unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_TRACEEXEC
+
+// run returns when the command has ended, or once the action is done.
+func (t *tracer) run() error {
+	if err := t.start(); err != nil {
+		return err
+	}
+	for {
+		tid, status, err := t.wait(-1, 0)
+		if err != nil {
+			return err
+		}
+		if done := t.event(tid, status); done {
+			return nil
+		}
+	}
+}
+
+// start starts the command and seizes it. Without PTRACE_SEIZE, each new thread
+// would begin with a SIGSTOP, which stops the whole process where it is pending
+// when we leave. A shell that stops itself can be seized before it executes the command.
+func (t *tracer) start() error {
+	c := t.command
+	args := append([]string{"sh", "-c", `kill -STOP $$; exec "$@"`, "sh", c.Path}, c.Args...)
+	pid, err := syscall.ForkExec("/bin/sh", args, &syscall.ProcAttr{Dir: c.Dir, Env: c.Env, Files: c.Files})
+	if err != nil {
+		return err
+	}
+	t.pid = pid
+	t.timer = time.AfterFunc(c.Limit, func() {
+		t.where.Store(where(pid))
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	})
+	if _, _, err := t.wait(pid, syscall.WUNTRACED); err != nil {
+		return err
+	}
+	t.tasks[pid] = &task{}
+	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid), 0, options, 0, 0); errno != 0 {
+		return errno
+	}
+	return syscall.Kill(pid, syscall.SIGCONT)
+}
+
+// wait waits for what this very thread traces: other children are none of ours.
+func (t *tracer) wait(pid, flags int) (int, syscall.WaitStatus, error) {
+	var status syscall.WaitStatus
+	for {
+		tid, err := syscall.Wait4(pid, &status, unix.WALL|unix.WNOTHREAD|flags, nil)
+		if err != syscall.EINTR {
+			return tid, status, err
+		}
+	}
+}
+
+// event handles one stop or end, and tells whether that was the last to care for.
+// Errors of ptrace say that the task is gone, which its end will tell.
+func (t *tracer) event(tid int, status syscall.WaitStatus) (done bool) {
+	if !status.Stopped() {
+		delete(t.tasks, tid)
+		if tid == t.pid {
+			t.outcome.Status, t.ended = status, true
+		}
+		return tid == t.pid
+	}
+	k := t.tasks[tid]
+	if k == nil { // seen before the event of its parent
+		k = &task{}
+		t.tasks[tid] = k
+	}
+	signal := 0
+	switch stop := status.StopSignal(); {
+	case int(status)>>16 == unix.PTRACE_EVENT_STOP: // a new task, or all are to stop
+	case stop == syscall.SIGTRAP && status.TrapCause() == unix.PTRACE_EVENT_EXEC && !t.begun:
+		t.begun, k.inside = true, true
+	case stop == syscall.SIGTRAP|0x80:
+		if t.call(tid, k) {
+			return true
+		}
+	case stop == syscall.SIGTRAP && status.TrapCause() == unix.PTRACE_EVENT_EXEC:
+		k.inside = true // its end comes
+		side, ours := executed(tid)
+		if !ours || !t.concerns(side) {
+			delete(t.tasks, tid)
+			_ = syscall.PtraceDetach(tid)
+			return false
+		}
+		k.side = side
+	case stop == syscall.SIGTRAP && status.TrapCause() > 0:
+		if child, err := syscall.PtraceGetEventMsg(tid); err == nil {
+			if t.tasks[int(child)] == nil {
+				t.tasks[int(child)] = &task{}
+			}
+			t.tasks[int(child)].side = k.side
+		}
+	default:
+		signal = int(stop)
+	}
+	if t.begun && t.concerns(k.side) {
+		_ = syscall.PtraceSyscall(tid, signal)
+	} else {
+		_ = syscall.PtraceCont(tid, signal) // up to its next fork
+	}
+	return false
+}
+
+// concerns tells whether the calls of a side have to be looked at.
+func (t *tracer) concerns(side Side) bool {
+	return t.at == Point{} || (t.at.Side == Stub) == (side == Stub)
+}
+
+// where says of each thread what its state is, and which call it is in.
+func where(pid int) string {
+	var text []string
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	for _, task := range tasks {
+		stat, _ := os.ReadFile(task + "/stat")
+		_, state, _ := strings.Cut(string(stat), ") ")
+		call, _ := os.ReadFile(task + "/syscall")
+		wchan, _ := os.ReadFile(task + "/wchan")
+		nr, args, _ := strings.Cut(strings.TrimSpace(string(call)), " ")
+		if n, err := strconv.Atoi(nr); err == nil {
+			nr = Name(n)
+		}
+		text = append(text, fmt.Sprintf("%s %.1s %s(%s) in %s", filepath.Base(task), state, nr, args, wchan))
+	}
+	return strings.Join(text, "; ")
+}
+
+// executed tells whose side a process is on by what it has executed. Hooks, helpers
+// and programs of containers are not traced.
+func executed(tid int) (Side, bool) {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", tid))
+	if err != nil {
+		return 0, false
+	}
+	name := strings.TrimSuffix(exe, " (deleted)")
+	return Stub, name == "/memfd:onggi" || name == "/onggi"
+}
+
+// call is a stop at the begin or the end of a system call.
+func (t *tracer) call(tid int, k *task) (done bool) {
+	if k.inside {
+		k.inside = false
+		return k.hit && t.finish(tid)
+	}
+	k.inside = true
+	r, err := readCall(tid)
+	if err != nil {
+		return false
+	}
+	side := k.side
+	if side == Runtime && r.ofGo() {
+		side = Go
+	}
+	kind := Point{Side: side, Nr: r.number()}
+	t.turns[kind]++
+	p := kind
+	p.Turn = t.turns[kind]
+	if t.at == (Point{}) {
+		t.outcome.Points = append(t.outcome.Points, p)
+	}
+	if p != t.at {
+		return false
+	}
+	t.outcome.Hit, k.hit = true, true
+	switch {
+	case t.do.Errno != 0 && p.Nr != unix.SYS_CLOSE: // which closes even if it fails (close(2))
+		_ = r.skip(tid)
+	case t.do.Errno != 0:
+	case !t.do.After:
+		t.kill(tid)
+		return true
+	}
+	return false
+}
+
+// finish is the end of the call that was to be hit.
+func (t *tracer) finish(tid int) bool {
+	if t.do.Errno == 0 {
+		t.kill(tid)
+		return true
+	}
+	if r, err := readCall(tid); err == nil {
+		_ = r.fail(tid, t.do.Errno)
+	}
+	return true
+}
+
+func (t *tracer) kill(tid int) {
+	pid := t.pid
+	if t.do.Kill == TheCaller {
+		pid = tid // the stub has one thread
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+}
