@@ -273,26 +273,37 @@ var faultLimit = slowly(40 * time.Second)
 // traced runs the verb with a fault, and gives what it wrote to standard error.
 func (c *campaign) traced(at fault.Point, do fault.Action) (*fault.Outcome, string) {
 	c.t.Helper()
+	o, _, errs := c.traceVerb(c.line(c.container), at, do)
+	return o, errs
+}
+
+// traceVerb runs a verb with a fault, and gives what it wrote to standard output and error.
+func (c *container) traceVerb(line []string, at fault.Point, do fault.Action) (o *fault.Outcome, out, errs string) {
+	c.t.Helper()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer null.Close()
-	fd, err := unix.MemfdCreate("errors", unix.MFD_CLOEXEC)
-	if err != nil {
-		c.t.Fatal(err)
+	var files [2]*os.File
+	for i := range files {
+		fd, err := unix.MemfdCreate("output", unix.MFD_CLOEXEC)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		files[i] = os.NewFile(uintptr(fd), "output")
+		defer files[i].Close()
 	}
-	errs := os.NewFile(uintptr(fd), "errors")
-	defer errs.Close()
-	o, err := fault.Run(fault.Command{
-		Path: cmp.Or(c.runtime, env.runtime), Args: append([]string{"--root", c.root}, c.line(c.container)...), Dir: c.bundle,
+	command := append(slices.Clone(c.wrapper), cmp.Or(c.runtime, env.runtime), "--root", c.root)
+	o, err = fault.Run(fault.Command{
+		Path: command[0], Args: append(command[1:], line...), Dir: c.bundle,
 		Env:   []string{"PATH=" + os.Getenv("PATH"), "HOME=/root"},
-		Files: []uintptr{null.Fd(), null.Fd(), errs.Fd()}, Limit: faultLimit,
+		Files: []uintptr{null.Fd(), files[0].Fd(), files[1].Fd()}, Limit: faultLimit,
 	}, at, do)
 	if err != nil {
 		c.t.Fatalf("%s: %v", at, err)
 	}
-	return o, contents(errs)
+	return o, contents(files[0]), contents(files[1])
 }
 
 // try is one fault, and what comes of it.

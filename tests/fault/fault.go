@@ -82,7 +82,11 @@ type Outcome struct {
 	Late   bool    // the limit was
 	Where  string  // where its threads were then
 	Points []Point // all calls that were seen
+	Peak   int     // KiB of memory that the command has had resident; 0 where it was not traced to its end
 }
+
+// Nowhere is a point that is not reached, for which nothing is slowed down.
+var Nowhere = Point{Side: Stub, Nr: -1, Turn: 1}
 
 // Run runs a command and does the action at the point; without a point it notes
 // all calls. Processes that the command leaves behind run on.
@@ -148,7 +152,7 @@ type task struct {
 }
 
 const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK |
-	unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_TRACEEXEC
+	unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_TRACEEXIT
 
 // run returns when the command has ended, or once the action is done.
 func (t *tracer) run() error {
@@ -229,12 +233,19 @@ func (t *tracer) event(tid int, status syscall.WaitStatus) (done bool) {
 	case stop == syscall.SIGTRAP && status.TrapCause() == unix.PTRACE_EVENT_EXEC:
 		k.inside = true // its end comes
 		side, ours := executed(tid)
-		if !ours || !t.concerns(side) {
+		if tid == t.pid { // a wrapper has executed what it wraps
+			side, ours = Runtime, true
+		}
+		if !ours || tid != t.pid && !t.concerns(side) {
 			delete(t.tasks, tid)
 			_ = syscall.PtraceDetach(tid)
 			return false
 		}
 		k.side = side
+	case stop == syscall.SIGTRAP && status.TrapCause() == unix.PTRACE_EVENT_EXIT:
+		if tid == t.pid {
+			t.outcome.Peak = peak(tid)
+		}
 	case stop == syscall.SIGTRAP && status.TrapCause() > 0:
 		if child, err := syscall.PtraceGetEventMsg(tid); err == nil {
 			if t.tasks[int(child)] == nil {
@@ -256,6 +267,15 @@ func (t *tracer) event(tid int, status syscall.WaitStatus) (done bool) {
 // concerns tells whether the calls of a side have to be looked at.
 func (t *tracer) concerns(side Side) bool {
 	return t.at == Point{} || (t.at.Side == Stub) == (side == Stub)
+}
+
+// peak is VmHWM, which begins anew with execve. ru_maxrss has what the parent had
+// before, too.
+func peak(pid int) (kib int) {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, _ := strings.Cut(string(data), "VmHWM:")
+	_, _ = fmt.Sscan(rest, &kib)
+	return kib
 }
 
 // where says of each thread what its state is, and which call it is in.

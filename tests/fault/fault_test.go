@@ -47,6 +47,9 @@ func TestRun(t *testing.T) {
 			if exists := err == nil; o.Hit != tt.hit || o.Status.ExitStatus() != tt.exit || exists != tt.exists {
 				t.Errorf("Run = hit %t, exit status %d, directory %t; want %t, %d, %t", o.Hit, o.Status.ExitStatus(), exists, tt.hit, tt.exit, tt.exists)
 			}
+			if o.Peak == 0 && !tt.hit || o.Peak > 100<<10 {
+				t.Errorf("Run = a peak of %d KiB", o.Peak)
+			}
 			if seen := slices.Contains(o.Points, at); seen != (tt.at == Point{}) {
 				t.Errorf("Run noted mkdir: %t", seen)
 			}
@@ -57,7 +60,7 @@ func TestRun(t *testing.T) {
 func TestRunEndsAtItsLimit(t *testing.T) {
 	c := command("")
 	c.Path, c.Args, c.Limit = "/bin/sleep", []string{"100"}, 50*time.Millisecond
-	o, err := Run(c, Point{Turn: 1, Nr: -2}, Action{})
+	o, err := Run(c, Nowhere, Action{})
 	if err != nil {
 		t.Fatal(err)
 	}

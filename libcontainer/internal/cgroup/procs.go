@@ -3,7 +3,6 @@ package cgroup
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -80,49 +79,6 @@ func allProcs(dir string) ([]int, error) {
 	// A process may move while the walk goes on, and be seen twice.
 	slices.Sort(pids)
 	return slices.Compact(pids), err
-}
-
-// walk calls f for g and all cgroups below it, and closes them.
-func (g group) walk(f func(group) error) error {
-	defer g.close()
-	if err := unlessGone(f(g)); err != nil {
-		return err
-	}
-	names, err := g.children()
-	if err != nil {
-		return unlessGone(err)
-	}
-	for _, name := range names {
-		child, err := g.open(name)
-		if err == nil {
-			err = child.walk(f)
-		}
-		if unlessGone(err) != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// children are the names of the cgroups right below g.
-func (g group) children() ([]string, error) {
-	fd, err := openat(g.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, &FileError{Op: "open", Path: g.path, Err: err}
-	}
-	f := os.NewFile(uintptr(fd), g.path)
-	defer f.Close()
-	entries, err := f.ReadDir(-1)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		if e.IsDir() {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
 }
 
 // unlessGone is err, nil if it says that the cgroup has been removed: ENOENT by

@@ -189,13 +189,13 @@ func prune(dir string) error {
 			return pruneErrno(err)
 		case name != "":
 			trail = append(trail, name)
-			g, err = g.step(name)
+			g, err = g.enter(name)
 		case len(trail) == 0:
 			g.close()
 			return unix.Rmdir(dir)
 		default:
 			name, trail = trail[len(trail)-1], trail[:len(trail)-1]
-			if g, err = g.step(".."); err == nil {
+			if g, err = g.enter(".."); err == nil {
 				err = g.rmdir(name)
 			}
 		}
