@@ -3,7 +3,6 @@ package libcontainer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/console"
@@ -101,28 +99,6 @@ func (c *creation) environment(env []string, home string) []string {
 		env = setEnv(env, "NOTIFY_SOCKET", notifyPath)
 	}
 	return env
-}
-
-// writePidFile is atomic: who sees the file sees all of it.
-func writePidFile(path string, pid int) error {
-	if path == "" {
-		return nil
-	}
-	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
-	fd, err := unix.Open(tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o644)
-	if err != nil {
-		return fmt.Errorf("write the pid file: open(%q): %w", tmp, err)
-	}
-	_, err = unix.Write(fd, []byte(strconv.Itoa(pid)))
-	unix.Close(fd)
-	if err == nil {
-		err = unix.Rename(tmp, path)
-	}
-	if err != nil {
-		_ = unix.Unlink(tmp)
-		return fmt.Errorf("write the pid file %s: %w", path, err)
-	}
-	return nil
 }
 
 func sendPidfd(ctx context.Context, socket string, pidfd *os.File, payload string) error {
