@@ -225,16 +225,38 @@ func (c *call) load(id string) (*libcontainer.Container, error) {
 	return r.Load(id)
 }
 
+// maxInput bounds what is read of a file that the caller names, as that of a
+// config.json is: a file that has no end, or is of another kind, is an error.
+const maxInput = 16 << 20
+
 // read reads a whole file, or standard input for "-"; name is what errors call
 // it.
 func (c *call) read(file string) (raw []byte, name string, err error) {
-	if file != "-" {
-		raw, err = os.ReadFile(file)
-		return raw, file, err
+	if file == "-" {
+		raw, err = readInput(c.std.in, "standard input")
+		return raw, "standard input", err
 	}
-	name = "standard input"
-	if raw, err = io.ReadAll(c.std.in); err != nil {
+	raw, err = readFile(file)
+	return raw, file, err
+}
+
+// readFile reads a whole file, which may be a pipe of a shell.
+func readFile(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readInput(f, file)
+}
+
+func readInput(r io.Reader, name string) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	if err == nil && len(raw) > maxInput {
+		err = fmt.Errorf("more than the limit of %d bytes", maxInput)
+	}
+	if err != nil && !errors.As(err, new(*os.PathError)) {
 		err = fmt.Errorf("read %s: %w", name, err)
 	}
-	return raw, name, err
+	return raw, err
 }

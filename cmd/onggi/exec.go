@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -147,7 +146,7 @@ func checkEnv(env []string) error {
 
 // readProcess reads the file of --process.
 func readProcess(file string) (*specs.Process, error) {
-	raw, err := os.ReadFile(file)
+	raw, err := readFile(file)
 	if err != nil {
 		return nil, err
 	}
