@@ -16,32 +16,38 @@ import (
 
 // lookUpHome reads the container's passwd as the stub, which may wait for a
 // file system that does not answer where the runtime must not. O_NONBLOCK is
-// for a FIFO, which is empty then.
+// for a FIFO, which is empty then. A longer file than nearly every image's ends
+// the batch, and slowHome reads all of it: later the root's descriptor and the
+// right to read the file may be gone.
 func (w *walk) lookUpHome(s plan.Home) error {
-	b := w.building
-	root := w.root
-	path := "etc/passwd"
-	if root == nil {
-		root = b.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	if w.homeRead {
+		return nil
 	}
-	fd := b.Openat2(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0, remote.InRoot)
-	open := b.Last().TolerateAll()
+	b := w.building
+	fd := w.openPasswd(b.Batch)
+	open := b.Last().Tolerate(unix.ENOENT, unix.ENOTDIR)
 	read, buf := b.Read(fd, passwdChunk)
-	read.TolerateAll()
+	more, _ := b.Read(fd, 1)
+	b.Prctl("more of /etc/passwd", noOption)
+	more.OnZeroSkip()
 	b.Close(fd)
 	open.OnFailSkip()
 	w.home = "/"
 	w.later(func() error {
-		if open.Errno() == 0 && read.Value() > 0 {
-			text, err := w.restOfPasswd(root, buf.First(read.Value()))
-			if err != nil {
-				return err
-			}
-			w.home = homeOf(text, s.UID)
+		if open.Errno() == 0 {
+			w.home = homeOf(buf.First(read.Value()), s.UID)
 		}
 		return nil
 	})
 	return nil
+}
+
+func (w *walk) openPasswd(b *remote.Batch) *remote.FD {
+	root := w.root
+	if root == nil {
+		root = b.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	}
+	return b.Openat2(root, "etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0, remote.InRoot)
 }
 
 const (
@@ -49,19 +55,35 @@ const (
 	passwdChunk = 4 << 10
 	// passwdMax is the most that is read of one: 10,000 users.
 	passwdMax = 1 << 20
+	// noOption is none of prctl's: it fails, and so ends a batch.
+	noOption = -1
 )
 
-// restOfPasswd reads on where the first chunk was not all.
-func (w *walk) restOfPasswd(root *remote.FD, text []byte) ([]byte, error) {
-	if len(text) < passwdChunk {
-		return text, nil
+// slowHome reads a long passwd. One that root may not read, or that is no file,
+// has no home directories; any other error is one.
+func (w *walk) slowHome(s plan.Home, ce *remote.CallError) (bool, error) {
+	switch {
+	case isCall(ce, "prctl"):
+		text, err := w.readPasswd()
+		if err != nil {
+			return false, err
+		}
+		w.home, w.homeRead = homeOf(text, s.UID), true
+	case isCall(ce, "openat2") && isErrno(ce, unix.EACCES, unix.EPERM, unix.ELOOP, unix.ENXIO, unix.ENODEV),
+		isCall(ce, "read") && isErrno(ce, unix.EISDIR, unix.EINVAL, unix.EAGAIN):
+		w.home, w.homeRead = "/", true
 	}
+	return w.homeRead, nil
+}
+
+// readPasswd reads all of the passwd, up to its bound.
+func (w *walk) readPasswd() ([]byte, error) {
 	var open remote.Batch
-	fd := open.Openat2(root, "etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0, remote.InRoot)
+	fd := w.openPasswd(&open)
 	if err := w.ask(&open); err != nil {
-		return text, nil //nolint:nilerr // it is gone: what was read is what there is
+		return nil, err
 	}
-	text = nil
+	var text []byte
 	for len(text) < passwdMax {
 		var q remote.Batch
 		r, buf := q.Read(fd, 64<<10)
@@ -73,15 +95,16 @@ func (w *walk) restOfPasswd(root *remote.FD, text []byte) ([]byte, error) {
 		}
 		text = append(text, buf.First(r.Value())...)
 	}
-	return text, w.closeAll([]*remote.FD{fd})
+	return text, w.closeAll(open.Opened(0))
 }
 
-// homeOf finds the home directory in a passwd(5), "/" where there is none.
+// homeOf finds the home directory in a passwd(5), "/" where there is none. Some
+// files leave the last field, the shell, out.
 func homeOf(passwd []byte, uid uint32) string {
 	want := strconv.FormatUint(uint64(uid), 10)
 	for line := range bytes.Lines(passwd) {
 		f := strings.Split(strings.TrimSpace(string(line)), ":")
-		if len(f) >= 7 && f[2] == want && f[5] != "" {
+		if len(f) >= 6 && f[2] == want && f[5] != "" {
 			return f[5]
 		}
 	}

@@ -27,7 +27,7 @@ last:x:4294967294:0::/home/last:/bin/sh`
 
 func TestHomeOf(t *testing.T) {
 	for uid, want := range map[uint32]string{
-		0: "/root", 1: "/usr/sbin", 2: "/", 3: "/", 4: "/home/first", 5: "/", 1000: "/", 4294967294: "/home/last", 4294967295: "/",
+		0: "/root", 1: "/usr/sbin", 2: "/", 3: "/home/short", 4: "/home/first", 5: "/", 1000: "/", 4294967294: "/home/last", 4294967295: "/",
 	} {
 		if got := homeOf([]byte(passwd), uid); got != want {
 			t.Errorf("homeOf(passwd, %d) = %q; want %q", uid, got, want)
@@ -64,6 +64,11 @@ func TestHome(t *testing.T) {
 		{"a symlink out of the root", func(in *inside) { in.file("etc/passwd", "->../../../../../../etc/passwd") }, "/"},
 		{"a directory", func(in *inside) { in.file("etc/passwd", "/") }, "/"},
 		{"a pipe", func(in *inside) { in.file("etc", "/"); mkfifo(in, "etc/passwd") }, "/"},
+		{"in a directory without passwd", func(in *inside) { in.file("etc", "text") }, "/"},
+		{"a symlink to itself", func(in *inside) { in.file("etc/passwd", "->passwd") }, "/"},
+		{"one of just a chunk", func(in *inside) {
+			in.file("etc/passwd", strings.Repeat("#", passwdChunk-len("\nroot:x:0:0::/edge\n"))+"\nroot:x:0:0::/edge\n")
+		}, "/edge"},
 		{"a long one", func(in *inside) { in.file("etc/passwd", long+"root:x:0:0::/far:/bin/sh\n") }, "/far"},
 		{"one that is too long", func(in *inside) {
 			in.file("etc/passwd", strings.Repeat(long, 120)+"root:x:0:0::/too-far:/bin/sh\n")

@@ -161,6 +161,8 @@ func (w *walk) slow(it plan.Item, b *remote.Batch, ce *remote.CallError) (again 
 		return w.slowSymlink(it, s, ce)
 	case plan.Terminal:
 		return w.slowTerminal(it, s, ce)
+	case plan.Home:
+		return w.slowHome(s, ce)
 	case plan.MakeCwd:
 		return w.slowCwd(it, plan.Cwd{Path: s.Path, Create: true}, ce)
 	case plan.Cwd:

@@ -116,6 +116,7 @@ type walk struct {
 	joined        map[int]*remote.FD // namespaces to join, by item
 	refused       []int              // joins to be tried again behind the user namespace
 	home          string
+	homeRead      bool // home is that of the whole passwd
 	program       string
 	filter        *fetched        // nil until it was asked for
 	cwd           []remote.Result // the tries to enter process.cwd
