@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -98,6 +99,11 @@ func (c *Container) remove(ctx, wait context.Context) error {
 	defer unlock()
 	if err := c.hook(ctx, "poststop", nil); err != nil {
 		c.runtime.warn(err.Error())
+	}
+	if ctx.Err() != nil { // a hook was interrupted, and is not to be run again
+		var stop context.CancelFunc
+		wait, stop = bounded.Within(context.WithoutCancel(ctx), time.Second)
+		defer stop()
 	}
 	return c.removeState(wait)
 }

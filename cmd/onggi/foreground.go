@@ -188,6 +188,17 @@ func (f *foreground) runs(p process) {
 	}
 }
 
+// over says that the process has ended, and gives the context of what is left to
+// do: the signals that ask a program to end are for us from here on.
+func (f *foreground) over(parent context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(parent)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cancel(nil)
+	f.target, f.cancel = nil, cancel
+	return ctx
+}
+
 // disconnect gives the caller's terminal back.
 func (f *foreground) disconnect() error {
 	f.mu.Lock()

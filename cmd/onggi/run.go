@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -106,7 +107,7 @@ func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
 		return because(ctx, noTerminal(err))
 	}
 	if err := errors.Join(fg.ready(), fg.relayKept()); err != nil {
-		remove(c, container)
+		remove(ctx, c, container)
 		return err
 	}
 	if err := startOrDelete(ctx, c, container); err != nil {
@@ -114,15 +115,16 @@ func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
 	}
 	orphans, err := adoptOrphans(fg, container)
 	if err != nil {
-		remove(c, container)
+		remove(ctx, c, container)
 		return err
 	}
 	told := passReadyMeanwhile(c, container)
 	status, err := fg.wait(c.ctx, signalled{container})
 	told()
+	rest := fg.over(c.ctx)
 	orphans.leave()
 	if !o.keep {
-		remove(c, container)
+		remove(rest, c, container)
 	}
 	if err != nil {
 		return err
@@ -134,18 +136,29 @@ func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
 func startOrDelete(ctx context.Context, c *call, container *libcontainer.Container) error {
 	err := container.Start(ctx)
 	if err != nil {
-		remove(c, container)
+		remove(ctx, c, container)
 	}
 	return because(ctx, err)
 }
 
 // remove deletes a container whose run is over. The run's own outcome is what
-// the caller is told; a container that stays behind is a warning.
-func remove(c *call, container *libcontainer.Container) {
-	if err := container.Delete(c.ctx, true); err != nil {
+// the caller is told; a container that stays behind is a warning. A signal that
+// asks us to end, which ends ctx, does not leave the container behind, unless
+// that takes long.
+func remove(ctx context.Context, c *call, container *libcontainer.Container) {
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(c.ctx, rollbackTime)
+		defer cancel()
+	}
+	if err := because(ctx, container.Delete(ctx, true)); err != nil {
 		c.log.warn("container is left behind: " + oneLine(err))
 	}
 }
+
+// rollbackTime is for an interrupted run to undo what it has done: its poststop
+// hooks, most of all.
+const rollbackTime = 3 * time.Second
 
 // signalled gives a container the method by which signals reach its process.
 type signalled struct{ *libcontainer.Container }
