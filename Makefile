@@ -23,17 +23,12 @@ VERSION ?= $(if $(TAG),$(TAG:v%=%),0.1.0-dev)
 GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(if $(OVERLAY),-X main.patch=$(PATCH))
 
-# Nothing of onggi lives until a garbage collection, so the smaller collector is the better one: a start has 4 % fewer
-# page faults. Empty for a Go that has only the other.
-EXPERIMENT := $(shell GOEXPERIMENT=nogreenteagc $(GO) env GOEXPERIMENT 2>/dev/null)
-
-# What the Go runtime does at each start and onggi has no use for, a fifth of it, is left out by an overlay
-# (`go help build`) of four of its files: made from the toolchain's own, and only for the Go that was looked at.
-RUNTIME := $(shell $(GO) env GOROOT)/src/runtime
-VERSIONED := bin/_overlay/$(firstword $(shell $(GO) env GOVERSION))
-OVERLAY := $(if $(filter go1.26%,$(notdir $(VERSIONED))),$(VERSIONED)/overlay.json)
+# One file of the Go runtime is patched, by an overlay, for the Go versions that .ci/toolchain/results names: a start then
+# does not look for a CPU limit. --version says so. `make PATCH=` builds without; so does any other Go, with a line about it.
+PATCH   ?= cpulimit
+OVERLAY := $(if $(PATCH),$(shell GO='$(GO)' .ci/toolchain/overlay bin/_overlay))
 
 # Static, for the memory file that it runs from has no directory with libraries beside it; position-independent, for it
 # reads what strangers wrote.
@@ -48,61 +43,32 @@ CC_$(ARCH)      := $(CC)
 libraries        = $(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)))
 pkgconfig        = $(libraries) pkg-config
 
-# place(file, path): a copy that starts faster. What the linker wrote through a mapping is in the page cache in pieces of
-# 4 KiB, and what install copies in somewhat larger ones; of what is written at once a page fault can map up to 2 MiB, and
-# a start has a tenth fewer of them.
-define place
-	@rm -f $(2)
-	dd if=$(1) of=$(2) bs=1M status=none && chmod 0755 $(2)
-endef
-
 # build(architecture, output): the helper, then the runtime that embeds it and is told its hash, by which compiled
 # profiles are kept. Neither is stamped with the state of the working tree: the same source gives the same bytes.
 SECCOMP := github.com/onggi-dev/onggi/seccomp
 define build
 	@$(call pkgconfig,$(1)) --exists libseccomp || { echo 'building needs libseccomp: apt-get install libseccomp-dev' >&2; exit 1; }
-	@mkdir -p bin $(dir $(2))
+	@mkdir -p $(dir $(2))
 	GOARCH=$(1) CGO_ENABLED=1 CC=$(CC_$(1)) $(libraries) \
 		$(GO) build -trimpath -buildvcs=false $(OVERLAY:%=-overlay %) $(HELPER) -o seccomp/helper/helper.$(1) ./seccomp/helper/internal/program
-	GOEXPERIMENT=$(EXPERIMENT) GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags onggi_helper $(OVERLAY:%=-overlay %) \
+	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags onggi_helper $(OVERLAY:%=-overlay %) \
 		-ldflags "$(LDFLAGS) -X $(SECCOMP).library=$$($(call pkgconfig,$(1)) --modversion libseccomp) \
 			-X $(SECCOMP)/helper.identity=$$(sha256sum seccomp/helper/helper.$(1) | cut -c 1-32)" \
-		-o bin/linked-$(1) ./cmd/onggi
-	$(call place,bin/linked-$(1),$(2))
+		-o $(2) ./cmd/onggi
 endef
 
 .PHONY: all
 all: onggi ## build ./onggi (static)
 
-# cgroup_linux.go reads mountinfo to find a CPU limit, heeded or not: 7 % of a start here, and more where there are more
-# mounts. The other file is that of systems without cgroups; in it, a start has one processor until main says how many,
-# not the data of all that a host has, nor threads that look for work on them before there is any: 7 % with two of them.
-# proc.go gives a new goroutine a stack of 2 KiB, and links 16 of them, each in new memory; main's then has to grow, for
-# which its frames are looked up: 4 %. What is not used of a larger one takes no memory.
-# os_linux.go asks sysfs for the size of huge pages: 3 %. It copes with not knowing.
-# mprof.go takes a stack for the profile of the first allocation, before the profiler is turned off: 1 %.
-#
-# Each Go has a directory of its own: a toolchain's files are as old as its release, and those made from the one before
-# would pass for newer.
-$(VERSIONED)/overlay.json: Makefile $(RUNTIME)/cgroup_stubs.go
-	@mkdir -p $(@D)
-	sed '/^\/\/go:build/d; s/procs := ncpu$$/procs := int32(1)/' $(RUNTIME)/cgroup_stubs.go > $(@D)/cgroup_linux.go
-	sed '/^\tphysHugePageSize = getHugePageSize()$$/d' $(RUNTIME)/os_linux.go > $(@D)/os_linux.go
-	sed 's/newg = malg(stackMin)$$/newg = malg(64 << 10)/' $(RUNTIME)/proc.go > $(@D)/proc.go
-	sed 's/^var MemProfileRate int = .*/var MemProfileRate int/' $(RUNTIME)/mprof.go > $(@D)/mprof.go
-	for f in cgroup_linux os_linux proc mprof; do \
-		printf '%s"$(RUNTIME)/%s.go": "$(CURDIR)/$(@D)/%s.go"' "$$comma" $$f $$f; comma=', '; \
-	done | sed 's/.*/{"Replace": {&}}/' > $@
-
 # Always handed to the go command, whose own cache knows what has to be built again.
 .PHONY: onggi
-onggi: $(OVERLAY)
+onggi:
 	$(call build,$(ARCH),onggi)
 
 .PHONY: install
 install: onggi ## install binary, man pages and completions (PREFIX, DESTDIR)
 	install -d -m 0755 $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(DATADIR)
-	$(call place,onggi,$(DESTDIR)$(BINDIR)/onggi)
+	install -m 0755 onggi $(DESTDIR)$(BINDIR)/onggi
 	./onggi man $(DESTDIR)$(MANDIR)/man8
 	./onggi completion bash > $(DESTDIR)$(BASHDIR)/onggi
 	./onggi completion zsh > $(DESTDIR)$(ZSHDIR)/_onggi
@@ -165,7 +131,7 @@ release: release-amd64 release-arm64 ## static amd64 and arm64 binaries with che
 	cd dist && sha256sum onggi-$(VERSION)-linux-amd64 onggi-$(VERSION)-linux-arm64 > SHA256SUMS
 
 .PHONY: release-amd64 release-arm64
-release-amd64 release-arm64: release-%: toolchain-% $(OVERLAY)
+release-amd64 release-arm64: release-%: toolchain-%
 	$(call build,$*,dist/onggi-$(VERSION)-linux-$*)
 
 .PHONY: toolchain-amd64 toolchain-arm64

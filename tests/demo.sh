@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
-.ci/setup make pkg-config libseccomp-dev busybox-static
+.ci/setup make patch pkg-config libseccomp-dev busybox-static
 make --no-print-directory onggi
 
 root=()

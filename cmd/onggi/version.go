@@ -13,8 +13,8 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper"
 )
 
-// What the linker was told, -X main.version=… -X main.commit=…; else empty.
-var version, commit string
+// The linker sets these, -X main.version=… -X main.commit=… -X main.patch=…; else they are empty.
+var version, commit, patch string
 
 func versionCommand() command {
 	return command{
@@ -29,9 +29,17 @@ func versionCommand() command {
 func printVersion(c *call) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "onggi version %s\n", versionName())
-	fmt.Fprintf(&b, "commit: %s\nspec: %s\ngo: %s\nlibseccomp: %s\n", commitID(), specs.Version, runtime.Version(), libseccomp(c))
+	fmt.Fprintf(&b, "commit: %s\nspec: %s\ngo: %s\nlibseccomp: %s\n", commitID(), specs.Version, toolchain(), libseccomp(c))
 	_, err := io.WriteString(c.std.out, b.String())
 	return err
+}
+
+// toolchain is the version of Go, and the patch of its runtime.
+func toolchain() string {
+	if patch == "" {
+		return runtime.Version()
+	}
+	return runtime.Version() + ", without the CPU limit lookup"
 }
 
 // libseccomp is its version, and how this program came by it, which tells how
