@@ -1,10 +1,12 @@
 package lsm
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
+	"github.com/opencontainers/selinux/go-selinux"
 	"golang.org/x/sys/unix"
 )
 
@@ -81,15 +83,10 @@ func (h Host) AppArmorEnabled() bool {
 	return err == nil && strings.HasPrefix(string(data), "Y")
 }
 
-// SELinuxEnabled is one statfs. A read-only selinuxfs is how a container is
-// told that its host's SELinux is none of its business.
-func (h Host) SELinuxEnabled() bool {
-	var st unix.Statfs_t
-	if err := unix.Statfs(h.Root+"/sys/fs/selinux", &st); err != nil {
-		return false
-	}
-	return st.Type == unix.SELINUX_MAGIC && st.Flags&unix.ST_RDONLY == 0
-}
+// SELinuxEnabled is false where selinuxfs is read-only, which is how a container
+// is told that its host's SELinux is none of its business, and where the kernel
+// has no policy.
+func (h Host) SELinuxEnabled() bool { return h.Root == "" && selinux.GetEnabled() }
 
 // CheckAppArmor says why a process cannot have the profile. The empty name
 // asks for none.
@@ -117,33 +114,26 @@ func (h Host) CheckSELinux(label string) error {
 	if !h.SELinuxEnabled() {
 		return fmt.Errorf("selinux label %q asked for, but SELinux is not enabled on this host", label)
 	}
-	return h.checkPolicy(label)
-}
-
-// checkContext: user:role:type or user:role:type:range, where the range may
-// have colons of its own.
-func checkContext(label string) error {
-	parts := strings.SplitN(label, ":", 4)
-	if len(parts) < 3 {
-		return fmt.Errorf("selinux label %q: want user:role:type[:range]", label)
-	}
-	for _, p := range parts {
-		if p == "" || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			return fmt.Errorf("selinux label %q: a part of it is empty or has a blank", label)
-		}
+	// The kernel is asked by a write: an unknown context is EINVAL. A file that
+	// cannot be written is no answer, and then the process's own write will tell.
+	if err := selinux.SecurityCheckContext(label); errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("selinux label %q is not in the loaded policy: %w", label, unix.EINVAL)
 	}
 	return nil
 }
 
-// checkPolicy asks the kernel: a write of an unknown context is EINVAL.
-func (h Host) checkPolicy(label string) error {
-	fd, err := unix.Open(h.Root+"/sys/fs/selinux/context", unix.O_RDWR|unix.O_CLOEXEC, 0)
+// checkContext: user:role:type or user:role:type:range, where the range may
+// have colons of its own. The library accepts empty parts and blanks.
+func checkContext(label string) error {
+	context, err := selinux.NewContext(label)
 	if err != nil {
-		return nil // the process's own write will tell
+		return fmt.Errorf("selinux label %q: want user:role:type[:range]", label)
 	}
-	defer unix.Close(fd)
-	if _, err := unix.Write(fd, append([]byte(label), 0)); err == unix.EINVAL {
-		return fmt.Errorf("selinux label %q is not in the loaded policy: %w", label, err)
+	for name, part := range context {
+		blank := strings.ContainsFunc(part, func(r rune) bool { return r <= ' ' || r == 0x7f })
+		if blank || part == "" && (name != "level" || strings.HasSuffix(label, ":")) {
+			return fmt.Errorf("selinux label %q: a part of it is empty or has a blank", label)
+		}
 	}
 	return nil
 }
