@@ -21,7 +21,6 @@ func TestLinksNothingSlow(t *testing.T) {
 		"regexp":                            "0.07 ms, and 242 KB: it is in the helper",
 		"text/template":                     "reflection keeps the linker from dropping methods",
 		"net/http":                          "nothing here talks HTTP",
-		"os/user":                           "names are looked up in the container, if at all",
 	}
 	for _, dep := range goList(t, "-deps") {
 		if why, ok := slow[dep]; ok {
