@@ -12,22 +12,22 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// Host is what a plan has to know about the machine and the caller.
+// Host holds the facts that a plan needs about the machine and the caller.
 type Host struct {
-	// Rootless: no privilege outside of the user namespace to be made.
+	// Rootless: the runtime has no privilege outside the new user namespace.
 	Rootless bool
-	// InUserns: this process is in a user namespace, where mknod is refused.
+	// InUserns: the runtime runs in a user namespace, where mknod fails.
 	InUserns bool
-	// KeepGroups: the kernel lets nobody change groups in the container's user
+	// KeepGroups: the kernel forbids setgroups in the container's user
 	// namespace (user_namespaces(7), "setgroups").
 	KeepGroups bool
-	// Capabilities are those the runtime has to give away.
+	// Capabilities are those that the runtime can grant.
 	Capabilities uint64
 	// NoKcore: the kernel has no /proc/kcore.
 	NoKcore bool
-	// Unified: there is a cgroup2 hierarchy to be born in.
+	// Unified: the container has a cgroup2 cgroup, in which the stub can start.
 	Unified bool
-	// Cgroups are the mounts that a container's mount of type cgroup shows.
+	// Cgroups are the hierarchies that a mount of type cgroup shows.
 	Cgroups []CgroupMount
 	// CgroupTasks are the tasks files of the container's v1 cgroups.
 	CgroupTasks []string
@@ -35,15 +35,15 @@ type Host struct {
 
 // CgroupMount is one hierarchy in a container's mount of type cgroup.
 type CgroupMount struct {
-	Name    string   // directory in the mount, "" for all of it
-	Links   []string // symlinks to Name beside it
+	Name    string   // directory in the mount, "" for the mount itself
+	Links   []string // symlinks to Name, in the same directory
 	V2      bool
-	Options string // of the superblock
-	Path    string // the container's cgroup, as a source to bind
-	Root    string // where all of the hierarchy is mounted
+	Options string // superblock options
+	Path    string // the container's cgroup, as a bind source
+	Root    string // mountpoint of the whole hierarchy
 }
 
-// Request is what is asked for.
+// Request describes the container to create.
 type Request struct {
 	Spec         *specs.Spec
 	ID           string
@@ -51,33 +51,33 @@ type Request struct {
 	Bundle       string // absolute
 	NoPivot      bool
 	NoNewKeyring bool
-	// Preserve is how many descriptors from 3 on the program gets.
+	// Preserve is the number of descriptors from 3 on that the program keeps.
 	Preserve int
-	// NotifyDir has the socket on which the program says that it is ready, ""
-	// where nobody wants to be told.
+	// NotifyDir contains the socket on which the program reports that it is
+	// ready. It is "" without such a socket.
 	NotifyDir string
-	// Resctrl are the directories of resctrl that the container is put into.
+	// Resctrl are the resctrl directories (groups) that the container joins.
 	Resctrl []string
 	Host    Host
 }
 
-// builder collects steps under the field that asks for them.
+// builder collects the steps, each with the field that requests it.
 type builder struct {
 	*Request
 	linux specs.Linux
 	items []Item
 	err   error
 
-	further bool            // exec: a further process, not the first
-	late    []Item          // read-only, once everything is in place
+	further bool            // not the container's first process: exec, hooks, live mounts
+	late    []Item          // remounts to read-only, after all mountpoints exist
 	spots   map[string]spot // by path
 }
 
-// spot is what is known of the destination of a mount, or of what is above one.
+// spot holds the facts about a mount destination or a parent of one.
 type spot struct {
-	mounted bool // it is a destination
-	fresh   bool // the mount holds only what the plan put there
-	kept    bool // the mount's descriptor is kept
+	mounted bool // it is a mount destination
+	fresh   bool // the mount contains only entries of the plan
+	kept    bool // the stub keeps the mount's descriptor
 }
 
 func (b *builder) add(field string, s Step) { b.items = append(b.items, Item{field, s}) }
@@ -88,11 +88,11 @@ func (b *builder) fail(err error) {
 	}
 }
 
-// Create plans the set-up of a container, up to the gate and the program
-// behind it. The configuration has passed specconv.Validate.
+// Create plans the set-up of a container, up to the gate and the program after
+// it. The caller has checked the configuration with specconv.Validate.
 //
-// The order is that of security.md in the documentation; each line says why it
-// stands where it does.
+// docs/security.md, "The order of the set-up", shows the order as a table. Each
+// line here gives the reason for its position.
 func Create(r Request) (*Plan, error) {
 	b := &builder{Request: &r, spots: map[string]spot{}}
 	if r.Spec.Linux != nil {
@@ -100,36 +100,36 @@ func Create(r Request) (*Plan, error) {
 	}
 	ns := b.namespaces()
 
-	b.spawn(ns)                                             // outside the container: its memory is never the container's (mm->user_ns)
-	b.add("", Harden{MapsFirst: b.mapsFirst(ns)})           // first, before there is anything to see
-	b.delegate(ns)                                          // by the host, before there is anything in it
-	b.bandwidth()                                           // likewise
-	b.joinResctrl(r.Resctrl)                                // before it has children
-	b.cgroups()                                             // before namespaces: what they cost is charged to the container
-	b.add("", Affinity{})                                   // the runtime's is not the container's: the cpuset is
-	b.enterRootfs(ns, true)                                 // with the runtime's credentials, through directories closed to others
-	b.enterNamespaces(ns)                                   // user first and alone, so that the others belong to its root
-	b.enterRootfs(ns, false)                                //
-	b.add("", Session{})                                    // when the runtime side has nothing to do but wait; before a terminal
-	b.keyring()                                             // after the user namespace, whose quota it is charged to
+	b.spawn(ns)                                             // outside the container's user namespace: its root gets no access to the stub's memory (mm->user_ns)
+	b.add("", Harden{MapsFirst: b.mapsFirst(ns)})           // first, before the stub holds anything of value
+	b.delegate(ns)                                          // before any program of the container can use the cgroup
+	b.bandwidth()                                           // before any process can open a socket
+	b.joinResctrl(r.Resctrl)                                // before the stub has children, which inherit the group
+	b.cgroups()                                             // before namespaces: their memory is charged to the container
+	b.add("", Affinity{})                                   // drops the runtime's affinity; the container's cpuset applies
+	b.enterRootfs(ns, true)                                 // with the runtime's credentials: directories on the path may be closed to others
+	b.enterNamespaces(ns)                                   // the user namespace first and alone, so that it owns the others
+	b.enterRootfs(ns, false)                                // only here if a mount namespace is joined
+	b.add("", Session{})                                    // while the runtime side is idle; before a terminal
+	b.keyring()                                             // after the user namespace, whose quota counts the keyring
 	b.network(ns)                                           //
 	b.rootfs(ns)                                            // before the mounts in it
-	b.mounts(ns)                                            // in config.json's order, which is the law
-	b.notify(ns)                                            // over them
+	b.mounts(ns)                                            // in the order of config.json, as the specification requires
+	b.notify(ns)                                            // after the mounts: on top of them
 	b.devices(ns)                                           // after the mount of /dev
-	b.netDevices()                                          // before sysctls, some of which are about them
+	b.netDevices()                                          // before sysctls, some of which configure these devices
 	b.sysctls()                                             // before /proc/sys becomes read-only
-	b.hooks("prestart", "createRuntime", "createContainer") // the old root is still there; masks are not yet
+	b.hooks("prestart", "createRuntime", "createContainer") // while the old root exists, and before masks
 	b.mountedTerminal(ns)                                   // needs devpts; before a read-only root
-	b.makeCwd()                                             // while the root can be written to
-	b.lateReadonly()                                        // mountpoints in them are made by now
+	b.makeCwd()                                             // while the root is writable
+	b.lateReadonly()                                        // after the last mountpoint in those mounts
 	b.readonlyPaths()                                       // before masks: a mask inside a read-only tree stays a mask
 	b.maskedPaths()                                         //
-	b.pivot(ns)                                             // nothing of the host is reachable from here on
-	b.plainTerminal(ns)                                     // the container's devpts is at hand only now
-	b.rootAttrs(ns)                                         // mountpoints are made by now
+	b.pivot(ns)                                             // after this, no path leads to the host
+	b.plainTerminal(ns)                                     // the container's devpts is reachable only now
+	b.rootAttrs(ns)                                         // after the last mountpoint
 	b.hostname()                                            //
-	b.process(ns)                                           // credentials go last, program and gate behind them
+	b.process(ns)                                           // credentials go last; the gate and the program follow
 	return &Plan{b.items}, b.err
 }
 

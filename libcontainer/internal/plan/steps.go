@@ -8,23 +8,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Side says who takes a step.
+// Side names the side that takes a step.
 type Side string
 
 const (
-	Runtime   Side = "runtime"   // this process, on the host
+	Runtime   Side = "runtime"   // the calling process, on the host
 	Container Side = "container" // the stub, by remote system calls
 )
 
-// Step is one thing to do. It is a value: engine gives it its meaning.
+// Step is one action of the set-up. A step is a value; package engine performs
+// the action.
 type Step interface {
 	fmt.Stringer
 	Side() Side
 }
 
-// Item is a step and the field of config.json that asks for it.
+// Item is a step and the field of config.json that requests it.
 type Item struct {
-	Field string // JSON pointer, "" for what no field asks for
+	Field string // JSON pointer; "" if no field requests the step
 	Step  Step
 }
 
@@ -42,39 +43,41 @@ func (containerStep) Side() Side { return Container }
 // Spawn starts the stub.
 type Spawn struct {
 	runtimeStep
-	Namespaces uint64 // CLONE_NEWPID or nothing: the others are unshared later
-	Cgroup     bool   // born in the container's cgroup2 cgroup
+	Namespaces uint64 // CLONE_NEWPID or 0; a later Unshare creates the others
+	Cgroup     bool   // start the stub in the container's cgroup2 cgroup
 }
 
-// Harden is what the stub does before anything else: not dumpable, no umask.
+// Harden is the stub's first step. The stub becomes undumpable, marks its
+// descriptors close-on-exec, clears its umask and resets signals.
 type Harden struct {
 	containerStep
-	// MapsFirst: the runtime has no privilege, and the kernel would not let it
-	// write the id maps of a process that is not dumpable.
+	// MapsFirst leaves the stub dumpable for now. The runtime side has no
+	// privilege, and the kernel lets it write the id maps of a dumpable
+	// process only. BecomeRoot makes the stub undumpable.
 	MapsFirst bool
 }
 
-// Session makes the stub the leader of a session of its own. A session is a
-// scheduling group too (sched(7), "The autogroup feature"), and in a new one the
-// stub waits for the processor until the runtime side has to wait, for 0.2 ms
-// where it is busy meanwhile: so this is for when it is not.
+// Session makes the stub the leader of a new session. A session is also a
+// scheduling group (sched(7), "The autogroup feature"). In a new group the stub
+// waits for a processor until the runtime side blocks; that costs 0.2 ms while
+// the runtime side is busy. So the step belongs where the runtime side is idle.
 type Session struct{ containerStep }
 
-// OOMScoreAdj is written before the stub has anything to lose.
+// OOMScoreAdj sets oom_score_adj of the stub.
 type OOMScoreAdj struct {
 	runtimeStep
 	Value int
 }
 
-// JoinCgroups moves the stub into the container's v1 cgroups: it writes "0"
-// to their tasks files itself.
+// JoinCgroups moves the stub into the container's v1 cgroups. The stub itself
+// writes "0" to their tasks files.
 type JoinCgroups struct {
 	containerStep
 	Files []string
 }
 
-// EnterRootfs makes the root file system the working directory, while the
-// stub can still reach it with the runtime's credentials.
+// EnterRootfs makes the root file system the working directory. At this point
+// the stub still has the runtime's credentials, which can reach it.
 type EnterRootfs struct {
 	containerStep
 	Path string
@@ -88,7 +91,7 @@ type Join struct {
 	Flag uint64
 }
 
-// Unshare enters new namespaces.
+// Unshare creates new namespaces and enters them.
 type Unshare struct {
 	containerStep
 	Flags uint64
@@ -100,33 +103,34 @@ type IDMaps struct {
 	UIDs, GIDs []specs.LinuxIDMapping
 }
 
-// BecomeRoot takes the ids of root in the user namespace, or of somebody else
-// where root is not mapped.
+// BecomeRoot takes the ids of root in the user namespace, or the lowest mapped
+// ids if root is not mapped.
 type BecomeRoot struct {
 	containerStep
 	UID, GID uint32
 }
 
-// TimeOffsets sets the clocks of the new time namespace.
+// TimeOffsets sets the clock offsets of the new time namespace.
 type TimeOffsets struct {
 	runtimeStep
 	Offsets map[string]specs.LinuxTimeOffset
 }
 
-// EnterTime enters the new time namespace, which unshare has made for children
-// only (time_namespaces(7)).
+// EnterTime enters the new time namespace. unshare creates it for future
+// children only (time_namespaces(7)).
 type EnterTime struct{ containerStep }
 
-// Fork makes the process that will be the container's first one, where the
-// stub itself cannot be: in a pid namespace that was unshared, not cloned.
+// Fork creates a child that takes the stub's place and becomes the container's
+// first process. The stub cannot be that process: a pid namespace from unshare
+// holds the children only.
 type Fork struct{ containerStep }
 
-// ForkInto makes a process that is born in the container's cgroup2 cgroup, and
-// goes on in the stub's place: moving one there would wait for the kernel's
-// lock on all forks, for milliseconds.
+// ForkInto creates a child in the container's cgroup2 cgroup; the child takes
+// the stub's place. Moving the stub there instead would wait for the kernel's
+// lock on all forks, which takes milliseconds.
 type ForkInto struct{ containerStep }
 
-// SessionKeyring makes a session keyring.
+// SessionKeyring creates a session keyring.
 type SessionKeyring struct {
 	containerStep
 	Name  string
@@ -136,38 +140,39 @@ type SessionKeyring struct {
 // LoopbackUp brings lo up in the new network namespace.
 type LoopbackUp struct{ containerStep }
 
-// Propagation sets how mount events travel, for the whole tree at "/".
+// Propagation sets the propagation type of all mounts below "/".
 type Propagation struct {
 	containerStep
 	Flags uint64 // MS_…
 }
 
 // AttachRootfs clones the root file system's tree and attaches the clone over
-// the original, which makes it a mount that pivot_root takes.
+// the original. The clone is a mount, as pivot_root(2) requires.
 type AttachRootfs struct {
 	containerStep
 	Path string
-	// MaskSources: below the clone, out of sight, a tmpfs that holds what paths
-	// are masked with: a null device and an empty directory of our own, not the
-	// container's (CVE-2025-31133). It goes away with the old root.
+	// MaskSources mounts a tmpfs below the clone, where no path leads. It holds
+	// the sources of masks: a null device and an empty directory. They come
+	// from the runtime, not from the image (CVE-2025-31133). The tmpfs
+	// disappears with the old root.
 	MaskSources bool
 	Label       string // SELinux label of the tmpfs
 	HostNull    bool   // bind the host's /dev/null: mknod needs the initial user namespace
 }
 
-// Place is where in the container something goes.
+// Place is a location in the container.
 type Place struct {
 	Path string // clean and absolute, as config.json means it
-	// In is the destination of a mount of this plan that is known to be empty
-	// but for what the plan has put there, and Name the one component in it.
-	// Nothing has to be resolved then. "" where there is no such mount.
+	// In is the destination of an earlier mount of this plan that contains only
+	// the plan's own entries. Name is one component in it. Such a place needs
+	// no path resolution. In is "" if there is no such mount.
 	In, Name string
-	// Below: an earlier mount of this plan is above it, by its name. Symlinks may
-	// lead to others.
+	// Below is true if an earlier mount of this plan is at a parent of Path.
+	// It compares names only; a symlink may lead to another mount.
 	Below bool
 }
 
-// Param is one parameter of a file system.
+// Param is one parameter of a file system. A flag has no Value.
 type Param struct{ Key, Value string }
 
 func (p Param) String() string {
@@ -179,58 +184,61 @@ func (p Param) String() string {
 
 // Attrs are the attributes of a mount.
 type Attrs struct {
-	Set, Clear       uint64 // of the mount itself, MOUNT_ATTR_…
-	RecSet, RecClear uint64 // of the whole tree
-	// Implied are cleared as well, where the kernel lets them be: the flags of a
-	// bind mount's source that config.json does not list.
+	Set, Clear       uint64 // for the mount itself, MOUNT_ATTR_…
+	RecSet, RecClear uint64 // for the whole tree
+	// Implied are cleared too, unless the kernel has locked them. They are
+	// flags of a bind mount's source that config.json does not list.
 	Implied uint64
-	// First is a propagation for the whole tree before the next one: a clone of
-	// the host's mounts ends to be their peer. 0 leaves it out.
+	// First is a propagation type that the whole tree takes before Propagation.
+	// It ends the peer relation between a clone and the host's mounts. 0 means
+	// none.
 	First          uint64
-	Propagation    uint64 // MS_…, 0 leaves it
+	Propagation    uint64 // MS_…, 0 for no change
 	PropagationRec bool
 }
 
-// Idmap is an id mapping of a mount. Without mappings it is that of the
+// Idmap is an id mapping of a mount. Without mappings it is the mapping of the
 // container's user namespace.
 type Idmap struct {
 	Recursive  bool
 	UIDs, GIDs []specs.LinuxIDMapping
 }
 
-// Mount makes a new mount of a file system.
+// Mount creates a new mount of a file system.
 type Mount struct {
 	containerStep
 	Type, Source string
 	Params       []Param
 	Attrs        Attrs
 	At           Place
-	// Ordinary: the destination must be an ordinary directory, not a symlink:
-	// masks and sysctls rely on what is mounted there (CVE-2019-19921).
+	// Ordinary requires a directory, not a symlink, as the destination. Masks
+	// and sysctls rely on this mount (CVE-2019-19921).
 	Ordinary     bool
 	DestNofollow bool
 	CopyUp       bool
-	// Keep: later steps use the mount's descriptor.
+	// Keep keeps the mount's descriptor for later steps.
 	Keep bool
-	// JoinedPID: a procfs for the pid namespace that the first process joins.
+	// JoinedPID marks a procfs for the pid namespace that the container joins.
 	JoinedPID bool
-	// ModeFromTarget: without mode=, what is covered lends its permissions. A
-	// mountpoint that is made for the mount has none to lend.
+	// ModeFromTarget copies the permissions of the covered directory, for a
+	// tmpfs without mode=. A mountpoint created for this mount does not count.
 	ModeFromTarget bool
-	// OrBind: the kernel may refuse the file system (a v2 cgroup mount in a
-	// nested user namespace); then this path is bound instead.
+	// OrBind is the source of a bind mount that replaces the new mount if the
+	// kernel refuses it. The kernel refuses a v2 cgroup mount in a nested user
+	// namespace.
 	OrBind string
 	Idmap  *Idmap
-	// RootLabel is the SELinux context of its root, set by attribute.
+	// RootLabel is the SELinux context of the root, set as an extended
+	// attribute.
 	RootLabel string
 }
 
-// Bind attaches a clone of a tree that exists.
+// Bind attaches a clone of an existing tree.
 type Bind struct {
 	containerStep
 	Source       string
-	Inside       bool // the source is in the root file system: earlier mounts show in it
-	Answers      bool // its file system is the kernel's own, and never keeps anyone waiting
+	Inside       bool // the source is in the root file system, where earlier mounts are visible
+	Answers      bool // the source is on a kernel file system, which never blocks
 	Recursive    bool
 	Attrs        Attrs
 	At           Place
@@ -247,10 +255,10 @@ type Remount struct {
 	At     Place
 	Attrs  Attrs
 	Params []Param
-	Kept   bool // the mount was kept: its descriptor is used
+	Kept   bool // an earlier step kept the mount's descriptor; use it
 }
 
-// Device makes a device node.
+// Device creates a device node or a FIFO.
 type Device struct {
 	containerStep
 	At           Place
@@ -258,18 +266,18 @@ type Device struct {
 	Major, Minor int64
 	Mode         uint32
 	UID, GID     uint32
-	FromHost     string // bind this node of the host instead: mknod needs the initial user namespace
+	FromHost     string // bind this host node instead: mknod needs the initial user namespace
 }
 
-// Symlink makes a symlink of the default set.
+// Symlink creates a symlink.
 type Symlink struct {
 	containerStep
 	Target string
 	At     Place
-	Force  bool // replace what is there
+	Force  bool // replace an existing file
 }
 
-// Sysctl writes a kernel parameter of one of the new namespaces.
+// Sysctl writes a kernel parameter of the container's namespaces.
 type Sysctl struct {
 	containerStep
 	Path  []string // below /proc/sys
@@ -294,15 +302,15 @@ type Readonly struct {
 	Paths []string
 }
 
-// Terminal makes the pseudo-terminal and the standard streams of it.
+// Terminal creates the pseudo-terminal and connects the standard streams to it.
 type Terminal struct {
 	containerStep
-	Console Place // /dev/console; the zero Place leaves it out (exec)
+	Console Place // /dev/console; the zero Place means no such mount (exec)
 	Width   uint
 	Height  uint
 }
 
-// Pivot makes the root file system the root and lets go of the old one.
+// Pivot makes the root file system the root and detaches the old root.
 type Pivot struct {
 	containerStep
 	Move bool // --no-pivot: move the mount over / and chroot
@@ -311,20 +319,19 @@ type Pivot struct {
 // ChangeRoot enters the root file system without a mount namespace.
 type ChangeRoot struct{ containerStep }
 
-// RootAttrs changes the root mount, at the end.
+// RootAttrs changes the attributes of the root mount.
 type RootAttrs struct {
 	containerStep
 	Attrs Attrs
 }
 
-// MakeCwd makes the working directory where it is missing, while the root can
-// be written to.
+// MakeCwd creates a missing working directory while the root is still writable.
 type MakeCwd struct {
 	containerStep
 	Path string
 }
 
-// Hostname sets the name of the UTS namespace.
+// Hostname sets the host name and the domain name of the UTS namespace.
 type Hostname struct {
 	containerStep
 	Name, Domain string
@@ -336,7 +343,7 @@ type Umask struct {
 	Mask uint32
 }
 
-// SecurityLabel prepares the label that the execve will take on.
+// SecurityLabel sets the label that the process takes at the next execve.
 type SecurityLabel struct {
 	containerStep
 	LSM   string // "apparmor" or "selinux"
@@ -346,13 +353,13 @@ type SecurityLabel struct {
 // NoNewPrivs sets no_new_privs.
 type NoNewPrivs struct{ containerStep }
 
-// Scheduling sets policy, I/O priority, NUMA policy.
+// Scheduling sets the scheduling policy, the I/O priority or the NUMA policy.
 type Scheduling struct {
 	containerStep
 	Scheduler *specs.Scheduler
-	// OfClone: the runtime sets it on the process that is cloned for the
-	// program: the policy forbids its owner to fork, or is lost by forking
-	// (sched(7)).
+	// OfClone makes the runtime side set the policy on the clone that will
+	// execute the program. A deadline process may not fork, and a clone loses
+	// a policy with reset-on-fork (sched(7)).
 	OfClone      bool
 	IOPriority   *specs.LinuxIOPriority
 	MemoryPolicy *specs.LinuxMemoryPolicy
@@ -364,35 +371,37 @@ type Personality struct {
 	Domain uint64
 }
 
-// Affinity sets the CPUs.
+// Affinity sets the CPU affinity.
 type Affinity struct {
 	containerStep
-	CPUs string // "" resets it to what the cgroup allows
+	CPUs string // "" allows all CPUs of the cgroup's cpuset
 }
 
-// Rlimits sets resource limits, from the host, whose privilege raising takes.
+// Rlimits sets resource limits. The runtime side does it, because raising a
+// hard limit requires privilege on the host.
 type Rlimits struct {
 	runtimeStep
 	Limits []Rlimit
 }
 
-// Rlimit is one of them.
+// Rlimit is one resource limit.
 type Rlimit struct {
 	Name       string
 	Resource   int
 	Soft, Hard uint64
 }
 
-// Seccomp loads the filter.
+// Seccomp loads the seccomp filter.
 type Seccomp struct {
 	containerStep
 	Listener bool
-	// Then are the sets without the CAP_SYS_ADMIN that loading took, nil where
-	// it took none.
+	// Then are the final sets, without the CAP_SYS_ADMIN that loading the
+	// filter required. It is nil if loading required no capability.
 	Then *Capabilities
 }
 
-// Cwd changes the working directory and checks that it is in the container.
+// Cwd changes the working directory. A later check with the final credentials
+// makes sure that it is in the container.
 type Cwd struct {
 	containerStep
 	Path   string
@@ -405,23 +414,23 @@ type BoundingSet struct {
 	Keep uint64
 }
 
-// Identity takes the user's ids.
+// Identity sets the user id, the group id and the supplementary groups.
 type Identity struct {
 	containerStep
 	UID, GID   uint32
 	Groups     []uint32
-	SetGroups  bool // false where /proc/PID/setgroups says deny, or the groups are kept
+	SetGroups  bool // false if /proc/PID/setgroups is "deny" or the groups are kept
 	ChownStdio bool
 	KeepCaps   bool
 }
 
-// Capabilities sets the other four sets.
+// Capabilities sets the capability sets other than the bounding set.
 type Capabilities struct {
 	containerStep
 	Effective, Permitted, Inheritable, Ambient uint64
 }
 
-// FindProgram looks args[0] up as execvp would, with the final credentials.
+// FindProgram looks up args[0] like execvp(3), with the final credentials.
 type FindProgram struct {
 	containerStep
 	Name string
@@ -434,18 +443,18 @@ type Home struct {
 	UID uint32
 }
 
-// CloseFiles marks all descriptors from First on close-on-exec.
+// CloseFiles marks the descriptors from First upwards close-on-exec.
 type CloseFiles struct {
 	containerStep
 	First int
 }
 
-// CloneInto makes the process that executes the program, in the pid namespace
-// that was joined: nobody there ever sees one with more than its final
+// CloneInto creates the process that executes the program, in the joined pid
+// namespace. Processes there never see one with more than its final
 // credentials (CVE-2016-9962).
 type CloneInto struct{ containerStep }
 
-// Gate waits for start.
+// Gate waits for the start operation.
 type Gate struct{ containerStep }
 
 // Execute replaces the stub with the program.
@@ -469,7 +478,7 @@ var nsNames = []struct {
 	{unix.CLONE_NEWTIME, "time"},
 }
 
-// NamespaceNames names CLONE_NEW… flags as config.json does.
+// NamespaceNames returns the names of CLONE_NEW… flags as in config.json.
 func NamespaceNames(flags uint64) string {
 	var out []string
 	for _, n := range nsNames {
