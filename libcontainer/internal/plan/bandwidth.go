@@ -7,8 +7,9 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// LimitBandwidth limits what the container's processes send and receive, by
-// programs of its cgroup. A zero limit is none.
+// LimitBandwidth limits the traffic that the container's processes send and
+// receive. It attaches programs to the container's cgroup. A limit of zero means
+// no limit.
 type LimitBandwidth struct {
 	runtimeStep
 	Egress, Ingress specconv.Bandwidth
@@ -25,7 +26,7 @@ func (s LimitBandwidth) String() string {
 	return "limit " + strings.Join(limits, ", ")
 }
 
-// bandwidth: the programs are there before a process could open a socket.
+// bandwidth adds the limits before any process can open a socket.
 func (b *builder) bandwidth() {
 	egress, ingress := specconv.Bandwidths(b.Spec)
 	if egress.Rate == 0 && ingress.Rate == 0 {

@@ -133,12 +133,12 @@ func Create(r Request) (*Plan, error) {
 	return &Plan{b.items}, b.err
 }
 
-// namespaces is config.json's list as flags.
+// namespaces is /linux/namespaces as flags.
 type namespaces struct {
-	new    uint64 // to be made
+	new    uint64 // to create
 	joined []specs.LinuxNamespace
 	join   uint64
-	index  map[uint64]int // place in /linux/namespaces
+	index  map[uint64]int // by flag, the index in /linux/namespaces
 }
 
 func (n *namespaces) has(flag uint64) bool { return (n.new|n.join)&flag != 0 }
@@ -162,9 +162,9 @@ func (n *namespaces) field(flag uint64) string {
 	return "/linux/namespaces/" + strconv.Itoa(n.index[flag])
 }
 
-// forks tells whether the first process is a child of the stub: a pid
-// namespace below a user namespace has to be made after that, by unshare, and
-// holds only children.
+// forks reports whether the first process is a child of the stub. A pid
+// namespace that belongs to the container's user namespace is created inside
+// that one, by unshare, and an unshared pid namespace holds the children only.
 func (n *namespaces) forks() bool {
 	return n.new&unix.CLONE_NEWPID != 0 && n.has(unix.CLONE_NEWUSER)
 }
@@ -179,8 +179,8 @@ func (b *builder) spawn(ns *namespaces) {
 	b.add(field, s)
 }
 
-// mapsFirst: the id maps are written by somebody whom the kernel lets write
-// only to processes that could be looked into.
+// mapsFirst reports whether the runtime side writes the id maps without
+// privilege. The kernel then permits the write only while the stub is dumpable.
 func (b *builder) mapsFirst(ns *namespaces) bool {
 	return b.Host.Rootless && ns.new&unix.CLONE_NEWUSER != 0
 }
@@ -195,9 +195,10 @@ func (b *builder) cgroups() {
 }
 
 func (b *builder) enterNamespaces(ns *namespaces) {
-	// Joined ones that belong to the host's user namespace can only be entered
-	// from there; those that belong to a joined user namespace only after it.
-	// The engine retries the refused ones behind the user namespace.
+	// A joined namespace that belongs to the host's user namespace can only be
+	// entered from there. One that belongs to a joined user namespace can only
+	// be entered after that. The engine enters the user namespace and then
+	// retries those that the kernel refused.
 	for _, n := range ns.joined {
 		if n.Type != specs.UserNamespace {
 			b.join(ns, n)
@@ -217,14 +218,14 @@ func (b *builder) enterNamespaces(ns *namespaces) {
 		rest &^= unix.CLONE_NEWUSER
 	}
 	if !ns.forks() {
-		rest &^= unix.CLONE_NEWPID // made at birth
+		rest &^= unix.CLONE_NEWPID // Spawn creates it
 	}
 	if rest != 0 {
 		b.add("/linux/namespaces", Unshare{Flags: rest})
 	}
 	b.subCgroup(ns)
 	if len(b.linux.TimeOffsets) > 0 {
-		b.add("/linux/timeOffsets", TimeOffsets{Offsets: b.linux.TimeOffsets}) // while nobody is there yet
+		b.add("/linux/timeOffsets", TimeOffsets{Offsets: b.linux.TimeOffsets}) // while the namespace has no process: the kernel accepts no offsets later
 	}
 	if ns.new&unix.CLONE_NEWTIME != 0 {
 		b.add(ns.field(unix.CLONE_NEWTIME), EnterTime{})
@@ -238,7 +239,7 @@ func (b *builder) becomeRoot() {
 	b.add("", BecomeRoot{UID: lowestID(b.linux.UIDMappings), GID: lowestID(b.linux.GIDMappings)})
 }
 
-// lowestID is 0 where that is mapped.
+// lowestID returns the lowest mapped id: 0 if root is mapped, or without a map.
 func lowestID(list []specs.LinuxIDMapping) uint32 {
 	var ids []uint32
 	for _, m := range list {
@@ -266,8 +267,8 @@ func (b *builder) keyring() {
 	b.add("", k)
 }
 
-// enterRootfs stands before the namespaces, but for a mount namespace that is
-// joined: entering that one resets the working directory.
+// enterRootfs adds the step before the namespaces. Only if a mount namespace is
+// joined does it come after them, because joining resets the working directory.
 func (b *builder) enterRootfs(ns *namespaces, before bool) {
 	if joins := ns.join&unix.CLONE_NEWNS != 0; before != joins {
 		b.add("/root/path", EnterRootfs{Path: b.Rootfs})
@@ -284,8 +285,9 @@ func (b *builder) rootfs(ns *namespaces) {
 	if !ns.has(unix.CLONE_NEWNS) {
 		return
 	}
-	// Nothing mounted here may travel to the host, whatever is asked for
-	// inside: the container's own propagation is set on its own tree later.
+	// No mount made here may propagate to the host, whatever config.json
+	// requests. RootAttrs later sets the container's own propagation, on its
+	// own tree.
 	b.add("", Propagation{Flags: unix.MS_SLAVE | unix.MS_REC})
 	b.add("/root/path", AttachRootfs{
 		Path: b.Rootfs, MaskSources: len(b.linux.MaskedPaths) > 0, Label: b.linux.MountLabel,
@@ -319,15 +321,15 @@ func (b *builder) hooks(kinds ...string) {
 	}
 }
 
-// mountedTerminal is a terminal that is mounted on /dev/console too.
+// mountedTerminal adds a terminal that is also mounted on /dev/console.
 func (b *builder) mountedTerminal(ns *namespaces) {
 	if ns.has(unix.CLONE_NEWNS) {
 		b.terminal(Terminal{Console: b.place("/dev/console")})
 	}
 }
 
-// plainTerminal is for a container in the host's mount namespace, where
-// nothing is mounted.
+// plainTerminal adds a terminal without that mount, for a container in the
+// host's mount namespace.
 func (b *builder) plainTerminal(ns *namespaces) {
 	if !ns.has(unix.CLONE_NEWNS) {
 		b.terminal(Terminal{})
@@ -346,7 +348,7 @@ func (b *builder) terminal(t Terminal) {
 }
 
 func (b *builder) readonlyPaths() {
-	// The root cannot be covered by a clone of itself, see rootAttrs.
+	// A clone of the root cannot cover the root; rootAttrs makes it read-only.
 	paths := slices.DeleteFunc(slices.Clone(b.linux.ReadonlyPaths), isRoot)
 	if len(paths) > 0 {
 		b.add("/linux/readonlyPaths", Readonly{Paths: paths})
@@ -359,7 +361,7 @@ func (b *builder) maskedPaths() {
 	}
 }
 
-// once leaves out the paths that are there already.
+// once returns the paths without duplicates.
 func once(paths []string) []string {
 	seen := make(map[string]bool, len(paths))
 	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
@@ -369,8 +371,8 @@ func once(paths []string) []string {
 	})
 }
 
-// makeCwd is for a root that will be read-only; in others the step that enters
-// the directory makes it.
+// makeCwd creates the working directory of a container whose root will be
+// read-only. With a writable root, the step Cwd creates it.
 func (b *builder) makeCwd() {
 	if p := b.Spec.Process; p != nil && b.readonlyRoot() != "" && !isRoot(p.Cwd) {
 		b.add("/process/cwd", MakeCwd{Path: p.Cwd})
@@ -400,7 +402,7 @@ func (b *builder) rootAttrs(ns *namespaces) {
 	}
 }
 
-// readonlyRoot is the field that asks for a read-only root, "" where none does.
+// readonlyRoot returns the field that requests a read-only root, or "".
 func (b *builder) readonlyRoot() string {
 	if b.Spec.Root != nil && b.Spec.Root.Readonly {
 		return "/root/readonly"
@@ -423,7 +425,7 @@ func (b *builder) hostname() {
 	}
 }
 
-// place says where path is: in a mount that is known to be empty, or to be
+// place returns the location of p: in a fresh mount of this plan, or to be
 // resolved in the root file system.
 func (b *builder) place(p string) Place {
 	p = path.Clean("/" + p)
@@ -443,7 +445,7 @@ func (b *builder) below(p string) bool {
 	return false
 }
 
-// given is field where config.json has a value for it.
+// given returns field if config.json has a value for it, otherwise "".
 func given(field, value string) string {
 	if value == "" {
 		return ""
@@ -451,7 +453,7 @@ func given(field, value string) string {
 	return field
 }
 
-// escape is for a key in a JSON pointer (RFC 6901).
+// escape escapes a key for a JSON pointer (RFC 6901).
 func escape(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "~", "~0"), "/", "~1")
 }

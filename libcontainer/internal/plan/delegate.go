@@ -13,19 +13,19 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// DelegateCgroup gives the container's cgroup to the user that the program
-// runs as (config-linux.md, "Cgroup ownership").
+// DelegateCgroup gives the container's cgroup to the user of the container's
+// program (config-linux.md, "Cgroup ownership").
 type DelegateCgroup struct {
 	runtimeStep
-	UID uint32 // the host's number
+	UID uint32 // as the host numbers it
 }
 
-// SubCgroup moves the stub into a cgroup below the container's, which is the
-// user's to divide.
+// SubCgroup moves the stub into a cgroup below the container's and gives that
+// cgroup to the user, who may divide it.
 type SubCgroup struct {
 	runtimeStep
-	Path string // from the container's
-	UID  uint32 // the host's number
+	Path string // relative to the container's cgroup
+	UID  uint32 // as the host numbers it
 }
 
 func (s DelegateCgroup) String() string { return fmt.Sprintf("give the cgroup to user %d", s.UID) }
@@ -34,9 +34,9 @@ func (s SubCgroup) String() string {
 	return fmt.Sprintf("move into the cgroup %s below it, and give that to user %d", s.Path, s.UID)
 }
 
-// delegate: the owner of a v1 cgroup could get at the host (cgroups(7),
-// "Cgroups delegation"), and without a cgroup namespace of its own the
-// container would be handed more than its own.
+// delegate adds DelegateCgroup where that is safe. The owner of a v1 cgroup could
+// attack the host (cgroups(7), "Cgroups delegation"). Without a cgroup namespace
+// of its own, the container would control more than its own cgroup.
 func (b *builder) delegate(ns *namespaces) {
 	i := slices.IndexFunc(b.Spec.Mounts, writableCgroups)
 	if i < 0 || !b.onlyUnified() || ns.new&unix.CLONE_NEWCGROUP == 0 {
@@ -47,22 +47,23 @@ func (b *builder) delegate(ns *namespaces) {
 	}
 }
 
-// writableCgroups is the rule of config-linux.md for the mount that shows that
-// the container is to manage its cgroup.
+// writableCgroups reports whether m is the mount that, by config-linux.md, shows
+// that the container manages its own cgroup.
 func writableCgroups(m specs.Mount) bool {
 	o, err := specconv.ParseMountOptions(m.Type, m.Options)
 	return err == nil && m.Source == "cgroup" && path.Clean(m.Destination) == "/sys/fs/cgroup" &&
 		strings.HasPrefix(m.Type, "cgroup") && o.Set&unix.MOUNT_ATTR_RDONLY == 0
 }
 
-// onlyUnified tells a host without v1 hierarchies.
+// onlyUnified reports whether all of the container's cgroups are v2.
 func (b *builder) onlyUnified() bool {
 	v1 := func(c CgroupMount) bool { return !c.V2 }
 	return len(b.Host.Cgroups) > 0 && !slices.ContainsFunc(b.Host.Cgroups, v1)
 }
 
-// owner is the host's number of the program's user; false where a user
-// namespace is joined and the configuration does not say how it maps.
+// owner returns the program's user as the host numbers it. It returns false if
+// the configuration has no mapping for that user, as with a joined user
+// namespace.
 func (b *builder) owner(ns *namespaces) (uint32, bool) {
 	uid := uint32(0)
 	if b.Spec.Process != nil {
@@ -79,8 +80,8 @@ func (b *builder) owner(ns *namespaces) (uint32, bool) {
 	return 0, false
 }
 
-// subCgroup stands behind the cgroup namespace, whose root is the container's
-// cgroup and not the one below it.
+// subCgroup adds SubCgroup. Its place is after the cgroup namespace, whose root
+// has to be the container's cgroup, not the cgroup below it.
 func (b *builder) subCgroup(ns *namespaces) {
 	sub := b.Spec.Annotations[specconv.DelegateCgroup]
 	if sub == "" {

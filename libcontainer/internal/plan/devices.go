@@ -10,8 +10,8 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// defaultDevices is config-linux.md, "Default Devices", but for console (the
-// terminal's) and ptmx (a link).
+// defaultDevices are those of config-linux.md, "Default Devices". Missing are
+// console, which the terminal provides, and ptmx, which is a symlink.
 var defaultDevices = []struct {
 	path         string
 	major, minor int64
@@ -19,15 +19,15 @@ var defaultDevices = []struct {
 	{"/dev/null", 1, 3}, {"/dev/zero", 1, 5}, {"/dev/full", 1, 7}, {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},
 }
 
-// defaultLinks is runtime-linux.md, "Dev symbolic links", and /dev/core, which
-// runc and crun make too.
+// defaultLinks are those of runtime-linux.md, "Dev symbolic links", and
+// /dev/core, which runc and crun create too.
 var defaultLinks = [][2]string{
 	{"/dev/fd", "/proc/self/fd"}, {"/dev/stdin", "/proc/self/fd/0"}, {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"}, {"/dev/core", kcore},
 }
 
 const (
 	ptmx  = "/dev/ptmx"
-	kcore = "/proc/kcore" // with CONFIG_PROC_KCORE
+	kcore = "/proc/kcore" // exists with CONFIG_PROC_KCORE
 )
 
 func (b *builder) devices(ns *namespaces) {
@@ -46,7 +46,7 @@ func (b *builder) devices(ns *namespaces) {
 	}
 	for i, d := range b.linux.Devices {
 		if path.Clean(d.Path) == ptmx {
-			continue // the link below leads to the container's own
+			continue // the symlink below leads to the container's own ptmx
 		}
 		b.device("/linux/devices/"+strconv.Itoa(i), bind, configured(b, d), d.Path)
 	}
@@ -69,7 +69,7 @@ func (b *builder) device(field string, bind bool, d Device, host string) {
 func configured(b *builder, d specs.LinuxDevice) Device {
 	s := Device{At: b.place(d.Path), Type: d.Type, Major: d.Major, Minor: d.Minor, Mode: 0o666}
 	if d.Type == "u" {
-		s.Type = "c" // unbuffered: the same to Linux
+		s.Type = "c" // unbuffered; Linux makes no difference
 	}
 	if d.FileMode != nil {
 		s.Mode = uint32(*d.FileMode) & 0o7777
@@ -83,7 +83,8 @@ func configured(b *builder, d specs.LinuxDevice) Device {
 	return s
 }
 
-// hostDev tells whether /dev is the caller's own: then nothing is put there.
+// hostDev reports whether /dev is a bind mount. Then it belongs to the caller,
+// and the plan puts nothing there.
 func (b *builder) hostDev() bool {
 	for _, m := range b.Spec.Mounts {
 		if path.Clean(m.Destination) != "/dev" {

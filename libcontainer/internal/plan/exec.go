@@ -7,28 +7,28 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// Enter joins all of a container's namespaces at once, those of the process
-// that a pidfd of the engine stands for (setns(2)).
+// Enter joins the container's namespaces in one setns(2) call. The engine has a
+// pidfd of a process in them.
 type Enter struct {
 	containerStep
 	Flags uint64
 }
 
-// ExecRequest is what is asked for by exec.
+// ExecRequest describes the process that exec adds.
 type ExecRequest struct {
 	Spec    *specs.Spec    // the container's
 	Process *specs.Process // the new process, complete
 	ID      string
 	Rootfs  string // absolute
-	// NoKeyring: the container was made without a keyring of its own.
+	// NoKeyring: the container was created without its own keyring.
 	NoKeyring bool
-	// Resctrl are the directories of resctrl that the container is in.
+	// Resctrl are the resctrl directories (groups) of the container.
 	Resctrl  []string
 	Preserve int
 	Host     Host
 }
 
-// Exec plans a further process of a container that runs.
+// Exec plans an additional process of a running container.
 func Exec(r ExecRequest) (*Plan, error) {
 	spec := *r.Spec
 	spec.Process = r.Process
@@ -38,16 +38,16 @@ func Exec(r ExecRequest) (*Plan, error) {
 	}
 	ns := containerNamespaces(b.linux.Namespaces)
 
-	b.add("", Spawn{})       // in our own cgroup: in the container's, what shares our memory could be frozen, and killed with us
-	b.add("", Harden{})      // before it is anywhere near the container
-	b.joinResctrl(r.Resctrl) // before it has children
-	b.affinity(r.Process)    // initial: while the host's cpuset still holds
+	b.add("", Spawn{})       // in the runtime's cgroup: the stub shares the runtime's memory; in the container's cgroup it could be frozen, or killed together with the runtime
+	b.add("", Harden{})      // before the stub approaches the container
+	b.joinResctrl(r.Resctrl) // before the stub has children, which inherit the group
+	b.affinity(r.Process)    // initial: while the runtime's cpuset applies
 	if r.Host.Unified {
-		b.add(given("/linux/cgroupsPath", b.linux.CgroupsPath), ForkInto{}) // before the privilege for it goes; the clone below must not hold a descriptor of the cgroup
+		b.add(given("/linux/cgroupsPath", b.linux.CgroupsPath), ForkInto{}) // while the stub has the privilege; the clone below must not hold a descriptor of the cgroup
 	}
-	b.cgroups() // before it can be seen
+	b.cgroups() // before the container can see the process
 	b.freeAffinity(r.Process)
-	b.enter(ns) // the pid namespace is entered by children only
+	b.enter(ns) // in the pid namespace, setns moves future children only
 	b.add("", Session{})
 	b.keyring()
 	b.terminal(Terminal{})
@@ -55,8 +55,8 @@ func Exec(r ExecRequest) (*Plan, error) {
 	return &Plan{b.items}, b.err
 }
 
-// enter joins the container's namespaces. Where it has no mount namespace, its
-// root is not to be had from one, and is entered as create did.
+// enter joins the container's namespaces. A container without a mount namespace
+// has its root from chroot only, so the stub enters that as create does.
 func (b *builder) enter(ns *namespaces) {
 	chroot := !ns.has(unix.CLONE_NEWNS)
 	if chroot {
@@ -73,8 +73,8 @@ func (b *builder) enter(ns *namespaces) {
 	}
 }
 
-// containerNamespaces is every namespace that the container does not share
-// with the host, made or joined.
+// containerNamespaces returns all namespaces of the container that are not the
+// host's, whether create made them or joined them.
 func containerNamespaces(list []specs.LinuxNamespace) *namespaces {
 	ns := &namespaces{index: map[uint64]int{}}
 	for i, n := range list {
@@ -85,8 +85,8 @@ func containerNamespaces(list []specs.LinuxNamespace) *namespaces {
 	return ns
 }
 
-// freeAffinity drops the caller's affinity, which is not the container's, as
-// create does: the container's cpuset still holds.
+// freeAffinity drops the caller's affinity, as create does. It does not apply to
+// the container; the container's cpuset does.
 func (b *builder) freeAffinity(p *specs.Process) {
 	if a := p.ExecCPUAffinity; a == nil || a.Initial == "" {
 		b.add("", Affinity{})

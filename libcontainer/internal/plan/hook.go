@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hook plans a createContainer hook: in the container's namespaces, with the
-// runtime's privileges, while the path is still resolved among the host's
-// mounts (runtime.md, "Lifecycle"). A pid namespace that is joined has strangers
-// in it, to whom a process of so much privilege is not shown (CVE-2016-9962):
-// the hook stays in the runtime's.
+// Hook plans a createContainer hook. The hook runs in the container's namespaces
+// with the runtime's privileges, but its path is resolved in the runtime's mount
+// namespace (runtime.md, "Lifecycle"). A joined pid namespace contains foreign
+// processes, which must not see such a privileged process (CVE-2016-9962). The
+// hook then stays in the runtime's pid namespace.
 func Hook(spec *specs.Spec, path string, args, env []string, dir string) *Plan {
 	b := &builder{Request: &Request{Spec: spec}, further: true}
 	if spec.Linux != nil {
@@ -27,7 +27,7 @@ func Hook(spec *specs.Spec, path string, args, env []string, dir string) *Plan {
 		b.add("/linux/namespaces", Enter{Flags: ns.join})
 	}
 	if ns.join&unix.CLONE_NEWUSER != 0 {
-		b.becomeRoot() // execve leaves no capabilities to an id that is not mapped
+		b.becomeRoot() // an unmapped id would lose all capabilities at execve
 	}
 	b.add("", Session{})
 	b.add("", Umask{Mask: 0o022})
@@ -39,12 +39,12 @@ func Hook(spec *specs.Spec, path string, args, env []string, dir string) *Plan {
 	return &Plan{b.items}
 }
 
-// joins tells whether the configuration has a namespace of the type by path.
+// joins reports whether the configuration joins a namespace of the kind by path.
 func joins(list []specs.LinuxNamespace, kind specs.LinuxNamespaceType) bool {
 	return slices.ContainsFunc(list, func(n specs.LinuxNamespace) bool { return n.Type == kind && n.Path != "" })
 }
 
-// SetProgram has the plan execute the file at path, whatever args[0] is.
+// SetProgram makes the plan execute the file at path, whatever args[0] is.
 func (p *Plan) SetProgram(path string) {
 	for i, it := range p.Items {
 		if f, ok := it.Step.(FindProgram); ok {

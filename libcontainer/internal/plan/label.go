@@ -18,14 +18,13 @@ func (b *builder) labelMounts() {
 	}
 }
 
-// label gives the files of a new mount the SELinux context that
-// linux.mountLabel asks for: by a parameter of the file system, or by an
-// attribute of its root.
+// label gives the files of a new mount the SELinux context of linux.mountLabel.
+// It uses a parameter of the file system, or an attribute of its root.
 func (b *builder) label(s *Mount) {
 	switch s.Type {
 	case "proc", "sysfs", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "bpf", "selinuxfs":
-		// The policy knows them (genfscon). The kernel would refuse the
-		// parameter, or set it for all mounts of them at once.
+		// The policy labels these file systems (genfscon). The kernel would
+		// refuse the parameter, or apply it to all their mounts at once.
 	case "mqueue":
 		s.RootLabel = b.linux.MountLabel
 	default:
@@ -35,7 +34,7 @@ func (b *builder) label(s *Mount) {
 	}
 }
 
-// contextType is the parameter's name (mount(8), "SELinux").
+// contextType returns the name of the parameter (mount(8), "SELinux").
 func (b *builder) contextType() string {
 	if t := b.Spec.Annotations[specconv.MountContextType]; t != "" {
 		return t
@@ -43,7 +42,7 @@ func (b *builder) contextType() string {
 	return "context"
 }
 
-// isContext tells a parameter by which the mount's own options set a context.
+// isContext reports whether a mount option sets a context already.
 func isContext(p Param) bool {
 	switch p.Key {
 	case "context", "fscontext", "defcontext", "rootcontext":

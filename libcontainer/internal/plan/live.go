@@ -9,31 +9,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TakeAlong has the stub take hold of what it will need of the host's file
-// systems, before it leaves them: the sources of bind mounts as detached trees,
-// and the directory of its own descriptors, by which it names a mount to
-// umount2(2).
+// TakeAlong prepares what the stub needs from the host's file systems, before it
+// leaves them. The stub receives the sources of bind mounts as detached trees.
+// It opens the directory of its own descriptors, through which it names a mount
+// for umount2(2).
 type TakeAlong struct{ containerStep }
 
-// HoldRoot takes the root of the mount namespace that was entered, for the
-// steps that resolve a name in it.
+// HoldRoot opens the root of the mount namespace that the stub has entered, for
+// the steps that resolve a name in it.
 type HoldRoot struct {
 	containerStep
-	Path string // of the same directory on the host: sources below it are the container's
+	Path string // the same directory on the host: a source below it is in the container
 }
 
-// Unmount takes a mount away that was made while the container ran.
+// Unmount removes a mount that AddMounts made.
 type Unmount struct {
 	containerStep
 	At Place
-	ID uint64 // of the mount (statx(2), stx_mnt_id)
+	ID uint64 // the mount's id (statx(2), stx_mnt_id)
 }
 
 func (TakeAlong) String() string { return "take the sources along" }
 func (HoldRoot) String() string  { return "hold the container's root" }
 func (s Unmount) String() string { return "unmount " + s.At.Path }
 
-// LiveRequest is what is asked of a container that runs.
+// LiveRequest describes the running container whose mounts change.
 type LiveRequest struct {
 	Spec   *specs.Spec // the container's
 	Rootfs string      // absolute
@@ -41,12 +41,12 @@ type LiveRequest struct {
 	Host   Host
 }
 
-// AddMounts plans mounts in a container that runs.
+// AddMounts plans mounts in a running container.
 //
-// The stub stays out of the pid namespace, whose processes could look at it,
-// and joins the others: a sysfs is that of the network namespace, an mqueue
-// that of the ipc namespace, a cgroup2 that of the cgroup namespace in which
-// they are mounted.
+// The stub stays out of the pid namespace, whose processes could inspect it. It
+// joins the others, except the time namespace, because some file systems belong
+// to the namespace of the process that mounts them: sysfs to the network
+// namespace, mqueue to the ipc namespace, cgroup2 to the cgroup namespace.
 func AddMounts(r LiveRequest, mounts []specs.Mount) (*Plan, error) {
 	b, ns := newLive(r)
 	b.Spec.Mounts = mounts
@@ -64,8 +64,8 @@ func AddMounts(r LiveRequest, mounts []specs.Mount) (*Plan, error) {
 	return &Plan{b.items}, b.err
 }
 
-// RemoveMounts plans the end of mounts that AddMounts has made, in the order in
-// which they are given.
+// RemoveMounts plans the removal of mounts that AddMounts made, in the given
+// order.
 func RemoveMounts(r LiveRequest, mounts []Unmount) (*Plan, error) {
 	b, ns := newLive(r)
 	b.approach(ns, false)
@@ -88,10 +88,10 @@ func newLive(r LiveRequest) (*builder, *namespaces) {
 }
 
 // approach enters the container's namespaces. With a user namespace and sources
-// of the host's, the stub first makes a copy of the host's mounts that belongs
-// to that user namespace: there the kernel locks what the host's mounts forbid,
-// as it does in create (mount_namespaces(7), "Restrictions on mount
-// namespaces").
+// from the host, the stub first copies the host's mounts into a mount namespace
+// of that user namespace. In the copy the kernel locks the restrictions of the
+// host's mounts, as it does in create (mount_namespaces(7), "Restrictions on
+// mount namespaces").
 func (b *builder) approach(ns *namespaces, sources bool) {
 	const field = "/linux/namespaces"
 	b.add("", Spawn{})
@@ -120,9 +120,10 @@ func (b *builder) approach(ns *namespaces, sources bool) {
 	b.add("", HoldRoot{Path: b.Rootfs})
 }
 
-// aroundUser says what is entered before the user namespace, some of which may
-// be the host's, and what after it, which is all where there is no privilege
-// before.
+// aroundUser splits the namespaces into those that the stub enters before the
+// user namespace and those that it enters after it. Before it come those that
+// may belong to the host's user namespace. Without privilege on the host, all
+// come after it.
 func (b *builder) aroundUser(all uint64) (before, after uint64) {
 	if b.Host.Rootless && !b.Host.InUserns {
 		return 0, all &^ unix.CLONE_NEWUSER
@@ -130,19 +131,19 @@ func (b *builder) aroundUser(all uint64) (before, after uint64) {
 	return all &^ (unix.CLONE_NEWUSER | unix.CLONE_NEWNS), unix.CLONE_NEWNS
 }
 
-// fromHost tells the bind mounts whose source is not in the container.
+// fromHost reports whether a step is a bind mount with a source of the host.
 func fromHost(it Item) bool {
 	s, ok := it.Step.(Bind)
 	return ok && !s.Inside
 }
 
-// checkLive refuses what a container that runs cannot have, and changes what
-// it has otherwise.
+// checkLive refuses steps that a running container cannot have, and adapts the
+// others.
 func checkLive(it *Item) error {
 	switch s := it.Step.(type) {
 	case Remount:
-		// What a name leads to is the container's choice by now. It must not
-		// be the mount that makes /proc/sys read-only.
+		// The container now decides where a name leads. It must not lead to
+		// the mount that makes /proc/sys read-only.
 		if !s.Kept {
 			return errors.New("remount is not for a container that runs: remove the mount and add it again")
 		}
@@ -151,7 +152,7 @@ func checkLive(it *Item) error {
 			return errors.New("copy-symlink is not for a container that runs: it makes no mount that could be removed")
 		}
 		if s.Inside {
-			s.Attrs.Implied = 0 // as in checkInside: it keeps its restrictions
+			s.Attrs.Implied = 0 // the mount keeps the restrictions of its source, see checkInside
 			it.Step = s
 		}
 		return checkInside(s)
@@ -162,9 +163,9 @@ func checkLive(it *Item) error {
 	return nil
 }
 
-// checkInside: what a source in the container leads to is the container's
-// choice too. Without the mounts below it, it would show what they hide, and let
-// be written what they make read-only.
+// checkInside checks a source in the container. The container decides where its
+// path leads. A clone without the mounts below it would show the files that they
+// hide, and would make writable the files that they protect.
 func checkInside(s Bind) error {
 	switch {
 	case !s.Inside:
@@ -177,6 +178,5 @@ func checkInside(s Bind) error {
 	return nil
 }
 
-// Forbidding are the attributes of a mount that take something away from those
-// who use it.
+// Forbidding are the mount attributes that restrict the users of a mount.
 const Forbidding = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW

@@ -17,7 +17,8 @@ import (
 
 func (b *builder) mounts(ns *namespaces) { b.mountAll("/mounts", ns) }
 
-// mountAll plans the configuration's mounts; list is the pointer to them.
+// mountAll plans the mounts of the configuration. list is the JSON pointer of
+// their list.
 func (b *builder) mountAll(list string, ns *namespaces) {
 	for i := range b.Spec.Mounts {
 		m := &b.Spec.Mounts[i]
@@ -45,7 +46,7 @@ func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, 
 	_, there := b.spots[at.Path]
 	b.covers(at.Path)
 	switch {
-	case o.Bind || m.Type == "bind": // of whatever type it says it is
+	case o.Bind || m.Type == "bind": // the option bind wins over any type
 		b.add(field, b.bind(m, o, at))
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		b.cgroupMount(field, m, o, at, ns)
@@ -54,8 +55,8 @@ func (b *builder) mount(field string, m *specs.Mount, o *specconv.MountOptions, 
 	}
 }
 
-// InRootfs is a destination without the path of the root file system, which some
-// put in front of it.
+// InRootfs returns a destination without the path of the root file system.
+// Some callers put that path in front.
 func InRootfs(rootfs, destination string) string {
 	clean := path.Clean(destination)
 	if rest, ok := strings.CutPrefix(clean, rootfs); ok && rootfs != "/" && (rest == "" || rest[0] == '/') {
@@ -64,8 +65,9 @@ func InRootfs(rootfs, destination string) string {
 	return destination
 }
 
-// remount changes the mount that is at a place by now. What it says of
-// read-only holds from here on: config.json has chosen the moment.
+// remount changes the mount that is at a place at this point of the list. Its ro
+// or rw applies from here on: config.json has chosen the moment, so an earlier
+// delayed remount to read-only is dropped.
 func (b *builder) remount(field string, o *specconv.MountOptions, at Place) {
 	if (o.Set|o.Clear)&unix.MOUNT_ATTR_RDONLY != 0 {
 		b.late = slices.DeleteFunc(b.late, func(it Item) bool { return it.Step.(Remount).At.Path == at.Path })
@@ -75,7 +77,7 @@ func (b *builder) remount(field string, o *specconv.MountOptions, at Place) {
 		spot := b.spots[at.Path]
 		spot.fresh = false
 		b.spots[at.Path] = spot
-		if at.Path == "/dev" { // but devices come behind all mounts, and none of them could say so
+		if at.Path == "/dev" { // delayed: the device nodes come after all mounts and need a writable /dev
 			late := s
 			late.Attrs, late.Params = Attrs{Set: unix.MOUNT_ATTR_RDONLY}, nil
 			b.late = append(b.late, Item{field, late})
@@ -85,22 +87,22 @@ func (b *builder) remount(field string, o *specconv.MountOptions, at Place) {
 	b.add(field, s)
 }
 
-// lxcfs is what may be mounted over single files of /proc: what lxcfs(1) and
-// its like make up for the container, and two parameters of the kernel that
-// checkpointing and FIPS need. None is written to by a runtime.
+// lxcfs lists the files of /proc that a mount may cover. Most are files that
+// lxcfs(1) and similar programs emulate for the container. The two kernel
+// parameters are for checkpointing and FIPS. A runtime writes to none of them.
 var lxcfs = []string{
 	"/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg", "/proc/slabinfo",
 	"/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
 }
 
-// InProc tells whether a destination is one of the few that may be in procfs.
+// InProc reports whether p is one of the few permitted destinations in procfs.
 func InProc(p string) bool { return slices.Contains(lxcfs, p) }
 
-// checkDestination refuses mounts that would put something else in the place of a
-// part of procfs, which labels and sysctls are written through
-// (CVE-2019-16884), and mounts over the root, below which everything would
-// still be: what paths begin at is chosen by pivot_root, not by what covers it.
-// The engine checks what a symlink leads to.
+// checkDestination refuses two kinds of mounts. The first would replace a part
+// of procfs, through which the runtime writes labels and sysctls
+// (CVE-2019-16884). The second covers the root. That has no effect on the
+// container: path resolution starts at the root that pivot_root sets, not at a
+// mount over it. The engine checks where a symlink leads.
 func checkDestination(p string, m *specs.Mount, o *specconv.MountOptions) error {
 	switch {
 	case p == "/":
@@ -113,7 +115,8 @@ func checkDestination(p string, m *specs.Mount, o *specconv.MountOptions) error 
 	return nil
 }
 
-// covers forgets what is hidden by a mount at p.
+// covers records a mount at p and forgets the facts about the places that it
+// hides.
 func (b *builder) covers(p string) {
 	if !b.noteMount(p) {
 		return
@@ -127,7 +130,8 @@ func (b *builder) covers(p string) {
 	b.late = slices.DeleteFunc(b.late, func(it Item) bool { return hidden(it.Step.(Remount).At.Path) })
 }
 
-// noteMount tells whether there has been a mount at p before, or below.
+// noteMount records a mount at p. It reports whether there was a mount at p or
+// below p before.
 func (b *builder) noteMount(p string) bool {
 	s, before := b.spots[p]
 	s.mounted = true
@@ -148,7 +152,7 @@ func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOption
 		Idmap:  idmap(m, o),
 	}
 	if len(m.UIDMappings) == 0 && ns.has(unix.CLONE_NEWUSER) {
-		s.Idmap = nil // it is mounted in the user namespace, whose mapping it has therefore
+		s.Idmap = nil // a mount made in the user namespace already has its mapping
 	}
 	fresh := false
 	switch m.Type {
@@ -163,8 +167,8 @@ func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOption
 		s.CopyUp = o.TmpCopyUp
 		s.Keep = true
 		fresh = !o.TmpCopyUp
-		// As runc does: what a tmpfs covers lends it its mode, and one that
-		// covers nothing has the kernel's, which lets everybody write.
+		// As in runc, a tmpfs takes the mode of the directory that it covers.
+		// Without one it has the kernel's default, which lets everybody write.
 		s.ModeFromTarget = !hasParam(s.Params, "mode") && (at.In == "" || there)
 		if s.Attrs.Set&unix.MOUNT_ATTR_RDONLY != 0 {
 			b.fillFirst(field, &s)
@@ -174,7 +178,7 @@ func (b *builder) newMount(field string, m *specs.Mount, o *specconv.MountOption
 	return s
 }
 
-// fillFirst has a read-only tmpfs be writable until its mountpoints are made.
+// fillFirst keeps a read-only tmpfs writable until its mountpoints exist.
 func (b *builder) fillFirst(field string, s *Mount) {
 	s.Attrs.Set &^= unix.MOUNT_ATTR_RDONLY
 	s.Params = slices.DeleteFunc(s.Params, func(p Param) bool { return p.Key == "ro" })
@@ -202,26 +206,27 @@ func (b *builder) bind(m *specs.Mount, o *specconv.MountOptions, at Place) Bind 
 	return s
 }
 
-// propagate has the tree of a bind mount end to be a peer of the host's mounts,
-// as one that was made inside would never have been, before it becomes what
-// config.json asks for. One call does where that says it of all mounts of the
-// tree.
+// propagate sets the propagation types of a bind mount's tree. The tree must
+// cease to be a peer of the host's mounts, as a bind mount made inside the
+// container would never be one. Then it takes the propagation that config.json
+// requests. One call is enough if that applies to all mounts of the tree.
 func (b *builder) propagate(a *Attrs, recursive bool) {
 	first, rec := b.inherited()
 	all := a.PropagationRec || !recursive
 	switch {
 	case first == 0:
 	case a.Propagation == 0, a.Propagation == unix.MS_SLAVE:
-		a.Propagation, a.PropagationRec = first, rec // a private mount stays private when it is made a slave
+		a.Propagation, a.PropagationRec = first, rec // MS_SLAVE leaves a private mount private
 	case all && (a.Propagation == unix.MS_PRIVATE || a.Propagation == unix.MS_UNBINDABLE):
 	default:
 		a.First = first
 	}
 }
 
-// onlyListed clears the flags that are not listed, as mount(2) does with
-// MS_REMOUNT|MS_BIND: those that forbid something, and, if only where another
-// is asked for, the access time mode. A diratime alone changes nothing.
+// onlyListed implies the clearing of flags that are not listed, as mount(2) does
+// with MS_REMOUNT|MS_BIND. It covers the flags that forbid something. It covers
+// the access time mode only if the options request another one. A diratime
+// alone changes nothing.
 func (a *Attrs) onlyListed() {
 	const atime = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME
 	a.Implied = Forbidding
@@ -233,33 +238,33 @@ func (a *Attrs) onlyListed() {
 	a.Implied &^= a.Set&^unix.MOUNT_ATTR__ATIME | a.Clear
 }
 
-// inside tells whether a source lies in the root file system. Those are opened
-// in mount order by the stub, so that they show what was mounted before; all
-// others by the runtime, where no mount of the container can mislead.
+// inside reports whether a source is in the root file system. The stub opens
+// such a source in mount order, so that it shows the earlier mounts. The runtime
+// side opens all other sources, where no mount of the container can mislead it.
 func (b *builder) inside(src string) bool {
 	return src == b.Rootfs || strings.HasPrefix(src, b.Rootfs+"/")
 }
 
-// inherited is the propagation of a bind mount that asks for none: that of
-// the mounts it would have been copied from, had it been made inside.
+// inherited returns the propagation of a bind mount that requests none. It is
+// that of the mounts that a bind mount made inside would have been copied from.
 func (b *builder) inherited() (uint64, bool) {
 	flags, ok := specconv.PropagationFlags(b.linux.RootfsPropagation)
 	switch {
 	case !ok || flags&unix.MS_SLAVE != 0 || flags&unix.MS_UNBINDABLE != 0:
 		return unix.MS_SLAVE, true
 	case flags&unix.MS_SHARED != 0:
-		return 0, false // it stays a peer of its source
+		return 0, false // the mount stays a peer of its source
 	}
 	return unix.MS_PRIVATE, true
 }
 
-// cgroupMount is the container's own cgroups: one cgroup2 file system, or a
-// directory with one mount a v1 hierarchy.
+// cgroupMount plans a mount of the container's own cgroups: one cgroup2 file
+// system, or a directory with one mount for each v1 hierarchy.
 func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOptions, at Place, ns *namespaces) {
 	fresh := ns.has(unix.CLONE_NEWCGROUP)
 	cgroups := b.Host.Cgroups
 	if len(cgroups) == 0 && b.Host.Rootless {
-		// Without a cgroup of its own, the container sees where it is in the host's.
+		// The container has no cgroup of its own: it sees the host's, read-only.
 		b.add(field, Bind{Source: "/sys/fs/cgroup", Answers: true, Recursive: true, At: at, Attrs: Attrs{
 			RecSet:      attrs(o).single().Set | unix.MOUNT_ATTR_RDONLY,
 			Propagation: unix.MS_PRIVATE, PropagationRec: true,
@@ -272,9 +277,10 @@ func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOpt
 	}
 	if c := cgroups[0]; len(cgroups) == 1 && c.Name == "" {
 		if !fresh {
-			// /proc/self/cgroup has the path from the hierarchy's root then, and it
-			// has to lead there. A new mount would set the options of the host's
-			// (nsdelegate, …: cgroup-v2.rst, "Mounting"), or wait for that, 15 ms.
+			// Without a cgroup namespace, /proc/self/cgroup shows the path from
+			// the hierarchy's root, and that path must be valid in the mount. A
+			// new mount would change the host's options (nsdelegate, …:
+			// cgroup-v2.rst, "Mounting"), or wait 15 ms for that.
 			c.Path = c.Root
 		}
 		b.cgroupHierarchy(field, m, o, at, c, fresh)
@@ -282,7 +288,7 @@ func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOpt
 	}
 	set := attrs(o).single()
 	dir := set
-	dir.Set &^= unix.MOUNT_ATTR_RDONLY // until the directories are made
+	dir.Set &^= unix.MOUNT_ATTR_RDONLY // until the directories exist
 	b.add(field, Mount{Type: "tmpfs", Source: "tmpfs", Params: []Param{{"mode", "755"}}, Attrs: dir, At: at, Keep: true})
 	for _, c := range cgroups {
 		sub := Place{Path: path.Join(at.Path, c.Name), In: at.Path, Name: c.Name, Below: true}
@@ -300,7 +306,8 @@ func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOpt
 func (b *builder) cgroupHierarchy(field string, m *specs.Mount, o *specconv.MountOptions, at Place, c CgroupMount, fresh bool) {
 	a := attrs(o)
 	if !fresh {
-		// Without a cgroup namespace a new mount of v1 would show all of the host's.
+		// Without a cgroup namespace, a new v1 mount would show all of the host's
+		// cgroups.
 		a.Propagation, a.PropagationRec = unix.MS_PRIVATE, true
 		b.add(field, Bind{Source: c.Path, Answers: true, At: at, Attrs: a.single()})
 		return
@@ -319,8 +326,8 @@ func attrs(o *specconv.MountOptions) Attrs {
 	return Attrs{Set: o.Set, Clear: o.Clear, RecSet: o.RecSet, RecClear: o.RecClear, Propagation: o.Propagation, PropagationRec: o.PropagationRec}
 }
 
-// single is for a mount that has nothing below it yet: what is asked for the
-// tree is asked for the mount, with one call.
+// single returns the attributes for a mount with no mounts below it. Those for
+// the tree become those of the mount, so one call sets both.
 func (a Attrs) single() Attrs {
 	a.Set, a.Clear = a.Set&^a.RecClear|a.RecSet, a.Clear&^a.RecSet|a.RecClear
 	a.RecSet, a.RecClear, a.PropagationRec = 0, 0, false

@@ -2,12 +2,12 @@ package plan
 
 import "fmt"
 
-// NetDevice moves a network device of the runtime's network namespace into the
-// container's, with its addresses, and brings it up.
+// NetDevice moves a network device from the runtime's network namespace into the
+// container's. It keeps the addresses and brings the device up.
 type NetDevice struct {
 	runtimeStep
 	Host string
-	Name string // in the container; "%d" at its end is the kernel's to fill in
+	Name string // in the container; the kernel replaces a "%d" at its end by a number
 }
 
 func (s NetDevice) String() string {
@@ -18,8 +18,8 @@ func (s NetDevice) String() string {
 	return out
 }
 
-// netDevices stand behind all that may still fail for want of files: a virtual
-// device ends with the network namespace that it has been moved to.
+// netDevices adds the moves after the steps that may fail for a missing file: a
+// virtual device is destroyed with the network namespace that it is in.
 func (b *builder) netDevices() {
 	for _, host := range sortedKeys(b.linux.NetDevices) {
 		s := NetDevice{Host: host, Name: b.linux.NetDevices[host].Name}

@@ -2,12 +2,12 @@ package plan
 
 import "golang.org/x/sys/unix"
 
-// notifyAt is where runc mounts it, and where images expect it.
+// notifyAt is the destination that runc uses and that images expect.
 const notifyAt = "/run/notify"
 
-// notify mounts the directory with the socket on which the program says that it
-// is ready. The mount comes before the socket, which start makes: what is made
-// in a directory later shows in its mounts.
+// notify mounts the directory of the socket on which the program reports that it
+// is ready. Start creates the socket after this mount; new files of a directory
+// also appear in its bind mounts.
 func (b *builder) notify(ns *namespaces) {
 	if b.NotifyDir == "" || !ns.has(unix.CLONE_NEWNS) {
 		return

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// String is the plan for people: one line a step, with the side that takes it
-// and the field that asks for it.
+// String returns the plan for people: one line for each step, with its side and
+// the field that requests it.
 func (p *Plan) String() string {
 	var b strings.Builder
 	for i, it := range p.Items {
@@ -34,8 +34,8 @@ type jsonItem struct {
 	Args  Step   `json:"args"`
 }
 
-// MarshalJSON is the plan for programs: an array of steps, each with its name,
-// side, field, text and arguments.
+// MarshalJSON returns the plan for programs: an array of steps, each with its
+// name, side, field, text and arguments.
 func (p *Plan) MarshalJSON() ([]byte, error) {
 	out := make([]jsonItem, len(p.Items))
 	for i, it := range p.Items {
@@ -44,7 +44,7 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// Name is the step's name, e.g. "Mount".
+// Name returns the name of a step, for example "Mount".
 func Name(s Step) string { return reflect.TypeOf(s).Name() }
 
 func (s Spawn) String() string {
@@ -193,7 +193,7 @@ func (s Remount) String() string {
 	return "make " + s.At.Path + " " + strings.Join(opts, ",")
 }
 
-// options are a mount's, as config.json writes them.
+// options returns a mount's options as config.json writes them.
 func options(a Attrs, params []Param) []string {
 	var out []string
 	if text := a.String(); text != "" {

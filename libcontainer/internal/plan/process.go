@@ -13,8 +13,8 @@ import (
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// process is the last stretch, the same for create and exec: from the
-// privileges that set-up needs to those of the program.
+// process adds the last steps, which create and exec share. They lead from the
+// privileges of the set-up to those of the program.
 func (b *builder) process(ns *namespaces) {
 	p := b.Spec.Process
 	if p == nil {
@@ -23,42 +23,43 @@ func (b *builder) process(ns *namespaces) {
 	caps := b.capabilities(p)
 
 	b.umask(p)                                                    //
-	b.home(p)                                                     // as root, who can read any passwd file
+	b.home(p)                                                     // as root, which can read any passwd file
 	b.labels(p, "apparmor")                                       // before no_new_privs, which may forbid the transition
-	b.add("/process/cwd", Cwd{Path: p.Cwd, Create: b.creating()}) // as root, who may enter what the user may not; checked again below
+	b.add("/process/cwd", Cwd{Path: p.Cwd, Create: b.creating()}) // as root, which may enter more directories than the user; FindProgram checks the result
 	if p.NoNewPrivileges {
-		b.add("/process/noNewPrivileges", NoNewPrivs{}) // lets a filter be loaded without privilege
+		b.add("/process/noNewPrivileges", NoNewPrivs{}) // with it, loading a filter requires no privilege
 	}
-	b.scheduling(p, ns.join&unix.CLONE_NEWPID != 0) // raising priorities takes capabilities
-	b.labels(p, "selinux")                          // as late as possible: it applies to the next execve of all
+	b.scheduling(p, ns.join&unix.CLONE_NEWPID != 0) // raising a priority requires capabilities
+	b.labels(p, "selinux")                          // late: the label applies to the next execve
 	if caps != nil && caps.drops {
-		b.add(caps.field, BoundingSet{Keep: caps.bounding}) // takes CAP_SETPCAP
+		b.add(caps.field, BoundingSet{Keep: caps.bounding}) // requires CAP_SETPCAP
 	}
-	b.identity(p, caps) // groups, then gid, then uid: each takes the privilege the next one drops
+	b.identity(p, caps) // groups, then gid, then uid: the uid drops the privilege for the others
 	if caps != nil {
-		b.add(caps.field, caps.step(b.needsAdmin(p))) // setresuid has cleared what it could
+		b.add(caps.field, caps.step(b.needsAdmin(p))) // after setresuid, which clears the effective set
 	}
 	b.program(p)                                 // with the final credentials
 	b.add("", CloseFiles{First: 3 + b.Preserve}) // before the filter, which may forbid it (CVE-2024-21626)
-	b.rlimits(p)                                 // by the host, whose privilege raising takes; a limit on files must not hit the set-up
+	b.rlimits(p)                                 // by the runtime side: raising a limit requires host privilege; late: a limit on files must not affect the set-up
 	early := b.linux.Seccomp != nil && (!p.NoNewPrivileges || b.linux.Seccomp.ListenerPath != "")
 	if early {
-		b.seccomp(p, caps) // takes CAP_SYS_ADMIN, which goes with it; or has a listener, which create hands over
+		b.seccomp(p, caps) // requires CAP_SYS_ADMIN, dropped with the same step; or create hands over the listener
 	}
 	if ns.join&unix.CLONE_NEWPID != 0 {
-		b.add("", CloneInto{}) // drop before visible
+		b.add("", CloneInto{}) // after all drops: from here on, the container can see the process
 	}
 	if b.creating() {
 		b.add("", Gate{})
 	}
 	if b.linux.Seccomp != nil && !early {
-		b.seccomp(p, caps) // last, so that the profile need allow execve, write and exit_group only
+		b.seccomp(p, caps) // last: the profile must allow only execve, write and exit_group
 	}
 	b.add("/process/args", Execute{Args: p.Args, Env: p.Env})
 }
 
-// nobody waits at the gate of a container without a process: it keeps the
-// namespaces and cannot be started (runtime.md, "Start").
+// nobody returns the process that waits at the gate of a container without a
+// process. It keeps the namespaces alive and cannot be started (runtime.md,
+// "Start").
 func nobody() *specs.Process {
 	return &specs.Process{Cwd: "/", NoNewPrivileges: true, Capabilities: &specs.LinuxCapabilities{}, Env: []string{"HOME=/"}}
 }
@@ -69,13 +70,13 @@ func (b *builder) program(p *specs.Process) {
 	}
 }
 
-// needsAdmin: without no_new_privs, loading a filter takes CAP_SYS_ADMIN
-// (seccomp(2)).
+// needsAdmin reports whether loading the filter requires CAP_SYS_ADMIN. It does
+// without no_new_privs (seccomp(2)).
 func (b *builder) needsAdmin(p *specs.Process) bool {
 	return b.linux.Seccomp != nil && !p.NoNewPrivileges
 }
 
-// creating tells create from exec.
+// creating is true for create and false for exec.
 func (b *builder) creating() bool { return !b.further }
 
 func (b *builder) umask(p *specs.Process) {
@@ -83,7 +84,7 @@ func (b *builder) umask(p *specs.Process) {
 		b.add("/process/user/umask", Umask{Mask: *p.User.Umask})
 		return
 	}
-	b.add("", Umask{Mask: 0o022}) // config.md leaves it open; this is what runc and crun do
+	b.add("", Umask{Mask: 0o022}) // config.md gives no default; runc and crun use this one
 }
 
 func (b *builder) labels(p *specs.Process, lsm string) {
@@ -139,23 +140,24 @@ func (b *builder) seccomp(p *specs.Process, caps *capSets) {
 	b.add("/linux/seccomp", s)
 }
 
-// capSets are the five sets that can be had.
+// capSets are the five sets, reduced to the capabilities that can be granted.
 type capSets struct {
 	field                                                string
-	drops                                                bool // from the bounding set
+	drops                                                bool // the bounding set is reduced
 	bounding, effective, permitted, inheritable, ambient uint64
 }
 
-// capabilities computes the sets. Those that cannot be granted are left out
-// (a warning is given elsewhere, config.md "capabilities"); without the
-// object the program keeps what the runtime has, as with runc.
+// capabilities computes the sets. It leaves out the capabilities that cannot be
+// granted; Ungranted names them for a warning (config.md, "capabilities").
+// Without the object, a root program keeps the runtime's capabilities, as with
+// runc.
 func (b *builder) capabilities(p *specs.Process) *capSets {
 	c := p.Capabilities
 	switch {
 	case c == nil && p.User.UID == 0:
 		return nil
 	case c == nil:
-		return &capSets{} // what setresuid leaves: nothing
+		return &capSets{} // setresuid leaves no capabilities
 	}
 	have := b.Host.Capabilities
 	set := func(names []string) uint64 {
@@ -163,7 +165,7 @@ func (b *builder) capabilities(p *specs.Process) *capSets {
 		return m & have
 	}
 	s := &capSets{field: "/process/capabilities", drops: true, bounding: set(c.Bounding), effective: set(c.Effective), permitted: set(c.Permitted), inheritable: set(c.Inheritable), ambient: set(c.Ambient)}
-	s.effective &= s.permitted               // capset(2) refuses others
+	s.effective &= s.permitted               // capset(2) refuses more
 	s.ambient &= s.permitted & s.inheritable // capabilities(7)
 	return s
 }
@@ -177,7 +179,7 @@ func (s *capSets) step(admin bool) Capabilities {
 	return c
 }
 
-// Ungranted names the capabilities that are asked for and cannot be had.
+// Ungranted returns the requested capabilities that cannot be granted.
 func Ungranted(p *specs.Process, have uint64) []string {
 	if p == nil || p.Capabilities == nil {
 		return nil
@@ -210,12 +212,13 @@ func (b *builder) home(p *specs.Process) {
 	}
 }
 
-// Program says which program the process asks for.
+// Program returns the step that looks up the program of p.
 func Program(p *specs.Process) FindProgram {
 	return FindProgram{Name: p.Args[0], Path: lookupEnv(p.Env, "PATH")}
 }
 
-// lookupEnv gives the last value of a variable: duplicates are resolved so.
+// lookupEnv returns the last value of a variable: of duplicates the last one
+// counts.
 func lookupEnv(env []string, key string) string {
 	v := ""
 	for _, kv := range env {

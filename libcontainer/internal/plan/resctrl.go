@@ -2,8 +2,8 @@ package plan
 
 import "strings"
 
-// JoinResctrl puts the stub into a class of service, and into a monitoring
-// group of it; its children are born there.
+// JoinResctrl moves the stub into a class of service and into a monitoring group
+// of that class. The stub's children inherit both.
 type JoinResctrl struct {
 	runtimeStep
 	Dirs []string
@@ -11,7 +11,7 @@ type JoinResctrl struct {
 
 func (s JoinResctrl) String() string { return "enter " + strings.Join(s.Dirs, ", ") }
 
-// joinResctrl stands before all that makes processes.
+// joinResctrl adds the step before all steps that create processes.
 func (b *builder) joinResctrl(dirs []string) {
 	if len(dirs) > 0 {
 		b.add("/linux/intelRdt", JoinResctrl{Dirs: dirs})
