@@ -32,7 +32,8 @@ type Container struct {
 	config  *configuration
 	first   *handle
 	notify  readiness
-	removed bool // its own cgroups are, by Delete
+	cgroup  remains  // what Delete has to do about it
+	marked  []string // cgroups that were made for it, by its mark
 }
 
 func newContainer(r *Runtime, dir *state.Dir, record state.Record) *Container {
@@ -302,7 +303,7 @@ func (c *Container) Wait(ctx context.Context) (_ int, err error) {
 }
 
 // Processes lists the processes in the container, by the host's numbers. For
-// one without a cgroup only the first is known. A number may be another
+// one without a cgroup of its own only the first is known. A number may be another
 // process's by the time it is used.
 func (c *Container) Processes() (_ []int, err error) {
 	defer bug.Caught(&err)
@@ -314,12 +315,21 @@ func (c *Container) Processes() (_ []int, err error) {
 }
 
 func (c *Container) processes() ([]int, error) {
-	if c.record.Cgroup.V1 != nil || c.record.Cgroup.Unified != nil {
-		return c.cgroups().AllProcs()
-	}
 	alive, err := c.record.Init.Alive()
-	if err != nil || !alive {
+	if err != nil {
 		return nil, err
+	}
+	if c.hasCgroup() && (alive || c.outlived()) {
+		own, err := c.owns(alive)
+		if err != nil {
+			return nil, err
+		}
+		if own {
+			return c.cgroups().AllProcs()
+		}
+	}
+	if !alive {
+		return nil, nil
 	}
 	return []int{c.record.Init.Pid}, nil
 }

@@ -364,7 +364,9 @@ func (c *creation) createCgroup() error {
 		return cgroupFailure(err)
 	}
 	fewer := c.paths.Unified != nil && paths.Unified == nil
-	c.paths, c.made, c.hasCgroup = paths, made, true
+	if err := c.claimCgroup(paths, made); err != nil {
+		return cgroupFailure(err)
+	}
 	c.noteCgroup()
 	if !paths.Optional && !fewer {
 		return nil
@@ -541,8 +543,7 @@ func (c *creation) rollBack(why error) {
 		c.container.first.close()
 	}
 	if c.hasCgroup {
-		_ = c.paths.Kill(ctx)
-		if err := c.paths.Remove(ctx, c.made); err != nil {
+		if err := c.undoCgroup(ctx); err != nil {
 			c.warnf("clean up after the failed create: %v", err)
 		}
 	}

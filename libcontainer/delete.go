@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,8 +18,8 @@ import (
 )
 
 // Delete removes a stopped or created container, or with force any; then it is
-// no error if there is none, and a state that cannot be read is removed as far
-// as it can be.
+// no error if there is none. Of a state that cannot be read the cgroup's mark
+// tells the rest: with force its processes end, without force it must have none.
 func (r *Runtime) Delete(ctx context.Context, id string, force bool) (err error) {
 	defer bug.Caught(&err)
 	dir, err := r.store.Open(id)
@@ -35,7 +36,11 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) (err error)
 		defer c.Close()
 		return c.Delete(ctx, force)
 	case force || errors.Is(err, ErrNotExist):
-		return r.deleteUnreadable(ctx, dir, id)
+		err := r.deleteUnreadable(ctx, dir, id, force)
+		if force && errors.Is(err, ErrNotExist) { // another delete was faster
+			return nil
+		}
+		return err
 	}
 	dir.Close()
 	return err
@@ -97,8 +102,10 @@ func (c *Container) remove(ctx, wait context.Context) error {
 		return err
 	}
 	defer unlock()
-	if err := c.hook(ctx, "poststop", nil); err != nil {
-		c.runtime.warn(err.Error())
+	if _, err := c.snapshot(); !errors.Is(err, unix.ENOENT) { // another delete is past the hooks
+		if err := c.hook(ctx, "poststop", nil); err != nil {
+			c.runtime.warn(err.Error())
+		}
 	}
 	if ctx.Err() != nil { // a hook was interrupted, and is not to be run again
 		var stop context.CancelFunc
@@ -150,23 +157,33 @@ func (c *Container) checkDelete(force bool) error {
 func (c *Container) end(ctx context.Context) error {
 	defer c.runtime.span("end what lives in it").End()
 	pidfd, err := c.openFirst()
-	if err == nil {
+	alive := err == nil
+	if alive {
 		defer pidfd.Close()
-		if err := proc.Signal(pidfd, unix.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
-			return err
-		}
-		_ = c.thawDying(ctx)
-		if err := proc.Wait(ctx, pidfd); err != nil {
-			return c.survivors(err)
-		}
 	} else if !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	if c.removed = c.cgroups().RemoveEmpty(c.madeCgroups()); c.removed {
-		return nil // rmdir(2) has found no process, and nothing below it
+	whose, made, err := c.whose(alive)
+	if err != nil {
+		return err
 	}
-	if pids, err := c.processes(); err == nil && len(pids) > 0 {
-		return c.killCgroup(ctx)
+	c.marked = made
+	if alive {
+		if err := c.endFirst(ctx, pidfd); err != nil {
+			return err
+		}
+	}
+	c.cgroup, err = c.endCgroup(ctx, whose, alive || c.outlived())
+	return err
+}
+
+func (c *Container) endFirst(ctx context.Context, pidfd *os.File) error {
+	if err := proc.Signal(pidfd, unix.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
+		return err
+	}
+	_ = c.thawDying(ctx)
+	if err := proc.Wait(ctx, pidfd); err != nil {
+		return c.survivors(err)
 	}
 	return nil
 }
@@ -193,11 +210,17 @@ func (c *Container) survivors(err error) error {
 	return fmt.Errorf("container %s does not end: it still has %s: %w", c.record.ID, cgroup.Describe(pids), err)
 }
 
-// madeCgroups are the directories that create has made.
+// madeCgroups are the directories that were made for the container, or for those
+// that had its cgroup before.
 func (c *Container) madeCgroups() (dirs []string) {
 	for _, i := range c.record.Intents {
 		if i.Kind == state.CgroupDir {
 			dirs = append(dirs, i.Name)
+		}
+	}
+	for _, dir := range c.marked {
+		if !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
 		}
 	}
 	return dirs
@@ -210,6 +233,9 @@ func (c *Container) undo(ctx context.Context) error {
 		switch i.Kind {
 		case state.Scope:
 			// Without processes it ends by itself, if systemd is there at all.
+			if c.cgroup == anothers { // and so is the unit of that name
+				continue
+			}
 			if err := stopScope(ctx, i.Name, c.record.Rootless); err != nil {
 				c.runtime.warn(err.Error())
 			}
@@ -220,12 +246,23 @@ func (c *Container) undo(ctx context.Context) error {
 	if err := c.leaveResctrl(); err != nil {
 		return err
 	}
-	if c.record.Cgroup.Unified == nil && c.record.Cgroup.V1 == nil {
+	return c.removeCgroup(ctx)
+}
+
+func (c *Container) removeCgroup(ctx context.Context) error {
+	if !c.hasCgroup() {
 		return nil
 	}
-	if c.removed {
-		c.cgroups().RemoveParents(c.madeCgroups())
-		return nil
+	made := c.madeCgroups()
+	switch c.cgroup {
+	case removed:
+		c.cgroups().RemoveParents(made)
+	case unmarked:
+		c.cgroups().RemoveUnclaimed(made)
+	case whole:
+		c.cgroups().Unclaim(made)
+		return c.cgroups().Remove(ctx, made)
+	case anothers:
 	}
-	return c.cgroups().Remove(ctx, c.madeCgroups())
+	return nil
 }

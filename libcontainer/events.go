@@ -93,7 +93,10 @@ func (c *Container) watch(interval time.Duration, at []Threshold) (*watch, error
 		return nil, err
 	}
 	w := &watch{container: c, pidfd: pidfd, interval: interval, events: make(chan Event)}
-	if err := w.open(at); err != nil {
+	if err = c.checkOwn(); err == nil {
+		err = w.open(at)
+	}
+	if err != nil {
 		w.close()
 		return nil, err
 	}

@@ -101,7 +101,12 @@ func (c *Container) killRest(ctx context.Context) error {
 // 1 of a namespace they would outlive it; without a cgroup nobody knows them.
 func (c *Container) kill(ctx context.Context, pidfd *os.File) error {
 	if c.hasCgroup() && !c.ownPids() {
-		return c.killCgroup(ctx)
+		switch own, err := c.owns(true); {
+		case err != nil:
+			return err
+		case own:
+			return c.killCgroup(ctx)
+		}
 	}
 	if err := signalFirst(pidfd, unix.SIGKILL); err != nil {
 		return err
@@ -118,31 +123,38 @@ func signalFirst(pidfd *os.File, sig unix.Signal) error {
 }
 
 func (c *Container) killAll(ctx context.Context, sig unix.Signal) error {
-	if !c.hasCgroup() {
-		pidfd, err := c.open()
-		if err != nil {
-			return err
-		}
-		defer pidfd.Close()
-		return signalFirst(pidfd, sig)
-	}
 	pids, err := c.processes()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if len(pids) == 0 {
+	case len(pids) == 0:
 		return ErrNotRunning
 	}
-	if sig == unix.SIGKILL {
-		return c.killCgroup(ctx)
+	pidfd, err := c.open()
+	alive := err == nil
+	if alive {
+		defer pidfd.Close()
+	} else if !errors.Is(err, ErrNotRunning) {
+		return err
 	}
-	return c.cgroups().Signal(ctx, sig)
+	own, err := c.owns(alive)
+	switch {
+	case err != nil:
+		return err
+	case c.hasCgroup() && own && sig == unix.SIGKILL:
+		return c.killCgroup(ctx)
+	case c.hasCgroup() && own:
+		return c.cgroups().Signal(ctx, sig)
+	case alive:
+		return signalFirst(pidfd, sig)
+	}
+	return ErrNotRunning
 }
 
 // killCgroup kills all processes in the container's cgroup. One that this
 // process is in, too, is no container's, whatever the state says.
 func (c *Container) killCgroup(ctx context.Context) error {
-	if pids, err := c.processes(); err == nil && slices.Contains(pids, os.Getpid()) {
+	if pids, err := c.cgroups().AllProcs(); err == nil && slices.Contains(pids, os.Getpid()) {
 		return fmt.Errorf("the cgroup of container %s has this very process in it: not killing it", c.record.ID)
 	}
 	return c.cgroups().Kill(ctx)
@@ -154,6 +166,9 @@ func (c *Container) thawDying(ctx context.Context) error {
 	frozen, err := c.cgroups().Frozen()
 	if err != nil || !frozen {
 		return nil //nolint:nilerr // the cgroup is gone with the process
+	}
+	if own, err := c.owns(true); err != nil || !own {
+		return err
 	}
 	return c.cgroups().Thaw(ctx)
 }
@@ -196,6 +211,9 @@ func (c *Container) Pause(ctx context.Context) (err error) {
 	if status != StatusRunning && status != StatusCreated {
 		return fmt.Errorf("cannot pause a container that is %s: %w", status, ErrNotRunning)
 	}
+	if err := c.checkOwn(); err != nil {
+		return err
+	}
 	ctx, stop := bounded.Within(ctx, waitTime)
 	defer stop()
 	return c.cgroups().Freeze(ctx)
@@ -212,7 +230,15 @@ func (c *Container) Resume(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if !frozen {
+	alive, err := c.record.Init.Alive()
+	if err != nil {
+		return err
+	}
+	own, err := c.owns(alive)
+	if err != nil {
+		return err
+	}
+	if !frozen || !own {
 		return fmt.Errorf("cannot resume: %w", ErrNotPaused)
 	}
 	ctx, stop := bounded.Within(ctx, waitTime)

@@ -3,60 +3,98 @@ package libcontainer
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
 
-// deleteUnreadable removes a container of which the state cannot be read, as
-// far as the snapshot of its configuration tells what there is.
-func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id string) error {
+// deleteUnreadable removes a container of which the state cannot be read: its
+// processes are those in the cgroups that have its mark.
+func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id string, force bool) error {
 	defer dir.Close()
 	ctx, stop := bounded.Within(ctx, waitTime)
 	defer stop()
+	c := newContainer(r, dir, state.Record{ID: id})
+	if err := c.salvage(); err != nil {
+		return fmt.Errorf("container %s: its state cannot be read, and its cgroup cannot be looked for: %w", id, err)
+	}
+	if !force {
+		if err := c.checkLifeless(); err != nil {
+			return err
+		}
+	}
 	if err := dir.Retire(ctx); err != nil {
 		return err
 	}
-	c := newContainer(r, dir, state.Record{ID: id})
-	switch err := c.salvage(ctx); {
-	case errors.Is(err, unix.ENOENT): // create was killed before it made anything else
-	case err != nil:
-		r.warnf("container %s: its state cannot be read, and its cgroup is not known: %v", id, err)
-	default:
-		if err := errors.Join(c.end(ctx), c.undo(ctx)); err != nil {
-			return oneLine(err)
-		}
+	if err := c.salvage(); err != nil { // again: now no create makes more
+		return err
+	}
+	if !c.hasCgroup() {
+		c.warnUnknown()
+	}
+	if err := errors.Join(c.endMarked(ctx), c.undo(ctx)); err != nil {
+		return oneLine(err)
 	}
 	return dir.Remove(ctx)
 }
 
-// salvage finds the container's cgroup, and by that its processes, where its
-// configuration would have it made from here.
-func (c *Container) salvage(ctx context.Context) error {
-	if c.runtime.options.CgroupManager == cgroupDisabled {
+// salvage finds the container's cgroups by their marks.
+func (c *Container) salvage() error {
+	host, err := cgroup.Detect()
+	if err != nil { // without a hierarchy there is no cgroup
+		c.runtime.warnf("container %s: its cgroup cannot be looked for: %v", c.record.ID, err)
 		return nil
 	}
-	config, err := c.snapshot()
+	paths, made, err := cgroup.FindClaims(host, c.runtime.store.Root, c.record.ID)
 	if err != nil {
 		return err
 	}
-	paths, scope, err := c.runtime.place(ctx, config.Spec, c.record.ID)
-	if err != nil {
-		return err
+	c.record.Cgroup, c.record.Intents = recordCgroup(c.runtime.options.CgroupManager, paths), nil
+	for _, dir := range made {
+		c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.CgroupDir, Name: dir})
 	}
-	if scope != nil {
-		scope.close()
-		c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.Scope, Name: scope.unit.Name})
-	}
-	c.record.Cgroup = recordCgroup(c.runtime.options.CgroupManager, paths)
-	dirs := paths.V1
-	if paths.Unified != nil {
-		dirs = append(dirs, *paths.Unified)
-	}
-	for _, dir := range dirs {
-		c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.CgroupDir, Name: dir.Abs()})
+	if u := paths.Unified; u != nil && strings.HasSuffix(u.Path, ".scope") {
+		c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.Scope, Name: path.Base(u.Path)})
 	}
 	return nil
+}
+
+// checkLifeless refuses what has a process: without a record nobody knows whether
+// it was started.
+func (c *Container) checkLifeless() error {
+	pids, err := c.cgroups().AllProcs()
+	if err != nil {
+		return err
+	}
+	if len(pids) > 0 {
+		return &worded{fmt.Sprintf("cannot delete container %s: its state is missing, and it has %s: --force ends them", c.record.ID, cgroup.Describe(pids)), ErrNotStopped}
+	}
+	if gated, err := c.dir.Gated(); err == nil && gated {
+		return &worded{fmt.Sprintf("cannot delete container %s: its state is missing, and a process waits to be started: --force leaves it", c.record.ID), ErrNotStopped}
+	}
+	return nil
+}
+
+// warnUnknown is for a container without a marked cgroup. One that was killed
+// before it had any has no configuration yet.
+func (c *Container) warnUnknown() {
+	if _, err := c.snapshot(); !errors.Is(err, unix.ENOENT) {
+		c.runtime.warnf("container %s: its state cannot be read, and no cgroup has its mark: if it has processes, they are not known", c.record.ID)
+	}
+}
+
+// endMarked ends what is in the marked cgroups.
+func (c *Container) endMarked(ctx context.Context) error {
+	c.cgroup = whole
+	pids, err := c.cgroups().AllProcs()
+	if err != nil || len(pids) == 0 {
+		return err
+	}
+	return c.killCgroup(ctx)
 }

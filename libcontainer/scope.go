@@ -148,6 +148,11 @@ func (c *creation) startScope(ctx context.Context, pid int) error {
 	if err != nil {
 		return err
 	}
+	// Between the start of the unit and our mark on its cgroup, nothing else tells
+	// a delete whose process that is.
+	if err := c.nameProcess(ctx, pid); err != nil {
+		return err
+	}
 	properties := append(systemd.Scope(s.unit, c.id, pid, v2), limits...)
 	if err := s.manager.Start(ctx, s.unit.Name, systemd.Override(properties, s.given)); err != nil {
 		return &Failure{Field: "/linux/cgroupsPath", Step: "make the scope", Err: err}

@@ -80,6 +80,9 @@ func (c *Container) stats() (*Stats, error) {
 		return nil, err
 	}
 	defer pidfd.Close()
+	if err := c.checkOwn(); err != nil {
+		return nil, err
+	}
 	s, err := c.cgroups().Stats()
 	if err != nil {
 		return nil, err

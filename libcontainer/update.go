@@ -70,7 +70,7 @@ func (c *Container) checkUpdate() error {
 	case StatusCreating:
 		return errors.New("cannot update a container that is being created")
 	}
-	return nil
+	return c.checkOwn()
 }
 
 func (c *Container) hasCgroup() bool {

@@ -119,6 +119,15 @@ func (p Paths) primary() (Dir, bool) {
 	return Dir{}, false
 }
 
+// String is the directory that is asked about processes.
+func (p Paths) String() string {
+	d, ok := p.primary()
+	if !ok {
+		return "none"
+	}
+	return d.Abs()
+}
+
 // find is the directory where controller is, false where no hierarchy of the
 // container is known to have it. The cgroup2 one answers for all that v1
 // hierarchies do not have: which controllers it has, only its files tell.

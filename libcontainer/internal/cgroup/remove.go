@@ -113,6 +113,12 @@ func (p Paths) Remove(ctx context.Context, made []string) error {
 // RemoveParents is what Remove has to do where the container's own are gone.
 func (p Paths) RemoveParents(made []string) { p.removeMade(made, func(Dir) {}) }
 
+// RemoveUnclaimed removes of the cgroups that made lists those that have nothing
+// in them: where it is not known who has made them.
+func (p Paths) RemoveUnclaimed(made []string) {
+	p.removeMade(made, func(d Dir) { _ = unix.Rmdir(d.Abs()) })
+}
+
 // removeMade has the container's own cgroups removed, and removes their parents
 // behind them.
 func (p Paths) removeMade(made []string, removeOwn func(Dir)) {

@@ -1,0 +1,340 @@
+package tests
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// A container that has stopped still names its cgroup. Whatever a verb does with it, the container that runs there now
+// is not touched.
+func TestOnlyItsOwnProcessesAreTheContainers(t *testing.T) {
+	needCgroupfs(t)
+	peerFails(t, "runc", "kills them where the pid namespace is shared")
+	setups := map[string]func(t *testing.T) (stopped, running *container){
+		"one cgroupsPath": func(t *testing.T) (stopped, running *container) {
+			return inOneCgroup(t, nil, nil)
+		},
+		"one cgroupsPath, of pid namespaces that are shared": func(t *testing.T) (stopped, running *container) {
+			return inOneCgroup(t, without("pid"), without("pid"))
+		},
+		"one cgroupsPath, and one state root": func(t *testing.T) (stopped, running *container) {
+			stopped, running = inOneCgroup(t, without("pid"), nil)
+			running.root = stopped.root
+			return stopped, running
+		},
+		"one id in two state roots": func(t *testing.T) (stopped, running *container) {
+			stopped, running = newContainer(t, without("pid")), newContainer(t)
+			running.id = stopped.id
+			for _, c := range []*container{stopped, running} {
+				c.edit(func(s *specs.Spec) { s.Linux.CgroupsPath = "" })
+			}
+			end(stopped)
+			return stopped, running
+		},
+		// The record of a create that was killed before it knew that the cgroup was its own.
+		"create that was killed": func(t *testing.T) (stopped, running *container) {
+			stopped, running = inOneCgroup(t, nil, nil)
+			change(t, stopped, func(state map[string]any) { delete(state, "init") })
+			return stopped, running
+		},
+	}
+	for name, setup := range setups {
+		t.Run(name, func(t *testing.T) {
+			b, a := setup(t)
+			pid := a.up()
+			alive := func(r result) {
+				t.Helper()
+				if s := state(pid); s == 0 || s == 'Z' || a.status() != "running" {
+					t.Fatalf("the other container's process has state %q\n%v", s, r)
+				}
+			}
+			for _, line := range [][]string{
+				{"kill", "--all", b.id, "9"},
+				{"kill", "--all", b.id, "TERM"},
+				{"kill", b.id, "9"},
+				{"pause", b.id},
+				{"update", "--pids-limit", "1", b.id},
+				{"events", "--stats", b.id},
+				{"resume", b.id},
+			} {
+				r := b.verb(line...)
+				if r.code == 0 && line[1] != "--all" { // engines do that after the end
+					t.Errorf("success without a process: %v", r)
+				}
+				alive(r)
+			}
+			if r := b.verb("ps", "--format", "json", b.id); strings.Contains(r.out, strconv.Itoa(pid)) {
+				t.Errorf("ps lists another container's process %d: %v", pid, r)
+			}
+			needFrozen(t, a, func() {
+				b.verb("resume", b.id)
+				want(t, "status of the other, paused", a.status(), "paused")
+			})
+			r := b.verb("delete", "--force", b.id)
+			alive(r)
+			if r.code != 0 || !strings.Contains(r.err, fmt.Sprintf("%d (sleep", pid)) {
+				t.Errorf("no warning that names process %d: %v", pid, r)
+			}
+			if _, err := os.Stat(filepath.Join(b.root, b.id)); err == nil {
+				t.Error("the record is still there")
+			}
+			a.must("delete", "--force", a.id)
+			if left := a.cgroupDirs(); len(left) > 0 {
+				t.Errorf("what was made for the one and taken over by the other is left: %v", left)
+			}
+		})
+		t.Run(name+", delete without force", func(t *testing.T) {
+			b, a := setup(t)
+			pid := a.up()
+			b.verb("delete", b.id)
+			if s := state(pid); s == 0 || s == 'Z' || a.status() != "running" {
+				t.Fatalf("the other container's process has state %q", s)
+			}
+			a.must("delete", "--force", a.id)
+			b.must("delete", "--force", b.id)
+		})
+	}
+}
+
+// The control of the test above: the processes that a container has left in its own cgroup end.
+func TestItsOwnProcessesAreTheContainers(t *testing.T) {
+	for _, line := range [][]string{{"delete"}, {"delete", "--force"}, {"kill", "--all"}} {
+		t.Run(strings.Join(line, " "), func(t *testing.T) {
+			c := newContainer(t, without("pid"), sh("sleep 1000 & sleep 1001 & exit"))
+			c.create()
+			c.start()
+			c.stopped()
+			if len(c.livePids()) == 0 || len(c.pids()) == 0 {
+				t.Fatal("nothing has outlived the first process")
+			}
+			line = append(slices.Clone(line), c.id)
+			if line[0] == "kill" {
+				line = append(line, "9")
+			}
+			c.must(line...)
+			eventually(t, "no process left", func() bool { return len(c.livePids()) == 0 })
+			c.must("delete", "--force", c.id)
+		})
+	}
+}
+
+// A cgroup that was there, and is empty, is used. It stays, and nothing of the container stays in it.
+func TestACgroupThatWasThere(t *testing.T) {
+	needCgroupfs(t)
+	c := newContainer(t, without("pid"), sh("sleep 1000 & sleep 1001 & exit"))
+	for _, h := range hierarchies() {
+		dir := filepath.Join(h.mountpoint, c.cgroup)
+		if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
+			t.Fatal(err)
+		}
+		if h.mountpoint != "" && slices.Contains(h.controllers, "cpuset") {
+			for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+				data, err := os.ReadFile(filepath.Join(h.mountpoint, file))
+				if err == nil {
+					err = os.WriteFile(filepath.Join(dir, file), data, 0)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		defer removeCgroup(dir)
+	}
+	c.create()
+	c.start()
+	c.stopped()
+	c.must("delete", c.id)
+	if left := c.livePids(); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+	for _, h := range hierarchies() {
+		dir := filepath.Join(h.mountpoint, c.cgroup)
+		var names [256]byte
+		n, err := unix.Llistxattr(dir, names[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(names[:n], []byte("onggi")) {
+			t.Errorf("%s still has a mark: %q", dir, names[:n])
+		}
+	}
+}
+
+// Of several creates at one cgroup, one wins, and those that lose take nothing from it.
+func TestCreatesAtOneCgroup(t *testing.T) {
+	needCgroupfs(t)
+	peerFails(t, "runc", "lets two in")
+	var all []*container
+	for range 4 {
+		c := newContainer(t, args("sleep", "1000"))
+		if len(all) > 0 {
+			c.edit(func(s *specs.Spec) { s.Linux.CgroupsPath = all[0].cgroup })
+		}
+		all = append(all, c)
+	}
+	for round := range amount(3, 10, 50) {
+		var made [4]bool
+		var creates sync.WaitGroup
+		for i, c := range all {
+			creates.Go(func() { made[i] = c.verb(c.withFlags("create")...).code == 0 })
+		}
+		creates.Wait()
+		n := 0
+		for i, c := range all {
+			if !made[i] {
+				continue
+			}
+			n++
+			want(t, "status of the one", c.status(), "created")
+			c.start()
+			want(t, "status of the one", c.status(), "running")
+			c.must("delete", "--force", c.id)
+		}
+		if n > 1 {
+			t.Fatalf("round %d: %d containers are in one cgroup", round, n)
+		}
+	}
+}
+
+// A state that is missing does not make a running container one that delete may kill.
+func TestDeleteWithoutStateKillsNothing(t *testing.T) {
+	peerFails(t, "runc", "says that it does not exist")
+	c := newContainer(t)
+	pid := c.up()
+	file := filepath.Join(c.root, c.id, "state.json")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, c.verb("delete", c.id), 1, fmt.Sprintf("%d (sleep", pid))
+	if s := state(pid); s == 0 || s == 'Z' {
+		t.Fatal("the process is dead")
+	}
+	c.must("delete", "--force", c.id)
+	if s := state(pid); s != 0 && s != 'Z' {
+		t.Error("the process lives")
+	}
+}
+
+// With nothing but the id, the marks say where the container is.
+func TestDeleteForceWithoutAnyFile(t *testing.T) {
+	needCgroupfs(t)
+	peerFails(t, "runc", "says that it does not exist")
+	for _, path := range []string{"", "/onggi-tests-nowhere/a/b"} {
+		t.Run(path, func(t *testing.T) {
+			c := newContainer(t, without("pid"), sh("sleep 1000 & sleep 1001"))
+			if path != "" {
+				c.cgroup = path
+				c.edit(func(s *specs.Spec) { s.Linux.CgroupsPath = path })
+			}
+			other := newContainer(t)
+			other.root = c.root
+			theirs := other.up()
+			c.up()
+			if len(c.livePids()) == 0 {
+				t.Fatal("no process is in the cgroup")
+			}
+			for _, name := range []string{"state.json", "config.json"} {
+				if err := os.WriteFile(filepath.Join(c.root, c.id, name), []byte("\x00{"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			refused(t, c.verb("delete", c.id), 1, "")
+			c.must("delete", "--force", c.id)
+			if pids, dirs := c.livePids(), c.cgroupDirs(); len(pids)+len(dirs) > 0 {
+				t.Errorf("left: processes %v, cgroups %v", pids, dirs)
+			}
+			if s := state(theirs); s == 0 || s == 'Z' {
+				t.Error("another container's process is dead")
+			}
+		})
+	}
+	for _, h := range hierarchies() {
+		if _, err := os.Stat(h.mountpoint + "/onggi-tests-nowhere"); err == nil {
+			t.Errorf("left: %s/onggi-tests-nowhere", h.mountpoint)
+			removeCgroup(h.mountpoint + "/onggi-tests-nowhere")
+		}
+	}
+}
+
+func inOneCgroup(t *testing.T, ofStopped, ofRunning edit) (stopped, running *container) {
+	t.Helper()
+	stopped, running = newContainer(t), newContainer(t)
+	running.edit(func(s *specs.Spec) { s.Linux.CgroupsPath = stopped.cgroup })
+	running.cgroup = stopped.cgroup
+	for c, e := range map[*container]edit{stopped: ofStopped, running: ofRunning} {
+		if e != nil {
+			c.edit(e)
+		}
+	}
+	end(stopped)
+	return stopped, running
+}
+
+// end makes a container that has run and stopped.
+func end(c *container) {
+	c.t.Helper()
+	c.up()
+	c.must("kill", c.id, "KILL")
+	c.stopped()
+}
+
+// change edits a container's state.
+func change(t *testing.T, c *container, f func(map[string]any)) {
+	t.Helper()
+	file := filepath.Join(c.root, c.id, "state.json")
+	data, err := os.ReadFile(file)
+	record := map[string]any{}
+	if err == nil {
+		err = json.Unmarshal(data, &record)
+	}
+	if err == nil {
+		f(record)
+		data, err = json.Marshal(record)
+	}
+	if err == nil {
+		err = os.WriteFile(file, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// needFrozen does f while the container is paused, where it can be.
+func needFrozen(t *testing.T, c *container, f func()) {
+	t.Helper()
+	if !slices.ContainsFunc(hierarchies(), func(h hierarchy) bool { return h.unified || slices.Contains(h.controllers, "freezer") }) {
+		return
+	}
+	c.must("pause", c.id)
+	f()
+	c.must("resume", c.id)
+}
+
+// With force, a container that another delete has removed meanwhile is no failure.
+func TestManyDeletesByForceAtOnce(t *testing.T) {
+	peerFails(t, "runc", "some fail")
+	c := newContainer(t)
+	for range amount(5, 15, 90) {
+		c.up()
+		var all []*invocation
+		for range 6 {
+			all = append(all, c.begin("delete", "--force", c.id))
+		}
+		for _, i := range all {
+			if r := i.end(); r.code != 0 || r.err != "" {
+				t.Errorf("of six deletes at once: %v", r)
+			}
+		}
+	}
+}
