@@ -226,6 +226,20 @@ func (p Paths) Claim(c Claim, made []string, live func(Claim) bool) error {
 	return nil
 }
 
+// leaveTo has the one who uses the cgroup by now remove what was made for another
+// create, and cannot be removed any more.
+func (p Paths) leaveTo(made []string) {
+	if len(made) == 0 {
+		return
+	}
+	slices.Reverse(made) // parents first again
+	for _, d := range p.processDirs() {
+		if (mark{made: made}).handOver(d.Abs()) {
+			return
+		}
+	}
+}
+
 // handOver has the winner's mark say what was made for the loser. False where it
 // cannot be said.
 func (m mark) handOver(dir string) bool {

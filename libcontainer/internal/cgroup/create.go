@@ -96,7 +96,7 @@ func (p Paths) create(o CreateOptions) (Paths, []string, error) {
 			continue
 		}
 		if err != nil {
-			c.undo(0)
+			p.leaveTo(c.undo(0))
 			return Paths{}, nil, p.whyNot(err)
 		}
 		used.add(d)
@@ -223,13 +223,17 @@ func mkdirHint(err error) string {
 	return ""
 }
 
-// undo removes what was made since c.made had n entries.
-func (c *creation) undo(n int) {
+// undo removes what was made since c.made had n entries, and gives what others use
+// by now.
+func (c *creation) undo(n int) (used []string) {
 	for len(c.made) > n {
 		last := len(c.made) - 1
-		unix.Rmdir(c.made[last])
+		if unix.Rmdir(c.made[last]) == unix.EBUSY {
+			used = append(used, c.made[last])
+		}
 		c.made = c.made[:last]
 	}
+	return used
 }
 
 // unprepared: most cgroups are fit as they are made.
