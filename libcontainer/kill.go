@@ -94,6 +94,13 @@ func (c *Container) killRest(ctx context.Context) error {
 	if _, err := c.processes(); errors.Is(err, unix.ENOENT) {
 		return ErrNotRunning
 	}
+	own, err := c.owns(false)
+	if err != nil {
+		return err
+	}
+	if !own { // others have it by now
+		return ErrNotRunning
+	}
 	return c.killCgroup(ctx)
 }
 
