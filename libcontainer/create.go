@@ -195,7 +195,7 @@ func (c *creation) checkTerminal() error {
 	case terminal && c.o.ConsoleSocket == "" && c.o.Console == nil:
 		return &Failure{Field: "/process/terminal", Err: ErrNoConsole}
 	case !terminal && c.o.ConsoleSocket != "":
-		return &Failure{Field: "/process/terminal", Err: errors.New("a console socket is given, but no terminal is asked for")}
+		return &Failure{Field: "/process/terminal", Err: errors.New("cannot use console socket if the runtime will not detach or allocate tty")}
 	}
 	return nil
 }
@@ -389,7 +389,7 @@ func cgroupFailure(err error) error {
 	if strings.HasPrefix(err.Error(), "/linux/") {
 		return err
 	}
-	return &Failure{Field: "/linux/cgroupsPath", Step: "make the cgroup", Err: err}
+	return &Failure{Field: "/linux/cgroupsPath", Step: "unable to apply cgroup configuration", Err: err}
 }
 
 // meanwhile is what has to be done before there is anything of the container

@@ -37,7 +37,7 @@ var (
 	// ErrNoStatus: a process has ended, and how is not known, see Container.Wait.
 	ErrNoStatus = proc.ErrNoStatus
 	// ErrNoConsole: a terminal is asked for, and nobody takes it.
-	ErrNoConsole = errors.New("cannot allocate tty if the process is detached without setting a console socket")
+	ErrNoConsole = errors.New("cannot allocate tty if the runtime will detach without setting console socket")
 )
 
 // worded is a sentinel in the words of an occasion.

@@ -135,7 +135,7 @@ func checkProcess(spec *specs.Spec, p *specs.Process, o ExecOptions) error {
 	case p.Terminal && o.ConsoleSocket == "" && o.Console == nil:
 		return &Failure{Field: "/process/terminal", Err: ErrNoConsole}
 	case !p.Terminal && o.ConsoleSocket != "":
-		return errors.New("a console socket is given, but no terminal is asked for")
+		return errors.New("cannot use console socket if the runtime will not detach or allocate tty")
 	}
 	return nil
 }
@@ -354,12 +354,12 @@ func (o *ExecOptions) user(p *specs.Process) error {
 	uid, gid, both := strings.Cut(o.User, ":")
 	u, err := parseID(uid)
 	if err != nil {
-		return fmt.Errorf("user %q: %w", o.User, err)
+		return fmt.Errorf("user %q: bad uid: %w", o.User, err)
 	}
 	g := p.User.GID
 	if both {
 		if g, err = parseID(gid); err != nil {
-			return fmt.Errorf("user %q: %w", o.User, err)
+			return fmt.Errorf("user %q: bad gid: %w", o.User, err)
 		}
 	}
 	p.User.UID, p.User.GID = u, g

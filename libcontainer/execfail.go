@@ -62,7 +62,7 @@ func (n namespaces) close() {
 // execFailure explains the errno of a failed execve: the file is looked at from
 // inside of the container.
 func (n namespaces) execFailure(ctx context.Context, spec *specs.Spec, p *specs.Process, e unix.Errno) error {
-	f := &Failure{Field: "/process/args/0", Step: fmt.Sprintf("exec %q", p.Args[0]), Errno: e}
+	f := &Failure{Field: "/process/args/0", Step: "exec " + p.Args[0], Errno: e}
 	if n.user != nil && n.mount != nil && hasMountNamespace(spec) {
 		f.Hint = engine.Inspect(ctx, engine.Inspection{User: n.user, Mount: n.mount, Process: p, Errno: e})
 	}

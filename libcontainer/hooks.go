@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -68,12 +69,24 @@ func runHooks(ctx context.Context, spec *specs.Spec, kind string, st specs.State
 		return err
 	}
 	defer done()
-	err = hooks.RunAll(ctx, kind, list, data, o)
+	err = hookFailure(hooks.RunAll(ctx, kind, list, data, o))
 	if err != nil && ctx.Err() != nil {
 		// Whatever ended the hook, this is why it had to end.
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return err
+}
+
+// hookFailure is the failure of one hook, which names its own field. Those of
+// several hooks stay as they are.
+func hookFailure(err error) error {
+	e, ok := err.(*hooks.Error)
+	if !ok {
+		return err
+	}
+	f := &Failure{Field: e.Pointer, Step: e.Step(), Err: &worded{e.Reason(), e}}
+	_ = errors.As(err, &f.Errno)
+	return f
 }
 
 // startInside starts a hook in the namespaces of the process behind job.Enter,
@@ -87,6 +100,9 @@ func startInside(ctx context.Context, cmd hooks.Command, p *plan.Plan, job engin
 	job.Stdio, job.Status, job.Name = [3]*os.File{cmd.Stdin, cmd.Stdout, cmd.Stderr}, report, "onggi:hook"
 	child, err := engine.Run(ctx, p, &job)
 	report.Close()
+	if f := (*Failure)(nil); errors.As(err, &f) && f.Field == "/process/args/0" {
+		err = &os.PathError{Op: "fork/exec", Path: cmd.Path, Err: f.Errno} // the program is the hook's
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +112,7 @@ func startInside(ctx context.Context, cmd hooks.Command, p *plan.Plan, job engin
 	if err != nil || e != 0 {
 		(&Process{pid: child.Pid, handle: handle{pidfd: child.Pidfd}}).kill()
 		if err == nil {
-			err = &os.PathError{Op: "execve", Path: cmd.Path, Err: e}
+			err = &os.PathError{Op: "fork/exec", Path: cmd.Path, Err: e}
 		}
 		return nil, err
 	}

@@ -257,7 +257,7 @@ func TestIntelRdtWithoutResctrl(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = r.Create(context.Background(), "c", o)
-	if !errors.Is(err, resctrl.ErrNotMounted) || !strings.HasPrefix(err.Error(), "/linux/intelRdt: resctrl is not mounted") {
+	if !errors.Is(err, resctrl.ErrNotMounted) || !strings.HasPrefix(err.Error(), "/linux/intelRdt: intelRdt is specified in config, but Intel RDT is not enabled") {
 		t.Errorf("Create = %v; want that there is no resctrl", err)
 	}
 	if _, err := os.Stat(r.options.Root); !os.IsNotExist(err) {

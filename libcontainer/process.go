@@ -162,7 +162,7 @@ func (c *creation) explain(err error) error {
 		return err
 	}
 	if c.oomKilled() {
-		return &Failure{Field: "/linux/resources/memory/limit", Step: "set the container up", Hint: "the kernel killed the first process: the container's memory limit is too low", Err: err}
+		return &Failure{Field: "/linux/resources/memory/limit", Step: "set the container up", Hint: "the kernel killed the first process: container init was OOM-killed (memory limit too low?)", Err: err}
 	}
 	return err
 }

@@ -56,7 +56,7 @@ func New(o Options) (*Runtime, error) {
 		return nil, err
 	}
 	if root == "/" {
-		return nil, errors.New("the state root must not be /")
+		return nil, errors.New("Option --root argument should not be set to /")
 	}
 	o.Root = root
 	switch o.CgroupManager {

@@ -83,6 +83,8 @@ func (c *Container) startable() error {
 		return err
 	case status == StatusStopped:
 		return &worded{"cannot start a container that has stopped", ErrNotCreated}
+	case status == StatusPaused:
+		return &worded{"cannot start a container in the paused state", ErrNotCreated}
 	case status == StatusCreating:
 		return &worded{"cannot start a container that is being created", ErrNotCreated}
 	}
@@ -98,6 +100,9 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 	span.End()
 	switch {
 	case errors.Is(err, state.ErrNotCreated):
+		if err := c.startable(); err != nil {
+			return err
+		}
 		return &worded{"cannot start an already running container", ErrNotCreated}
 	case err != nil:
 		return err

@@ -60,7 +60,7 @@ func connect(ctx context.Context, socket int, path string, deadline time.Time) e
 	defer release()
 	err = retry(ctx, socket, deadline, func() error { return unix.Connect(socket, address) })
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return fmt.Errorf("failed to connect with seccomp agent specified in the seccomp profile: dial unix %s: connect: %w", path, err)
 	}
 	return nil
 }

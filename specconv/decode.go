@@ -254,7 +254,7 @@ func (d *decoder) str() (string, error) {
 		}
 	}
 	d.pos = len(d.text)
-	return "", d.syntax("unexpected end of file in a string")
+	return "", d.syntax("unexpected EOF in a string")
 }
 
 // unquote resolves the escapes of the string from start to pos.
@@ -469,7 +469,7 @@ func lookup(fields []field, name string) int {
 // found names what is at pos, for an error.
 func (d *decoder) found() string {
 	if d.pos >= len(d.text) {
-		return "unexpected end of file"
+		return "unexpected EOF"
 	}
 	r, _ := utf8.DecodeRuneInString(d.text[d.pos:])
 	return "unexpected " + strconv.Quote(string(r))
@@ -483,7 +483,7 @@ func (d *decoder) mismatch(v reflect.Value) error {
 		return err
 	}
 	d.pos = start
-	return d.typed("%s where %s is expected", kind(d.peek()), describe(v.Type()))
+	return d.typed("cannot unmarshal %s where %s is expected", kind(d.peek()), describe(v.Type()))
 }
 
 func (d *decoder) duplicate(at int) error {

@@ -56,7 +56,7 @@ func (c *Config) profile() *specs.LinuxSeccomp {
 func Load(file string) (*Config, error) {
 	raw, err := readRegular(file)
 	if errors.Is(err, fs.ErrNotExist) && filepath.Base(file) == "config.json" { // not one that was named on its own
-		return nil, fmt.Errorf("a bundle needs a config.json: %w", err)
+		return nil, fmt.Errorf("JSON specification file config.json not found: %w", err)
 	}
 	if err != nil {
 		return nil, err

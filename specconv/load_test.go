@@ -98,23 +98,23 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{``, `c:1:1: unexpected end of file where a value is expected`},
+		{``, `c:1:1: unexpected EOF where a value is expected`},
 		{`null {}`, `c:1:6: unexpected "{" after the end of the document`},
 		{`{} x`, `c:1:4: unexpected "x" after the end of the document`},
-		{`[]`, `c:1:1: an array where an object is expected`},
-		{"{\n  \"ociVersion\": 1\n}", `c:2:17: /ociVersion: a number where a string is expected`},
-		{`{"process": {"args": ["a", 7]}}`, `c:1:28: /process/args/1: a number where a string is expected`},
+		{`[]`, `c:1:1: cannot unmarshal an array where an object is expected`},
+		{"{\n  \"ociVersion\": 1\n}", `c:2:17: /ociVersion: cannot unmarshal a number where a string is expected`},
+		{`{"process": {"args": ["a", 7]}}`, `c:1:28: /process/args/1: cannot unmarshal a number where a string is expected`},
 		{`{"process": {"user": {"uid": -1}}}`, `c:1:30: /process/user/uid: -1 where an integer from 0 to 4294967295 is expected`},
 		{`{"process": {"user": {"uid": 4294967296}}}`, `c:1:30: /process/user/uid: 4294967296 where an integer from 0 to 4294967295 is expected`},
 		{`{"process": {"oomScoreAdj": 1.5}}`, `c:1:29: /process/oomScoreAdj: 1.5 where an integer from -9223372036854775808 to 9223372036854775807 is expected`},
-		{`{"process": {"user": {"uid": "0"}}}`, `c:1:30: /process/user/uid: a string where an integer from 0 to 4294967295 is expected`},
-		{`{"process": {"terminal": "yes"}}`, `c:1:26: /process/terminal: a string where true or false is expected`},
+		{`{"process": {"user": {"uid": "0"}}}`, `c:1:30: /process/user/uid: cannot unmarshal a string where an integer from 0 to 4294967295 is expected`},
+		{`{"process": {"terminal": "yes"}}`, `c:1:26: /process/terminal: cannot unmarshal a string where true or false is expected`},
 		{`{"process": {"cwd": "é", "cwd": "/"}}`, `c:1:26: /process/cwd: given twice`},
-		{`{"linux": {"sysctl": {"a/b~": 1}}}`, `c:1:31: /linux/sysctl/a~1b~0: a number where a string is expected`},
+		{`{"linux": {"sysctl": {"a/b~": 1}}}`, `c:1:31: /linux/sysctl/a~1b~0: cannot unmarshal a number where a string is expected`},
 		{`{"linux": {"sysctl": {"a": "1", "a": "2"}}}`, `c:1:33: /linux/sysctl/a: given twice`},
-		{`{"annotations": {"a\nb": 1}}`, `c:1:26: /annotations/a\nb: a number where a string is expected`},
-		{`{"mounts": {}}`, `c:1:12: /mounts: an object where an array is expected`},
-		{`{"mounts": [{}`, `c:1:15: unexpected end of file where "," or "]" is expected`},
+		{`{"annotations": {"a\nb": 1}}`, `c:1:26: /annotations/a\nb: cannot unmarshal a number where a string is expected`},
+		{`{"mounts": {}}`, `c:1:12: /mounts: cannot unmarshal an object where an array is expected`},
+		{`{"mounts": [{}`, `c:1:15: unexpected EOF where "," or "]" is expected`},
 		{`{"mounts": [{},]}`, `c:1:16: unexpected "]" where a value is expected`},
 		{`{"a": 01}`, `c:1:7: unexpected "0" where a value is expected`},
 		{`{"a": 1.}`, `c:1:9: unexpected "}" where a digit is expected`},
@@ -123,7 +123,7 @@ func TestParseErrors(t *testing.T) {
 		{`{"a": tru}`, `c:1:7: unexpected "t" where true is expected`},
 		{"{\"a\": \"b\nc\"}", `c:1:9: control character '\n' in a string`},
 		{`{"hostname": "\x"}`, `c:1:16: invalid escape in a string`},
-		{`{"hostname": "abc`, `c:1:18: unexpected end of file in a string`},
+		{`{"hostname": "abc`, `c:1:18: unexpected EOF in a string`},
 		{`{"x": ` + strings.Repeat("[", maxDepth) + `}`, `c:1:10006: nested more than 10000 deep`},
 	} {
 		_, err := Parse("c", []byte(test.text))
@@ -152,7 +152,7 @@ func TestLoad(t *testing.T) {
 		t.Errorf("Load(good) = %+v, %v", c, err)
 	}
 	for _, test := range []struct{ name, want string }{
-		{"config.json", "a bundle needs a config.json: open " + path("config.json") + ": no such file or directory"},
+		{"config.json", "JSON specification file config.json not found: open " + path("config.json") + ": no such file or directory"},
 		{"absent", "open " + path("absent") + ": no such file or directory"},
 		{"fifo", "read " + path("fifo") + ": not a regular file"},
 		{".", "read " + dir + ": is a directory"},
@@ -173,7 +173,7 @@ func TestDecode(t *testing.T) {
 		t.Errorf("Decode(resources) = %+v, %v", r, err)
 	}
 	err := Decode("-", []byte(`{"pids": 5}`), &r)
-	if want := `-:1:10: /pids: a number where an object is expected`; err == nil || err.Error() != want {
+	if want := `-:1:10: /pids: cannot unmarshal a number where an object is expected`; err == nil || err.Error() != want {
 		t.Errorf("Decode(resources) = %v; want %s", err, want)
 	}
 }

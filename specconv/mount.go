@@ -304,7 +304,7 @@ func (m *MountOptions) special(name string, rec bool) {
 func (m *MountOptions) check(typ string) error {
 	switch {
 	case m.Bind && len(m.Data) > 0:
-		return fmt.Errorf("a bind mount cannot have file system specific options: %q", strings.Join(m.Data, ","))
+		return fmt.Errorf("bind mounts cannot have any filesystem-specific options applied: %q", strings.Join(m.Data, ","))
 	case m.TmpCopyUp && (typ != "tmpfs" || m.Bind):
 		return fmt.Errorf("tmpcopyup is for a tmpfs, not for type %q", typ)
 	case m.Idmap && m.Ridmap:

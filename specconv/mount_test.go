@@ -133,8 +133,8 @@ func TestListed(t *testing.T) {
 
 func TestParseMountOptionsErrors(t *testing.T) {
 	for _, test := range []struct{ typ, opts, want string }{
-		{"none", "rbind mode=755 size=1", `a bind mount cannot have file system specific options: "mode=755,size=1"`},
-		{"bind", "uid=0", `a bind mount cannot have file system specific options: "uid=0"`},
+		{"none", "rbind mode=755 size=1", `bind mounts cannot have any filesystem-specific options applied: "mode=755,size=1"`},
+		{"bind", "uid=0", `bind mounts cannot have any filesystem-specific options applied: "uid=0"`},
 		{"proc", "tmpcopyup", `tmpcopyup is for a tmpfs, not for type "proc"`},
 		{"tmpfs", "bind tmpcopyup", `tmpcopyup is for a tmpfs, not for type "tmpfs"`},
 		{"none", "bind idmap ridmap", `idmap and ridmap contradict each other`},

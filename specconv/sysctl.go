@@ -51,7 +51,7 @@ func ipcSysctl(name string) bool {
 
 // sysctlNamespace gives the type of namespace a sysctl belongs to, or why the
 // container may not set it. Whatever is not in a namespace is the host's.
-func sysctlNamespace(path []string) (specs.LinuxNamespaceType, error) {
+func sysctlNamespace(key string, path []string) (specs.LinuxNamespaceType, error) {
 	dir, rest := path[0], path[1:]
 	switch {
 	case dir == "kernel" && len(rest) == 1 && ipcSysctl(rest[0]):
@@ -65,9 +65,20 @@ func sysctlNamespace(path []string) (specs.LinuxNamespaceType, error) {
 	case dir == "kernel" && len(rest) == 1 && rest[0] == "domainname":
 		return specs.UTSNamespace, nil
 	case dir == "kernel" && len(rest) == 1 && rest[0] == "hostname":
-		return "", fmt.Errorf("not allowed: it conflicts with the property hostname")
+		return "", fmt.Errorf("sysctl %q is not allowed as it conflicts with the OCI \"hostname\" field", key)
 	}
-	return "", fmt.Errorf("not allowed: it is not in a separate kernel namespace")
+	return "", fmt.Errorf("sysctl %q is not in a separate kernel namespace", key)
+}
+
+// hostSysctl says that a sysctl would be set in the host's namespace. The words for two of them are runc's.
+func hostSysctl(key string, ns specs.LinuxNamespaceType) string {
+	switch ns {
+	case specs.NetworkNamespace:
+		return fmt.Sprintf("sysctl %q not allowed in host network namespace", key)
+	case specs.IPCNamespace:
+		return fmt.Sprintf("sysctl %q is not allowed in the hosts ipc namespace", key)
+	}
+	return fmt.Sprintf("sysctl %q needs a namespace of type %s: it would be the host's", key, ns)
 }
 
 // sysctl checks that every key belongs to a namespace of the container's own.
@@ -81,12 +92,12 @@ func (c *checker) sysctl(l *specs.Linux) {
 			c.add(at("linux", "sysctl", key), "%v", err)
 			continue
 		}
-		ns, err := sysctlNamespace(path)
+		ns, err := sysctlNamespace(key, path)
 		switch {
 		case err != nil:
 			c.add(at("linux", "sysctl", key), "%v", err)
 		case !c.has(ns):
-			c.add(at("linux", "sysctl", key), "needs a namespace of type %s: it would be the host's", ns)
+			c.add(at("linux", "sysctl", key), "%s", hostSysctl(key, ns))
 		case ns == specs.UTSNamespace && c.spec.Domainname != "" && c.spec.Domainname != value:
 			c.add(at("linux", "sysctl", key), "differs from the property domainname")
 		case hasNUL(value):

@@ -66,7 +66,7 @@ func Validate(s *specs.Spec) error {
 // without one.
 func RequireProcess(s *specs.Spec) error {
 	if s.Process == nil {
-		return Problems{{at("process"), "required"}}
+		return Problems{{at("process"), "process property must not be empty"}}
 	}
 	return nil
 }
@@ -208,7 +208,7 @@ func numeric(s string) bool { return s != "" && strings.Trim(s, digits) == "" }
 func (c *checker) root() {
 	switch root := c.spec.Root; {
 	case root == nil:
-		c.add(at("root"), "required")
+		c.add(at("root"), "root must be specified")
 	case root.Path == "":
 		c.add(at("root", "path"), "required")
 	case hasNUL(root.Path):
@@ -229,7 +229,7 @@ func (c *checker) names() {
 		switch {
 		case n.value == "":
 		case !c.has(specs.UTSNamespace):
-			c.add(at(n.property), "needs a uts namespace: it would be the host's")
+			c.add(at(n.property), "unable to set %s without a private UTS namespace: it would be the host's", n.property)
 		case len(n.value) > utsNameLen:
 			c.add(at(n.property), "longer than %d bytes", utsNameLen)
 		case hasNUL(n.value):
@@ -273,9 +273,9 @@ func (c *checker) idmap(m *specs.Mount, o MountOptions, tokens []any) {
 	uids, gids := len(m.UIDMappings) > 0, len(m.GIDMappings) > 0
 	switch {
 	case uids != gids:
-		c.add(at(tokens...), "uidMappings and gidMappings must be given together")
+		c.add(at(tokens...), "id-mapped mounts must have both uid and gid mappings specified")
 	case !uids && (o.Idmap || o.Ridmap) && !c.has(specs.UserNamespace):
-		c.add(at(append(tokens, "options")...), "idmap needs uidMappings and gidMappings, or a user namespace")
+		c.add(at(append(tokens, "options")...), "id-mapped mounts must have both uid and gid mappings specified, or a user namespace")
 	}
 	c.mappings(m.UIDMappings, append(tokens, "uidMappings"))
 	c.mappings(m.GIDMappings, append(tokens, "gidMappings"))

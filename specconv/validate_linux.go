@@ -31,7 +31,7 @@ func (c *checker) linux(l *specs.Linux) {
 	}
 	c.pathLists(l)
 	if _, ok := PropagationFlags(l.RootfsPropagation); !ok && l.RootfsPropagation != "" {
-		c.add(at("linux", "rootfsPropagation"), "unknown propagation %q", l.RootfsPropagation)
+		c.add(at("linux", "rootfsPropagation"), "rootfsPropagation=%s is not supported", l.RootfsPropagation)
 	}
 	if l.Personality != nil {
 		c.personality(l.Personality)
@@ -45,7 +45,7 @@ func (c *checker) namespaces(l *specs.Linux) {
 		case !known:
 			c.add(at("linux", "namespaces", i, "type"), "unknown namespace %q", ns.Type)
 		case slices.ContainsFunc(l.Namespaces[:i], same):
-			c.add(at("linux", "namespaces", i, "type"), "%s is given twice", ns.Type)
+			c.add(at("linux", "namespaces", i, "type"), "malformed spec file: duplicated ns {%q %q}", ns.Type, ns.Path)
 		}
 		if ns.Path != "" {
 			c.absolute(ns.Path, []any{"linux", "namespaces", i, "path"})
@@ -68,7 +68,7 @@ func (c *checker) userNamespace(l *specs.Linux) {
 		case ns == nil && len(m.mappings) > 0:
 			c.add(at("linux", m.name), "needs a user namespace")
 		case ns != nil && ns.Path == "" && len(m.mappings) == 0:
-			c.add(at("linux", m.name), "required for a new user namespace")
+			c.add(at("linux", m.name), "user namespaces enabled, but no %s mappings found", m.name[:3])
 		}
 		c.mappings(m.mappings, []any{"linux", m.name})
 	}
@@ -113,7 +113,7 @@ func (c *checker) timeOffsets(l *specs.Linux) {
 	switch {
 	case len(l.TimeOffsets) == 0:
 	case ns == nil:
-		c.add(at("linux", "timeOffsets"), "needs a time namespace")
+		c.add(at("linux", "timeOffsets"), "time namespace offsets specified, but time namespace isn't enabled in the config")
 	case ns.Path != "":
 		c.add(at("linux", "timeOffsets"), "cannot be changed in a time namespace that is joined")
 	}
@@ -144,7 +144,7 @@ func (c *checker) devices(l *specs.Linux) {
 			}
 		case "p":
 		default:
-			c.add(at(append(tokens, "type")...), "%q is not c, b, u or p", d.Type)
+			c.add(at(append(tokens, "type")...), "invalid device type %q: it is c, b, u or p", d.Type)
 		}
 		if d.UID != nil {
 			c.id(*d.UID, append(tokens, "uid")...)
@@ -157,7 +157,7 @@ func (c *checker) devices(l *specs.Linux) {
 
 func (c *checker) netDevices(l *specs.Linux) {
 	if len(l.NetDevices) > 0 && !c.has(specs.NetworkNamespace) {
-		c.add(at("linux", "netDevices"), "needs a network namespace")
+		c.add(at("linux", "netDevices"), "unable to move network devices without a NET namespace")
 	}
 	inside := map[string]string{}
 	for host, d := range sorted(l.NetDevices) {
@@ -219,13 +219,16 @@ func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 // memoryPolicy follows set_mempolicy(2).
 func (c *checker) memoryPolicy(p *specs.LinuxMemoryPolicy) {
 	if _, ok := MemoryPolicyMode(p.Mode); !ok {
-		c.add(at("linux", "memoryPolicy", "mode"), "unknown mode %q", p.Mode)
+		c.add(at("linux", "memoryPolicy", "mode"), "invalid memory policy mode %q", p.Mode)
 	}
-	c.list(p.Nodes, at("linux", "memoryPolicy", "nodes"))
+	nodes, err := ParseList(p.Nodes)
+	if err != nil && p.Nodes != "" {
+		c.add(at("linux", "memoryPolicy", "nodes"), "invalid memory policy nodes %q: %v", p.Nodes, err)
+	}
 	switch p.Mode {
 	case specs.MpolDefault, specs.MpolLocal:
 		if p.Nodes != "" {
-			c.add(at("linux", "memoryPolicy", "nodes"), "must be empty with %s", p.Mode)
+			c.add(at("linux", "memoryPolicy", "nodes"), "memory policy mode requires 0 nodes but got %d", len(nodes))
 		}
 	case specs.MpolBind, specs.MpolInterleave, specs.MpolWeightedInterleave, specs.MpolPreferredMany:
 		if p.Nodes == "" {
@@ -234,7 +237,7 @@ func (c *checker) memoryPolicy(p *specs.LinuxMemoryPolicy) {
 	}
 	for i, f := range p.Flags {
 		if _, ok := MemoryPolicyFlag(f); !ok {
-			c.add(at("linux", "memoryPolicy", "flags", i), "unknown flag %q", f)
+			c.add(at("linux", "memoryPolicy", "flags", i), "invalid memory policy flag %q", f)
 		}
 	}
 	if slices.Contains(p.Flags, specs.MpolFStaticNodes) && slices.Contains(p.Flags, specs.MpolFRelativeNodes) {
@@ -263,7 +266,7 @@ func (c *checker) pathLists(l *specs.Linux) {
 
 func (c *checker) personality(p *specs.LinuxPersonality) {
 	if _, ok := PersonalityDomain(p.Domain); !ok {
-		c.add(at("linux", "personality", "domain"), "unknown domain %q", p.Domain)
+		c.add(at("linux", "personality", "domain"), "invalid personality domain %s", p.Domain)
 	}
 	if len(p.Flags) > 0 {
 		c.add(at("linux", "personality", "flags"), "no flags are supported")

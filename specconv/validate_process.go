@@ -1,6 +1,7 @@
 package specconv
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -11,12 +12,12 @@ import (
 func (c *checker) process(p *specs.Process, tokens ...any) {
 	property := func(more ...any) string { return at(slices.Concat(tokens, more)...) }
 	if len(p.Args) == 0 {
-		c.add(property("args"), "at least one entry is required")
+		c.add(property("args"), "args must not be empty")
 	}
 	if i := slices.IndexFunc(p.Args, hasNUL); i >= 0 {
 		c.add(property("args", i), "has a NUL character")
 	}
-	c.absolute(p.Cwd, slices.Concat(tokens, []any{"cwd"}))
+	c.cwd(p.Cwd, slices.Concat(tokens, []any{"cwd"}))
 	for i, e := range p.Env {
 		if problem := envProblem(e); problem != "" {
 			c.add(property("env", i), "%s", problem)
@@ -39,6 +40,18 @@ func (c *checker) process(p *specs.Process, tokens ...any) {
 	if a := p.ExecCPUAffinity; a != nil {
 		c.list(a.Initial, property("execCPUAffinity", "initial"))
 		c.list(a.Final, property("execCPUAffinity", "final"))
+	}
+}
+
+// cwd wants an absolute path.
+func (c *checker) cwd(dir string, tokens []any) {
+	switch {
+	case dir == "":
+		c.add(at(tokens...), "Cwd property must not be empty")
+	case !path.IsAbs(dir):
+		c.add(at(tokens...), "Cwd must be an absolute path: %q is not", dir)
+	default:
+		c.absolute(dir, tokens)
 	}
 }
 
@@ -94,7 +107,7 @@ func (c *checker) rlimits(limits []specs.POSIXRlimit, property pointer) {
 		same := func(other specs.POSIXRlimit) bool { return other.Type == l.Type }
 		switch _, known := RlimitResource(l.Type); {
 		case !known:
-			c.add(property("rlimits", i, "type"), "unknown resource %q", l.Type)
+			c.add(property("rlimits", i, "type"), "wrong rlimit value: %s", l.Type)
 		case slices.ContainsFunc(limits[:i], same):
 			c.add(property("rlimits", i, "type"), "%s is given twice", l.Type)
 		}
@@ -107,7 +120,7 @@ func (c *checker) rlimits(limits []specs.POSIXRlimit, property pointer) {
 // scheduler follows sched_setattr(2).
 func (c *checker) scheduler(s *specs.Scheduler, property pointer) {
 	if _, ok := SchedPolicy(s.Policy); !ok {
-		c.add(property("scheduler", "policy"), "unknown policy %q", s.Policy)
+		c.add(property("scheduler", "policy"), "invalid scheduler policy: %s", s.Policy)
 		return
 	}
 	for i, f := range s.Flags {
@@ -118,18 +131,18 @@ func (c *checker) scheduler(s *specs.Scheduler, property pointer) {
 	switch s.Policy {
 	case specs.SchedOther, specs.SchedBatch:
 		if s.Nice < -20 || s.Nice > 19 {
-			c.add(property("scheduler", "nice"), "%d is not from -20 to 19", s.Nice)
+			c.add(property("scheduler", "nice"), "invalid scheduler.nice: %d when scheduler.policy is %s: it is from -20 to 19", s.Nice, s.Policy)
 		}
 	}
 	switch realtime := s.Policy == specs.SchedFIFO || s.Policy == specs.SchedRR; {
 	case realtime && (s.Priority < 1 || s.Priority > 99):
 		c.add(property("scheduler", "priority"), "%d is not from 1 to 99, as %s needs", s.Priority, s.Policy)
 	case !realtime && s.Priority != 0:
-		c.add(property("scheduler", "priority"), "only for SCHED_FIFO and SCHED_RR")
+		c.add(property("scheduler", "priority"), "scheduler.priority can only be specified for SchedFIFO or SchedRR policy")
 	}
 	switch deadline := s.Policy == specs.SchedDeadline; {
 	case !deadline && (s.Runtime != 0 || s.Deadline != 0 || s.Period != 0):
-		c.add(property("scheduler"), "runtime, deadline and period are only for SCHED_DEADLINE")
+		c.add(property("scheduler"), "scheduler runtime/deadline/period can only be specified for SchedDeadline policy")
 	case deadline && (s.Runtime > s.Deadline || s.Period != 0 && s.Deadline > s.Period):
 		c.add(property("scheduler"), "runtime <= deadline <= period does not hold")
 	}
@@ -137,10 +150,10 @@ func (c *checker) scheduler(s *specs.Scheduler, property pointer) {
 
 func (c *checker) ioPriority(p *specs.LinuxIOPriority, property pointer) {
 	if _, ok := IOPriorityClass(p.Class); !ok {
-		c.add(property("ioPriority", "class"), "unknown class %q", p.Class)
+		c.add(property("ioPriority", "class"), "invalid ioPriority.Class: %q", p.Class)
 	}
 	if p.Priority < 0 || p.Priority > 7 {
-		c.add(property("ioPriority", "priority"), "%d is not from 0 to 7", p.Priority)
+		c.add(property("ioPriority", "priority"), "invalid ioPriority.Priority: %d: it is from 0 to 7", p.Priority)
 	}
 }
 
@@ -172,23 +185,24 @@ func (c *checker) capabilityWarnings(caps *specs.LinuxCapabilities, tokens ...an
 		bits, unknown := CapabilityMask(set.caps)
 		mask[set.name] = bits
 		if len(unknown) > 0 {
-			c.add(at(append(tokens, set.name)...), "ignoring unknown capabilities %s", strings.Join(unknown, ", "))
+			c.add(at(append(tokens, set.name)...), "ignoring unknown or unavailable capabilities: [%s]", strings.Join(unknown, " "))
 		}
 	}
 	if extra := mask["effective"] &^ mask["permitted"]; extra != 0 {
-		c.add(at(append(tokens, "effective")...), "%s cannot be effective: not permitted", capabilityNames(extra))
+		c.add(at(append(tokens, "effective")...), "%s cannot be effective: not permitted", strings.Join(capabilityNames(extra), ", "))
 	}
 	if extra := mask["ambient"] &^ (mask["permitted"] & mask["inheritable"]); extra != 0 {
-		c.add(at(append(tokens, "ambient")...), "%s cannot be ambient: not both permitted and inheritable", capabilityNames(extra))
+		for _, name := range capabilityNames(extra) {
+			c.add(at(append(tokens, "ambient")...), "can't raise ambient capability %s: not both permitted and inheritable", name)
+		}
 	}
 }
 
-func capabilityNames(mask uint64) string {
-	var names []string
+func capabilityNames(mask uint64) (names []string) {
 	for bit, name := range capabilities {
 		if mask&(1<<bit) != 0 {
 			names = append(names, name)
 		}
 	}
-	return strings.Join(names, ", ")
+	return names
 }

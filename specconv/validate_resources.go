@@ -43,7 +43,7 @@ func (c *checker) resources(r *specs.LinuxResources, tokens ...any) {
 func (c *checker) deviceRules(rules []specs.LinuxDeviceCgroup, property pointer) {
 	for i, r := range rules {
 		if !slices.Contains([]string{"", "a", "c", "b"}, r.Type) {
-			c.add(property("devices", i, "type"), "%q is not a, c or b", r.Type)
+			c.add(property("devices", i, "type"), "invalid cgroup device type %q: it is a, c or b", r.Type)
 		}
 		// Some write "rwa" for all there is; as with runc, "a" says nothing more.
 		if strings.Trim(r.Access, "a") == "" || strings.Trim(r.Access, "rwma") != "" {
@@ -74,7 +74,7 @@ func (c *checker) memory(m *specs.LinuxMemory, property pointer) {
 		c.add(property("memory", "swap"), "%d is less than the limit of %d: it counts memory and swap", *m.Swap, *m.Limit)
 	}
 	if m.Swappiness != nil && *m.Swappiness > 100 {
-		c.add(property("memory", "swappiness"), "%d is not from 0 to 100", *m.Swappiness)
+		c.add(property("memory", "swappiness"), "invalid memory swappiness value: %d (valid range is 0-100)", *m.Swappiness)
 	}
 }
 

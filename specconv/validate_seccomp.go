@@ -35,16 +35,16 @@ var (
 func (c *checker) seccomp(s *specs.LinuxSeccomp) {
 	c.action(s.DefaultAction, s.DefaultErrnoRet, "defaultAction", "defaultErrnoRet", "linux", "seccomp")
 	if s.DefaultAction == specs.ActNotify {
-		c.add(at("linux", "seccomp", "defaultAction"), "SCMP_ACT_NOTIFY cannot be the default")
+		c.add(at("linux", "seccomp", "defaultAction"), "SCMP_ACT_NOTIFY cannot be used as default action")
 	}
 	for i, a := range s.Architectures {
 		if !slices.Contains(seccompArchs, a) {
-			c.add(at("linux", "seccomp", "architectures", i), "unknown architecture %q", a)
+			c.add(at("linux", "seccomp", "architectures", i), "string %s is not a valid arch for seccomp", a)
 		}
 	}
 	for i, f := range s.Flags {
 		if !slices.Contains(seccompFlags, f) {
-			c.add(at("linux", "seccomp", "flags", i), "unknown flag %q", f)
+			c.add(at("linux", "seccomp", "flags", i), "seccomp flag %s is not known", f)
 		}
 	}
 	notify := false
@@ -58,7 +58,7 @@ func (c *checker) seccomp(s *specs.LinuxSeccomp) {
 func (c *checker) listener(s *specs.LinuxSeccomp, notify bool) {
 	switch {
 	case notify && s.ListenerPath == "":
-		c.add(at("linux", "seccomp", "listenerPath"), "required by SCMP_ACT_NOTIFY")
+		c.add(at("linux", "seccomp", "listenerPath"), "seccomp listenerPath is not set: SCMP_ACT_NOTIFY needs it")
 	case notify && hasNUL(s.ListenerPath):
 		c.add(at("linux", "seccomp", "listenerPath"), "has a NUL character")
 	}
@@ -88,7 +88,7 @@ func (c *checker) syscalls(r *specs.LinuxSyscall, i int) {
 			c.add(at("linux", "seccomp", "syscalls", i, "args", j, "index"), "%d is not from 0 to 5", a.Index)
 		}
 		if !slices.Contains(seccompOps, a.Op) {
-			c.add(at("linux", "seccomp", "syscalls", i, "args", j, "op"), "unknown operator %q", a.Op)
+			c.add(at("linux", "seccomp", "syscalls", i, "args", j, "op"), "string %s is not a valid operator for seccomp", a.Op)
 		}
 	}
 }
@@ -97,7 +97,7 @@ func (c *checker) syscalls(r *specs.LinuxSyscall, i int) {
 // of 16 bits (SECCOMP_RET_DATA).
 func (c *checker) action(a specs.LinuxSeccompAction, errno *uint, action, errnoRet string, tokens ...any) {
 	if !slices.Contains(seccompActions, a) {
-		c.add(at(append(tokens, action)...), "unknown action %q", a)
+		c.add(at(append(tokens, action)...), "string %s is not a valid action for seccomp", a)
 		return
 	}
 	switch {

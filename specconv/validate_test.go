@@ -182,12 +182,12 @@ func TestValidateRejects(t *testing.T) {
 		{func(s *specs.Spec) { s.Version = "v1.0.0" }, `/ociVersion: "v1.0.0" is not a semantic version`},
 		{func(s *specs.Spec) { s.Version = "2.0.0" }, `/ociVersion: version 2.0.0 is not supported, only 1.x is`},
 		{func(s *specs.Spec) { s.Version = "0.6.0" }, `/ociVersion: version 0.6.0 is not supported, only 1.x is`},
-		{func(s *specs.Spec) { s.Root = nil }, `/root: required`},
+		{func(s *specs.Spec) { s.Root = nil }, `/root: root must be specified`},
 		{func(s *specs.Spec) { s.Root.Path = "" }, `/root/path: required`},
 		{func(s *specs.Spec) { s.Root.Path = "a\x00" }, `/root/path: has a NUL character`},
 		{func(s *specs.Spec) { s.Annotations = map[string]string{"": "x"} }, `/annotations/: an annotation's key must not be empty`},
-		{func(s *specs.Spec) { without(s, specs.UTSNamespace) }, `/hostname: needs a uts namespace: it would be the host's`},
-		{func(s *specs.Spec) { without(s, specs.UTSNamespace); s.Hostname = ""; s.Domainname = "d" }, `/domainname: needs a uts namespace: it would be the host's`},
+		{func(s *specs.Spec) { without(s, specs.UTSNamespace) }, `/hostname: unable to set hostname without a private UTS namespace: it would be the host's`},
+		{func(s *specs.Spec) { without(s, specs.UTSNamespace); s.Hostname = ""; s.Domainname = "d" }, `/domainname: unable to set domainname without a private UTS namespace: it would be the host's`},
 		{func(s *specs.Spec) { s.Hostname = strings.Repeat("a", 65) }, `/hostname: longer than 64 bytes`},
 
 		// mounts
@@ -197,11 +197,11 @@ func TestValidateRejects(t *testing.T) {
 		{mount(specs.Mount{Destination: "/a", Options: []string{"rbind"}}), `/mounts/0/source: required for a bind mount`},
 		{
 			mount(specs.Mount{Destination: "/a", Source: "/a", Options: []string{"bind", "size=1"}}),
-			`/mounts/0/options: a bind mount cannot have file system specific options: "size=1"`,
+			`/mounts/0/options: bind mounts cannot have any filesystem-specific options applied: "size=1"`,
 		},
 		{
 			mount(specs.Mount{Destination: "/a", Source: "/a", Options: []string{"bind"}, UIDMappings: one}),
-			`/mounts/0: uidMappings and gidMappings must be given together`,
+			`/mounts/0: id-mapped mounts must have both uid and gid mappings specified`,
 		},
 		{
 			mount(specs.Mount{Destination: "/a", Source: "/a", Options: []string{"bind"}, UIDMappings: one, GIDMappings: []specs.LinuxIDMapping{{}}}),
@@ -211,7 +211,7 @@ func TestValidateRejects(t *testing.T) {
 			without(s, specs.UserNamespace)
 			s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil
 			s.Mounts = []specs.Mount{{Destination: "/a", Source: "/a", Options: []string{"rbind", "ridmap"}}}
-		}, `/mounts/0/options: idmap needs uidMappings and gidMappings, or a user namespace`},
+		}, `/mounts/0/options: id-mapped mounts must have both uid and gid mappings specified, or a user namespace`},
 		{func(s *specs.Spec) { without(s, specs.MountNamespace) }, `/root/readonly: needs a mount namespace; ` +
 			`/mounts: need a mount namespace: they would be the host's; ` +
 			`/linux/maskedPaths: needs a mount namespace; /linux/readonlyPaths: needs a mount namespace`},
@@ -223,10 +223,10 @@ func TestValidateRejects(t *testing.T) {
 		{func(s *specs.Spec) { s.Hooks.Poststart = []specs.Hook{{Path: "/a", Env: []string{"a\x00"}}} }, `/hooks/poststart/0: has a NUL character in args or env`},
 
 		// process
-		{func(s *specs.Spec) { s.Process.Args = nil }, `/process/args: at least one entry is required`},
+		{func(s *specs.Spec) { s.Process.Args = nil }, `/process/args: args must not be empty`},
 		{func(s *specs.Spec) { s.Process.Args = []string{"a", "b\x00"} }, `/process/args/1: has a NUL character`},
-		{func(s *specs.Spec) { s.Process.Cwd = "" }, `/process/cwd: required`},
-		{func(s *specs.Spec) { s.Process.Cwd = "tmp" }, `/process/cwd: "tmp" is not an absolute path`},
+		{func(s *specs.Spec) { s.Process.Cwd = "" }, `/process/cwd: Cwd property must not be empty`},
+		{func(s *specs.Spec) { s.Process.Cwd = "tmp" }, `/process/cwd: Cwd must be an absolute path: "tmp" is not`},
 		{func(s *specs.Spec) { s.Process.Env = []string{"A=", "B"} }, `/process/env/1: has no "="`},
 		{func(s *specs.Spec) { s.Process.Env = []string{"=B"} }, `/process/env/0: has no name before "="`},
 		{func(s *specs.Spec) { s.Process.Env = []string{"A=\x00"} }, `/process/env/0: has a NUL character`},
@@ -237,19 +237,19 @@ func TestValidateRejects(t *testing.T) {
 		{func(s *specs.Spec) { s.Process.User.GID = 65536 }, `/process/user/gid: 65536 is not mapped by /linux/gidMappings`},
 		{func(s *specs.Spec) { s.Process.User.AdditionalGids = []uint32{0, noID} }, `/process/user/additionalGids/1: 4294967295 is not a valid id`},
 		{func(s *specs.Spec) { s.Process.User.Umask = ptr(uint32(0o1000)) }, `/process/user/umask: 512 (01000) is more than 0777`},
-		{func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, `/process/rlimits/0/type: unknown resource "RLIMIT_X"`},
+		{func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, `/process/rlimits/0/type: wrong rlimit value: RLIMIT_X`},
 		{func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0]) }, `/process/rlimits/1/type: RLIMIT_NOFILE is given twice`},
 		{func(s *specs.Spec) { s.Process.Rlimits[0].Soft = 1025 }, `/process/rlimits/0/soft: 1025 is more than the hard limit of 1024`},
-		{scheduler(specs.Scheduler{}), `/process/scheduler/policy: unknown policy ""`},
-		{scheduler(specs.Scheduler{Policy: specs.SchedBatch, Nice: 20}), `/process/scheduler/nice: 20 is not from -20 to 19`},
+		{scheduler(specs.Scheduler{}), `/process/scheduler/policy: invalid scheduler policy: `},
+		{scheduler(specs.Scheduler{Policy: specs.SchedBatch, Nice: 20}), `/process/scheduler/nice: invalid scheduler.nice: 20 when scheduler.policy is SCHED_BATCH: it is from -20 to 19`},
 		{scheduler(specs.Scheduler{Policy: specs.SchedFIFO}), `/process/scheduler/priority: 0 is not from 1 to 99, as SCHED_FIFO needs`},
-		{scheduler(specs.Scheduler{Policy: specs.SchedOther, Priority: 1}), `/process/scheduler/priority: only for SCHED_FIFO and SCHED_RR`},
-		{scheduler(specs.Scheduler{Policy: specs.SchedIdle, Runtime: 1}), `/process/scheduler: runtime, deadline and period are only for SCHED_DEADLINE`},
+		{scheduler(specs.Scheduler{Policy: specs.SchedOther, Priority: 1}), `/process/scheduler/priority: scheduler.priority can only be specified for SchedFIFO or SchedRR policy`},
+		{scheduler(specs.Scheduler{Policy: specs.SchedIdle, Runtime: 1}), `/process/scheduler: scheduler runtime/deadline/period can only be specified for SchedDeadline policy`},
 		{scheduler(specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 2, Deadline: 1}), `/process/scheduler: runtime <= deadline <= period does not hold`},
 		{scheduler(specs.Scheduler{Policy: specs.SchedOther, Flags: []specs.LinuxSchedulerFlag{"X"}}), `/process/scheduler/flags/0: unknown flag "X"`},
 		{
 			func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{Class: "X", Priority: 8} },
-			`/process/ioPriority/class: unknown class "X"; /process/ioPriority/priority: 8 is not from 0 to 7`,
+			`/process/ioPriority/class: invalid ioPriority.Class: "X"; /process/ioPriority/priority: invalid ioPriority.Priority: 8: it is from 0 to 7`,
 		},
 		{
 			func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "3-1"} },
@@ -258,10 +258,10 @@ func TestValidateRejects(t *testing.T) {
 
 		// namespaces and ids
 		{func(s *specs.Spec) { s.Linux.Namespaces[0].Type = "net" }, `/linux/namespaces/0/type: unknown namespace "net"`},
-		{func(s *specs.Spec) { s.Linux.Namespaces = append(s.Linux.Namespaces, s.Linux.Namespaces[0]) }, `/linux/namespaces/8/type: pid is given twice`},
+		{func(s *specs.Spec) { s.Linux.Namespaces = append(s.Linux.Namespaces, s.Linux.Namespaces[0]) }, `/linux/namespaces/8/type: malformed spec file: duplicated ns {"pid" ""}`},
 		{func(s *specs.Spec) { s.Linux.Namespaces[0].Path = "proc/1/ns/pid" }, `/linux/namespaces/0/path: "proc/1/ns/pid" is not an absolute path`},
 		{func(s *specs.Spec) { without(s, specs.UserNamespace) }, `/linux/uidMappings: needs a user namespace; /linux/gidMappings: needs a user namespace`},
-		{uids(), `/linux/uidMappings: required for a new user namespace`},
+		{uids(), `/linux/uidMappings: user namespaces enabled, but no uid mappings found`},
 		{uids(specs.LinuxIDMapping{Size: 1}, specs.LinuxIDMapping{ContainerID: 5, HostID: 5}), `/linux/uidMappings/1/size: must not be 0`},
 		{uids(specs.LinuxIDMapping{Size: 10}, specs.LinuxIDMapping{ContainerID: 9, HostID: 100, Size: 5}), `/linux/uidMappings/1: overlaps an earlier mapping`},
 		{uids(specs.LinuxIDMapping{Size: 10}, specs.LinuxIDMapping{ContainerID: 100, HostID: 9, Size: 5}), `/linux/uidMappings/1: overlaps an earlier mapping`},
@@ -270,7 +270,7 @@ func TestValidateRejects(t *testing.T) {
 		{func(s *specs.Spec) {
 			without(s, specs.TimeNamespace)
 			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {}}
-		}, `/linux/timeOffsets: needs a time namespace`},
+		}, `/linux/timeOffsets: time namespace offsets specified, but time namespace isn't enabled in the config`},
 		{func(s *specs.Spec) {
 			join(s, specs.TimeNamespace, "/proc/1/ns/time")
 			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {}}
@@ -282,7 +282,7 @@ func TestValidateRejects(t *testing.T) {
 		// devices
 		{
 			func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "dev/x", Type: "x"}} },
-			`/linux/devices/0/path: "dev/x" is not an absolute path; /linux/devices/0/type: "x" is not c, b, u or p`,
+			`/linux/devices/0/path: "dev/x" is not an absolute path; /linux/devices/0/type: invalid device type "x": it is c, b, u or p`,
 		},
 		{func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/x", Type: "c", Major: -1}} }, `/linux/devices/0: -1:0 is not a device number`},
 		{func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/x", Type: "b", Minor: 1 << 20}} }, `/linux/devices/0: 0:1048576 is not a device number`},
@@ -295,7 +295,7 @@ func TestValidateRejects(t *testing.T) {
 		{func(s *specs.Spec) {
 			without(s, specs.NetworkNamespace)
 			s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}}
-		}, `/linux/netDevices: needs a network namespace`},
+		}, `/linux/netDevices: unable to move network devices without a NET namespace`},
 		{
 			func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"a/b": {Name: "x y"}} },
 			`/linux/netDevices/a~1b: "a/b" is not an interface name; /linux/netDevices/a~1b/name: "x y" is not an interface name`,
@@ -305,23 +305,23 @@ func TestValidateRejects(t *testing.T) {
 		}, `/linux/netDevices/eth1/name: "eth0" is the name of "eth0" already`},
 
 		// sysctls
-		{sysctl("kernel.panic"), `/linux/sysctl/kernel.panic: not allowed: it is not in a separate kernel namespace`},
-		{sysctl("vm.swappiness"), `/linux/sysctl/vm.swappiness: not allowed: it is not in a separate kernel namespace`},
-		{sysctl("net"), `/linux/sysctl/net: not allowed: it is not in a separate kernel namespace`},
-		{sysctl("kernel.hostname"), `/linux/sysctl/kernel.hostname: not allowed: it conflicts with the property hostname`},
+		{sysctl("kernel.panic"), `/linux/sysctl/kernel.panic: sysctl "kernel.panic" is not in a separate kernel namespace`},
+		{sysctl("vm.swappiness"), `/linux/sysctl/vm.swappiness: sysctl "vm.swappiness" is not in a separate kernel namespace`},
+		{sysctl("net"), `/linux/sysctl/net: sysctl "net" is not in a separate kernel namespace`},
+		{sysctl("kernel.hostname"), `/linux/sysctl/kernel.hostname: sysctl "kernel.hostname" is not allowed as it conflicts with the OCI "hostname" field`},
 		{sysctl("net/../kernel/panic"), `/linux/sysctl/net~1..~1kernel~1panic: sysctl "net/../kernel/panic" is not a valid key`},
 		{sysctl("kernel/msgmax/../panic"), `/linux/sysctl/kernel~1msgmax~1..~1panic: sysctl "kernel/msgmax/../panic" is not a valid key`},
 		{
 			func(s *specs.Spec) { without(s, specs.IPCNamespace); sysctl("kernel.sem")(s) },
-			`/linux/sysctl/kernel.sem: needs a namespace of type ipc: it would be the host's`,
+			`/linux/sysctl/kernel.sem: sysctl "kernel.sem" is not allowed in the hosts ipc namespace`,
 		},
 		{
 			func(s *specs.Spec) { without(s, specs.IPCNamespace); sysctl("fs.mqueue.msg_max")(s) },
-			`/linux/sysctl/fs.mqueue.msg_max: needs a namespace of type ipc: it would be the host's`,
+			`/linux/sysctl/fs.mqueue.msg_max: sysctl "fs.mqueue.msg_max" is not allowed in the hosts ipc namespace`,
 		},
 		{
 			func(s *specs.Spec) { without(s, specs.NetworkNamespace); sysctl("net.ipv4.ip_forward")(s) },
-			`/linux/sysctl/net.ipv4.ip_forward: needs a namespace of type network: it would be the host's`,
+			`/linux/sysctl/net.ipv4.ip_forward: sysctl "net.ipv4.ip_forward" not allowed in host network namespace`,
 		},
 		{func(s *specs.Spec) {
 			s.Domainname = "a"
@@ -336,12 +336,12 @@ func TestValidateRejects(t *testing.T) {
 		{func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/a", "b"} }, `/linux/maskedPaths/1: "b" is not an absolute path`},
 		{func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{""} }, `/linux/readonlyPaths/0: required`},
 		{func(s *specs.Spec) { s.Linux.CgroupsPath = "/a/../b" }, `/linux/cgroupsPath: "/a/../b" has a ".." component`},
-		{func(s *specs.Spec) { s.Linux.RootfsPropagation = "both" }, `/linux/rootfsPropagation: unknown propagation "both"`},
+		{func(s *specs.Spec) { s.Linux.RootfsPropagation = "both" }, `/linux/rootfsPropagation: rootfsPropagation=both is not supported`},
 		{
 			func(s *specs.Spec) {
 				s.Linux.Personality = &specs.LinuxPersonality{Domain: "BSD", Flags: []specs.LinuxPersonalityFlag{"X"}}
 			},
-			`/linux/personality/domain: unknown domain "BSD"; /linux/personality/flags: no flags are supported`,
+			`/linux/personality/domain: invalid personality domain BSD; /linux/personality/flags: no flags are supported`,
 		},
 		{func(s *specs.Spec) {
 			s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "..", L3CacheSchema: "L3:0=f\n", MemBwSchema: "L3:", Schemata: []string{"a", "b\n"}}
@@ -352,18 +352,18 @@ func TestValidateRejects(t *testing.T) {
 			func(s *specs.Spec) {
 				s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolLocal, Nodes: "0"}
 			},
-			`/linux/memoryPolicy/nodes: must be empty with MPOL_LOCAL`,
+			`/linux/memoryPolicy/nodes: memory policy mode requires 0 nodes but got 1`,
 		},
 		{func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind} }, `/linux/memoryPolicy/nodes: required with MPOL_BIND`},
 		{func(s *specs.Spec) {
 			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: "X", Flags: []specs.MemoryPolicyFlagType{"Y", specs.MpolFStaticNodes, specs.MpolFRelativeNodes}}
-		}, `/linux/memoryPolicy/mode: unknown mode "X"; /linux/memoryPolicy/flags/0: unknown flag "Y"; ` +
+		}, `/linux/memoryPolicy/mode: invalid memory policy mode "X"; /linux/memoryPolicy/flags/0: invalid memory policy flag "Y"; ` +
 			`/linux/memoryPolicy/flags: nodes cannot be both static and relative`},
 
 		// resources
 		{
 			resources(specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Type: "p", Access: "x"}}}),
-			`/linux/resources/devices/0/type: "p" is not a, c or b; /linux/resources/devices/0/access: "x" is not made of r, w and m`,
+			`/linux/resources/devices/0/type: invalid cgroup device type "p": it is a, c or b; /linux/resources/devices/0/access: "x" is not made of r, w and m`,
 		},
 		{
 			resources(specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "r", Minor: ptr[int64](-2)}}}),
@@ -374,7 +374,7 @@ func TestValidateRejects(t *testing.T) {
 			resources(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](2), Swap: ptr[int64](1)}}),
 			`/linux/resources/memory/swap: 1 is less than the limit of 2: it counts memory and swap`,
 		},
-		{resources(specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: ptr[uint64](101)}}), `/linux/resources/memory/swappiness: 101 is not from 0 to 100`},
+		{resources(specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: ptr[uint64](101)}}), `/linux/resources/memory/swappiness: invalid memory swappiness value: 101 (valid range is 0-100)`},
 		{
 			resources(specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr[int64](1), Burst: ptr[uint64](2), Idle: ptr[int64](2), Mems: "x"}}),
 			`/linux/resources/cpu/mems: "x" in list "x" is neither a number nor a range; ` +
@@ -401,31 +401,31 @@ func TestValidateRejects(t *testing.T) {
 		{resources(specs.LinuxResources{Unified: map[string]string{"..": ""}}), `/linux/resources/unified/..: not the name of a cgroup file, CONTROLLER.PARAMETER`},
 
 		// seccomp
-		{func(s *specs.Spec) { s.Linux.Seccomp.DefaultAction = "" }, `/linux/seccomp/defaultAction: unknown action ""`},
+		{func(s *specs.Spec) { s.Linux.Seccomp.DefaultAction = "" }, `/linux/seccomp/defaultAction: string  is not a valid action for seccomp`},
 		{func(s *specs.Spec) { s.Linux.Seccomp.DefaultErrnoRet = ptr(uint(1)) }, `/linux/seccomp/defaultErrnoRet: not allowed with SCMP_ACT_ALLOW`},
 		{func(s *specs.Spec) {
 			s.Linux.Seccomp.DefaultAction, s.Linux.Seccomp.DefaultErrnoRet = specs.ActErrno, ptr(uint(0x10000))
 		}, `/linux/seccomp/defaultErrnoRet: 65536 does not fit in 16 bits`},
-		{func(s *specs.Spec) { s.Linux.Seccomp.DefaultAction = specs.ActNotify }, `/linux/seccomp/defaultAction: SCMP_ACT_NOTIFY cannot be the default`},
+		{func(s *specs.Spec) { s.Linux.Seccomp.DefaultAction = specs.ActNotify }, `/linux/seccomp/defaultAction: SCMP_ACT_NOTIFY cannot be used as default action`},
 		{func(s *specs.Spec) {
 			s.Linux.Seccomp.Architectures = []specs.Arch{"X"}
 			s.Linux.Seccomp.Flags = []specs.LinuxSeccompFlag{"Y"}
-		}, `/linux/seccomp/architectures/0: unknown architecture "X"; /linux/seccomp/flags/0: unknown flag "Y"`},
+		}, `/linux/seccomp/architectures/0: string X is not a valid arch for seccomp; /linux/seccomp/flags/0: seccomp flag Y is not known`},
 		{func(s *specs.Spec) { s.Linux.Seccomp.ListenerMetadata = "m" }, `/linux/seccomp/listenerMetadata: must not be set without listenerPath`},
 		{func(s *specs.Spec) {
 			s.Linux.Seccomp.Syscalls = []specs.LinuxSyscall{{Names: []string{"mknod"}, Action: specs.ActNotify}}
-		}, `/linux/seccomp/listenerPath: required by SCMP_ACT_NOTIFY`},
+		}, `/linux/seccomp/listenerPath: seccomp listenerPath is not set: SCMP_ACT_NOTIFY needs it`},
 		{rule(specs.LinuxSyscall{Action: specs.ActAllow}), `/linux/seccomp/syscalls/0/names: at least one entry is required`},
 		{rule(specs.LinuxSyscall{Action: specs.ActAllow, Names: []string{"open", ""}}), `/linux/seccomp/syscalls/0/names/1: must not be empty`},
 		{rule(specs.LinuxSyscall{Action: specs.ActKill, Names: []string{"open"}, ErrnoRet: ptr(uint(1))}), `/linux/seccomp/syscalls/0/errnoRet: not allowed with SCMP_ACT_KILL`},
-		{rule(specs.LinuxSyscall{Action: "X", Names: []string{"open"}}), `/linux/seccomp/syscalls/0/action: unknown action "X"`},
+		{rule(specs.LinuxSyscall{Action: "X", Names: []string{"open"}}), `/linux/seccomp/syscalls/0/action: string X is not a valid action for seccomp`},
 		{
 			rule(specs.LinuxSyscall{Action: specs.ActNotify, Names: []string{"open", "write"}}),
 			`/linux/seccomp/syscalls/0/names/1: SCMP_ACT_NOTIFY cannot be used for the write syscall: the runtime needs it`,
 		},
 		{
 			rule(specs.LinuxSyscall{Action: specs.ActAllow, Names: []string{"open"}, Args: []specs.LinuxSeccompArg{{Index: 6, Op: "X"}}}),
-			`/linux/seccomp/syscalls/0/args/0/index: 6 is not from 0 to 5; /linux/seccomp/syscalls/0/args/0/op: unknown operator "X"`,
+			`/linux/seccomp/syscalls/0/args/0/index: 6 is not from 0 to 5; /linux/seccomp/syscalls/0/args/0/op: string X is not a valid operator for seccomp`,
 		},
 	} {
 		s := valid()
@@ -440,7 +440,7 @@ func TestValidateRejects(t *testing.T) {
 func TestProblems(t *testing.T) {
 	var problems Problems
 	err := Validate(&specs.Spec{})
-	if !errors.As(err, &problems) || len(problems) != 2 || problems[1] != (Problem{"/root", "required"}) {
+	if !errors.As(err, &problems) || len(problems) != 2 || problems[1] != (Problem{"/root", "root must be specified"}) {
 		t.Errorf("Validate(empty) = %#v; want two Problems", err)
 	}
 }
@@ -451,15 +451,15 @@ func TestRequireProcess(t *testing.T) {
 		t.Errorf("RequireProcess(with) = %v", err)
 	}
 	s.Process = nil
-	if err := RequireProcess(s); err == nil || err.Error() != "/process: required" {
-		t.Errorf("RequireProcess(without) = %v; want /process: required", err)
+	if err := RequireProcess(s); err == nil || err.Error() != "/process: process property must not be empty" {
+		t.Errorf("RequireProcess(without) = %v; want /process: process property must not be empty", err)
 	}
 }
 
 func TestValidateParts(t *testing.T) {
 	s := valid()
 	p := &specs.Process{Cwd: "/", User: specs.User{UID: 65536}}
-	want := "/args: at least one entry is required; /user/uid: 65536 is not mapped by /linux/uidMappings"
+	want := "/args: args must not be empty; /user/uid: 65536 is not mapped by /linux/uidMappings"
 	if err := ValidateProcess(s, p); err == nil || err.Error() != want {
 		t.Errorf("ValidateProcess = %v; want %s", err, want)
 	}
@@ -478,9 +478,9 @@ func TestWarnings(t *testing.T) {
 	}
 	s.Mounts[0].Destination = "proc"
 	want := []string{
-		"/process/capabilities/bounding: ignoring unknown capabilities CAP_NEW, CAP_NEWER",
+		"/process/capabilities/bounding: ignoring unknown or unavailable capabilities: [CAP_NEW CAP_NEWER]",
 		"/process/capabilities/effective: CAP_CHOWN cannot be effective: not permitted",
-		"/process/capabilities/ambient: CAP_KILL cannot be ambient: not both permitted and inheritable",
+		"/process/capabilities/ambient: can't raise ambient capability CAP_KILL: not both permitted and inheritable",
 		`/mounts/0/destination: relative path "proc" is deprecated, taken as relative to /`,
 	}
 	if got := Warnings(s); !slices.Equal(got, want) {

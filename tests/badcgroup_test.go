@@ -85,27 +85,27 @@ func TestCgroupsThatCannotBe(t *testing.T) {
 		{"a cgroup above has processes", func(t *testing.T, above string) {
 			occupied(t, above)
 		}, "c", "/linux/resources/unified/LIMIT: this cgroup has processes of its own, so that its children cannot have controllers: " +
-			`write \"+` + controller + `\" to ABOVE/cgroup.subtree_control: device or resource busy`},
+			`failed to write \"+` + controller + `\": write ABOVE/cgroup.subtree_control: device or resource busy`},
 		{"it is threaded", func(t *testing.T, above string) {
 			set(t, group(t, above+"/c"), "cgroup.type", "threaded")
 		}, "c", "/linux/resources/unified/LIMIT: this cgroup is in a threaded subtree: " +
-			`write \"+` + controller + `\" to ABOVE/cgroup.subtree_control: operation not supported`},
+			`failed to write \"+` + controller + `\": write ABOVE/cgroup.subtree_control: operation not supported`},
 		{"the one above is threaded", func(t *testing.T, above string) {
 			set(t, group(t, above+"/t"), "cgroup.type", "threaded")
 		}, "t/c", "/linux/resources/unified/LIMIT: this cgroup is in a threaded subtree: " +
-			`write \"+` + controller + `\" to ABOVE/cgroup.subtree_control: operation not supported`},
+			`failed to write \"+` + controller + `\": write ABOVE/cgroup.subtree_control: operation not supported`},
 		{"the one above is threaded, and there is no limit", func(t *testing.T, above string) {
 			set(t, group(t, above+"/t"), "cgroup.type", "threaded")
-		}, "t/c", "/linux/cgroupsPath: make the cgroup: ABOVE/t/c: its parent is threaded (cgroup.type), so that it cannot have processes"},
+		}, "t/c", "/linux/cgroupsPath: unable to apply cgroup configuration: ABOVE/t/c: its parent is threaded (cgroup.type), so that it cannot have processes"},
 		{"it has processes", func(t *testing.T, above string) {
 			occupied(t, group(t, above+"/c"))
-		}, "c", "/linux/cgroupsPath: make the cgroup: ABOVE/c: cgroup has processes already"},
+		}, "c", "/linux/cgroupsPath: unable to apply cgroup configuration: ABOVE/c: container's cgroup is not empty"},
 		{"a cgroup below it has processes", func(t *testing.T, above string) {
 			occupied(t, group(t, group(t, above+"/c")+"/d"))
-		}, "c", "/linux/cgroupsPath: make the cgroup: ABOVE/c: cgroup has processes already"},
+		}, "c", "/linux/cgroupsPath: unable to apply cgroup configuration: ABOVE/c: container's cgroup is not empty"},
 		{"there may be no more", func(t *testing.T, above string) {
 			set(t, above, "cgroup.max.descendants", "0")
-		}, "c", "/linux/cgroupsPath: make the cgroup: cgroup.max.descendants or cgroup.max.depth above it is reached: mkdir ABOVE/c: "},
+		}, "c", "/linux/cgroupsPath: unable to apply cgroup configuration: cgroup.max.descendants or cgroup.max.depth above it is reached: mkdir ABOVE/c: "},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestFrozenCgroupsAreRefused(t *testing.T) {
 				above := group(t, filepath.Join(h.mountpoint, name))
 				group(t, above+"/c")
 				set(t, above+frozen, file, value)
-				refused(t, c.verb(c.withFlags("create")...), 1, "/linux/cgroupsPath: make the cgroup: "+above+"/c: cgroup is frozen")
+				refused(t, c.verb(c.withFlags("create")...), 1, "/linux/cgroupsPath: unable to apply cgroup configuration: "+above+"/c: container's cgroup unexpectedly frozen")
 				want(t, "cgroups", fmt.Sprint(below(name)), fmt.Sprint([]string{above, above + "/c"}))
 			})
 		}

@@ -184,7 +184,7 @@ func TestOOMIsReportedAtOnce(t *testing.T) {
 	needController(t, "memory")
 	c := newContainer(t, memoryLimit(32<<20))
 	c.up()
-	i := c.begin("events", "--interval", "1h", c.id)
+	i := c.begin(append([]string{"events"}, append(oomDetails(), "--interval", "1h", c.id)...)...)
 	eventually(t, "events runs", func() bool { return polls(i.Process.Pid) })
 	kernel := kernelOOM(t, c)
 	pid := c.execDetached(nil, hog...)
@@ -230,11 +230,35 @@ func TestOOMOfTheFirstProcess(t *testing.T) {
 	}
 }
 
+// oomDetails is the flag that only onggi has.
+func oomDetails() []string {
+	if env.kind == "onggi" {
+		return []string{"--details"}
+	}
+	return nil
+}
+
+// Without --details an oom event is runc's, to the letter.
+func TestOOMEventIsRuncs(t *testing.T) {
+	needController(t, "memory")
+	c := newContainer(t, memoryLimit(32<<20))
+	c.up()
+	i := c.begin("events", "--interval", "1h", c.id)
+	eventually(t, "events runs", func() bool { return polls(i.Process.Pid) })
+	c.execDetached(nil, hog...)
+	line := `{"type":"oom","id":"` + c.id + `"}` + "\n"
+	eventually(t, "the line", func() bool { return strings.Contains(contents(i.out), line) })
+	c.must("kill", c.id, "KILL")
+	c.stopped()
+	i.Process.Kill()
+	i.end()
+}
+
 func oomOfTheFirstProcess(t *testing.T) (r result, ok bool) {
 	t.Helper()
 	c := newContainer(t, memoryLimit(32<<20), sh("while [ ! -e /tmp/go ]; do sleep 0.01; done; "+hog[2]))
 	c.up()
-	i := c.begin("events", c.id)
+	i := c.begin(append(append([]string{"events"}, oomDetails()...), c.id)...)
 	eventually(t, "events runs", func() bool { return polls(i.Process.Pid) })
 	c.write("rootfs/tmp/go", "")
 	r = i.end()

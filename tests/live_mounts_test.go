@@ -175,14 +175,14 @@ func TestLiveMountsAreAllOrNothing(t *testing.T) {
 		last specs.Mount
 		text string
 	}{
-		"no source":             {bindOf("/no/such", "/mnt"), "/1: open the source /no/such: open_tree(AT_FDCWD, "},
-		"a file on a directory": {bindOf(filepath.Join(dir, "file"), "/tmp"), "(" + filepath.Join(dir, "file") + " is a file, the destination is not: are you trying to mount a directory onto a file (or vice-versa)?): not a directory"},
-		"in /proc":              {bindOf(dir, "/proc/sys"), "/1: nothing may be mounted in /proc but what lxcfs makes up for it: /proc/sys"},
+		"no source":             {bindOf("/no/such", "/mnt"), "/1: failed to fulfil mount request: open /no/such: open_tree(AT_FDCWD, "},
+		"a file on a directory": {bindOf(filepath.Join(dir, "file"), "/tmp"), "(the file " + filepath.Join(dir, "file") + " does not fit on a directory: are you trying to mount a directory onto a file (or vice-versa)?): not a directory"},
+		"in /proc":              {bindOf(dir, "/proc/sys"), "/1: \\\"/proc/sys\\\" cannot be mounted because it is inside /proc"},
 		"over the root":         {bindOf(dir, "/"), "/1: nothing may be mounted on /"},
 		"a remount":             {specs.Mount{Destination: "/proc/sys", Options: []string{"remount", "rw"}}, "/1: remount is not for a container that runs"},
 		"a copied symlink":      {bindOf(dir, "/mnt", "copy-symlink"), "/1: copy-symlink is not for a container that runs"},
 		"no file system":        {specs.Mount{Destination: "/mnt", Type: "nonesuch"}, "(the kernel has no file system nonesuch): no such device"},
-		"a wrong option":        {specs.Mount{Destination: "/mnt", Type: "tmpfs", Options: []string{"size=x"}}, "/1: mount tmpfs on /mnt"},
+		"a wrong option":        {specs.Mount{Destination: "/mnt", Type: "tmpfs", Options: []string{"size=x"}}, "mount tmpfs on /mnt"},
 		"no destination":        {specs.Mount{Type: "tmpfs"}, "/1/destination: required"},
 	}
 	for name, test := range tests {
@@ -209,7 +209,7 @@ func TestLiveMountsNeedAContainerThatLives(t *testing.T) {
 	}
 	refused(t, c.verb("mounts", "add", c.id, "/no/such"), 1, "open /no/such: no such file or directory")
 	c.write("object.json", `{"destination": "/mnt"}`)
-	refused(t, c.verb("mounts", "add", c.id, filepath.Join(c.bundle, "object.json")), 1, "object.json:1:1: an object where an array is expected")
+	refused(t, c.verb("mounts", "add", c.id, filepath.Join(c.bundle, "object.json")), 1, "object.json:1:1: cannot unmarshal an object where an array is expected")
 }
 
 // A destination leads where the container's file system leads it. That is never out of it, never into /proc, and what

@@ -309,7 +309,7 @@ func (d disk) throttled(verb, unit, flag, v1, v2 string) resourceField {
 }
 
 func otherFields() []resourceField {
-	const v1Only = "this host has cgroup v1 only"
+	const v1Only = "invalid configuration: cannot use unified on cgroup v1"
 	rdma, noRdma := rdmaDevice()
 	return []resourceField{
 		{

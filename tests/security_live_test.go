@@ -143,7 +143,7 @@ func TestLiveMountsDoNotAppearOnTheHost(t *testing.T) {
 	pid := c.up()
 	c.execOutput(nil, "sh", "-c", "ln -s /var/place /tmp/leads && mkdir /tmp/plain")
 	before := mountsOf(t, os.Getpid())
-	refused(t, c.mountsVerb("add", specs.Mount{Destination: "/tmp/leads", Type: "tmpfs"}), 1, "/0: mount tmpfs on /tmp/leads: /tmp/leads is on a mount that is shared with the host")
+	refused(t, c.mountsVerb("add", specs.Mount{Destination: "/tmp/leads", Type: "tmpfs"}), 1, "mount tmpfs on /tmp/leads: /tmp/leads is on a mount that is shared with the host")
 	want(t, "the host's mounts", mountsOf(t, os.Getpid()), before)
 	if strings.Contains(mountsOf(t, pid), "/var/place") {
 		t.Error("a refused mount is there")

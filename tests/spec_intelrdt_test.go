@@ -17,14 +17,14 @@ func TestIntelRdtWithoutResctrl(t *testing.T) {
 	c := newContainer(t, func(s *specs.Spec) {
 		s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "gold", Schemata: []string{"L3:0=f"}, EnableMonitoring: true}
 	})
-	c.fails(c.withFlags("create")...).has(t, "/linux/intelRdt: ", "", "resctrl is not mounted on this host")
+	c.fails(c.withFlags("create")...).has(t, "/linux/intelRdt: ", "", "Intel RDT is not enabled: resctrl is not mounted")
 	if dirs := c.cgroupDirs(); len(dirs) > 0 {
 		t.Errorf("left: %v", dirs)
 	}
 	if plan := c.must("plan", "--bundle", c.bundle).out; !strings.Contains(plan, "enter /sys/fs/resctrl/gold, /sys/fs/resctrl/gold/mon_groups/container") {
 		t.Errorf("the plan does not say it:\n%s", plan)
 	}
-	if r := c.verb("check", c.bundle); r.code != 1 || !strings.Contains(r.out, "error: /linux/intelRdt: resctrl is not mounted") {
+	if r := c.verb("check", c.bundle); r.code != 1 || !strings.Contains(r.out, "error: /linux/intelRdt: intelRdt is specified in config, but Intel RDT is not enabled") {
 		t.Error(r)
 	}
 	for name, closID := range map[string]string{"a path": "a/b", "upwards": "..", "itself": "."} {

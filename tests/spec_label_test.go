@@ -28,9 +28,9 @@ func TestLabelsThatTheHostDoesNotHave(t *testing.T) {
 		field string
 		text  string
 	}{
-		{"apparmorProfile", process(func(p *specs.Process) { p.ApparmorProfile = "docker-default" }), "/process/apparmorProfile: ", `"docker-default" asked for, but AppArmor is not enabled on this host`},
-		{"selinuxLabel", process(func(p *specs.Process) { p.SelinuxLabel = label }), "/process/selinuxLabel: ", "asked for, but SELinux is not enabled on this host"},
-		{"mountLabel", func(s *specs.Spec) { s.Linux.MountLabel = label }, "/linux/mountLabel: ", "asked for, but SELinux is not enabled on this host"},
+		{"apparmorProfile", process(func(p *specs.Process) { p.ApparmorProfile = "docker-default" }), "/process/apparmorProfile: ", `apparmor failed to apply profile: "docker-default" is specified, but AppArmor is disabled`},
+		{"selinuxLabel", process(func(p *specs.Process) { p.SelinuxLabel = label }), "/process/selinuxLabel: ", "selinux label is specified in config, but selinux is disabled or not supported"},
+		{"mountLabel", func(s *specs.Spec) { s.Linux.MountLabel = label }, "/linux/mountLabel: ", "selinux label is specified in config, but selinux is disabled or not supported"},
 		{"not a label", func(s *specs.Spec) { s.Linux.MountLabel = "label" }, "/linux/mountLabel: ", "want user:role:type[:range]"},
 		{"context type", annotation("run.oci.mount_context_type", "label"), "/annotations/run.oci.mount_context_type", "is not context, fscontext"},
 	}
@@ -46,7 +46,7 @@ func TestLabelsThatTheHostDoesNotHave(t *testing.T) {
 	t.Run("exec", func(t *testing.T) {
 		c := newContainer(t)
 		c.up()
-		c.fails("exec", "--apparmor", "docker-default", c.id, "true").has(t, "/process/apparmorProfile: ", "", "AppArmor is not enabled on this host")
-		c.fails("exec", "--process-label", label, c.id, "true").has(t, "/process/selinuxLabel: ", "", "SELinux is not enabled on this host")
+		c.fails("exec", "--apparmor", "docker-default", c.id, "true").has(t, "/process/apparmorProfile: ", "", "AppArmor is disabled or not supported")
+		c.fails("exec", "--process-label", label, c.id, "true").has(t, "/process/selinuxLabel: ", "", "selinux is disabled or not supported")
 	})
 }

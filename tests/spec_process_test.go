@@ -119,9 +119,9 @@ func TestSchedulerRefused(t *testing.T) {
 		field string
 		text  string
 	}{
-		"unknown policy":   {specs.Scheduler{Policy: "SCHED_FANCY"}, "/process/scheduler/policy", "unknown policy"},
+		"unknown policy":   {specs.Scheduler{Policy: "SCHED_FANCY"}, "/process/scheduler/policy", "invalid scheduler policy"},
 		"priority missing": {specs.Scheduler{Policy: specs.SchedFIFO}, "/process/scheduler/priority", "from 1 to 99"},
-		"nice too high":    {specs.Scheduler{Policy: specs.SchedOther, Nice: 20}, "/process/scheduler/nice", "20 is not from -20 to 19"},
+		"nice too high":    {specs.Scheduler{Policy: specs.SchedOther, Nice: 20}, "/process/scheduler/nice", "invalid scheduler.nice: 20"},
 		"unknown flag":     {specs.Scheduler{Policy: specs.SchedOther, Flags: []specs.LinuxSchedulerFlag{"SCHED_FLAG_X"}}, "/process/scheduler/flags/0", "unknown flag"},
 		"no such policy":   {specs.Scheduler{Policy: specs.SchedISO}, "/process/scheduler: ", "SCHED_ISO"},
 		"deadline order":   {specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 2, Deadline: 1, Period: 1}, "/process/scheduler: ", "does not hold"},

@@ -27,12 +27,12 @@ func TestAContainerWithoutAProcessCannotBeStarted(t *testing.T) {
 	}
 	want(t, "permitted capabilities", field(string(status), "CapPrm"), "0000000000000000")
 	want(t, "no_new_privs", field(string(status), "NoNewPrivs"), "1")
-	refused(t, c.verb("start", c.id), 1, "/process: required")
+	refused(t, c.verb("start", c.id), 1, "/process: process property must not be empty")
 	want(t, "status after start", c.status(), "created")
 	c.must("kill", c.id, "KILL")
 	c.stopped()
 	c.must("delete", c.id)
-	refused(t, c.run(), 1, "/process: required")
+	refused(t, c.run(), 1, "/process: process property must not be empty")
 	want(t, "list", c.must("list", "-q").out, "")
 }
 

@@ -302,7 +302,7 @@ func TestATerminalInTheForegroundNeedsOne(t *testing.T) {
 	peersLack(t, "another text")
 	c := newContainer(t, terminal, sh("echo ran; read x"))
 	c.wrapper = []string{"setsid", "--wait"} // no /dev/tty either
-	const why = "(none of standard input, output and error is a terminal, and there is no /dev/tty): cannot allocate tty if the process is detached without setting a console socket"
+	const why = "(none of standard input, output and error is a terminal, and there is no /dev/tty): cannot allocate tty if the runtime will detach without setting console socket"
 	refused(t, c.run(), 1, "/process/terminal: "+why)
 	if entries, _ := os.ReadDir(c.root); len(entries) != 0 {
 		t.Errorf("a container was made: %v", entries)

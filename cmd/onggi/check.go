@@ -9,7 +9,7 @@ import (
 func checkCommand() command {
 	return command{
 		name: "check", args: "[bundle]", max: 1,
-		summary: "say what is wrong with a bundle, and what this host lacks for it",
+		summary: "say what is wrong with a bundle, and what this host lacks",
 		detail: `Reads the bundle (the working directory, if none is given) and this host, and
 prints everything because of which create would fail, and what it would warn
 of. Nothing is made or changed. The exit status is 1 if create would fail.

@@ -135,11 +135,22 @@ func (cmd *command) countArgs(args []string) error {
 	switch {
 	case len(args) < cmd.min:
 		missing := strings.Fields(cmd.args)[len(args)]
-		return &usageError{cmd: cmd, msg: fmt.Sprintf("%s: %s is missing", cmd.name, missing)}
+		return &usageError{cmd: cmd, msg: fmt.Sprintf("%s: %s is missing", cmd.wants(), missing)}
 	case len(args) > cmd.max:
-		return &usageError{cmd: cmd, msg: fmt.Sprintf("%s: unexpected argument %q", cmd.name, args[cmd.max])}
+		return &usageError{cmd: cmd, msg: fmt.Sprintf("%s: unexpected argument %q", cmd.wants(), args[cmd.max])}
 	}
 	return nil
+}
+
+// wants has runc's words for a wrong number of arguments.
+func (cmd *command) wants() string {
+	if cmd.min == cmd.max {
+		return fmt.Sprintf("%q requires exactly %d argument(s)", cmd.name, cmd.min)
+	}
+	if cmd.max == many {
+		return fmt.Sprintf("%q requires a minimum of %d argument(s)", cmd.name, cmd.min)
+	}
+	return fmt.Sprintf("%q requires from %d to %d argument(s)", cmd.name, cmd.min, cmd.max)
 }
 
 // misplaced explains an unknown flag that is something else elsewhere: a global
@@ -150,9 +161,9 @@ func (cmd *command) misplaced(err error) error {
 	case !errors.As(err, &unknown):
 		return err
 	case globalFlags(&globals{}).find(unknown.name) != nil:
-		return fmt.Errorf("flag %s is a global one: it goes before the command", dashed(unknown.name))
+		return fmt.Errorf("flag provided but not defined: -%s: %s is a global flag: it goes before the command", unknown.name, dashed(unknown.name))
 	case cmd.name == "kill" && namesSignal(unknown.name):
-		return fmt.Errorf("unknown flag %s: the signal goes after the container id, without a dash", dashed(unknown.name))
+		return fmt.Errorf("flag provided but not defined: -%s: the signal goes after the container id, without a dash", unknown.name)
 	}
 	return err
 }
@@ -173,7 +184,7 @@ func (cmd *command) usage() string {
 
 // unknownCommand says which command may have been meant.
 func unknownCommand(name string) error {
-	msg := fmt.Sprintf("unknown command %q", name)
+	msg := fmt.Sprintf("No help topic for '%s': unknown command", name)
 	near := elsewhere(name)
 	if near == "" {
 		near = nearest(name, names())
@@ -181,7 +192,7 @@ func unknownCommand(name string) error {
 	if near != "" {
 		msg += fmt.Sprintf(": did you mean %q?", near)
 	}
-	return &usageError{msg: msg}
+	return &usageError{msg: msg, status: unknownCommandStatus}
 }
 
 // elsewhere is our name of what container engines call otherwise.

@@ -7,6 +7,8 @@ import "strconv"
 type usageError struct {
 	cmd *command // nil: the command line before the command
 	msg string
+	// status is the exit status; 0 stands for the usual 1.
+	status int
 }
 
 func (e *usageError) Error() string { return e.msg }
@@ -31,6 +33,10 @@ type execFailure struct{ err error }
 
 func (e *execFailure) Error() string { return e.err.Error() }
 func (e *execFailure) Unwrap() error { return e.err }
+
+// unknownCommandStatus is the exit status for a command that there is none of,
+// as runc's.
+const unknownCommandStatus = 3
 
 // execFailureStatus is the exit status of a failed exec, as runc's.
 const execFailureStatus = 255

@@ -15,7 +15,7 @@ func eventsCommand() command {
 	return command{
 		name: "events", args: "<container-id>", min: 1, max: 1,
 		summary: "print what happens in a container as JSON lines",
-		detail: `Prints statistics at every interval, OOM kills with the process that was killed,
+		detail: `Prints statistics at every interval, OOM kills (with --details, which process),
 pressure thresholds that were reached and, as the last line, the end of the
 container. All but the statistics are printed as the kernel announces them.
 
@@ -38,13 +38,14 @@ Statistics each second, and when some task waits for memory:
 }
 
 func defineEvents(f *flags) action {
-	interval, once := 5*time.Second, false
+	interval, once, details := 5*time.Second, false, false
 	var at []libcontainer.Threshold
 	f.add(option{
 		name: "interval", arg: "DURATION", initial: interval.String(), text: "time between statistics",
 		set: func(v string) (err error) { interval, err = parseInterval(v); return err },
 	})
 	f.bool(&once, "stats", "", "print statistics once and end")
+	f.bool(&details, "details", "", "print the process that the OOM killer chose, and the limit")
 	f.each("pressure", "", "THRESHOLD", "print an event when this pressure is reached", func(v string) error {
 		t, err := parseThreshold(v)
 		at = append(at, t)
@@ -62,14 +63,17 @@ func defineEvents(f *flags) action {
 		if err != nil {
 			return err
 		}
-		return printEvents(c.std.out, events)
+		return printEvents(c.std.out, events, details)
 	}
 }
 
 func parseInterval(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%q is not a time greater than 0, such as 500ms or 5s", s)
+	switch {
+	case err != nil:
+		return 0, errors.New("parse error: it is not a time such as 500ms or 5s")
+	case d <= 0:
+		return 0, errors.New("duration interval must be greater than 0")
 	}
 	return d, nil
 }
@@ -103,9 +107,13 @@ func printStats(w io.Writer, container *libcontainer.Container) error {
 	return printJSON(w, libcontainer.Event{Type: libcontainer.EventStats, ID: container.ID(), Data: stats}, "")
 }
 
-// printEvents ends with the container, or when nobody reads any more.
-func printEvents(w io.Writer, events <-chan libcontainer.Event) error {
+// printEvents ends with the container, or when nobody reads any more. Without
+// details an "oom" has no data, as with runc.
+func printEvents(w io.Writer, events <-chan libcontainer.Event, details bool) error {
 	for e := range events {
+		if e.Type == libcontainer.EventOOM && !details {
+			e.Data = nil
+		}
 		if err := printJSON(w, e, ""); err != nil {
 			return err
 		}

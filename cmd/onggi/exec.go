@@ -81,7 +81,7 @@ func defineExec(f *flags) action {
 	f.bool(&o.IgnorePaused, "ignore-paused", "", "do not refuse a paused container; the process waits until it is resumed")
 	return func(c *call) error {
 		if o.process == "" && len(c.args) < 2 {
-			return &execFailure{&usageError{cmd: lookup("exec"), msg: "exec: <command> is missing"}}
+			return &execFailure{&usageError{cmd: lookup("exec"), msg: "exec args cannot be empty: <command> is missing"}}
 		}
 		status, err := execProcess(c, o)
 		if err != nil {

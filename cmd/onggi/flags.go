@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -84,12 +85,23 @@ func (f *flags) choice(p *string, name, short, text string, choices ...string) {
 		name: name, short: short, arg: strings.Join(choices, "|"), initial: initial, text: text, choices: choices,
 		set: func(v string) error {
 			if v != initial && !slices.Contains(choices, v) {
-				return fmt.Errorf("%q is none of %s", v, strings.Join(choices, ", "))
+				return fmt.Errorf("%sit is none of %s", choiceWords(name, v), strings.Join(choices, ", "))
 			}
 			*p = v
 			return nil
 		},
 	})
+}
+
+// choiceWords are runc's for a value of its own flags that is none.
+func choiceWords(name, value string) string {
+	switch name {
+	case "format":
+		return "invalid format option: "
+	case "log-format":
+		return "invalid log-format: " + value + ": "
+	}
+	return ""
 }
 
 // hide leaves the flag declared last out of the help texts.
@@ -151,14 +163,27 @@ func (f *flags) parseOne(arg string, rest []string) ([]string, error) {
 	case !hasValue && o.arg == "":
 		value = "true"
 	case !hasValue && len(rest) == 0:
-		return nil, fmt.Errorf("flag %s needs a value: %s %s", dashed(name), dashed(name), o.arg)
+		return nil, fmt.Errorf("flag needs an argument: -%s: give %s %s", name, dashed(name), o.arg)
 	case !hasValue:
 		value, rest = rest[0], rest[1:]
 	}
 	if err := o.set(value); err != nil {
-		return nil, fmt.Errorf("flag %s: %w", dashed(name), err)
+		return nil, wrongValue(name, value, err)
 	}
 	return rest, nil
+}
+
+// wrongValue has the words of package flag, which are runc's, unless err has
+// them all itself.
+func wrongValue(name, value string, err error) error {
+	if w := (*limitError)(nil); errors.As(err, &w) {
+		return err
+	}
+	text := err.Error()
+	if rest, ok := strings.CutPrefix(text, strconv.Quote(value)+" "); ok {
+		text = "it " + rest
+	}
+	return fmt.Errorf("invalid value %q for flag -%s: %s", value, name, text)
 }
 
 // near is the declared name that a mistyped one resembles most.
@@ -195,9 +220,9 @@ type unknownFlag struct {
 
 func (e *unknownFlag) Error() string {
 	if len(e.joined) > 0 && e.near == "" {
-		return fmt.Sprintf("unknown flag -%s: letters stand alone, as in %s", e.name, strings.Join(e.joined, " "))
+		return fmt.Sprintf("flag provided but not defined: -%s: letters stand alone, as in %s", e.name, strings.Join(e.joined, " "))
 	}
-	msg := fmt.Sprintf("unknown flag %s", dashed(e.name))
+	msg := fmt.Sprintf("flag provided but not defined: -%s", e.name)
 	if e.near != "" {
 		msg += fmt.Sprintf(": did you mean %s?", dashed(e.near))
 	}

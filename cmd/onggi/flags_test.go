@@ -77,20 +77,20 @@ func TestParseErrors(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--froce"}, "unknown flag --froce: did you mean --force?"},
-		{[]string{"--wholly-other=1"}, "unknown flag --wholly-other"},
-		{[]string{"-x"}, "unknown flag -x"},
-		{[]string{"-fx"}, "unknown flag -fx: letters stand alone, as in -f"},
-		{[]string{"-ef=1"}, "unknown flag -ef: letters stand alone, as in -e -f"},
-		{[]string{"id", "-9"}, "unknown flag -9"},
-		{[]string{"--="}, "unknown flag --"},
-		{[]string{"---force"}, "unknown flag ---force: did you mean --force?"},
-		{[]string{"--bundle"}, "flag --bundle needs a value: --bundle DIR"},
-		{[]string{"-b"}, "flag -b needs a value: -b DIR"},
-		{[]string{"--force=perhaps"}, `flag --force: "perhaps" is not true or false`},
-		{[]string{"--preserve-fds", "-1"}, `flag --preserve-fds: "-1" is not a number of 0 or more`},
-		{[]string{"--preserve-fds", "4294967296"}, `flag --preserve-fds: "4294967296" is not a number of 0 or more`},
-		{[]string{"--format", "yaml"}, `flag --format: "yaml" is none of table, json`},
+		{[]string{"--froce"}, "flag provided but not defined: -froce: did you mean --force?"},
+		{[]string{"--wholly-other=1"}, "flag provided but not defined: -wholly-other"},
+		{[]string{"-x"}, "flag provided but not defined: -x"},
+		{[]string{"-fx"}, "flag provided but not defined: -fx: letters stand alone, as in -f"},
+		{[]string{"-ef=1"}, "flag provided but not defined: -ef: letters stand alone, as in -e -f"},
+		{[]string{"id", "-9"}, "flag provided but not defined: -9"},
+		{[]string{"--="}, "flag provided but not defined: -"},
+		{[]string{"---force"}, "flag provided but not defined: --force: did you mean --force?"},
+		{[]string{"--bundle"}, "flag needs an argument: -bundle: give --bundle DIR"},
+		{[]string{"-b"}, "flag needs an argument: -b: give -b DIR"},
+		{[]string{"--force=perhaps"}, `invalid value "perhaps" for flag -force: it is not true or false`},
+		{[]string{"--preserve-fds", "-1"}, `invalid value "-1" for flag -preserve-fds: it is not a number of 0 or more`},
+		{[]string{"--preserve-fds", "4294967296"}, `invalid value "4294967296" for flag -preserve-fds: it is not a number of 0 or more`},
+		{[]string{"--format", "yaml"}, `invalid value "yaml" for flag -format: invalid format option: it is none of table, json`},
 	} {
 		_, err := sampleFlags(&sample{}).parse(tt.args, true)
 		if err == nil || err.Error() != tt.want {

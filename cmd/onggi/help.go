@@ -51,12 +51,12 @@ func printHelp(w io.Writer, cmd *command) error {
 // overview is the help text of onggi itself.
 func overview() string {
 	var b strings.Builder
-	b.WriteString("onggi - OCI container runtime\n\n")
-	b.WriteString("usage: onggi [global flags] <command> [flags] [arguments]\n\n" + about + "\n\nCommands:\n")
+	b.WriteString("NAME:\n   onggi - OCI container runtime\n\n")
+	b.WriteString("USAGE:\n   onggi [global flags] <command> [flags] [arguments]\n\n" + about + "\n\nCOMMANDS:\n")
 	for _, cmd := range listed() {
 		fmt.Fprintf(&b, "  %-12s %s\n", cmd.name, cmd.summary)
 	}
-	b.WriteString("\nGlobal flags:\n")
+	b.WriteString("\nGLOBAL OPTIONS:\n")
 	writeFlags(&b, globalFlags(&globals{}))
 	b.WriteString("\nonggi help <command> explains a command and its flags.\n")
 	return b.String()
@@ -67,11 +67,11 @@ func (cmd *command) help() string {
 	f := &flags{}
 	cmd.define(f)
 	var b strings.Builder
-	fmt.Fprintf(&b, "onggi %s - %s\n\nusage: %s\n", cmd.name, cmd.summary, cmd.usage())
+	fmt.Fprintf(&b, "NAME:\n   onggi %s - %s\n\nUSAGE:\n   %s\n", cmd.name, cmd.summary, cmd.usage())
 	if cmd.detail != "" {
 		b.WriteString("\n" + cmd.detail + "\n")
 	}
-	b.WriteString("\nFlags:\n")
+	b.WriteString("\nOPTIONS:\n")
 	writeFlags(&b, f)
 	return b.String()
 }

@@ -34,7 +34,7 @@ func openFiles(n int) ([]*os.File, error) {
 	for fd := firstExtraFD; fd < firstExtraFD+n; fd++ {
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 		if err != nil || flags&unix.FD_CLOEXEC != 0 {
-			return nil, fmt.Errorf("descriptor %d is to be passed to the container, but is not open", fd)
+			return nil, fmt.Errorf("unable to stat preserved-fd %d (of %d): descriptor %d is not open", fd-firstExtraFD, n, fd)
 		}
 		unix.CloseOnExec(fd)
 		files = append(files, os.NewFile(uintptr(fd), "descriptor "+strconv.Itoa(fd)))

@@ -40,7 +40,7 @@ func TestOpenFilesRefusesOurOwn(t *testing.T) {
 	if err == nil && flags&unix.FD_CLOEXEC == 0 {
 		t.Skip("the test inherited descriptor 3")
 	}
-	const want = "descriptor 3 is to be passed to the container, but is not open"
+	const want = "unable to stat preserved-fd 0 (of 1): descriptor 3 is not open"
 	if files, err := openFiles(1); err == nil || err.Error() != want {
 		t.Errorf("openFiles(1) = %v, %v; want %s", files, err, want)
 	}

@@ -15,6 +15,15 @@ import (
 
 // The values of limits, from command lines into linux.resources.
 
+// limitError is a value of a limit that is none, in runc's words.
+type limitError struct {
+	name string
+	err  error
+}
+
+func (e *limitError) Error() string { return fmt.Sprintf("invalid value for %s: %v", e.name, e.err) }
+func (e *limitError) Unwrap() error { return e.err }
+
 // text is for values that the kernel parses.
 func text(p *string) func(string) error {
 	return func(v string) error {
@@ -27,7 +36,7 @@ func signed(p **int64) func(string) error {
 	return func(v string) error {
 		n, err := strconv.ParseInt(v, 10, 64)
 		if err != nil {
-			return fmt.Errorf("%q is not a number", v)
+			return fmt.Errorf("%w: it is not a number", err)
 		}
 		*p = &n
 		return nil
@@ -67,7 +76,7 @@ func parseUnsigned(v string, bits int) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(v, base, bits)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not a number from 0 to %d", v, uint64(1)<<bits-1)
+		return 0, fmt.Errorf("%w: it is not a number from 0 to %d", err, uint64(1)<<bits-1)
 	}
 	return n, nil
 }
@@ -111,7 +120,7 @@ func parseSize(v string) (int64, error) {
 	if n *= float64(uint64(1) << unit); err == nil && known && n < math.MaxInt64 {
 		return int64(n), nil
 	}
-	return 0, fmt.Errorf("%q is not a size such as 512m or 1.5G", v)
+	return 0, fmt.Errorf("invalid size: '%s': it is not a size such as 512m or 1.5G", v)
 }
 
 // unitOf is a unit as a power of two.

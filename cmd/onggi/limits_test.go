@@ -168,10 +168,10 @@ func TestReadResources(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "limits.json")
 	for _, tt := range []struct{ text, want string }{
 		{`{"memory": {"limit": 5}, "of another version": [1]}`, ""},
-		{`{"memory": {"limit": "5m"}}`, ":1:22: /memory/limit: a string where an integer from -9223372036854775808 to 9223372036854775807 is expected"},
-		{"{\n\"pids\": []}", ":2:9: /pids: an array where an object is expected"},
-		{`[]`, ":1:1: an array where an object is expected"},
-		{``, ":1:1: unexpected end of file where a value is expected"},
+		{`{"memory": {"limit": "5m"}}`, ":1:22: /memory/limit: cannot unmarshal a string where an integer from -9223372036854775808 to 9223372036854775807 is expected"},
+		{"{\n\"pids\": []}", ":2:9: /pids: cannot unmarshal an array where an object is expected"},
+		{`[]`, ":1:1: cannot unmarshal an array where an object is expected"},
+		{``, ":1:1: unexpected EOF where a value is expected"},
 	} {
 		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
 			t.Fatal(err)

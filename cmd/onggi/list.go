@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer"
 )
@@ -32,6 +36,12 @@ func defineList(f *flags) action {
 	f.choice(&format, "format", "f", "form of the list", "table", "json")
 	f.bool(&quiet, "quiet", "q", "print only the ids")
 	return func(c *call) error {
+		// As with runc, only a root that nobody has named may be missing.
+		if root := c.globals.Runtime.Root; root != "" {
+			if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
+				return &fs.PathError{Op: "open", Path: root, Err: unix.ENOENT}
+			}
+		}
 		r, err := c.runtime()
 		if err != nil {
 			return err

@@ -110,6 +110,9 @@ func (l *logger) exit(err error) int {
 		return execFailureStatus
 	}
 	l.fail(err)
+	if usage := (*usageError)(nil); errors.As(err, &usage) && usage.status != 0 {
+		return usage.status
+	}
 	return 1
 }
 

@@ -72,7 +72,7 @@ func onlyCgroup2() bool {
 func writeNew(path string, raw []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists already: remove it first", path)
+		return fmt.Errorf("%s: File config.json exists. Remove it first", path)
 	}
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ func TestSpec(t *testing.T) {
 			t.Errorf("onggi %s wrote %s: %v", line, raw, err)
 		}
 		std := files(t)
-		if got := run(line, std); got != 1 || !strings.Contains(contents(t, std.err), "exists already") {
+		if got := run(line, std); got != 1 || !strings.Contains(contents(t, std.err), "File config.json exists. Remove it first") {
 			t.Errorf("onggi %s over a file = %d, %s; want 1 and an explanation", line, got, contents(t, std.err))
 		}
 		if again, _ := os.ReadFile(filepath.Join(bundle, "config.json")); string(again) != string(raw) {

@@ -213,7 +213,10 @@ func (u *changes) flag(f *flags, name, arg, help string, set func(string) error)
 			return nil
 		}
 		u.given = true
-		return set(v)
+		if err := set(v); err != nil {
+			return &limitError{name, err}
+		}
+		return nil
 	}})
 }
 

@@ -204,7 +204,7 @@ func freshView(v2 bool) view {
 
 func (p Paths) lacks(d Dir, mounted bool, k kind) error {
 	if !mounted {
-		return fmt.Errorf("%s: the %s controller is not mounted on this host", k.field, k.v1)
+		return fmt.Errorf("%s: cannot set %s limit: container could not join or create cgroup: the controller is not mounted on this host", k.field, k.v1)
 	}
 	if d.Controllers != nil {
 		return nil

@@ -32,7 +32,7 @@ func TestLacks(t *testing.T) {
 		{"nothing asked for", v2, &specs.LinuxResources{}, nil},
 		{"no cgroup", Paths{}, r, nil},
 		{"v2", v2, r, []string{"/memory/swappiness: ", "/pids/limit: the pids controller is not available"}},
-		{"v1", v1, r, []string{"/pids/limit: the pids controller is not mounted", "/network/classID: the net_cls controller is not mounted"}},
+		{"v1", v1, r, []string{"/pids/limit: cannot set pids limit: container could not join or create cgroup", "/network/classID: cannot set net_cls limit: container could not join or create cgroup"}},
 	}
 	for _, tt := range tests {
 		warnings := 0

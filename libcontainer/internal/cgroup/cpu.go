@@ -72,8 +72,10 @@ func (l *limits) weight(c *specs.LinuxCPU, v view) {
 		l.warn("/cpu/shares", "an idle cgroup has no weight: ignored")
 	case v.v2:
 		l.add(write{field: resources + "/cpu/shares", file: "cpu.weight", value: strconv.FormatUint(CPUWeight(*c.Shares), 10)})
-	case *c.Shares < minShares || *c.Shares > maxShares:
-		l.refuse("/cpu/shares", "%d is not between %d and %d", *c.Shares, minShares, maxShares)
+	case *c.Shares < minShares:
+		l.refuse("/cpu/shares", "%d: the minimum allowed cpu-shares is %d", *c.Shares, minShares)
+	case *c.Shares > maxShares:
+		l.refuse("/cpu/shares", "%d: the maximum allowed cpu-shares is %d", *c.Shares, maxShares)
 	default:
 		l.add(write{field: resources + "/cpu/shares", file: "cpu.shares", value: strconv.FormatUint(*c.Shares, 10)})
 	}

@@ -15,9 +15,9 @@ import (
 // What callers of Create branch on.
 var (
 	// ErrFrozen: the cgroup, or one above it, is frozen; what is put there never runs.
-	ErrFrozen = errors.New("cgroup is frozen")
+	ErrFrozen = errors.New("container's cgroup unexpectedly frozen")
 	// ErrPopulated: the cgroup exists and has processes, of another container perhaps.
-	ErrPopulated = errors.New("cgroup has processes already")
+	ErrPopulated = errors.New("container's cgroup is not empty: it has processes already")
 	// ErrVanished: a cgroup that was there when Missing was asked is gone, with the
 	// container that it was made for, most likely. To be tried again.
 	ErrVanished = errors.New("a cgroup has been removed meanwhile")

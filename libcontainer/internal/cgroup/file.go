@@ -28,11 +28,10 @@ func (e *FileError) Error() string {
 	if e.Hint != "" {
 		b.WriteString(e.Hint + ": ")
 	}
-	b.WriteString(e.Op + " ")
 	if e.Op == "write" {
-		b.WriteString(strconv.Quote(e.Value) + " to ")
+		b.WriteString("failed to write " + strconv.Quote(e.Value) + ": ") // runc's words
 	}
-	fmt.Fprintf(&b, "%s: %v", e.Path, e.Err)
+	fmt.Fprintf(&b, "%s %s: %v", e.Op, e.Path, e.Err)
 	return b.String()
 }
 

@@ -57,7 +57,7 @@ func (l *limits) memory(m *specs.LinuxMemory, v view) {
 func (l *limits) memoryIgnored(m *specs.LinuxMemory, v view) {
 	//lint:ignore SA1019 deprecated, which is what we say of it
 	if set(m.Kernel) && !v.v2 {
-		l.warn("/memory/kernel", "kernel memory limits are gone since Linux 5.16, and ignored")
+		l.warn("/memory/kernel", "Kernel memory settings are ignored and will be removed: Linux has none since 5.16")
 	}
 	if m.UseHierarchy != nil && !*m.UseHierarchy {
 		l.warn("/memory/useHierarchy", "accounting is always hierarchical since Linux 5.11: ignored")
@@ -97,7 +97,7 @@ func (l *limits) memoryV1(m *specs.LinuxMemory, v view) {
 	}
 	if s := m.Swappiness; s != nil {
 		if *s > 100 {
-			l.refuse("/memory/swappiness", "%d is not between 0 and 100", *s)
+			l.refuse("/memory/swappiness", "invalid memory swappiness value: %d (valid range is 0-100)", *s)
 		}
 		l.add(write{field: resources + "/memory/swappiness", file: "memory.swappiness", value: strconv.FormatUint(*s, 10)})
 	}

@@ -250,10 +250,10 @@ func (a *applier) plan(r *specs.LinuxResources) ([]batch, error) {
 func (a *applier) view(k kind) (view, string, error) {
 	d, ok := a.paths.find(k.v1)
 	if len(a.paths.dirs()) == 0 {
-		return view{}, "", fmt.Errorf("%s: the container has no cgroup", k.field)
+		return view{}, "", fmt.Errorf("%s: cannot set %s limit: container could not join or create cgroup: it has none", k.field, k.v1)
 	}
 	if !ok {
-		return view{}, "", fmt.Errorf("%s: the %s controller is not mounted on this host", k.field, k.v1)
+		return view{}, "", fmt.Errorf("%s: cannot set %s limit: container could not join or create cgroup: the controller is not mounted on this host", k.field, k.v1)
 	}
 	g, err := a.group(d.Abs())
 	if err != nil {

@@ -79,18 +79,18 @@ func TestPlanLimits(t *testing.T) {
 		{`{"memory":{"swap":999}}`, map[string]string{"memory.max": "max"}, "memory.memsw.limit_in_bytes=999", "!/memory/swap: a memory+swap limit of 999 needs a memory limit"},
 		{`{"memory":{"reservation":10}}`, none, "memory.soft_limit_in_bytes=10", "memory.low=10"},
 		{`{"memory":{"swappiness":60}}`, none, "memory.swappiness=60", "!/memory/swappiness: cgroup v2 has no swappiness of a cgroup"},
-		{`{"memory":{"swappiness":101}}`, none, "memory.swappiness=101|!/memory/swappiness: 101 is not between 0 and 100", "!/memory/swappiness: cgroup v2 has no swappiness of a cgroup"},
+		{`{"memory":{"swappiness":101}}`, none, "memory.swappiness=101|!/memory/swappiness: invalid memory swappiness value: 101 (valid range is 0-100)", "!/memory/swappiness: cgroup v2 has no swappiness of a cgroup"},
 		{`{"memory":{"disableOOMKiller":true}}`, none, "memory.oom_control=1", "!/memory/disableOOMKiller: cgroup v2 cannot disable the OOM killer"},
 		{`{"memory":{"disableOOMKiller":false}}`, map[string]string{"memory.oom_control": "oom_kill_disable 0\nunder_oom 0"}, "", ""},
 		{`{"memory":{"disableOOMKiller":false}}`, map[string]string{"memory.oom_control": "oom_kill_disable 1\nunder_oom 0"}, "memory.oom_control=0", ""},
 		{
 			`{"memory":{"kernel":5,"kernelTCP":5}}`, none,
-			"memory.kmem.tcp.limit_in_bytes=5|?/memory/kernel: kernel memory limits are gone since Linux 5.16, and ignored",
+			"memory.kmem.tcp.limit_in_bytes=5|?/memory/kernel: Kernel memory settings are ignored and will be removed: Linux has none since 5.16",
 			"!/memory/kernel: cgroup v2 has no limit of kernel memory of its own|!/memory/kernelTCP: cgroup v2 has no limit of TCP buffers of their own",
 		},
 		{
 			`{"memory":{"kernel":-1,"kernelTCP":-1}}`, none,
-			"memory.kmem.tcp.limit_in_bytes=-1|?/memory/kernel: kernel memory limits are gone since Linux 5.16, and ignored", "",
+			"memory.kmem.tcp.limit_in_bytes=-1|?/memory/kernel: Kernel memory settings are ignored and will be removed: Linux has none since 5.16", "",
 		},
 		{
 			`{"memory":{"limit":1000,"checkBeforeUpdate":true}}`,
@@ -100,7 +100,7 @@ func TestPlanLimits(t *testing.T) {
 		// cpu
 		{`{"cpu":{"shares":0,"quota":0,"period":0}}`, none, "", ""},
 		{`{"cpu":{"shares":1024}}`, none, "cpu.shares=1024", "cpu.weight=100"},
-		{`{"cpu":{"shares":1}}`, none, "!/cpu/shares: 1 is not between 2 and 262144", "cpu.weight=1"},
+		{`{"cpu":{"shares":1}}`, none, "!/cpu/shares: 1: the minimum allowed cpu-shares is 2", "cpu.weight=1"},
 		{`{"cpu":{"quota":50000,"period":100000}}`, none, "cpu.cfs_period_us=100000|cpu.cfs_quota_us=50000", "cpu.max=50000 100000"},
 		{`{"cpu":{"quota":-1}}`, none, "cpu.cfs_quota_us=-1", "cpu.max=max"},
 		{`{"cpu":{"period":20000}}`, map[string]string{"cpu.max": "5000 100000"}, "cpu.cfs_period_us=20000", "cpu.max=5000 20000"},
@@ -208,7 +208,7 @@ func TestUndo(t *testing.T) {
 
 func TestFileError(t *testing.T) {
 	err := &FileError{Field: "/linux/resources/pids/limit", Op: "write", Path: "/c/pids.max", Value: "x", Hint: "h", Err: unix.EINVAL}
-	if got, want := err.Error(), `/linux/resources/pids/limit: h: write "x" to /c/pids.max: invalid argument`; got != want {
+	if got, want := err.Error(), `/linux/resources/pids/limit: h: failed to write "x": write /c/pids.max: invalid argument`; got != want {
 		t.Errorf("Error() = %s; want %s", got, want)
 	}
 	if !errors.Is(fmt.Errorf("x: %w", err), unix.EINVAL) {

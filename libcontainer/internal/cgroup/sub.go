@@ -18,7 +18,7 @@ func (p Paths) Sub(names []string) (Paths, error) {
 			controllers, sub = "", name
 		}
 		if hasDotDot(sub) {
-			return Paths{}, fmt.Errorf("cgroup %q leaves the container's: it has a \"..\"", name)
+			return Paths{}, fmt.Errorf("bad sub cgroup path: %s leaves the container's cgroup", name)
 		}
 		dirs, err := s.named(controllers)
 		if err != nil {
@@ -27,7 +27,7 @@ func (p Paths) Sub(names []string) (Paths, error) {
 		for _, d := range dirs {
 			d.Path = path.Join(d.Path, sub)
 			if err := unix.Faccessat(unix.AT_FDCWD, d.Abs(), unix.F_OK, 0); err != nil {
-				return Paths{}, &FileError{Op: "open", Path: d.Abs(), Err: err}
+				return Paths{}, fmt.Errorf("error adding pid to cgroups: %w", &FileError{Op: "open", Path: d.Abs(), Err: err})
 			}
 		}
 	}
@@ -50,7 +50,7 @@ func (p *Paths) named(controllers string) ([]*Dir, error) {
 	for c := range strings.SplitSeq(controllers, ",") {
 		d := withController(dirs, c)
 		if d == nil {
-			return nil, fmt.Errorf("no v1 hierarchy has the controller %q", c)
+			return nil, fmt.Errorf("unknown controller %s in SubCgroupPaths: no v1 hierarchy has it", c)
 		}
 		if !containsDir(some, d) {
 			some = append(some, d)

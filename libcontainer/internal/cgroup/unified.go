@@ -25,7 +25,7 @@ func unifiedField(file string) string { return resources + "/unified/" + pointer
 func (a *applier) planUnified(l *limits, u map[string]string) {
 	d := a.paths.Unified
 	if d == nil {
-		l.refuse("/unified", "this host has cgroup v1 only")
+		l.refuse("/unified", "invalid configuration: cannot use unified on cgroup v1")
 		return
 	}
 	g, err := a.group(d.Abs())

@@ -57,7 +57,7 @@ func send(ctx context.Context, socket string, f *os.File, payload string) (err e
 		return fmt.Errorf("setsockopt(SO_SNDTIMEO): %w", err)
 	}
 	if err := connect(fd, socket); err != nil {
-		return fmt.Errorf("connect to %s: %w", socket, inTime(err))
+		return fmt.Errorf("dial unix %s: connect: %w", socket, inTime(err))
 	}
 	if err := sendFile(fd, []byte(payload), f); err != nil {
 		return fmt.Errorf("send to %s: %w", socket, inTime(err))

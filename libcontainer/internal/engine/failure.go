@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -22,23 +25,23 @@ type Failure struct {
 	Err     error      // the cause where it is more than an errno
 }
 
-// Error prints `field: step: syscall: errno`, leaving out what is not known;
-// a hint stands before the errno, whose text engines look for.
+// Error prints `field: step: syscall: (hint): errno` and leaves out the
+// unknown parts. The errno comes last: engines look for its text. A step
+// without a system call stands beside its errno, with the hint in front, as in
+// runc's "exec /run.sh: no such file or directory".
 func (f *Failure) Error() string {
-	var parts []string
-	for _, s := range []string{f.Field, f.Step, f.Syscall} {
-		if s != "" {
-			parts = append(parts, s)
-		}
+	hint, cause := "", f.Errno.Error()
+	if f.Hint != "" {
+		hint = "(" + f.Hint + ")"
 	}
-	cause := f.Errno.Error()
 	if f.Err != nil {
 		cause = f.Err.Error()
 	}
-	if f.Hint != "" {
-		parts = append(parts, "("+f.Hint+")")
+	parts := []string{f.Field, f.Step, f.Syscall, hint, cause}
+	if f.Syscall == "" {
+		parts = []string{f.Field, hint, f.Step, cause}
 	}
-	return strings.Join(append(parts, cause), ": ")
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": ")
 }
 
 // Unwrap gives the cause.
@@ -66,14 +69,35 @@ func failed(it plan.Item, err error) error {
 		}
 		return err
 	}
-	f := &Failure{Field: it.Field, Step: it.Step.String()}
+	f := &Failure{Field: it.Field, Step: doing(it.Step)}
 	if c := (*remote.CallError)(nil); errors.As(err, &c) {
 		f.Syscall, f.Errno = c.Call, c.Errno
+		if m, ok := it.Step.(plan.Mount); ok && m.Ordinary && (c.Errno == unix.ELOOP || c.Errno == unix.ENOTDIR) {
+			f.Hint = fmt.Sprintf("filesystem %q must be mounted on ordinary directory", m.Type)
+		}
 		return f
 	}
 	f.Err = err
 	_ = errors.As(err, &f.Errno)
 	return f
+}
+
+// doing is a step in an error. The words for mounts, sysctls and the working
+// directory are runc's: people search for them.
+func doing(s plan.Step) string {
+	switch s := s.(type) {
+	case plan.Bind:
+		if !s.CopySymlink {
+			return fmt.Sprintf("error mounting %q to rootfs at %q: %s", s.Source, s.At.Path, s)
+		}
+	case plan.Mount:
+		return fmt.Sprintf("error mounting %q to rootfs at %q: %s", cmp.Or(s.Source, s.Type), s.At.Path, s)
+	case plan.Sysctl:
+		return "failed to write " + s.String()
+	case plan.Cwd:
+		return fmt.Sprintf("chdir to cwd (%q) set in config.json failed", s.Path)
+	}
+	return s.String()
 }
 
 // hint is failed with advice.

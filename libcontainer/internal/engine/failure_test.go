@@ -20,7 +20,7 @@ func TestFailureText(t *testing.T) {
 		want    string
 	}{
 		{Failure{Field: "/mounts/0", Step: "mount proc on /proc", Syscall: "fsopen(…)", Errno: unix.EPERM}, "/mounts/0: mount proc on /proc: fsopen(…): operation not permitted"},
-		{Failure{Step: "s", Errno: unix.ENOENT, Hint: "try it"}, "s: (try it): no such file or directory"},
+		{Failure{Step: "s", Errno: unix.ENOENT, Hint: "try it"}, "(try it): s: no such file or directory"},
 		{Failure{Field: "/f", Err: errors.New("why")}, "/f: why"},
 		{Failure{Step: "s", Errno: unix.ENOENT, Err: errors.New("other words")}, "s: other words"},
 	} {

@@ -126,15 +126,15 @@ func TestKindMismatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ source, at, what string }{
-		{file, "/dir", "is a file"},
-		{filepath.Dir(file), "/file", "is a directory"},
+		{file, "/dir", "the file " + file},
+		{filepath.Dir(file), "/file", "the directory "},
 	} {
 		in := newInside(t)
 		in.file("dir", "/")
 		in.file("file", "text")
 		err := in.take(newMountNamespace(), []plan.Step{plan.Bind{Source: tt.source, At: place(tt.at)}}, nil)
 		if !errors.Is(err, unix.ENOTDIR) || !strings.Contains(err.Error(), tt.what) || !strings.HasSuffix(err.Error(), "not a directory") {
-			t.Errorf("%s on %s = %v; want one that says that the source %s", tt.source, tt.at, err, tt.what)
+			t.Errorf("%s on %s = %v; want %q in it", tt.source, tt.at, err, tt.what)
 		}
 	}
 }

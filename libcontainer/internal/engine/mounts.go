@@ -477,12 +477,13 @@ func (w *walk) kindMismatch(it plan.Item, s plan.Bind, t *tree, ce *remote.CallE
 	if err != nil {
 		return err
 	}
-	kind := "a file"
+	kind := "the file " + s.Source + " does not fit on a directory"
 	if dir {
-		kind = "a directory"
+		kind = "the directory " + s.Source + " does not fit on a file"
 	}
-	f := &Failure{Field: it.Field, Step: it.Step.String(), Syscall: ce.Call, Errno: unix.ENOTDIR}
-	f.Hint = s.Source + " is " + kind + ", the destination is not: are you trying to mount a directory onto a file (or vice-versa)?"
+	f := &Failure{Field: it.Field, Step: doing(s), Syscall: ce.Call, Errno: unix.ENOTDIR}
+	// Docker makes 126 of "is a directory" and a hint of "not a directory".
+	f.Hint = kind + ": are you trying to mount a directory onto a file (or vice-versa)?"
 	return f
 }
 

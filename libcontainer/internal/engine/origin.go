@@ -133,7 +133,7 @@ func (t *tree) find(root int) (int, error) {
 		return -1, nil
 	}
 	if err != nil {
-		return -1, &Failure{Step: "open the source " + t.name + " in the container's mount namespace", Syscall: "openat2(" + strconv.Quote(t.name) + ", RESOLVE_IN_ROOT)", Errno: err.(unix.Errno)}
+		return -1, &Failure{Step: "failed to fulfil mount request: open " + t.name + " in the container's mount namespace", Syscall: "openat2(" + strconv.Quote(t.name) + ", RESOLVE_IN_ROOT)", Errno: err.(unix.Errno)}
 	}
 	same, err := sameFile(fd, t.fd)
 	if err == nil && !same {

@@ -155,10 +155,10 @@ func (w *walk) checkCwd(path string) {
 		it.Field, it.Step = "/process/cwd", plan.Cwd{Path: path}
 		entered := func(r remote.Result) bool { return r.Ran() && r.Errno() == 0 }
 		if !entered(first) && !entered(second) {
-			return &Failure{Field: it.Field, Step: it.Step.String(), Errno: unix.EACCES, Hint: "neither root nor the user may enter it"}
+			return &Failure{Field: it.Field, Step: doing(it.Step), Errno: unix.EACCES, Hint: "neither root nor the user may enter it"}
 		}
 		if n := cwd.Value(); n < 1 || buf.Bytes()[0] != '/' {
-			return &Failure{Field: it.Field, Step: it.Step.String(), Err: fmt.Errorf("the working directory is outside of the container's root file system: %w", unix.ENOENT)}
+			return &Failure{Field: it.Field, Step: doing(it.Step), Err: fmt.Errorf("the working directory is outside of the container's root file system: %w", unix.ENOENT)}
 		}
 		return nil
 	})
@@ -292,7 +292,7 @@ func (w *walk) findProgram(s plan.FindProgram) error {
 	}
 	w.later(func() (err error) {
 		w.program, err = choose(s, list, stats, access)
-		if f := (*Failure)(nil); errors.As(err, &f) {
+		if f := (*Failure)(nil); errors.As(err, &f) && f.Err.Error() != directory {
 			f.Hint = w.whyNot(s, list, f.Errno)
 		}
 		return err
@@ -336,10 +336,12 @@ func candidates(s plan.FindProgram) []string {
 	return out
 }
 
-// The two texts that engines turn into exit codes 127 and 126.
+// The texts that engines turn into exit codes 127 and 126. Podman knows only
+// the second of the last two words, and runc has only the first.
 const (
 	notFound  = "executable file not found in $PATH"
 	forbidden = "permission denied"
+	directory = "is a directory: " + forbidden
 )
 
 // choose takes the first candidate that can be executed.
@@ -356,7 +358,7 @@ func choose(s plan.FindProgram, list []string, stats []remote.Stat, access []rem
 		switch {
 		case mode&unix.S_IFMT == unix.S_IFDIR:
 			if strings.Contains(s.Name, "/") {
-				return "", programError(s, "stat("+strconv.Quote(p)+")", forbidden, unix.EACCES)
+				return "", programError(s, directory, unix.EACCES)
 			}
 		case access[i].Errno() != 0 || mode&0o111 == 0 || mode&unix.S_IFMT != unix.S_IFREG:
 			if denied == "" {
@@ -368,19 +370,19 @@ func choose(s plan.FindProgram, list []string, stats []remote.Stat, access []rem
 	}
 	switch {
 	case denied != "":
-		return "", programError(s, fmt.Sprintf("faccessat2(AT_FDCWD, %q, X_OK)", denied), forbidden, unix.EACCES)
+		return "", programError(s, forbidden, unix.EACCES)
 	case len(list) == 1 && strings.Contains(s.Name, "/"):
 		e := stats[0].Errno()
-		return "", programError(s, fmt.Sprintf("stat %s", s.Name), e.Error(), e)
+		return "", programError(s, "stat "+s.Name+": "+e.Error(), e)
 	}
-	return "", programError(s, "", notFound, unix.ENOENT)
+	return "", programError(s, notFound, unix.ENOENT)
 }
 
 // programError words a program that cannot be executed as exec(2)'s callers
 // are used to, `exec: "NAME": …`, around the texts that engines look for.
-func programError(s plan.FindProgram, call, text string, e unix.Errno) error {
+func programError(s plan.FindProgram, text string, e unix.Errno) error {
 	return &Failure{
-		Field: "/process/args/0", Step: "exec: " + strconv.Quote(s.Name), Syscall: call, Errno: e,
+		Field: "/process/args/0", Step: "exec: " + strconv.Quote(s.Name), Errno: e,
 		Err: &textError{text, e},
 	}
 }

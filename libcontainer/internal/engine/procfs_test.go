@@ -148,7 +148,7 @@ func TestProcMustBeOrdinary(t *testing.T) {
 		in.file("tmp", "/")
 		in.file("proc", text)
 		err := in.take(newMountNamespace(), []plan.Step{plan.Mount{Type: "proc", At: place("/proc"), Ordinary: true}}, nil)
-		if err == nil || !strings.Contains(err.Error(), "/proc must be an ordinary directory, not a symlink") {
+		if err == nil || !strings.Contains(err.Error(), `filesystem "proc" must be mounted on ordinary directory`) {
 			t.Errorf("/proc is %s: %v", name, err)
 		}
 	}

@@ -161,8 +161,20 @@ func (w *walk) oomScoreAdj(s plan.OOMScoreAdj) error {
 		if have, readErr := os.ReadFile("/proc/self/oom_score_adj"); readErr == nil && string(have) == v+"\n" {
 			return nil
 		}
+		return oomScoreDenied(s)
 	}
 	return err
+}
+
+// oomScoreDenied has the words of both peers, with their capital letter: Docker
+// makes exit status 126 of "permission denied", which is for a program that
+// cannot be executed.
+func oomScoreDenied(s plan.OOMScoreAdj) error {
+	const text = "failed to update /proc/self/oom_score_adj: Permission denied"
+	return &Failure{
+		Step: s.String(), Hint: "lowering it takes CAP_SYS_RESOURCE, which the runtime does not have",
+		Errno: unix.EACCES, Err: &textError{text, unix.EACCES},
+	}
 }
 
 // writeProc writes to a file of a process of ours in the host's procfs.
@@ -201,6 +213,7 @@ func (w *walk) hooks(s plan.Hooks) error {
 // limit; a runtime without leaves what is no raise to the stub itself.
 func (w *walk) rlimits(s plan.Rlimits) error {
 	var own remote.Batch
+	var asked []plan.Rlimit
 	for _, l := range s.Limits {
 		if l.Resource == unix.RLIMIT_NOFILE {
 			w.nofile = nil // there is nothing to restore any more
@@ -216,6 +229,7 @@ func (w *walk) rlimits(s plan.Rlimits) error {
 		case nil:
 		case unix.EPERM:
 			own.Setrlimit(l.Resource, l.Soft, l.Hard)
+			asked = append(asked, l)
 		default:
 			return rlimitFailure(w.stub.Pid, l, err)
 		}
@@ -224,9 +238,25 @@ func (w *walk) rlimits(s plan.Rlimits) error {
 		return nil
 	}
 	if err := w.ask(&own); err != nil {
-		return hint(w.items[w.at], err, "raising a hard limit takes CAP_SYS_RESOURCE, which the runtime does not have")
+		return w.rlimitRefused(err, asked)
 	}
 	return nil
+}
+
+// rlimitRefused names the limit of the call that failed.
+func (w *walk) rlimitRefused(err error, asked []plan.Rlimit) error {
+	ce := (*remote.CallError)(nil)
+	named := errors.As(err, &ce) && ce.Index < len(asked)
+	err = hint(w.items[w.at], err, "raising a hard limit takes CAP_SYS_RESOURCE, which the runtime does not have")
+	if f := (*Failure)(nil); named && errors.As(err, &f) {
+		f.Step = rlimitStep(asked[ce.Index])
+	}
+	return err
+}
+
+// rlimitStep has runc's words.
+func rlimitStep(l plan.Rlimit) string {
+	return fmt.Sprintf("error setting rlimit type %d: set %s to %d:%d", l.Resource, l.Name, l.Soft, l.Hard)
 }
 
 // limitClone leaves a limit on processes to the clone, as it would count the
@@ -246,7 +276,7 @@ func (w *walk) limitClone(l plan.Rlimit) error {
 }
 
 func rlimitFailure(pid int, l plan.Rlimit, err error) error {
-	f := &Failure{Field: "/process/rlimits", Step: "set " + l.Name, Syscall: fmt.Sprintf("prlimit(%d, %s, {%d, %d})", pid, l.Name, l.Soft, l.Hard), Err: err}
+	f := &Failure{Field: "/process/rlimits", Step: rlimitStep(l), Syscall: fmt.Sprintf("prlimit(%d, %s, {%d, %d})", pid, l.Name, l.Soft, l.Hard), Err: err}
 	_ = errors.As(err, &f.Errno)
 	return f
 }

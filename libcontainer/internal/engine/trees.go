@@ -268,7 +268,7 @@ func openTree(source string, recursive, nofollow bool) (*tree, error) {
 	}
 	fd, err := unix.OpenTree(unix.AT_FDCWD, source, flags)
 	if err != nil {
-		return nil, &Failure{Step: "open the source " + source, Syscall: fmt.Sprintf("open_tree(AT_FDCWD, %q, %s)", source, names), Errno: err.(unix.Errno)}
+		return nil, &Failure{Step: "failed to fulfil mount request: open " + source, Syscall: fmt.Sprintf("open_tree(AT_FDCWD, %q, %s)", source, names), Errno: err.(unix.Errno)}
 	}
 	return &tree{fd: fd, name: source, nofollow: nofollow}, nil
 }
@@ -278,7 +278,7 @@ func openTreeAt(at int, source string, recursive, nofollow bool) (*tree, error) 
 	flags, names := cloneFlags(recursive)
 	fd, err := unix.OpenTree(at, "", flags|unix.AT_EMPTY_PATH)
 	if err != nil {
-		return nil, &Failure{Step: "open the source " + source, Syscall: fmt.Sprintf("open_tree(%s, \"\", %s|AT_EMPTY_PATH)", source, names), Errno: err.(unix.Errno)}
+		return nil, &Failure{Step: "failed to fulfil mount request: open " + source, Syscall: fmt.Sprintf("open_tree(%s, \"\", %s|AT_EMPTY_PATH)", source, names), Errno: err.(unix.Errno)}
 	}
 	return &tree{fd: fd, name: source, nofollow: nofollow}, nil
 }
@@ -364,7 +364,7 @@ func checkProcfs(t *tree) error {
 		return &os.PathError{Op: "fstatfs", Path: t.name, Err: err}
 	}
 	if st.Type != procMagic {
-		return fmt.Errorf("only a procfs may be mounted on /proc, and %s is none: %w", t.name, unix.EPERM)
+		return fmt.Errorf("%s cannot be mounted because it is not of type proc, as only a procfs may be mounted on /proc: %w", t.name, unix.EPERM)
 	}
 	return nil
 }

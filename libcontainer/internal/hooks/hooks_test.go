@@ -34,21 +34,22 @@ func TestRun(t *testing.T) {
 		{name: "does not read", hook: shell("exec <&-; exit 0")},
 		{
 			name: "fails", hook: shell("echo out; echo why it did >&2; exit 3"),
-			want: []string{`/hooks/prestart/1: hook "/bin/sh": exit status 3 after `, ": out; why it did"}, is: ExitError{Code: 3},
+			want: []string{`/hooks/prestart/1: hook "/bin/sh" ended after `, ": error running prestart hook #1: exit status 3, stdout: out, stderr: why it did"}, is: ExitError{Code: 3},
 		},
 		{name: "status like a signal's", hook: shell("exit 137"), want: []string{"exit status 137"}, is: ExitError{Code: 137}},
-		{name: "killed", hook: shell("kill -KILL $$"), want: []string{"killed by SIGKILL"}, is: ExitError{Signal: unix.SIGKILL}},
+		{name: "killed", hook: shell("kill -KILL $$"), want: []string{"signal: killed, stdout: , stderr: "}, is: ExitError{Signal: unix.SIGKILL}},
+		{name: "forbidden system call", hook: shell("kill -SYS $$"), want: []string{"signal: bad system call"}, is: ExitError{Signal: unix.SIGSYS}},
 		{name: "no args", hook: specs.Hook{Path: "/bin/true"}},
 		{name: "relative", hook: specs.Hook{Path: "bin/true"}, want: []string{"path is not absolute"}},
-		{name: "not there", hook: specs.Hook{Path: "/nowhere/x"}, want: []string{`execve("/nowhere/x"): no such file or directory`}, is: unix.ENOENT},
-		{name: "not executable", hook: specs.Hook{Path: "/etc/passwd"}, want: []string{`execve("/etc/passwd"): permission denied`}, is: unix.EACCES},
+		{name: "not there", hook: specs.Hook{Path: "/nowhere/x"}, want: []string{`error running prestart hook #1: fork/exec /nowhere/x: no such file or directory`}, is: unix.ENOENT},
+		{name: "not executable", hook: specs.Hook{Path: "/etc/passwd"}, want: []string{`fork/exec /etc/passwd: permission denied`}, is: unix.EACCES},
 		{name: "no timeout", hook: specs.Hook{Path: "/bin/true", Timeout: &zero}, want: []string{"timeout 0 is not greater than zero"}},
 		{name: "in time", hook: specs.Hook{Path: "/bin/true", Timeout: &one}},
 		{
 			name: "too late", hook: specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "echo begun; sleep 1000"}, Timeout: &one},
-			want: []string{"killed at its timeout of 1s after 1", ": begun"}, is: TimeoutError(time.Second),
+			want: []string{"ended after 1", "hook ran past specified timeout of 1.0s, stdout: begun"}, is: TimeoutError(time.Second),
 		},
-		{name: "control characters", hook: shell(`printf '\033[31mred\r\n\000\n'; exit 1`), want: []string{": [31mred"}},
+		{name: "control characters", hook: shell(`printf '\033[31mred\r\n\000\n'; exit 1`), want: []string{"stdout: [31mred"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -87,7 +88,7 @@ func TestSurroundings(t *testing.T) {
 		},
 		Env: []string{"A=1", "B=2 3"},
 	}
-	out := output(t, h, dir)
+	out := outputOf(t, h, dir)
 	for _, want := range []string{"A=1\n", "B=2 3\n", dir + "\n", "fds 0, 1, 2\n", "group 0\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("hook printed %q; want %q in it", out, want)
@@ -101,7 +102,7 @@ func TestSurroundings(t *testing.T) {
 	}
 }
 
-func output(t *testing.T, h specs.Hook, dir string) string {
+func outputOf(t *testing.T, h specs.Hook, dir string) string {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	if err != nil {
@@ -137,7 +138,7 @@ func TestLargeState(t *testing.T) {
 func TestEndlessOutput(t *testing.T) {
 	err := Run(t.Context(), "prestart", 0, shell("yes abcdefg | head -c 3000000; echo; echo end; exit 1"), nil, Options{Dir: "/"})
 	var e *Error
-	if !errors.As(err, &e) || len(e.Output) > tailSize || !strings.HasSuffix(err.Error(), "; end") {
+	if !errors.As(err, &e) || len(e.Stdout) > tailSize || !strings.HasSuffix(err.Error(), "; end, stderr: ") {
 		t.Errorf("Run = %v; want the end of the output", err)
 	}
 }

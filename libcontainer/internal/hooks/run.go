@@ -43,24 +43,35 @@ type Process struct {
 	Pidfd *os.File // closed by Run
 }
 
-// Error is a hook that did not do its work.
+// Error is a hook that failed.
 type Error struct {
-	Pointer string // JSON pointer into config.json
-	Path    string
-	After   time.Duration
-	Err     error  // what became of it
-	Output  []byte // the end of what it printed
+	Pointer        string // JSON pointer into config.json
+	Kind           string
+	Index          int
+	Path           string
+	After          time.Duration // 0 for a hook that did not start
+	Err            error
+	Stdout, Stderr []byte // the end of each
 }
 
-func (e *Error) Error() string {
-	msg := fmt.Sprintf("%s: hook %q: %v", e.Pointer, e.Path, e.Err)
-	if e.After > 0 {
-		msg += fmt.Sprintf(" after %v", round(e.After))
+// Error prints the pointer, the step and the reason.
+func (e *Error) Error() string { return e.Pointer + ": " + e.Step() + ": " + e.Reason() }
+
+// Step is the hook that ran.
+func (e *Error) Step() string {
+	if e.After == 0 {
+		return fmt.Sprintf("hook %q", e.Path)
 	}
-	if last := lastLines(e.Output); last != "" {
-		msg += ": " + last
+	return fmt.Sprintf("hook %q ended after %v", e.Path, round(e.After))
+}
+
+// Reason has runc's words, on one line: engines and scripts match them.
+func (e *Error) Reason() string {
+	msg := fmt.Sprintf("error running %s hook #%d: %v", e.Kind, e.Index, e.Err)
+	if e.After == 0 {
+		return msg
 	}
-	return msg
+	return msg + ", stdout: " + lastLines(e.Stdout) + ", stderr: " + lastLines(e.Stderr)
 }
 
 // Unwrap gives the errno, the context's error or an ExitError.
@@ -76,14 +87,14 @@ func (e ExitError) Error() string {
 	if e.Signal == 0 {
 		return fmt.Sprintf("exit status %d", e.Code)
 	}
-	return "killed by " + proc.SignalName(e.Signal)
+	return "signal: " + e.Signal.String()
 }
 
 // TimeoutError is a hook that was killed because its timeout was over.
 type TimeoutError time.Duration
 
 func (e TimeoutError) Error() string {
-	return fmt.Sprintf("killed at its timeout of %v", time.Duration(e))
+	return fmt.Sprintf("hook ran past specified timeout of %.1fs", time.Duration(e).Seconds())
 }
 
 // RunAll runs the hooks of one kind ("prestart", ...) in their order. It stops
@@ -105,35 +116,38 @@ func RunAll(ctx context.Context, kind string, hooks []specs.Hook, state []byte, 
 // Run runs one hook and waits for it. The error is an *Error.
 func Run(ctx context.Context, kind string, index int, h specs.Hook, state []byte, o Options) error {
 	begin := time.Now()
-	output, started, err := run(ctx, h, state, o)
+	e := &Error{Pointer: fmt.Sprintf("/hooks/%s/%d", kind, index), Kind: kind, Index: index, Path: h.Path}
+	started, err := e.run(ctx, h, state, o)
 	if err == nil {
 		return nil
 	}
-	e := &Error{Pointer: fmt.Sprintf("/hooks/%s/%d", kind, index), Path: h.Path, Err: err, Output: output}
+	e.Err = err
 	if started {
 		e.After = time.Since(begin)
 	}
 	return e
 }
 
-func run(ctx context.Context, h specs.Hook, state []byte, o Options) (output []byte, started bool, err error) {
+// run keeps what the hook has printed.
+func (e *Error) run(ctx context.Context, h specs.Hook, state []byte, o Options) (started bool, err error) {
 	if err := check(h); err != nil {
-		return nil, false, err
+		return false, err
 	}
 	io, err := openStdio(o)
 	if err != nil {
-		return nil, false, err
+		return false, err
 	}
 	defer io.close()
 	p, err := start(command(h, o, io), o.Start)
 	if err != nil {
-		return nil, false, err
+		return false, err
 	}
 	defer p.Pidfd.Close()
 	io.closeTheirs()
 	w := watch{Process: p, stdio: io, state: state}
 	err = w.untilEnd(ctx, h.Timeout)
-	return w.tail.bytes(), true, err
+	e.Stdout, e.Stderr = w.out.tail.bytes(), w.err.tail.bytes()
+	return true, err
 }
 
 func check(h specs.Hook) error {

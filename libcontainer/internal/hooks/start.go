@@ -38,7 +38,7 @@ func startError(c Command, err error) error {
 	if dirErr := unix.Access(c.Dir, unix.X_OK); c.Dir != "" && dirErr != nil {
 		return fmt.Errorf("chdir(%q): %w", c.Dir, dirErr)
 	}
-	return fmt.Errorf("execve(%q): %w", c.Path, err)
+	return fmt.Errorf("fork/exec %s: %w", c.Path, err)
 }
 
 // inheritable makes the entries of ProcAttr.Files from 3 on that close, in the

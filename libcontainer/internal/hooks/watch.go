@@ -13,35 +13,47 @@ import (
 
 // stdio is the three descriptors of the hook and our ends of their pipes.
 type stdio struct {
-	stdin, stdout, stderr *os.File // the hook's; stdout and stderr may be one, or the caller's
+	stdin, stdout, stderr *os.File // the hook's; stdout and stderr may be the caller's
 	theirs                []*os.File
-	in, out               int // ours, non-blocking; -1 when closed
+	in                    int // ours, non-blocking; -1 when closed
+	out, err              output
+}
+
+// output is our end of a pipe that the hook prints to, and the end of what
+// came out of it.
+type output struct {
+	fd   int // non-blocking; -1 when closed
+	tail tail
 }
 
 func openStdio(o Options) (*stdio, error) {
-	var in, out [2]int
-	if err := unix.Pipe2(in[:], unix.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("pipe2: %w", err)
+	s := &stdio{in: -1, out: output{fd: -1}, err: output{fd: -1}}
+	for _, p := range [...]struct {
+		ours, theirs int // index of the end
+		fd           *int
+		file         **os.File
+	}{
+		{1, 0, &s.in, &s.stdin},
+		{0, 1, &s.out.fd, &s.stdout},
+		{0, 1, &s.err.fd, &s.stderr},
+	} {
+		var ends [2]int
+		if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+			s.close()
+			return nil, fmt.Errorf("pipe2: %w", err)
+		}
+		*p.fd = ends[p.ours]
+		*p.file = os.NewFile(uintptr(ends[p.theirs]), "pipe of a hook")
+		s.theirs = append(s.theirs, *p.file)
+		// The description of our end is ours alone: the hook does not see this.
+		unix.SetNonblock(*p.fd, true)
 	}
-	if err := unix.Pipe2(out[:], unix.O_CLOEXEC); err != nil {
-		unix.Close(in[0])
-		unix.Close(in[1])
-		return nil, fmt.Errorf("pipe2: %w", err)
-	}
-	s := &stdio{in: in[1], out: out[0]}
-	s.stdin = os.NewFile(uintptr(in[0]), "stdin")
-	s.stdout = os.NewFile(uintptr(out[1]), "output")
-	s.stderr = s.stdout
-	s.theirs = []*os.File{s.stdin, s.stdout}
 	if o.Stdout != nil {
 		s.stdout = o.Stdout
 	}
 	if o.Stderr != nil {
 		s.stderr = o.Stderr
 	}
-	// The descriptions of our ends are ours alone: the hook does not see this.
-	unix.SetNonblock(s.in, true)
-	unix.SetNonblock(s.out, true)
 	return s, nil
 }
 
@@ -55,7 +67,8 @@ func (s *stdio) closeTheirs() {
 func (s *stdio) close() {
 	s.closeTheirs()
 	closeFd(&s.in)
-	closeFd(&s.out)
+	closeFd(&s.out.fd)
+	closeFd(&s.err.fd)
 }
 
 func closeFd(fd *int) {
@@ -72,7 +85,6 @@ type watch struct {
 	*Process
 	*stdio
 	state []byte // what is still to be written
-	tail  tail
 }
 
 func (w *watch) loop(ctx context.Context) error {
@@ -81,7 +93,8 @@ func (w *watch) loop(ctx context.Context) error {
 		fds := []unix.PollFd{
 			{Fd: int32(w.Pidfd.Fd()), Events: unix.POLLIN},
 			{Fd: int32(w.in), Events: unix.POLLOUT},
-			{Fd: int32(w.out), Events: unix.POLLIN},
+			{Fd: int32(w.out.fd), Events: unix.POLLIN},
+			{Fd: int32(w.err.fd), Events: unix.POLLIN},
 		}
 		if err := proc.Poll(ctx, fds); err != nil {
 			return err
@@ -89,11 +102,11 @@ func (w *watch) loop(ctx context.Context) error {
 		if fds[1].Revents != 0 {
 			w.feed()
 		}
-		if fds[2].Revents != 0 {
+		// After its end, everything is read that came between the two.
+		if ended := fds[0].Revents != 0; ended || fds[2].Revents != 0 || fds[3].Revents != 0 {
 			w.listen()
 		}
 		if fds[0].Revents != 0 {
-			w.listen() // what came between the two
 			return nil
 		}
 	}
@@ -112,22 +125,27 @@ func (w *watch) feed() {
 	}
 }
 
-// listen reads what there is, but not for ever from one that never stops.
 func (w *watch) listen() {
+	w.out.read()
+	w.err.read()
+}
+
+// read reads what there is, but not for ever from a hook that never stops.
+func (o *output) read() {
 	var buf [4096]byte
 	for range 2 * tailSize / len(buf) {
-		if w.out < 0 {
+		if o.fd < 0 {
 			return
 		}
-		n, err := unix.Read(w.out, buf[:])
+		n, err := unix.Read(o.fd, buf[:])
 		switch {
 		case n > 0:
-			w.tail.add(buf[:n])
+			o.tail.add(buf[:n])
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
 			return
 		default:
-			closeFd(&w.out)
+			closeFd(&o.fd)
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (h Host) CheckAppArmor(profile string) error {
 	case strings.ContainsAny(profile, "\x00\n"):
 		return fmt.Errorf("apparmor profile %q: it has a control character", profile)
 	case !h.AppArmorEnabled():
-		return fmt.Errorf("apparmor profile %q asked for, but AppArmor is not enabled on this host", profile)
+		return fmt.Errorf("unable to apply apparmor profile: apparmor failed to apply profile: %q is specified, but AppArmor is disabled or not supported", profile)
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (h Host) CheckSELinux(label string) error {
 		return err
 	}
 	if !h.SELinuxEnabled() {
-		return fmt.Errorf("selinux label %q asked for, but SELinux is not enabled on this host", label)
+		return fmt.Errorf("selinux label is specified in config, but selinux is disabled or not supported: %q", label)
 	}
 	// The kernel is asked by a write: an unknown context is EINVAL. A file that
 	// cannot be written is no answer, and then the process's own write will tell.

@@ -35,22 +35,22 @@ func TestCheckAppArmor(t *testing.T) {
 		{"none asked for", "N\n", "", ""},
 		{"enabled", "Y\n", "p", ""},
 		{"stacked", "Y\n", "p//&:ns:q", ""},
-		{"disabled", "N\n", "p", `apparmor profile "p" asked for, but AppArmor is not enabled on this host`},
+		{"disabled", "N\n", "p", `unable to apply apparmor profile: apparmor failed to apply profile: "p" is specified, but AppArmor is disabled or not supported`},
 		{"two lines", "Y\n", "p\nq", "control character"},
 	}
 	for _, tt := range tests {
 		h := host(t, map[string]string{apparmorEnabled: tt.enabled})
 		wantError(t, "CheckAppArmor "+tt.name, h.CheckAppArmor(tt.profile), tt.want)
 	}
-	wantError(t, "CheckAppArmor without the module", host(t, nil).CheckAppArmor("p"), "not enabled on this host")
+	wantError(t, "CheckAppArmor without the module", host(t, nil).CheckAppArmor("p"), "AppArmor is disabled or not supported")
 }
 
 func TestCheckSELinux(t *testing.T) {
 	const fine = "system_u:system_r:container_t:s0:c1,c2"
-	none := "is not enabled on this host"
+	none := "selinux is disabled or not supported"
 	tests := []struct{ label, want string }{
 		{"", ""},
-		{fine, `selinux label "` + fine + `" asked for, but SELinux ` + none},
+		{fine, `selinux label is specified in config, but ` + none + `: "` + fine + `"`},
 		{"u:r:t", none},
 		{"u:r", "want user:role:type"},
 		{"container_t", "want user:role:type"},

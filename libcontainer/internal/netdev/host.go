@@ -25,7 +25,7 @@ func Find(name string) (*Device, error) {
 	defer s.close()
 	d := &Device{Name: name}
 	if d.Index, err = s.index(name); err != nil {
-		return nil, fmt.Errorf("find it: %w", err)
+		return nil, fmt.Errorf("link not found for interface %s: %w", name, err)
 	}
 	if d.Addresses, err = s.addresses(d.Index); err != nil {
 		return nil, fmt.Errorf("read its addresses: %w", err)

@@ -108,9 +108,9 @@ func checkDestination(p string, m *specs.Mount, o *specconv.MountOptions) error 
 	case p == "/":
 		return errors.New("nothing may be mounted on /, where root.path is")
 	case strings.HasPrefix(p, "/proc/") && !InProc(p):
-		return errors.New("nothing may be mounted in /proc but what lxcfs makes up for it: " + p)
+		return errors.New(strconv.Quote(p) + " cannot be mounted because it is inside /proc: only the files of lxcfs may be there")
 	case p == "/proc" && m.Type != "proc" && !o.Bind && !o.Remount:
-		return errors.New("only a procfs may be mounted on /proc, not " + m.Type)
+		return errors.New("a mount of type " + m.Type + " cannot be mounted because it is not of type proc, as only a procfs may be mounted on /proc")
 	}
 	return nil
 }

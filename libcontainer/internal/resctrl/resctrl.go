@@ -22,7 +22,7 @@ type Host struct {
 }
 
 // ErrNotMounted means that the runtime cannot use resctrl here.
-var ErrNotMounted = errors.New("resctrl is not mounted on this host, or its CPUs have nothing to control")
+var ErrNotMounted = errors.New("intelRdt is specified in config, but Intel RDT is not enabled: resctrl is not mounted, or the CPUs have nothing to control")
 
 func (h Host) root() (string, error) {
 	if h.Root != "" {

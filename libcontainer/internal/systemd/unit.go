@@ -19,7 +19,7 @@ func ParsePath(cgroupsPath, id string, user bool) (Unit, error) {
 	if cgroupsPath != "" {
 		parts := strings.Split(cgroupsPath, ":")
 		if len(parts) != 3 {
-			return Unit{}, fmt.Errorf("%q is not slice:prefix:name, which the systemd cgroup manager wants", cgroupsPath)
+			return Unit{}, fmt.Errorf("expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got %q instead", cgroupsPath)
 		}
 		slice, prefix, name = parts[0], parts[1], parts[2]
 	}
