@@ -11,7 +11,7 @@ import (
 
 var v2 = Host{Unified: true, Cgroups: []CgroupMount{{V2: true, Path: "/sys/fs/cgroup/c", Root: "/sys/fs/cgroup"}}}
 
-// delegated is a configuration that has all that delegation asks for.
+// delegated returns a configuration that fulfils all conditions of delegation.
 func delegated() *specs.Spec {
 	s := specconv.Example()
 	s.Process.User.UID = 5
@@ -20,7 +20,7 @@ func delegated() *specs.Spec {
 	return s
 }
 
-// steps are those of one kind, with the index they stand at.
+// steps returns the steps of type S and their indices.
 func steps[S Step](t *testing.T, s *specs.Spec, h Host) (found []S, at []int) {
 	t.Helper()
 	p, err := Create(Request{Spec: s, ID: "c", Rootfs: "/b/rootfs", Bundle: "/b", Host: h})

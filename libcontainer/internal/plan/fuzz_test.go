@@ -12,8 +12,8 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// choices makes decisions out of bytes, so that a fuzzer that changes a byte
-// changes one thing of a configuration. Past the end all is 0.
+// choices turns bytes into decisions. One changed byte changes one thing in the
+// configuration. Past the end, each byte is 0.
 type choices struct{ p []byte }
 
 func (c *choices) byte() byte {
@@ -27,12 +27,12 @@ func (c *choices) byte() byte {
 
 func (c *choices) below(n int) int { return int(c.byte()) % n }
 
-// one in n decisions is true.
+// one is true for one in n decisions.
 func (c *choices) one(n int) bool { return c.below(n) == 1 }
 
 func pick[T any](c *choices, list ...T) T { return list[c.below(len(list))] }
 
-// some takes up to n of what make makes.
+// some returns up to n results of make.
 func some[T any](c *choices, n int, make func() T) []T {
 	var out []T
 	for range c.below(n + 1) {
@@ -41,7 +41,7 @@ func some[T any](c *choices, n int, make func() T) []T {
 	return out
 }
 
-// subset takes some elements of a list, in its order.
+// subset returns some elements of a list, in order.
 func subset[T any](c *choices, list []T) []T {
 	var out []T
 	for _, v := range list {
@@ -52,7 +52,7 @@ func subset[T any](c *choices, list []T) []T {
 	return out
 }
 
-// The words of configurations. Paths are few, so that they meet.
+// Values for the configurations. There are few paths, so that they collide.
 var (
 	namespaceTypes = []specs.LinuxNamespaceType{
 		specs.PIDNamespace, specs.NetworkNamespace, specs.MountNamespace, specs.IPCNamespace,
@@ -77,7 +77,7 @@ func fuzzedSpec(c *choices) *specs.Spec {
 	if c.one(2) {
 		hook := func() specs.Hook { return specs.Hook{Path: "/bin/true"} }
 		s.Hooks = &specs.Hooks{
-			Prestart: some(c, 2, hook), CreateRuntime: some(c, 2, hook), CreateContainer: some(c, 2, hook), //nolint:staticcheck // prestart counts
+			Prestart: some(c, 2, hook), CreateRuntime: some(c, 2, hook), CreateContainer: some(c, 2, hook), //nolint:staticcheck // prestart is deprecated, but still planned
 			StartContainer: some(c, 1, hook), Poststart: some(c, 1, hook), Poststop: some(c, 1, hook),
 		}
 	}
@@ -197,8 +197,8 @@ func withSeccompOf(c *choices, l *specs.Linux) {
 	}
 }
 
-// repair takes out of a configuration what Validate objects to, as far as that
-// is easy, so that few inputs are for nothing.
+// repair removes the parts of a configuration that Validate refuses, where that
+// is easy. So few inputs are wasted. It reports whether s is valid now.
 func repair(s *specs.Spec) bool {
 	for range 12 {
 		err := specconv.Validate(s)
@@ -257,8 +257,8 @@ func fuzzedHost(c *choices) Host {
 	return h
 }
 
-// FuzzCreate: a plan is made of every valid configuration, on every host, and
-// obeys the laws; so does the plan of one more process in it.
+// FuzzCreate checks that every valid configuration has a plan on every host, and
+// that the plan obeys the laws. It also checks the plan of one exec.
 func FuzzCreate(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte(strings.Repeat("\x01\x02\x00\x05", 60)))
@@ -303,9 +303,9 @@ func FuzzCreate(f *testing.F) {
 	})
 }
 
-// refused tells whether a plan was refused for what Validate cannot know: what
-// is in the way of security, or of the caller's privileges. No other error may
-// come of a valid configuration.
+// refused reports whether Create refused a plan for a reason that Validate cannot
+// know: security, or the caller's privileges. A valid configuration must cause no
+// other error.
 func refused(t *testing.T, err error) bool {
 	t.Helper()
 	if err == nil {
@@ -320,7 +320,7 @@ func refused(t *testing.T, err error) bool {
 	return true
 }
 
-// noise is the same bytes for the same seed.
+// noise returns pseudo-random bytes, the same for the same seed.
 func noise(seed uint32) []byte {
 	p := make([]byte, 250)
 	x := seed*747796405 + 1
@@ -331,7 +331,7 @@ func noise(seed uint32) []byte {
 	return p
 }
 
-// Most inputs have to come through, or the fuzzer looks at nothing.
+// Most inputs have to be valid. Otherwise the fuzzer tests nothing.
 func TestFuzzedConfigurationsAreValid(t *testing.T) {
 	valid, withMounts := 0, 0
 	for i := range uint32(500) {

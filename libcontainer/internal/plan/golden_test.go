@@ -14,10 +14,10 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// go test -update writes the golden files anew; the diff is the review.
+// go test -update writes the golden files. Review their diff.
 var update = flag.Bool("update", false, "write the golden files")
 
-// section is one plan in a golden file, under a line `-- name --`.
+// section is one plan in a golden file, under a line "-- name --".
 type section struct{ name, text string }
 
 func golden(t *testing.T, file string, sections []section) {
@@ -42,13 +42,13 @@ func golden(t *testing.T, file string, sections []section) {
 	}
 }
 
-// changes is a plan as what it has more (+) and less (-) than another one,
-// with the step it stands behind.
+// changes returns the difference from base to p: added lines (+) and removed
+// lines (-). Each group follows the common line before it.
 func changes(base, p *Plan) string {
 	a, b := lines(base), lines(p)
 	common := longestCommon(a, b)
 	var out strings.Builder
-	quiet := true // nothing has been written since the last common line
+	quiet := true // no change has been written since the last common line
 	last := ""
 	write := func(sign, line string) {
 		if quiet && last != "" {
@@ -74,7 +74,7 @@ func changes(base, p *Plan) string {
 	return out.String()
 }
 
-// lines are the steps as they print, without their numbers.
+// lines returns the printed steps without their numbers.
 func lines(p *Plan) []string {
 	var out []string
 	for _, it := range p.Items {
@@ -83,8 +83,8 @@ func lines(p *Plan) []string {
 	return out
 }
 
-// longestCommon[i][j] is how many lines a[i:] and b[j:] have in common, in
-// order.
+// longestCommon computes, at [i][j], the length of the longest common
+// subsequence of a[i:] and b[j:].
 func longestCommon(a, b []string) [][]int {
 	n := make([][]int, len(a)+1)
 	for i := range n {
@@ -101,7 +101,7 @@ func longestCommon(a, b []string) [][]int {
 	return n
 }
 
-// firstDifference names the first line that differs.
+// firstDifference shows the first line that differs.
 func firstDifference(got, want string) string {
 	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
 	place := ""
@@ -122,10 +122,10 @@ func firstDifference(got, want string) string {
 	return "equal"
 }
 
-// allCaps is what root of the initial user namespace has to give.
+// allCaps are the capabilities of root in the initial user namespace.
 const allCaps = 1<<(unix.CAP_LAST_CAP+1) - 1
 
-// The three hosts that plans are made for.
+// The plans are made for three hosts.
 
 func hostHybrid() Host {
 	h := Host{Capabilities: allCaps, Unified: true}
@@ -148,8 +148,7 @@ func hostV2() Host {
 	return Host{Capabilities: allCaps, Unified: true, Cgroups: []CgroupMount{{V2: true, Path: "/sys/fs/cgroup/c1", Root: "/sys/fs/cgroup"}}}
 }
 
-// hostRootless is a user in a user namespace of its own, as below podman
-// unshare.
+// hostRootless is the host of a user in a user namespace, as in podman unshare.
 func hostRootless() Host {
 	h := hostV2()
 	h.Rootless, h.InUserns, h.KeepGroups = true, true, true
@@ -159,18 +158,18 @@ func hostRootless() Host {
 var hosts = []struct {
 	name string
 	host func() Host
-	// change makes a configuration one that can be run there.
+	// change adapts a configuration to the host.
 	change func(*specs.Spec)
 }{
 	{"v1 and hybrid, root", hostHybrid, func(*specs.Spec) {}},
 	{"v2, root", hostV2, func(*specs.Spec) {}},
 	{"v2, rootless", hostRootless, func(s *specs.Spec) {
 		specconv.Rootless(s, 1000, 1000)
-		s.Process.User, s.Linux.Sysctl = specs.User{}, nil // the network stays the host's
+		s.Process.User, s.Linux.Sysctl = specs.User{}, nil // the container uses the host's network
 	}},
 }
 
-// bundles are configurations that engines have written.
+// bundles is the directory of configurations that engines wrote.
 const bundles = "../../../tests/testdata/bundles"
 
 func readBundle(t testing.TB, name string) *specs.Spec {
@@ -199,7 +198,7 @@ func request(s *specs.Spec, h Host) Request {
 	return Request{Spec: s, ID: "c1", Bundle: "/bundle", Rootfs: "/bundle/rootfs", Host: h}
 }
 
-// create plans a valid configuration and holds the plan against the laws.
+// create plans a valid configuration and checks the plan against the laws.
 func create(t testing.TB, r Request) *Plan {
 	t.Helper()
 	if err := specconv.Validate(r.Spec); err != nil {
@@ -228,8 +227,8 @@ func exec(t testing.TB, r ExecRequest) *Plan {
 	return p
 }
 
-// The configurations of real engines, on three hosts, and a further process in
-// each: the plan of the first host, and what the others have different.
+// Configurations of real engines, on three hosts, with one exec each. The golden
+// file contains the plan for the first host and the differences of the others.
 func TestPlansOfRealConfigurations(t *testing.T) {
 	for _, name := range bundleNames(t) {
 		t.Run(name, func(t *testing.T) {
@@ -254,7 +253,7 @@ func TestPlansOfRealConfigurations(t *testing.T) {
 	}
 }
 
-// variant is a change of the example configuration.
+// variant is a change to the example configuration.
 type variant struct {
 	name    string
 	spec    func(*specs.Spec)
@@ -275,7 +274,7 @@ func withNamespace(types ...specs.LinuxNamespaceType) func(*specs.Spec) {
 	}
 }
 
-// joining gives a namespace a path.
+// joining gives a namespace a path, so that the container joins it.
 func joining(typ specs.LinuxNamespaceType) func(*specs.Spec) {
 	return func(s *specs.Spec) {
 		for i := range s.Linux.Namespaces {
@@ -310,7 +309,7 @@ func withMount(m ...specs.Mount) func(*specs.Spec) {
 
 func ptr[T any](v T) *T { return &v }
 
-// createVariants is one plan for each thing that changes the shape of a plan.
+// createVariants has one variant for each field that changes the shape of a plan.
 var createVariants = []variant{
 	{name: "as onggi spec writes it"},
 	{name: "user namespace", spec: withNamespace(specs.UserNamespace)},
@@ -351,7 +350,7 @@ var createVariants = []variant{
 	{name: "no cgroups", request: func(r *Request) { r.Host.Cgroups, r.Host.CgroupTasks, r.Host.Unified = nil, nil, false }},
 	{name: "hooks", spec: func(s *specs.Spec) {
 		list := []specs.Hook{{Path: "/bin/true"}}
-		s.Hooks = &specs.Hooks{Prestart: list, CreateRuntime: list, CreateContainer: list, StartContainer: list, Poststart: list, Poststop: list} //nolint:staticcheck // all six
+		s.Hooks = &specs.Hooks{Prestart: list, CreateRuntime: list, CreateContainer: list, StartContainer: list, Poststart: list, Poststop: list} //nolint:staticcheck // all six kinds
 	}},
 	{name: "sysctls", spec: func(s *specs.Spec) {
 		s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1", "kernel.shmmax": "4096", "net/ipv4/conf/eno2.100/rp_filter": "2"}
@@ -419,7 +418,7 @@ func TestCreateVariants(t *testing.T) {
 	}))
 }
 
-// A cgroup mount is where the three layouts differ.
+// The three cgroup layouts differ in the cgroup mount.
 func TestCgroupMounts(t *testing.T) {
 	var out []section
 	for _, h := range hosts {
@@ -483,8 +482,8 @@ func TestHookPlan(t *testing.T) {
 	golden(t, "hook", []section{{"createContainer", p.String()}})
 }
 
-// sections is the plan of the first variant, and what each other has
-// different.
+// sections returns the plan of the first variant, and the differences of each
+// other one.
 func sections(t *testing.T, list []variant, plan func(*testing.T, *specs.Spec, func(*Request)) *Plan) []section {
 	var out []section
 	var base *Plan

@@ -15,8 +15,8 @@ func TestMountLabels(t *testing.T) {
 		typ        string
 		options    []string
 		annotation string
-		want       Param  // of the mount
-		root       string // attribute
+		want       Param  // parameter of the mount
+		root       string // label set as an extended attribute
 	}{
 		{"tmpfs", "tmpfs", nil, "", Param{"context", label}, ""},
 		{"devpts", "devpts", []string{"newinstance"}, "", Param{"context", label}, ""},

@@ -15,22 +15,22 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// subject is a plan and what it was made from.
+// subject is a plan and its inputs.
 type subject struct {
 	plan       *Plan
-	spec       *specs.Spec // with the process that is started
+	spec       *specs.Spec // its process is the one that the plan starts
 	host       Host
-	exec, hook bool // a further process, a createContainer hook; else the first process
+	exec, hook bool // an exec, a createContainer hook; neither: the first process
 }
 
-// A law is one sentence about every plan.
+// A law is one condition that every plan fulfils.
 type law struct {
 	name string
 	hold func(*subject) error
 }
 
-// laws are what makes an order right. The plans of all tests are held against
-// them, those of FuzzCreate too.
+// laws are the conditions of a correct order. All tests check their plans against
+// them, FuzzCreate included.
 var laws = []law{
 	{"the stub is spawned first, and hardened before anything else", spawnedFirst},
 	{"there is one new session, of the last process, before its terminal", oneSession},
@@ -68,7 +68,7 @@ func obeys(t testing.TB, s *subject) {
 	}
 }
 
-// all gives the places of all steps of type T.
+// places returns the indices of all steps of type T.
 func places[T Step](s *subject) []int {
 	var out []int
 	for i, it := range s.plan.Items {
@@ -79,7 +79,7 @@ func places[T Step](s *subject) []int {
 	return out
 }
 
-// first and last give the place of a step of type T, -1 where there is none.
+// first returns the index of the first step of type T, or -1; last, of the last.
 func first[T Step](s *subject) int {
 	if at := places[T](s); len(at) > 0 {
 		return at[0]
@@ -94,7 +94,7 @@ func last[T Step](s *subject) int {
 	return -1
 }
 
-// before wants the last T, if any, in front of the first U, if any.
+// before requires the last T, if any, before the first U, if any.
 func before[T, U Step](s *subject) error {
 	if a, b := last[T](s), first[U](s); a >= 0 && b >= 0 && a > b {
 		return fmt.Errorf("step %d, %s, comes after step %d, %s", a+1, s.plan.Items[a].Step, b+1, s.plan.Items[b].Step)
@@ -127,7 +127,8 @@ func anyPath(string) bool  { return true }
 func isNew(p string) bool  { return p == "" }
 func joined(p string) bool { return p != "" }
 
-// A fork is not the leader of its parent's session.
+// oneSession requires Session after Fork: a forked child does not lead the session
+// of its parent.
 func oneSession(s *subject) error {
 	return firstOf(count[Session](s, 1), before[Fork, Session](s), before[Session, Terminal](s), before[Session, Gate](s))
 }
@@ -160,13 +161,13 @@ func oneGate(s *subject) error {
 	return count[Gate](s, 1)
 }
 
-// behindCredentials are the steps that may follow Identity: they take no
-// privilege, or are the runtime's, or give up the one that is left.
+// behindCredentials are the steps that may follow Identity. They need no
+// privilege, or the runtime side takes them, or they drop the last privilege.
 var behindCredentials = []string{"Capabilities", "FindProgram", "CloseFiles", "Rlimits", "Seccomp", "CloneInto", "Gate", "Execute"}
 
 func credentialsLast(s *subject) error {
 	if s.hook {
-		return nil // it keeps the runtime's, as runtime.md wants
+		return nil // a hook keeps the runtime's credentials, as runtime.md requires
 	}
 	identity := first[Identity](s)
 	for i, it := range s.plan.Items[identity+1:] {
@@ -177,8 +178,8 @@ func credentialsLast(s *subject) error {
 	return firstOf(count[Identity](s, 1), before[BoundingSet, Identity](s), before[Identity, Capabilities](s), before[Capabilities, FindProgram](s), finalCapabilities(s))
 }
 
-// finalCapabilities: of all that sets them, the last one leaves what the
-// configuration grants, and no more.
+// finalCapabilities requires that the last step that sets capabilities leaves
+// exactly those that the configuration grants.
 func finalCapabilities(s *subject) error {
 	var have *Capabilities
 	for _, it := range s.plan.Items {
@@ -223,7 +224,7 @@ func hooksInOrder(s *subject) error {
 		for _, k := range []struct {
 			name string
 			list []specs.Hook
-		}{{"prestart", h.Prestart}, {"createRuntime", h.CreateRuntime}, {"createContainer", h.CreateContainer}} { //nolint:staticcheck // prestart counts
+		}{{"prestart", h.Prestart}, {"createRuntime", h.CreateRuntime}, {"createContainer", h.CreateContainer}} { //nolint:staticcheck // prestart is deprecated, but still planned
 			if len(k.list) > 0 {
 				want = append(want, k.name)
 			}
@@ -297,8 +298,8 @@ func seccompLate(s *subject) error {
 	return firstOf(before[NoNewPrivs, Seccomp](s), before[Capabilities, Seccomp](s), before[CloseFiles, Seccomp](s), listenerBeforeGate(s, at, step))
 }
 
-// listenerBeforeGate: create hands the listener over, nobody could behind the
-// gate.
+// listenerBeforeGate requires the filter before the gate if it has a listener:
+// create hands the listener over, and nothing after the gate could.
 func listenerBeforeGate(s *subject, at int, step Seccomp) error {
 	gate := max(first[Gate](s), first[CloneInto](s))
 	if step.Listener && gate >= 0 && at > gate {
@@ -324,7 +325,7 @@ func fieldsExist(s *subject) error {
 	return nil
 }
 
-// resolves follows a JSON pointer (RFC 6901).
+// resolves reports whether doc has a value at a JSON pointer (RFC 6901).
 func resolves(doc any, pointer string) bool {
 	if !strings.HasPrefix(pointer, "/") {
 		return false
@@ -372,8 +373,8 @@ func userNamespaceFirst(s *subject) error {
 	return firstOf(forkedOnce(s), before[Unshare, Fork](s), before[Fork, AttachRootfs](s))
 }
 
-// forkedOnce: a new pid namespace is the stub's by birth or by a fork, and
-// Unshare is part of the second.
+// forkedOnce requires one way into a new pid namespace: Spawn creates it for the
+// stub, or Unshare creates it and Fork follows.
 func forkedOnce(s *subject) error {
 	if s.exec || s.hook || !has(s, specs.PIDNamespace, isNew) {
 		return count[Fork](s, 0)
@@ -421,7 +422,8 @@ func cgroupsFirst(s *subject) error {
 		before[OOMScoreAdj, BecomeRoot](s), before[ForkInto, Enter](s), before[ForkInto, JoinCgroups](s), bornInCgroup(s))
 }
 
-// bornInCgroup: on cgroup2 a process is born where it belongs, once.
+// bornInCgroup requires, on cgroup2, exactly one step that creates a process in
+// the container's cgroup.
 func bornInCgroup(s *subject) error {
 	born := len(places[ForkInto](s))
 	if s.plan.Items[0].Step.(Spawn).Cgroup {
@@ -437,7 +439,7 @@ func bornInCgroup(s *subject) error {
 	return nil
 }
 
-// mountIndex is which of the configuration's mounts an item is for.
+// mountIndex returns the index of the configuration's mount that an item is for.
 func mountIndex(it Item) (int, bool) {
 	rest, ok := strings.CutPrefix(it.Field, "/mounts/")
 	if !ok {
@@ -447,7 +449,8 @@ func mountIndex(it Item) (int, bool) {
 	return n, err == nil
 }
 
-// lateRemount tells the remounts of fillFirst, which are behind all mounts.
+// lateRemount reports whether step i is a delayed remount to read-only. Those
+// follow all mounts.
 func lateRemount(s *subject, i int) bool {
 	_, ok := s.plan.Items[i].Step.(Remount)
 	return ok && i > max(last[Mount](s), last[Bind](s)) && i > last[Symlink](s)
@@ -476,8 +479,7 @@ func mountsInOrder(s *subject) error {
 	return firstOf(before[AttachRootfs, Mount](s), before[Mount, Device](s), before[Bind, Device](s), before[Mount, Pivot](s), before[Bind, Pivot](s))
 }
 
-// place gives the place that a step fills, if it does, and whether with a
-// mount that is asked for.
+// place returns the place that a step fills, and whether it puts a mount there.
 func place(step Step) (p Place, mount, ok bool) {
 	switch s := step.(type) {
 	case Mount:
@@ -497,7 +499,7 @@ func place(step Step) (p Place, mount, ok bool) {
 }
 
 func placesHold(s *subject) error {
-	open := map[string]bool{} // kept mounts that nothing covers
+	open := map[string]bool{} // kept mounts that no other mount covers
 	for i, it := range s.plan.Items {
 		p, mount, ok := place(it.Step)
 		if !ok {
@@ -533,8 +535,8 @@ func cover(open map[string]bool, p string) {
 	}
 }
 
-// readonlyAtTheEnd follows the attribute of each mount to the end, in the
-// plan and in the configuration, and what is put into a mount meanwhile.
+// readonlyAtTheEnd compares the final read-only attribute of each mount in the plan
+// with the configuration. It also refuses a step that fills a read-only mount.
 func readonlyAtTheEnd(s *subject) error {
 	if s.exec || s.hook {
 		return nil
@@ -567,9 +569,8 @@ func readonlyAtTheEnd(s *subject) error {
 	return before[Terminal, RootAttrs](s)
 }
 
-// readonlyMounts is what the configuration says of each place that is mounted
-// on. A cgroup mount where there are no cgroups is an empty, read-only
-// directory.
+// readonlyMounts returns, by destination, whether the configuration makes a mount
+// read-only. Without cgroups, a cgroup mount is an empty, read-only directory.
 func readonlyMounts(spec *specs.Spec, noCgroups bool) map[string]bool {
 	want := map[string]bool{}
 	for _, m := range spec.Mounts {
@@ -594,8 +595,7 @@ func noteMount(readonly map[string]bool, p string, a Attrs) {
 	noteRemount(readonly, p, a)
 }
 
-// noteRemount applies the attributes, those of the tree last, as the engine
-// does.
+// noteRemount applies the attributes in the engine's order: those of the tree last.
 func noteRemount(readonly map[string]bool, p string, a Attrs) {
 	for _, bits := range [][2]uint64{{a.Set, a.Clear}, {a.RecSet, a.RecClear}} {
 		switch {
@@ -630,7 +630,8 @@ func propagationFirst(s *subject) error {
 		before[Propagation, Mount](s), before[Propagation, Bind](s), before[Propagation, Terminal](s))
 }
 
-// noMountInTerminal: without a mount namespace, a mount would be the host's.
+// noMountInTerminal requires no console mount without a mount namespace, because
+// it would be a mount on the host.
 func noMountInTerminal(s *subject) error {
 	for _, i := range places[Terminal](s) {
 		if p := s.plan.Items[i].Step.(Terminal).Console.Path; p != "" {
@@ -640,7 +641,7 @@ func noMountInTerminal(s *subject) error {
 	if s.exec || s.hook {
 		return nil
 	}
-	return before[ChangeRoot, Terminal](s) // it is the container's devpts that is opened
+	return before[ChangeRoot, Terminal](s) // the terminal comes from the container's devpts
 }
 
 func filesClosed(s *subject) error {
@@ -669,7 +670,7 @@ func oneLineEach(s *subject) error {
 	return nil
 }
 
-// The laws are worth something only if a plan that breaks one is caught.
+// The laws must catch plans with exchanged or missing steps.
 func TestLawsCatchABrokenOrder(t *testing.T) {
 	s := specconv.Example()
 	all(withNamespace(specs.UserNamespace), withSeccomp(true, ""), withMount(specs.Mount{Destination: "/data", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro"}}))(s)
@@ -716,7 +717,8 @@ func TestLawsCatchABrokenOrder(t *testing.T) {
 	}
 }
 
-// holdsNot: a law may also trip over a plan that has lost its shape.
+// holdsNot reports whether a law is broken. A law may panic on an incomplete plan;
+// that counts.
 func holdsNot(l law, s *subject) (broken bool) {
 	defer func() { broken = broken || recover() != nil }()
 	return l.hold(s) != nil

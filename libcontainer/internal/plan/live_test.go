@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// visited is every kind of container that mounts can be added to.
+// visited returns a request for each kind of container to which mounts can be added.
 func visited() map[string]LiveRequest {
 	withUser := &specs.Spec{Linux: &specs.Linux{UIDMappings: []specs.LinuxIDMapping{{HostID: 100000, Size: 10}}}}
 	plain := &specs.Spec{Linux: &specs.Linux{MountLabel: "label"}}
@@ -57,9 +57,9 @@ func TestLivePlans(t *testing.T) {
 	golden(t, "live", sections)
 }
 
-// The container has processes that could look at whoever comes: nobody with
-// privileges is ever in its pid namespace, and nothing is mounted or resolved
-// before its mount namespace has been entered.
+// Processes of the container could inspect the stub. So no privileged process may
+// enter its pid namespace, and the stub mounts and resolves nothing before it is in
+// the container's mount namespace.
 func TestLivePlansKeepOut(t *testing.T) {
 	for name, r := range visited() {
 		p, err := AddMounts(r, newMounts)

@@ -33,7 +33,7 @@ func TestNotifyMount(t *testing.T) {
 	}
 }
 
-// What is below another mount is told by the names, whatever mount it is.
+// Below compares names only, for any kind of mount.
 func TestBelow(t *testing.T) {
 	r := request(specconv.Example(), hostV2())
 	r.Spec.Mounts = nil

@@ -17,7 +17,7 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// samples is one step of each type, with every field that its text has.
+// samples has one step of each type, with every field that its text shows.
 var samples = []Step{
 	Spawn{Namespaces: unix.CLONE_NEWPID, Cgroup: true},
 	Harden{},
@@ -81,7 +81,7 @@ var samples = []Step{
 	Execute{Args: []string{"sh", "-c", "echo \"hello\nworld\""}},
 }
 
-// stepTypes are the types of this package that say whose side they are on.
+// stepTypes returns the names of this package's step types, from the source.
 func stepTypes(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("*.go")
@@ -104,7 +104,7 @@ func stepTypes(t *testing.T) []string {
 	return out
 }
 
-// hasSide tells a struct with one of the two embedded sides.
+// hasSide reports whether a struct embeds one of the two sides.
 func hasSide(spec *ast.TypeSpec) bool {
 	body, ok := spec.Type.(*ast.StructType)
 	return ok && slices.ContainsFunc(body.Fields.List, func(f *ast.Field) bool {
@@ -121,7 +121,7 @@ func TestEveryStepPrints(t *testing.T) {
 		sampled = append(sampled, name)
 		for _, step := range []Step{s, reflect.Zero(reflect.TypeOf(s)).Interface().(Step)} {
 			if sc, ok := step.(Scheduling); ok && sc.Scheduler == nil {
-				continue // it has one of three
+				continue // a Scheduling has one of three fields, never none
 			}
 			text := step.String()
 			if text == "" || strings.ContainsAny(text, "\n\r") {

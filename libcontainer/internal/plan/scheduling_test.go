@@ -8,7 +8,7 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// A policy that forbids or does not survive a fork is set on the clone.
+// A policy that forbids a fork, or is lost by it, is set on the clone.
 func TestSchedulerOfTheClone(t *testing.T) {
 	tests := []struct {
 		name string
