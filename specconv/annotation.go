@@ -7,37 +7,41 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Annotations that ask for what the specification has no words for. Those of
-// run.oci are crun's (crun.1, "Extensions to OCI"), since engines know them by these
-// names.
+// Annotations for features that the specification does not have. Those with the
+// prefix run.oci come from crun (crun.1, "Extensions to OCI"); engines know them
+// by these names.
 const (
-	// KeepOriginalGroups, "1": the supplementary groups stay the runtime's.
+	// KeepOriginalGroups, "1": the container keeps the runtime's supplementary
+	// groups.
 	KeepOriginalGroups = "run.oci.keep_original_groups"
-	// DelegateCgroup names a cgroup below the container's, on cgroup v2: the
-	// container's processes live there, and it is theirs to divide.
+	// DelegateCgroup names a cgroup below the container's, on cgroup v2. The
+	// container's processes run in it and may divide it.
 	DelegateCgroup = "run.oci.delegate-cgroup"
-	// SystemdSubgroup names a cgroup below the scope that systemd makes, to be the
-	// container's in place of the scope's own; empty for none.
+	// SystemdSubgroup names a cgroup below the scope that systemd creates. It
+	// becomes the container's cgroup instead of the scope's own. An empty value
+	// means no such cgroup.
 	SystemdSubgroup = "run.oci.systemd.subgroup"
-	// HooksStdout and HooksStderr are files that what hooks print is appended to.
+	// HooksStdout and HooksStderr are files. The output of hooks is appended to
+	// them.
 	HooksStdout = "run.oci.hooks.stdout"
 	HooksStderr = "run.oci.hooks.stderr"
-	// MountContextType is the mount parameter that takes linux.mountLabel in
-	// place of "context".
+	// MountContextType is the mount parameter for linux.mountLabel. It replaces
+	// "context".
 	MountContextType = "run.oci.mount_context_type"
 	// SeccompFailUnknownSyscall, "1": a name in linux.seccomp that libseccomp
 	// does not know is an error.
 	SeccompFailUnknownSyscall = "run.oci.seccomp_fail_unknown_syscall"
-	// PidfdReceiver is a unix socket that a pidfd of the first process is sent
-	// to.
+	// PidfdReceiver is a unix socket to which the runtime sends a pidfd of the
+	// first process.
 	PidfdReceiver = "run.oci.pidfd_receiver"
-	// NetworkEgress and NetworkIngress limit what the container sends and receives:
-	// RATE or RATE:BURST, as ParseBandwidth takes it.
+	// NetworkEgress and NetworkIngress limit the traffic that the container
+	// sends and receives: RATE or RATE:BURST, see ParseBandwidth.
 	NetworkEgress  = "dev.onggi.network.egress"
 	NetworkIngress = "dev.onggi.network.ingress"
 )
 
-// annotations pairs each with the check of its value, which says what is wrong.
+// annotations pairs each name with the check of its value. The check returns the
+// problem, or "".
 var annotations = [...]struct {
 	name  string
 	check func(value string) string
@@ -54,8 +58,8 @@ var annotations = [...]struct {
 	{NetworkIngress, checkBandwidth},
 }
 
-// KnownAnnotations lists the annotations that change what is done, for the
-// features document.
+// KnownAnnotations returns the annotations that change the runtime's behaviour,
+// for the features document.
 func KnownAnnotations() []string {
 	names := make([]string, len(annotations))
 	for i, a := range annotations {
@@ -64,7 +68,7 @@ func KnownAnnotations() []string {
 	return names
 }
 
-// On tells whether an annotation that is a switch is turned on.
+// On reports whether an annotation that is a switch is on.
 func On(s *specs.Spec, annotation string) bool { return s.Annotations[annotation] == "1" }
 
 func (c *checker) knownAnnotations() {
@@ -86,7 +90,7 @@ func checkSwitch(value string) string {
 	return ""
 }
 
-// checkSubCgroup: a name that leads nowhere but down.
+// checkSubCgroup accepts a path that leads downwards only.
 func checkSubCgroup(value string) string {
 	sub := strings.Trim(value, "/")
 	switch {
@@ -98,7 +102,7 @@ func checkSubCgroup(value string) string {
 	return ""
 }
 
-// checkSubgroup: one of those, or none.
+// checkSubgroup accepts such a path, or an empty value.
 func checkSubgroup(value string) string {
 	if value == "" {
 		return ""
@@ -113,7 +117,7 @@ func checkFile(value string) string {
 	return ""
 }
 
-// checkContextType takes the parameters of mount(8), "SELinux".
+// checkContextType accepts the parameters of mount(8), "SELinux".
 func checkContextType(value string) string {
 	switch value {
 	case "context", "fscontext", "defcontext", "rootcontext":

@@ -9,7 +9,7 @@ func TestAnnotations(t *testing.T) {
 	tests := []struct {
 		name  string
 		value string
-		want  string // "" is accepted
+		want  string // "": the value is valid
 	}{
 		{KeepOriginalGroups, "1", ""},
 		{KeepOriginalGroups, "0", ""},

@@ -8,16 +8,16 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Bandwidth is a limit of network traffic in one direction. The zero Bandwidth is
-// no limit.
+// Bandwidth limits network traffic in one direction. The zero Bandwidth means no
+// limit.
 type Bandwidth struct {
 	Rate  uint64 // bits a second
 	Burst uint64 // bytes that may pass at once
 }
 
-// Limits of what can be asked for. The programs divide times by rates: at the
-// highest rate a packet of 1500 bytes takes 12 ns, and at the lowest the longest
-// burst takes 99 days, which a clock of 64 bits has room for.
+// Bounds of the parameters. The programs divide times by rates. At the highest
+// rate a packet of 1500 bytes takes 12 ns. At the lowest rate the longest burst
+// takes 99 days, which fits a 64-bit clock.
 const (
 	minRate  = 1e3
 	maxRate  = 1e12
@@ -25,18 +25,19 @@ const (
 	maxBurst = 1 << 30
 )
 
-// A burst that is not given is 300 ms of the rate. Between near hosts TCP waits for
-// 200 ms and more after a drop (TCP_RTO_MIN), and only what it may send at once then
-// makes up for them.
+// The default burst is 300 ms of the rate. After a drop, TCP between near hosts
+// waits for 200 ms or more (TCP_RTO_MIN). Only a burst after that pause makes up
+// for it.
 const (
-	burstParts      = 3 // of burstOf parts of a second
+	burstParts      = 3 // of the burstOf parts of a second
 	burstOf         = 10
 	minDefaultBurst = 16 << 10
 )
 
-// ParseBandwidth parses RATE or RATE:BURST. The rate is in bits a second with a unit
-// of tc(8): bit, kbit, mbit, gbit or tbit, of 1000s. The burst is in bytes with
-// a unit of 1024s: b, k, m or g, or kb, kib, ... . Both may have a decimal point.
+// ParseBandwidth parses RATE or RATE:BURST. RATE is in bits per second and has a
+// unit of tc(8), based on 1000: bit, kbit, mbit, gbit or tbit. BURST is in bytes
+// and has a unit based on 1024: b, k, m or g, or kb, kib, ... . Both may have a
+// decimal point.
 func ParseBandwidth(text string) (Bandwidth, error) {
 	rateText, burstText, hasBurst := strings.Cut(text, ":")
 	rate, ok := scaled(rateText, rateUnit)
@@ -62,7 +63,7 @@ func ParseBandwidth(text string) (Bandwidth, error) {
 	return b, nil
 }
 
-// scaled is a number times its unit.
+// scaled parses a number with a unit and returns their product.
 func scaled(text string, unit func(string) float64) (float64, bool) {
 	number := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	factor := unit(strings.ToLower(text[len(number):]))
@@ -73,7 +74,7 @@ func scaled(text string, unit func(string) float64) (float64, bool) {
 	return n * factor, err == nil
 }
 
-// rateUnit is 0 for what is none.
+// rateUnit returns the factor of a unit, 0 for an unknown one.
 func rateUnit(unit string) float64 {
 	switch unit {
 	case "bit":
@@ -104,7 +105,7 @@ func sizeUnit(unit string) float64 {
 	return 0
 }
 
-// String is a form that ParseBandwidth takes.
+// String returns the limit in a form that ParseBandwidth accepts, or "none".
 func (b Bandwidth) String() string {
 	if b.Rate == 0 {
 		return "none"
@@ -112,7 +113,7 @@ func (b Bandwidth) String() string {
 	return rateText(b.Rate) + ":" + sizeText(b.Burst)
 }
 
-// rateText has the largest unit of which the rate is a multiple.
+// rateText uses the largest unit that divides the rate.
 func rateText(rate uint64) string {
 	for _, unit := range []string{"bit", "kbit", "mbit", "gbit"} {
 		if rate%1000 != 0 {
@@ -133,8 +134,8 @@ func sizeText(size uint64) string {
 	return strconv.FormatUint(size, 10) + "g"
 }
 
-// Bandwidths are the limits that the annotations ask for, zero where there is
-// none. The configuration has passed Validate.
+// Bandwidths returns the limits of the annotations. A missing limit is zero. The
+// caller has checked the configuration with Validate.
 func Bandwidths(s *specs.Spec) (egress, ingress Bandwidth) {
 	if text, ok := s.Annotations[NetworkEgress]; ok {
 		egress, _ = ParseBandwidth(text)

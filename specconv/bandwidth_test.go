@@ -36,7 +36,8 @@ func TestParseBandwidthRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParseBandwidth: a limit that is taken is in range, and says itself.
+// FuzzParseBandwidth checks that an accepted limit is in range, and that parsing
+// its text returns it again.
 func FuzzParseBandwidth(f *testing.F) {
 	for _, text := range []string{"10mbit", "1.5gbit:256k", "-1", "1kbit:1500b"} {
 		f.Add(text)

@@ -12,32 +12,31 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// maxDepth bounds the nesting of a document, as encoding/json does: the
-// decoder recurses, and its stack is not the caller's to exhaust.
+// maxDepth bounds the nesting of a document, as in encoding/json. The decoder is
+// recursive, and a document must not exhaust the stack.
 const maxDepth = 10000
 
 // decoder decodes JSON into runtime-spec types.
 //
-// encoding/json would do, but it prepares an encoder and a decoder for every
-// type reachable from specs.Spec, the Windows and Solaris ones included,
-// before it reads the first byte: 1 ms in a process that lives for 8. This
-// decoder looks at a type when the document first mentions it. It also knows
-// where it is, so an error carries the JSON pointer with its indices.
+// encoding/json would be too slow. Before it reads the first byte, it prepares an
+// encoder and a decoder for every type that specs.Spec reaches, including those
+// of Windows and Solaris. That takes 1 ms in a process that lives for 8. This
+// decoder inspects a type when the document first mentions it. It also tracks its
+// position, so an error carries the JSON pointer with its indices.
 //
-// It handles the kinds those types are made of: bool, integers, strings,
-// structs (embedded ones too), pointers, slices, and maps keyed by strings.
+// It supports the kinds of those types: bool, integers, strings, structs
+// (embedded ones too), pointers, slices, and maps with string keys.
 type decoder struct {
 	text    string
 	pos     int
 	depth   int
 	path    []step
 	types   map[reflect.Type][]field
-	seccomp span // where the value of type *specs.LinuxSeccomp is
-	brief   bool // without its syscalls
+	seccomp span // position of the value of type *specs.LinuxSeccomp
+	brief   bool // skip its syscalls
 }
 
-// step is one token of a JSON pointer: a name, or an index where that is not
-// negative.
+// step is one token of a JSON pointer: an index, or a name if index is negative.
 type step struct {
 	name  string
 	index int
@@ -55,7 +54,7 @@ func newDecoder(text string) *decoder {
 	return &decoder{text: text, types: map[reflect.Type][]field{}}
 }
 
-// document decodes the whole text into what v points to.
+// document decodes the whole text into the value that v points to.
 func (d *decoder) document(v any) error {
 	d.space()
 	if err := d.value(reflect.ValueOf(v).Elem()); err != nil {
@@ -68,7 +67,7 @@ func (d *decoder) document(v any) error {
 	return nil
 }
 
-// value decodes the value at pos. As in encoding/json, null leaves v alone.
+// value decodes the value at pos. As in encoding/json, null does not change v.
 func (d *decoder) value(v reflect.Value) error {
 	c := d.peek()
 	if c == 'n' {
@@ -165,8 +164,8 @@ func (d *decoder) slice(v reflect.Value) error {
 	})
 }
 
-// object walks the members of the object at pos and calls member with each
-// name, where the name starts, and pos at the value.
+// object iterates over the members of the object at pos. It calls member with the
+// name and the position of the name; pos is then at the value.
 func (d *decoder) object(member func(name string, at int) error) error {
 	return d.members('}', func(int) error {
 		at := d.pos
@@ -190,7 +189,7 @@ func (d *decoder) object(member func(name string, at int) error) error {
 	})
 }
 
-// array walks the elements of the array at pos.
+// array iterates over the elements of the array at pos.
 func (d *decoder) array(element func(i int) error) error {
 	return d.members(']', func(i int) error {
 		d.path = append(d.path, step{"", i})
@@ -200,7 +199,7 @@ func (d *decoder) array(element func(i int) error) error {
 	})
 }
 
-// members walks the comma-separated list between the bracket at pos and end.
+// members iterates over the comma-separated list from the bracket at pos to end.
 func (d *decoder) members(end byte, each func(i int) error) error {
 	if d.depth++; d.depth > maxDepth {
 		return d.syntax("nested more than %d deep", maxDepth)
@@ -230,8 +229,8 @@ func (d *decoder) members(end byte, each func(i int) error) error {
 	}
 }
 
-// str decodes the string at pos. Nearly all are plain and become a part of the
-// text without a copy; the others go to encoding/json.
+// str decodes the string at pos. Nearly all strings are plain and become part of
+// the text without a copy. encoding/json decodes the others.
 func (d *decoder) str() (string, error) {
 	start, plain := d.pos, true
 	for i := start + 1; i < len(d.text); i++ {
@@ -280,7 +279,7 @@ func (d *decoder) boolean(v reflect.Value) error {
 	return d.mismatch(v)
 }
 
-// integer decodes a number without fraction or exponent that fits v.
+// integer decodes a number that has no fraction or exponent and fits v.
 func (d *decoder) integer(v reflect.Value) error {
 	start := d.pos
 	if c := d.peek(); c != '-' && !digit(c) {
@@ -304,7 +303,7 @@ func (d *decoder) integer(v reflect.Value) error {
 	return d.typed("%s where %s is expected", lit, describe(v.Type()))
 }
 
-// skip passes over a value that nobody wants, checking only its syntax.
+// skip passes over an unused value and checks its syntax only.
 func (d *decoder) skip() error {
 	switch c := d.peek(); {
 	case c == '{':
@@ -324,7 +323,7 @@ func (d *decoder) skip() error {
 	return d.number()
 }
 
-// passOver is skip for an array that is known to be well formed.
+// passOver is a faster skip for an array that is known to be well formed.
 func (d *decoder) passOver() error {
 	depth := 0
 	for i := d.pos; i < len(d.text); i++ {
@@ -340,10 +339,10 @@ func (d *decoder) passOver() error {
 			i = endOfString(d.text, i)
 		}
 	}
-	return d.skip() // which says what is wrong
+	return d.skip() // not well formed: skip returns the error
 }
 
-// endOfString is the place of the quote that closes the string at start.
+// endOfString returns the position of the quote that closes the string at start.
 func endOfString(text string, start int) int {
 	for i := start + 1; i < len(text); i++ {
 		switch text[i] {
@@ -413,7 +412,7 @@ func (d *decoder) space() {
 	}
 }
 
-// peek is the byte at pos, 0 at the end. (A 0 in the text fits nowhere either.)
+// peek returns the byte at pos, 0 at the end. (A 0 in the text is valid nowhere.)
 func (d *decoder) peek() byte {
 	if d.pos < len(d.text) {
 		return d.text[d.pos]
@@ -421,8 +420,8 @@ func (d *decoder) peek() byte {
 	return 0
 }
 
-// fields lists the properties of a struct type, those of other platforms left
-// out.
+// fields returns the properties of a struct type, without those of other
+// platforms.
 func (d *decoder) fields(t reflect.Type) []field {
 	if fields, ok := d.types[t]; ok {
 		return fields
@@ -445,9 +444,9 @@ func (d *decoder) fields(t reflect.Type) []field {
 	return fields
 }
 
-// tags gives the property's name and the platforms it is for, "" for all. (It
-// relies on what gofmt'ed tags look like; StructTag.Get twice for each field
-// was a fifth of the decoder's time.)
+// tags returns the property's name and its platforms, "" for all. It relies on
+// the form that gofmt gives to tags. Two calls of StructTag.Get for each field
+// took a fifth of the decoder's time.
 func tags(t reflect.StructTag) (name, platform string) {
 	_, rest, _ := strings.Cut(string(t), `json:"`)
 	if end := strings.IndexAny(rest, `,"`); end >= 0 {
@@ -466,7 +465,7 @@ func lookup(fields []field, name string) int {
 	return -1
 }
 
-// found names what is at pos, for an error.
+// found describes the text at pos, for an error.
 func (d *decoder) found() string {
 	if d.pos >= len(d.text) {
 		return "unexpected EOF"
@@ -475,8 +474,8 @@ func (d *decoder) found() string {
 	return "unexpected " + strconv.Quote(string(r))
 }
 
-// mismatch is the error for a value of the wrong type. A value that is not
-// even JSON is a syntax error instead.
+// mismatch returns the error for a value of the wrong type. For a value that is
+// not valid JSON it returns the syntax error instead.
 func (d *decoder) mismatch(v reflect.Value) error {
 	start := d.pos
 	if err := d.skip(); err != nil {
@@ -496,7 +495,7 @@ func (d *decoder) syntax(format string, args ...any) error {
 	return &decodeError{line, column, "", fmt.Sprintf(format, args...)}
 }
 
-// typed is an error about the value the path leads to.
+// typed returns an error about the value at the current path.
 func (d *decoder) typed(format string, args ...any) error {
 	line, column := position(d.text, d.pos)
 	tokens := make([]any, len(d.path))
@@ -509,7 +508,7 @@ func (d *decoder) typed(format string, args ...any) error {
 	return &decodeError{line, column, at(tokens...), fmt.Sprintf(format, args...)}
 }
 
-// kind names a JSON value by its first byte.
+// kind returns the kind of a JSON value, from its first byte.
 func kind(c byte) string {
 	switch c {
 	case '{':
@@ -524,7 +523,7 @@ func kind(c byte) string {
 	return "a number"
 }
 
-// describe says what JSON a type is decoded from.
+// describe describes the JSON value that a type expects.
 func describe(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Struct, reflect.Map:
@@ -543,8 +542,8 @@ func describe(t reflect.Type) string {
 	return fmt.Sprintf("an integer from %d to %d", math.MinInt64>>(64-bits), math.MaxInt64>>(64-bits))
 }
 
-// at builds the JSON pointer (RFC 6901) of names and indices. Characters that
-// do not print are escaped as in Go: a key is no reason for a second line.
+// at builds the JSON pointer (RFC 6901) of names and indices. It escapes
+// unprintable characters as Go does, so that a key cannot add a line to an error.
 func at(tokens ...any) string {
 	var b strings.Builder
 	for _, t := range tokens {

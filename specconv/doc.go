@@ -1,20 +1,30 @@
-// Package specconv turns config.json into values the rest of onggi can trust.
+// Package specconv turns config.json into values that the rest of onggi can
+// trust.
 //
-// It is the reading half of the runtime: [Load] decodes the file, [Validate]
-// finds everything that is wrong with it and reports it all at once, each
-// problem with the JSON pointer of its field, and the tables translate the
-// names of the OCI runtime specification into the numbers of the kernel
-// ([ParseMountOptions], [CapabilityMask], [RlimitResource], [NamespaceFlag],
-// [SysctlPath] and their like). [Example] is what `onggi spec` writes.
+// It is the reading half of the runtime. [Load] decodes the file. [Validate]
+// finds all problems in it and reports them at once, each with the JSON pointer
+// of its field. The tables translate the names of the OCI runtime specification
+// into the numbers of the kernel ([ParseMountOptions], [CapabilityMask],
+// [RlimitResource], [NamespaceFlag], [SysctlPath] and others). [Example] is the
+// configuration that `onggi spec` writes.
 //
-// The one rule: only Load touches the file system, and only to read the file
-// it is given. Everything else is a pure function of its arguments, so it
-// works the same without privileges, on another host, and in a test. What
-// depends on the host (does the root file system exist, is that path a network
-// namespace, is seccomp compiled in) is the business of whoever asks.
+// # The one rule
 //
-// Where to look: load.go for the file, decode.go for the JSON, validate.go for
-// the table of contents of the checks, mount.go for mount options, names.go
-// for the other tables, sysctl.go for sysctl keys, example.go for the default
-// configuration.
+// Only Load touches the file system, and it only reads the given file. All other
+// functions depend on their arguments alone. So they work the same without
+// privileges, on another host and in a test. The caller checks the facts that
+// depend on the host: whether the root file system exists, whether a path is a
+// network namespace, whether the build supports seccomp.
+//
+// # Files
+//
+//	load.go        the file
+//	decode.go      the JSON
+//	validate.go    the checks, with the table of contents
+//	mount.go       mount options
+//	names.go       the other tables
+//	sysctl.go      sysctl keys
+//	annotation.go  the annotations that onggi knows
+//	bandwidth.go   the values of the network annotations
+//	example.go     the default configuration
 package specconv

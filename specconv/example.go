@@ -8,11 +8,11 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Example is the configuration that `onggi spec` writes: a shell on a terminal
-// in namespaces of its own, with the few capabilities that `runc spec` grants.
-// It is runc's example but for the hostname, so that the two can be compared.
-// Where cgroup v2 is the only hierarchy, runc adds a cgroup namespace; so does
-// the caller, who knows the host.
+// Example returns the configuration that `onggi spec` writes: a shell on a
+// terminal, in its own namespaces, with the few capabilities that `runc spec`
+// grants. It differs from runc's example in the hostname only, so that the two
+// can be compared. Where cgroup v2 is the only hierarchy, runc adds a cgroup
+// namespace. The caller knows the host and has to do the same.
 func Example() *specs.Spec {
 	return &specs.Spec{
 		Version:  specs.Version,
@@ -90,10 +90,12 @@ func exampleMounts() []specs.Mount {
 }
 
 // Rootless changes a configuration into one that a user without privileges can
-// run: a user namespace in which only uid and gid are mapped, to root; the
-// host's network and its /sys, because neither a network namespace that is of
-// use nor a sysfs can be made; no mount options with ids that are not mapped;
-// no limits, because the cgroups are not the user's.
+// run:
+//   - It has a user namespace that maps only uid and gid, to root.
+//   - It uses the host's network and /sys. The user can neither set up a useful
+//     network namespace nor mount a sysfs without one.
+//   - It has no mount options with ids that are not mapped.
+//   - It has no limits, because the cgroups do not belong to the user.
 func Rootless(s *specs.Spec, uid, gid uint32) {
 	if s.Linux == nil {
 		s.Linux = &specs.Linux{}

@@ -12,25 +12,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxConfig bounds what Load reads. Engines write 4 to 16 KiB; a file a
-// thousand times that is a mistake or an attack on the runtime's memory.
+// maxConfig bounds the size of the file that Load reads. Engines write 4 to
+// 16 KiB. A file of a thousand times that is a mistake, or an attack on the
+// runtime's memory.
 const maxConfig = 16 << 20
 
 // Config is a decoded config.json.
 type Config struct {
 	Spec *specs.Spec
 	// Raw is the file's content, byte for byte. The container's state keeps
-	// this copy: the bundle may change after create, and unknown properties
-	// must survive.
+	// this copy, because the bundle may change after create. It also keeps
+	// unknown properties.
 	Raw []byte
-	// SeccompRaw is the part of Raw that is the value of linux.seccomp, nil
-	// where there is none: the key under which a compiled filter is cached.
+	// SeccompRaw is the value of linux.seccomp in Raw, or nil. It is the key in
+	// the cache of compiled filters.
 	SeccompRaw []byte
-	// Brief: linux.seccomp.syscalls is not in Spec (see Reparse).
+	// Brief: Spec lacks linux.seccomp.syscalls (see Reparse).
 	Brief bool
 }
 
-// Seccomp is linux.seccomp with all its system calls, nil where there is none.
+// Seccomp returns linux.seccomp with all its system calls, or nil.
 func (c *Config) Seccomp() (*specs.LinuxSeccomp, error) {
 	if c.Spec.Linux == nil || c.Spec.Linux.Seccomp == nil || !c.Brief {
 		return c.profile(), nil
@@ -46,16 +47,16 @@ func (c *Config) profile() *specs.LinuxSeccomp {
 	return c.Spec.Linux.Seccomp
 }
 
-// Load reads and decodes a config.json. It decodes only: what the values mean
-// is checked by [Validate].
+// Load reads and decodes a config.json. It only decodes; [Validate] checks the
+// values.
 //
-// Unknown properties and those of other platforms are ignored, as the
-// specification asks; names are case-sensitive, and a property given twice is
-// an error. An error is one line; for a malformed file it starts with
+// It ignores unknown properties and those of other platforms, as the
+// specification requires. Names are case-sensitive. A property given twice is an
+// error. An error is one line; for a malformed file it starts with
 // file:line:column.
 func Load(file string) (*Config, error) {
 	raw, err := readRegular(file)
-	if errors.Is(err, fs.ErrNotExist) && filepath.Base(file) == "config.json" { // not one that was named on its own
+	if errors.Is(err, fs.ErrNotExist) && filepath.Base(file) == "config.json" { // a bundle's file, not one with another name
 		return nil, fmt.Errorf("JSON specification file config.json not found: %w", err)
 	}
 	if err != nil {
@@ -64,15 +65,15 @@ func Load(file string) (*Config, error) {
 	return Parse(file, raw)
 }
 
-// Parse is Load for bytes that are already in memory; name stands in for the
-// file in errors. The Config refers to raw, which must not change afterwards.
+// Parse is Load for bytes in memory. Errors show name as the file. The Config
+// refers to raw, which must not change afterwards.
 func Parse(name string, raw []byte) (*Config, error) {
 	return parse(name, raw, newDecoder(string(raw)))
 }
 
 // Reparse is Parse for a text that has passed Parse and Validate before. Two
-// thirds of what an engine writes are the system calls of its seccomp profile,
-// and who has the compiled filter does not need them: they are passed over.
+// thirds of an engine's text are the system calls of its seccomp profile. A
+// caller with the compiled filter does not need them, so Reparse skips them.
 func Reparse(name string, raw []byte) (*Config, error) {
 	d := newDecoder(string(raw))
 	d.brief = true
@@ -90,9 +91,9 @@ func parse(name string, raw []byte, d *decoder) (*Config, error) {
 	return c, nil
 }
 
-// Decode decodes another document made of runtime-spec types, such as the
-// process of `exec --process` or the resources of `update --resources`, by the
-// rules and with the errors of [Load]. v points to a struct or a slice of structs.
+// Decode decodes another document of runtime-spec types, such as the process of
+// `exec --process` or the resources of `update --resources`. Its rules and errors
+// are those of [Load]. v points to a struct or a slice of structs.
 func Decode(name string, raw []byte, v any) error {
 	if err := newDecoder(string(raw)).document(v); err != nil {
 		return errors.New(name + ":" + err.Error())
@@ -100,8 +101,8 @@ func Decode(name string, raw []byte, v any) error {
 	return nil
 }
 
-// readRegular reads a whole regular file. It opens without blocking, so that a
-// FIFO in place of the file is an error and not a hang.
+// readRegular reads a whole regular file. It opens without blocking, so a FIFO
+// in place of the file causes an error and no hang.
 func readRegular(file string) ([]byte, error) {
 	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -124,8 +125,8 @@ func readRegular(file string) ([]byte, error) {
 	return readAll(fd, file, int(st.Size))
 }
 
-// readAll reads to the end of the file. The size is a hint: the file may be
-// growing, and files of /proc say 0.
+// readAll reads to the end of the file. The size is a hint only: the file may
+// grow, and files of /proc report 0.
 func readAll(fd int, file string, size int) ([]byte, error) {
 	buf := make([]byte, 0, max(size+1, 4096))
 	for {
@@ -148,15 +149,15 @@ func readAll(fd int, file string, size int) ([]byte, error) {
 	}
 }
 
-// decodeError is what is wrong with a JSON text, and where.
+// decodeError is a problem in a JSON text, and its position.
 type decodeError struct {
 	line, column int    // from 1; the column counts characters
-	pointer      string // of the value, "" where only the syntax is wrong
+	pointer      string // of the value, "" for a syntax error
 	message      string
 }
 
-// Error prints "line:column: pointer: message"; the caller puts the file's
-// name and a colon before it.
+// Error returns "line:column: pointer: message". The caller puts the file's name
+// and a colon in front.
 func (e *decodeError) Error() string {
 	s := fmt.Sprintf("%d:%d: ", e.line, e.column)
 	if e.pointer != "" {
@@ -165,7 +166,7 @@ func (e *decodeError) Error() string {
 	return s + e.message
 }
 
-// position gives line and column, from 1, of a byte offset.
+// position returns line and column, from 1, of a byte offset.
 func position(text string, offset int) (line, column int) {
 	before := text[:offset]
 	start := strings.LastIndexByte(before, '\n') + 1

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestParseLikeEncodingJSON: the decoder stands in for encoding/json, so for
-// what engines write the two must agree.
+// TestParseLikeEncodingJSON compares the decoder with encoding/json, which it
+// replaces, on configurations of engines.
 func TestParseLikeEncodingJSON(t *testing.T) {
 	for _, file := range configs(t) {
 		raw, err := os.ReadFile(file)
@@ -41,8 +41,8 @@ func TestParseLikeEncodingJSON(t *testing.T) {
 	}
 }
 
-// configs lists the configurations engines wrote (testdata, named by engine),
-// and others where SPECCONV_CONFIGS is a pattern of them.
+// configs returns the configurations that engines wrote (testdata, named after the
+// engine), and more files if SPECCONV_CONFIGS is a pattern for them.
 func configs(t testing.TB) []string {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.json")
@@ -178,9 +178,9 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// FuzzParse: what is accepted is JSON, and means the same after a round trip.
+// FuzzParse checks that an accepted text is JSON and survives a round trip.
 func FuzzParse(f *testing.F) {
-	// Short seeds: the fuzzer minimizes whatever it finds interesting.
+	// The seeds are short, because the fuzzer minimizes every interesting input.
 	f.Add([]byte(`{"ociVersion": "1.0.0", "process": {"args": ["a\n\u00e9\ud83d"], "user": {"uid": 1}, "oomScoreAdj": -7}}`))
 	f.Add([]byte(`{"x": [{"a": -1.5e+3}, null, true, false, "x"], "annotations": {"a": "b"}, "windows": {}}`))
 	f.Add([]byte(`{"linux": {"resources": {"blockIO": {"weightDevice": [{"major": 8}]}}, "devices": [{"fileMode": 438}]}}`))
@@ -206,7 +206,7 @@ func FuzzParse(f *testing.F) {
 		if twice, _ := json.Marshal(again.Spec); string(twice) != string(once) {
 			t.Errorf("%s became %s", once, twice)
 		}
-		// Validate is total, whatever the values, and its error is one line.
+		// Validate must accept any values without a panic. Its error is one line.
 		if err := Validate(c.Spec); err != nil && strings.ContainsAny(err.Error(), "\n\x00") {
 			t.Errorf("Validate(%s): an error of more than one line: %q", once, err)
 		}
@@ -214,7 +214,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Reparse gives what Parse gives, but for the system calls, and those on demand.
+// Reparse returns the same as Parse, without the system calls; Seccomp adds them.
 func TestReparse(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(files) == 0 {

@@ -9,74 +9,75 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MountOptions is what the options of one mount ask for, in the vocabulary of
-// the new mount API: attributes for mount_setattr(2) and fsmount(2), keys for
-// fsconfig(2).
+// MountOptions are the options of one mount in the vocabulary of the new mount
+// API: attributes for mount_setattr(2) and fsmount(2), keys for fsconfig(2).
 //
-// Where options contradict each other the last one wins, as in mount(8).
+// Of contradicting options the last one wins, as in mount(8).
 type MountOptions struct {
-	// MOUNT_ATTR_* bits to set and to clear on the mount itself. The access
-	// time mode is a field of three values (MOUNT_ATTR__ATIME), not a bit: where
-	// an option names one, Set has its value and Clear has the whole mask, which
-	// is what mount_setattr(2) wants; where none does, neither has any of it.
-	// Set alone is the attr_flags of fsmount(2).
+	// Set and Clear are MOUNT_ATTR_* bits to set and to clear on the mount
+	// itself. The access time mode is not a bit but a field with three values
+	// (MOUNT_ATTR__ATIME). If an option selects a mode, Set has its value and
+	// Clear has the whole mask, as mount_setattr(2) requires. Otherwise both
+	// have no bit of the mask. Set alone is the attr_flags of fsmount(2).
 	Set, Clear uint64
-	// The same for the recursive options (rro, rnosuid, ...), to be applied with
-	// AT_RECURSIVE.
+	// RecSet and RecClear are the same for the recursive options (rro, rnosuid,
+	// ...). They apply with AT_RECURSIVE.
 	RecSet, RecClear uint64
-	// Listed: there is an option, other than the recursive ones, that mount(2) has
-	// a flag for, or that clears one. A bind mount then has the flags that are
-	// listed and no others; without such an option it has those of its source.
+	// Listed: a non-recursive option sets or clears a flag of mount(2). A bind
+	// mount then has the listed flags and no others. Without such an option it
+	// keeps the flags of its source.
 	Listed bool
-	// Keys for FSCONFIG_SET_FLAG. SuperSet has those that turn a flag of the
-	// superblock on (ro, sync, dirsync, mand, lazytime), SuperClear those that
-	// turn one off (rw, async, nomand, nolazytime). A new superblock starts with
-	// all of them off, so SuperClear matters to a remount only.
+	// SuperSet and SuperClear are keys for FSCONFIG_SET_FLAG. Those of SuperSet
+	// turn a flag of the superblock on (ro, sync, dirsync, mand, lazytime).
+	// Those of SuperClear turn one off (rw, async, nomand, nolazytime). A new
+	// superblock starts with all of them off, so SuperClear matters to a
+	// remount only.
 	//
-	// silent, loud, iversion and noiversion have no key: fsconfig(2) has no
-	// name for them, the first two only quieten the kernel's log, and file
-	// systems with a change counter keep it always. They are accepted.
+	// silent, loud, iversion and noiversion are accepted without effect:
+	// fsconfig(2) has no key for them. The first two only quieten the kernel's
+	// log, and file systems with a change counter always maintain it.
 	SuperSet, SuperClear []string
-	// Bind: a bind mount (bind, rbind, or the type "bind"). Rbind: with
-	// everything below.
+	// Bind: a bind mount (bind, rbind, or the type "bind"). Rbind: with all
+	// mounts below the source.
 	Bind, Rbind bool
-	// Propagation is one of MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, or 0;
-	// PropagationRec: for everything below as well.
+	// Propagation is MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE or 0.
+	// PropagationRec: it also applies to all mounts below.
 	Propagation    uint64
 	PropagationRec bool
-	// Remount: change the mount that is already at the destination.
+	// Remount: change the existing mount at the destination.
 	Remount bool
-	// TmpCopyUp: fill the tmpfs with what it covers.
+	// TmpCopyUp: copy the files that the tmpfs covers into it.
 	TmpCopyUp bool
 	// Idmap, Ridmap: apply an id mapping to the mount, or to the whole tree.
 	Idmap, Ridmap bool
-	// SrcNofollow: a source that is a symlink is itself mounted. DestNofollow: a
-	// destination that is a symlink is itself covered. CopySymlink: a source that
-	// is a symlink is copied to the destination, not mounted.
+	// SrcNofollow: if the source is a symlink, mount the symlink itself.
+	// DestNofollow: if the destination is a symlink, cover the symlink itself.
+	// CopySymlink: if the source is a symlink, copy it to the destination
+	// instead of a mount.
 	SrcNofollow, DestNofollow, CopySymlink bool
-	// Data is for the file system: "key=value" or "flag", one an element, in
-	// order.
+	// Data are the parameters of the file system, in order, each "key=value" or
+	// "flag".
 	Data []string
 }
 
-// optionKind says which part of MountOptions an option changes.
+// optionKind is the effect of an option on MountOptions.
 type optionKind uint8
 
 const (
 	ignored     optionKind = iota
 	attrSet                // value: the attribute
 	attrClear              // value: the attribute
-	atime                  // value: the access time mode asked for
-	noAtime                // value: the access time mode not wanted
+	atime                  // value: the requested access time mode
+	noAtime                // value: the refused access time mode
 	superSet               // opposite: the key that turns the flag off
 	superClear             // opposite: the key that turns the flag on
 	propagation            // value: the MS_* flag
 	special                // handled by name
-	specialRec             // the same, with a recursive form
+	specialRec             // handled by name, with a recursive form
 )
 
-// recursive tells the kinds with a second option that has "r" before the name
-// and means the whole tree.
+// recursive reports whether options of the kind have a recursive form. That form
+// has an "r" before the name and applies to the whole tree.
 func (k optionKind) recursive() bool {
 	switch k {
 	case attrSet, attrClear, atime, noAtime, propagation, specialRec:
@@ -90,11 +91,11 @@ type option struct {
 	name     string
 	kind     optionKind
 	value    uint64
-	opposite string // for the superblock
+	opposite string // the key with the opposite effect on the superblock
 }
 
-// mountOptions is config.md, "Linux mount options", and three options of crun.
-// The recursive forms are not listed. A name that is not here belongs to the
+// mountOptions are those of config.md, "Linux mount options", and three options
+// of crun. The recursive forms are not listed. Any other name belongs to the
 // file system.
 var mountOptions = [...]option{
 	{"defaults", ignored, 0, ""},
@@ -145,7 +146,7 @@ var mountOptions = [...]option{
 	{"copy-symlink", special, 0, ""},
 }
 
-// findOption looks an option up; rec tells that it is the recursive form.
+// findOption looks up an option. rec is true for the recursive form.
 func findOption(name string) (o option, rec, known bool) {
 	for i := range mountOptions {
 		if mountOptions[i].name == name {
@@ -162,8 +163,8 @@ func findOption(name string) (o option, rec, known bool) {
 	return option{}, false, false
 }
 
-// fstabOnly tells the words of mount(8) that are about /etc/fstab and never
-// reach a file system.
+// fstabOnly reports whether a word of mount(8) concerns /etc/fstab only. Such
+// words never reach a file system.
 func fstabOnly(name string) bool {
 	switch name {
 	case "auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner", "group":
@@ -172,7 +173,7 @@ func fstabOnly(name string) bool {
 	return strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "X-")
 }
 
-// KnownMountOptions lists the options that are not handed to the file system,
+// KnownMountOptions returns the options that do not go to the file system,
 // sorted, for the features document.
 func KnownMountOptions() []string {
 	names := make([]string, 0, 2*len(mountOptions))
@@ -187,9 +188,9 @@ func KnownMountOptions() []string {
 }
 
 // ParseMountOptions translates the options of a mount of type typ. An option
-// that is neither in the specification nor about /etc/fstab is data for the
-// file system; one element may hold several, separated by commas, as mount(2)
-// would have split them.
+// that belongs neither to the specification nor to /etc/fstab is data for the
+// file system. One element may hold several such options, separated by commas;
+// mount(2) would split them too.
 func ParseMountOptions(typ string, opts []string) (MountOptions, error) {
 	m := MountOptions{Bind: typ == "bind"}
 	for _, name := range opts {
@@ -238,7 +239,7 @@ func (m *MountOptions) apply(o option, rec bool) {
 	}
 }
 
-// listed tells the options that mount(2) has a flag for, and their opposites.
+// listed reports whether mount(2) has a flag for the option or its opposite.
 func (o option) listed() bool {
 	switch o.kind {
 	case propagation, special, specialRec:
@@ -247,17 +248,17 @@ func (o option) listed() bool {
 	return true
 }
 
-// dropAtime takes back an earlier choice of mode. Without one, mount(2) leaves
-// the mode of a mount that exists as it is.
+// dropAtime revokes an earlier choice of mode. Without a choice, mount(2) leaves
+// the mode of an existing mount unchanged.
 func dropAtime(set, clear *uint64, mode uint64) {
 	if *clear&unix.MOUNT_ATTR__ATIME != 0 && *set&unix.MOUNT_ATTR__ATIME == mode {
 		*set, *clear = *set&^unix.MOUNT_ATTR__ATIME, *clear&^unix.MOUNT_ATTR__ATIME
 	}
 }
 
-// dropAtimeBelow makes the mode of a tree one that is not mode. mount_setattr(2)
-// has no "none of them": the rest is the kernel's default, relatime, unless an
-// earlier option chose a third mode.
+// dropAtimeBelow selects, for a tree, a mode other than the given one.
+// mount_setattr(2) cannot express "any but this". So the mode becomes the
+// kernel's default, relatime, unless an earlier option chose a third mode.
 func dropAtimeBelow(set, clear *uint64, mode uint64) {
 	chosen := *clear&unix.MOUNT_ATTR__ATIME != 0
 	if !chosen || *set&unix.MOUNT_ATTR__ATIME == mode {
@@ -265,7 +266,7 @@ func dropAtimeBelow(set, clear *uint64, mode uint64) {
 	}
 }
 
-// super records what the option means for the superblock: ro and rw are
+// super records the effect of an option on the superblock. ro and rw are both
 // attributes of the mount and flags of the superblock, as in mount(2).
 func (m *MountOptions) super(o option) {
 	on, off := &m.SuperSet, &m.SuperClear
@@ -300,7 +301,7 @@ func (m *MountOptions) special(name string, rec bool) {
 	}
 }
 
-// check finds options that cannot be met together.
+// check refuses options that contradict each other.
 func (m *MountOptions) check(typ string) error {
 	switch {
 	case m.Bind && len(m.Data) > 0:
@@ -319,9 +320,9 @@ func (m *MountOptions) check(typ string) error {
 	return nil
 }
 
-// splitData splits at the commas that are not escaped by a backslash, nor
-// inside the double quotes of an SELinux context. Those quotes are mount(8)'s
-// and are not part of the value; all others are, as in a path.
+// splitData splits at commas, except those escaped by a backslash and those in
+// the double quotes of an SELinux context. Such quotes are syntax of mount(8)
+// and not part of the value. All other quotes are part of it, as in a path.
 func splitData(s string) []string {
 	var out []string
 	var b strings.Builder
@@ -347,8 +348,8 @@ func splitData(s string) []string {
 	return out
 }
 
-// isContext tells the beginnings of the options with an SELinux context
-// (mount(8)), up to the value.
+// isContext reports whether s is an option for an SELinux context (mount(8)), up
+// to its value.
 func isContext(s string) bool {
 	switch s {
 	case "context=", "fscontext=", "defcontext=", "rootcontext=":

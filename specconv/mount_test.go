@@ -95,7 +95,7 @@ func TestParseMountOptions(t *testing.T) {
 		{"tmpfs", "rsync rdirsync rremount", MountOptions{Data: []string{"rsync", "rdirsync", "rremount"}}},
 	} {
 		got, err := ParseMountOptions(test.typ, strings.Fields(test.opts))
-		got.Listed = false // see TestListed
+		got.Listed = false // TestListed checks it
 		if err != nil || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("ParseMountOptions(%s, %s) = %+v, %v; want %+v", test.typ, test.opts, got, err, test.want)
 		}
@@ -150,7 +150,7 @@ func TestParseMountOptionsErrors(t *testing.T) {
 	}
 }
 
-// specified is the table "Linux mount options" of config.md.
+// specified are the names of the table "Linux mount options" of config.md.
 const specified = `async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev
 	nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev
 	rdiratime relatime remount rexec rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro
@@ -166,8 +166,8 @@ func TestKnownMountOptions(t *testing.T) {
 	}
 }
 
-// TestMountOptionsKernel: the kernel takes what ParseMountOptions makes of
-// every option, on a new tmpfs and then on the mount.
+// TestMountOptionsKernel checks that the kernel accepts the result for every
+// option, on a new tmpfs and then on the existing mount.
 func TestMountOptionsKernel(t *testing.T) {
 	for _, name := range KnownMountOptions() {
 		typ := "tmpfs"
@@ -188,7 +188,7 @@ func TestMountOptionsKernel(t *testing.T) {
 	}
 }
 
-// mountDetached makes a tmpfs that is attached nowhere.
+// mountDetached creates a tmpfs and attaches it nowhere.
 func mountDetached(o MountOptions) error {
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
@@ -219,8 +219,8 @@ func mountDetached(o MountOptions) error {
 	return nil
 }
 
-// FuzzParseMountOptions: no option is in both of a pair of opposites, and the
-// access time mode is always complete.
+// FuzzParseMountOptions checks that no result contains both options of an opposite
+// pair, and that the access time mode is complete.
 func FuzzParseMountOptions(f *testing.F) {
 	f.Add("tmpfs", strings.Join(strings.Fields(specified), " "))
 	f.Add("overlay", `lowerdir=/a\,b:/c,upperdir=/u context="a,b`)

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// capabilities is <linux/capability.h> in its order: the index is the bit.
+// capabilities lists the names of <linux/capability.h>; the index is the bit.
 var capabilities = [...]string{
 	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER",
 	"CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
@@ -24,11 +24,11 @@ var capabilities = [...]string{
 	"CAP_CHECKPOINT_RESTORE",
 }
 
-// KnownCapabilities lists all capabilities in the order of their bits.
+// KnownCapabilities returns all capabilities in the order of their bits.
 func KnownCapabilities() []string { return append([]string(nil), capabilities[:]...) }
 
-// CapabilityBit gives the bit of a capability named as in capabilities(7),
-// such as CAP_CHOWN.
+// CapabilityBit returns the bit of a capability. The name is that of
+// capabilities(7), such as CAP_CHOWN.
 func CapabilityBit(name string) (uint, bool) {
 	for bit, c := range capabilities {
 		if c == name {
@@ -38,9 +38,9 @@ func CapabilityBit(name string) (uint, bool) {
 	return 0, false
 }
 
-// CapabilityMask gives the set of the named capabilities as the kernel counts
-// them, and the names it does not know: they are a warning, not a failure
-// (config.md, "capabilities").
+// CapabilityMask returns the named capabilities as a bit mask, and the unknown
+// names. Unknown names cause a warning, not a failure (config.md,
+// "capabilities").
 func CapabilityMask(names []string) (mask uint64, unknown []string) {
 	for _, name := range names {
 		if bit, ok := CapabilityBit(name); ok {
@@ -67,11 +67,11 @@ func (t table[K, V]) find(name K) (value V, ok bool) {
 	return value, false
 }
 
-// The tables below translate the words of the specification. Numbers that
-// differ between architectures come from x/sys/unix.
+// The tables translate the words of the specification. Numbers that differ
+// between architectures come from x/sys/unix.
 //
-// They are lists and not maps because the linker lays out a list, while every
-// start of the program would pay for filling a map.
+// They are lists, not maps: the linker lays out a list, but each start of the
+// program would have to fill a map.
 var (
 	rlimits = table[string, int]{
 		{"RLIMIT_AS", unix.RLIMIT_AS},
@@ -158,39 +158,39 @@ var (
 	}
 )
 
-// RlimitResource gives the resource number of prlimit(2).
+// RlimitResource returns the resource number of prlimit(2).
 func RlimitResource(name string) (int, bool) { return rlimits.find(name) }
 
-// NamespaceFlag gives the CLONE_NEW* flag of a namespace type.
+// NamespaceFlag returns the CLONE_NEW* flag of a namespace type.
 func NamespaceFlag(t specs.LinuxNamespaceType) (uint64, bool) { return namespaces.find(t) }
 
-// SchedPolicy gives the policy number of sched_setattr(2).
+// SchedPolicy returns the policy number of sched_setattr(2).
 func SchedPolicy(p specs.LinuxSchedulerPolicy) (uint32, bool) { return schedPolicies.find(p) }
 
-// SchedFlag gives the SCHED_FLAG_* bit of sched_setattr(2).
+// SchedFlag returns the SCHED_FLAG_* bit of sched_setattr(2).
 func SchedFlag(f specs.LinuxSchedulerFlag) (uint64, bool) { return schedFlags.find(f) }
 
-// IOPriorityClass gives the class of ioprio_set(2), not yet shifted.
+// IOPriorityClass returns the class of ioprio_set(2), not yet shifted.
 func IOPriorityClass(c specs.IOPriorityClass) (int, bool) { return ioClasses.find(c) }
 
-// PersonalityDomain gives the argument of personality(2).
+// PersonalityDomain returns the argument of personality(2).
 func PersonalityDomain(d specs.LinuxPersonalityDomain) (uint32, bool) { return personalities.find(d) }
 
-// PropagationFlags gives the MS_* flags, MS_REC among them, of a value of
+// PropagationFlags returns the MS_* flags, including MS_REC, of a value of
 // linux.rootfsPropagation.
 func PropagationFlags(name string) (uint64, bool) { return propagations.find(name) }
 
-// MemoryPolicyMode gives the mode of set_mempolicy(2).
+// MemoryPolicyMode returns the mode of set_mempolicy(2).
 func MemoryPolicyMode(m specs.MemoryPolicyModeType) (int, bool) { return memoryModes.find(m) }
 
-// MemoryPolicyFlag gives the mode flag of set_mempolicy(2).
+// MemoryPolicyFlag returns the mode flag of set_mempolicy(2).
 func MemoryPolicyFlag(f specs.MemoryPolicyFlagType) (int, bool) { return memoryFlags.find(f) }
 
-// Range is one part of a list of CPUs or memory nodes, both ends included.
+// Range is one part of a list of CPUs or memory nodes. It includes both ends.
 type Range struct{ First, Last uint }
 
-// maxListed bounds the numbers in a list: no kernel is built for more CPUs
-// (CONFIG_NR_CPUS is 8192 at most) or nodes, and a mask of them has to be made.
+// maxListed bounds the numbers in a list. No kernel supports more CPUs
+// (CONFIG_NR_CPUS is 8192 at most) or nodes, and the caller allocates a mask.
 const maxListed = 1 << 16
 
 // ParseList parses a list of CPUs or memory nodes, such as "0-3,7": the

@@ -65,7 +65,7 @@ func TestCapabilityMask(t *testing.T) {
 	}
 }
 
-// TestNames spot-checks every table, first and last rows among them.
+// TestNames checks some rows of every table, including the first and last ones.
 func TestNames(t *testing.T) {
 	for _, test := range []struct {
 		name      string

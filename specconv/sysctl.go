@@ -8,13 +8,13 @@ import (
 )
 
 // SysctlPath splits a sysctl key into the components of its path below
-// /proc/sys. As in sysctl(8), the first separator of the key decides: "." in
-// net.ipv4.conf.eno2/100.rp_filter, where "/" then stands for a dot in a name,
-// or "/" in net/ipv4/conf/eno2.100/rp_filter, which is the same file.
+// /proc/sys. As in sysctl(8), the first separator of the key decides. It is "."
+// in net.ipv4.conf.eno2/100.rp_filter, where "/" then stands for a dot in a name.
+// It is "/" in net/ipv4/conf/eno2.100/rp_filter, which is the same file.
 //
-// No component is empty, "." or "..", so what is checked is what is opened:
-// net/../kernel/panic has no path. The opener still has to stay beneath
-// /proc/sys and follow no symlink.
+// No component is empty, "." or "..", so the checked path is the opened path:
+// net/../kernel/panic is refused. The caller that opens the file still has to
+// stay beneath /proc/sys and follow no symlink.
 func SysctlPath(key string) ([]string, error) {
 	path := key
 	if i := strings.IndexAny(key, "./"); i >= 0 && key[i] == '.' {
@@ -39,8 +39,8 @@ func swapSeparators(r rune) rune {
 	return r
 }
 
-// ipcSysctl tells the files of /proc/sys/kernel that belong to an IPC namespace
-// (ipc/ipc_sysctl.c).
+// ipcSysctl reports whether a file of /proc/sys/kernel belongs to an IPC
+// namespace (ipc/ipc_sysctl.c).
 func ipcSysctl(name string) bool {
 	switch name {
 	case "msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced":
@@ -49,8 +49,9 @@ func ipcSysctl(name string) bool {
 	return false
 }
 
-// sysctlNamespace gives the type of namespace a sysctl belongs to, or why the
-// container may not set it. Whatever is not in a namespace is the host's.
+// sysctlNamespace returns the type of namespace to which a sysctl belongs. It
+// returns an error if the container may not set it. A sysctl that belongs to no
+// namespace belongs to the host.
 func sysctlNamespace(key string, path []string) (specs.LinuxNamespaceType, error) {
 	dir, rest := path[0], path[1:]
 	switch {
@@ -70,7 +71,8 @@ func sysctlNamespace(key string, path []string) (specs.LinuxNamespaceType, error
 	return "", fmt.Errorf("sysctl %q is not in a separate kernel namespace", key)
 }
 
-// hostSysctl says that a sysctl would be set in the host's namespace. The words for two of them are runc's.
+// hostSysctl words the error for a sysctl that would change the host's namespace.
+// For two kinds of namespace the words are runc's.
 func hostSysctl(key string, ns specs.LinuxNamespaceType) string {
 	switch ns {
 	case specs.NetworkNamespace:
@@ -81,9 +83,9 @@ func hostSysctl(key string, ns specs.LinuxNamespaceType) string {
 	return fmt.Sprintf("sysctl %q needs a namespace of type %s: it would be the host's", key, ns)
 }
 
-// sysctl checks that every key belongs to a namespace of the container's own.
-// Whether a joined network namespace is the host's after all cannot be seen
-// from the configuration; whoever opens the path has to look.
+// sysctl checks that every key belongs to one of the container's namespaces. The
+// configuration does not show whether a joined network namespace is the host's.
+// The code that opens the path has to check that.
 func (c *checker) sysctl(l *specs.Linux) {
 	files := make(map[string]string, len(l.Sysctl))
 	for key, value := range sorted(l.Sysctl) {

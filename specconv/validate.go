@@ -14,16 +14,16 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Problem is one thing that is wrong with a configuration.
+// Problem is one problem of a configuration.
 type Problem struct {
 	Pointer string // JSON pointer (RFC 6901) of the property
-	Message string // what is wrong with it
+	Message string // the problem, in words
 }
 
-// String prints "pointer: message".
+// String returns "pointer: message".
 func (p Problem) String() string { return p.Pointer + ": " + p.Message }
 
-// Problems is all that is wrong with a configuration, as an error of one line.
+// Problems are all problems of a configuration, as an error of one line.
 type Problems []Problem
 
 // Error joins the problems with "; ".
@@ -36,11 +36,10 @@ func (ps Problems) Error() string {
 }
 
 // Validate finds every value of a configuration that the specification forbids
-// or that onggi does not support, and returns them all as [Problems], nil where
-// there are none.
+// or that onggi does not support. It returns them all as [Problems], or nil.
 //
-// A configuration without a process is valid (config.md, "Process"): it is
-// [RequireProcess] that insists on one.
+// A configuration without a process is valid (config.md, "Process"). Use
+// [RequireProcess] to require one.
 func Validate(s *specs.Spec) error {
 	if s == nil {
 		return errors.New("there is no configuration")
@@ -61,9 +60,8 @@ func Validate(s *specs.Spec) error {
 	return c.err()
 }
 
-// RequireProcess is the check beyond [Validate] of whoever is about to start
-// the container's process (runtime.md, "Start"); a container can be created
-// without one.
+// RequireProcess checks that there is a process. Starting a container needs one
+// (runtime.md, "Start"); creating a container does not.
 func RequireProcess(s *specs.Spec) error {
 	if s.Process == nil {
 		return Problems{{at("process"), "process property must not be empty"}}
@@ -71,16 +69,16 @@ func RequireProcess(s *specs.Spec) error {
 	return nil
 }
 
-// ValidateProcess checks a process that is to join a container with the
-// configuration s; its pointers start at the process itself.
+// ValidateProcess checks a process for exec in a container with the
+// configuration s. Its pointers start at the process itself.
 func ValidateProcess(s *specs.Spec, p *specs.Process) error {
 	c := &checker{spec: s}
 	c.process(p)
 	return c.err()
 }
 
-// ValidateMounts checks mounts that are to be made in a container with the
-// configuration s; its pointers start at the list.
+// ValidateMounts checks mounts for a running container with the configuration s.
+// Its pointers start at the list.
 func ValidateMounts(s *specs.Spec, mounts []specs.Mount) error {
 	c := &checker{spec: s}
 	for i := range mounts {
@@ -89,23 +87,24 @@ func ValidateMounts(s *specs.Spec, mounts []specs.Mount) error {
 	return c.err()
 }
 
-// ValidateResources checks the limits of an update; its pointers start at the
-// resources themselves.
+// ValidateResources checks the limits of an update. Its pointers start at the
+// resources.
 func ValidateResources(r *specs.LinuxResources) error {
 	c := &checker{spec: &specs.Spec{}}
 	c.resources(r)
 	return c.err()
 }
 
-// ValidateIntelRdt checks a class of service; its pointers start at it.
+// ValidateIntelRdt checks a class of service of an update. Its pointers start at
+// the configuration, with /linux/intelRdt.
 func ValidateIntelRdt(r *specs.LinuxIntelRdt) error {
 	c := &checker{spec: &specs.Spec{}}
 	c.intelRdt(r)
 	return c.err()
 }
 
-// Warnings lists what a configuration asks for and will not get, where the
-// specification wants the user told but the container made.
+// Warnings returns the requests of a configuration that the runtime will not
+// fulfil, where the specification requires a warning and no failure.
 func Warnings(s *specs.Spec) []string {
 	c := &checker{spec: s}
 	if s.Process != nil && s.Process.Capabilities != nil {
@@ -123,8 +122,8 @@ func Warnings(s *specs.Spec) []string {
 	return warnings
 }
 
-// checker collects problems. Its methods are the checks, one for each part of
-// the configuration; tokens are the JSON pointer of the part.
+// checker collects problems. Each method checks one part of the configuration.
+// The tokens are the JSON pointer of that part.
 type checker struct {
 	spec     *specs.Spec
 	problems Problems
@@ -141,7 +140,7 @@ func (c *checker) err() error {
 	return c.problems
 }
 
-// namespace finds the namespace of a type, nil where the container stays in
+// namespace returns the namespace of a type, or nil if the container stays in
 // the runtime's.
 func (c *checker) namespace(t specs.LinuxNamespaceType) *specs.LinuxNamespace {
 	if c.spec.Linux == nil {
@@ -156,8 +155,8 @@ func (c *checker) namespace(t specs.LinuxNamespaceType) *specs.LinuxNamespace {
 
 func (c *checker) has(t specs.LinuxNamespaceType) bool { return c.namespace(t) != nil }
 
-// version wants a semantic version (semver.org, 2.0.0) of the major version
-// this runtime implements: there is no compatibility across those.
+// version requires a semantic version (semver.org, 2.0.0) with the major version
+// of this runtime: other major versions are not compatible.
 func (c *checker) version() {
 	major, ok := semverMajor(c.spec.Version)
 	switch {
@@ -170,7 +169,7 @@ func (c *checker) version() {
 	}
 }
 
-// semverMajor takes MAJOR.MINOR.PATCH[-PRERELEASE][+BUILD] apart.
+// semverMajor parses MAJOR.MINOR.PATCH[-PRERELEASE][+BUILD].
 func semverMajor(v string) (major string, ok bool) {
 	v, build, hasBuild := strings.Cut(v, "+")
 	core, pre, hasPre := strings.Cut(v, "-")
@@ -185,7 +184,7 @@ func semverMajor(v string) (major string, ok bool) {
 }
 
 // identifiers checks a dot-separated list of [0-9A-Za-z-]+. In a pre-release,
-// numbers have no leading zeros.
+// numbers must not have leading zeros.
 func identifiers(list string, pre bool) bool {
 	for id := range strings.SplitSeq(list, ".") {
 		if id == "" || strings.Trim(id, alphanumeric+"-") != "" {
@@ -267,8 +266,8 @@ func (c *checker) mount(m *specs.Mount, tokens ...any) {
 	c.idmap(m, o, tokens)
 }
 
-// idmap: uidMappings and gidMappings come together, and a mount that is to be
-// mapped has them or a user namespace to take them from.
+// idmap requires uidMappings and gidMappings together. A mount with an id mapping
+// needs them, or a user namespace that provides the mapping.
 func (c *checker) idmap(m *specs.Mount, o MountOptions, tokens []any) {
 	uids, gids := len(m.UIDMappings) > 0, len(m.GIDMappings) > 0
 	switch {
@@ -290,7 +289,7 @@ func (c *checker) hooks() {
 		name  string
 		hooks []specs.Hook
 	}{
-		{"prestart", h.Prestart}, //nolint:staticcheck // deprecated, and used by dockerd 20.10
+		{"prestart", h.Prestart}, //nolint:staticcheck // deprecated, but dockerd 20.10 uses it
 		{"createRuntime", h.CreateRuntime},
 		{"createContainer", h.CreateContainer},
 		{"startContainer", h.StartContainer},
@@ -320,7 +319,7 @@ func (c *checker) annotations() {
 	c.knownAnnotations()
 }
 
-// absolute wants an absolute path.
+// absolute requires an absolute path.
 func (c *checker) absolute(p string, tokens []any) {
 	switch {
 	case p == "":
@@ -332,7 +331,7 @@ func (c *checker) absolute(p string, tokens []any) {
 	}
 }
 
-// noID is (uid_t)-1, which setresuid(2) and chown(2) take for "leave it".
+// noID is (uid_t)-1, which means "no change" to setresuid(2) and chown(2).
 const noID = 1<<32 - 1
 
 func (c *checker) id(id uint32, tokens ...any) {
@@ -341,10 +340,12 @@ func (c *checker) id(id uint32, tokens ...any) {
 	}
 }
 
-// hasNUL: a kernel string ends there, so what is used is not what was checked.
+// hasNUL reports a NUL character. A kernel string ends there, so the kernel would
+// use another string than the checked one.
 func hasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
 
-// sorted walks a map in the order of its keys, so that messages are stable.
+// sorted iterates over a map in the order of its keys, so that messages are
+// stable.
 func sorted[K cmp.Ordered, V any](m map[K]V) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		for _, k := range slices.Sorted(maps.Keys(m)) {

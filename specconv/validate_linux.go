@@ -53,8 +53,9 @@ func (c *checker) namespaces(l *specs.Linux) {
 	}
 }
 
-// userNamespace: mappings are for a user namespace, and a new one is of no use
-// without. A namespace that is joined may be described by its mappings.
+// userNamespace checks the mappings. They require a user namespace, and a new
+// user namespace requires them. With a joined namespace they are optional and
+// describe it.
 func (c *checker) userNamespace(l *specs.Linux) {
 	ns := c.namespace(specs.UserNamespace)
 	for _, m := range [...]struct {
@@ -77,8 +78,8 @@ func (c *checker) userNamespace(l *specs.Linux) {
 // maxMappings is UID_GID_MAP_MAX_EXTENTS of <linux/user_namespace.h>.
 const maxMappings = 340
 
-// mappings checks what the kernel checks when a map is written: no empty
-// range, none beyond the last id, no two that overlap on either side.
+// mappings repeats the kernel's checks of an id map: no empty range, no range
+// beyond the last id, no overlap on either side.
 func (c *checker) mappings(ms []specs.LinuxIDMapping, tokens []any) {
 	if len(ms) > maxMappings {
 		c.add(at(tokens...), "%d entries, more than the kernel's limit of %d", len(ms), maxMappings)
@@ -96,7 +97,7 @@ func (c *checker) mappings(ms []specs.LinuxIDMapping, tokens []any) {
 	}
 }
 
-// overflows: the range would contain noID, or wrap around.
+// overflows reports whether the range would contain noID or wrap around.
 func overflows(first, size uint32) bool { return uint64(first)+uint64(size) > noID }
 
 func overlap(a, b specs.LinuxIDMapping) bool {
@@ -168,7 +169,7 @@ func (c *checker) netDevices(l *specs.Linux) {
 		if !interfaceName(host) {
 			c.add(at("linux", "netDevices", host), "%q is not an interface name", host)
 		}
-		stem, template := strings.CutSuffix(d.Name, "%d") // the kernel puts a number there
+		stem, template := strings.CutSuffix(d.Name, "%d") // the kernel replaces %d by a number
 		if d.Name != "" && !interfaceName(stem) {
 			c.add(at("linux", "netDevices", host, "name"), "%q is not an interface name", d.Name)
 		}
@@ -179,13 +180,13 @@ func (c *checker) netDevices(l *specs.Linux) {
 	}
 }
 
-// interfaceName is dev_valid_name of net/core/dev.c, without "%", which makes a
-// name a template.
+// interfaceName follows dev_valid_name of net/core/dev.c. It also refuses "%",
+// which makes a name a template.
 func interfaceName(s string) bool {
 	return s != "" && len(s) < 16 && s != "." && s != ".." && !strings.ContainsAny(s, "/: \t\n\v\f\r%\x00")
 }
 
-// cgroupsPath: whatever the driver makes of the path, it stays where it says.
+// cgroupsPath refuses a path that could lead elsewhere, for both drivers.
 func (c *checker) cgroupsPath(l *specs.Linux) {
 	switch p := l.CgroupsPath; {
 	case slices.Contains(strings.Split(p, "/"), ".."):

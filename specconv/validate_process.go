@@ -43,7 +43,7 @@ func (c *checker) process(p *specs.Process, tokens ...any) {
 	}
 }
 
-// cwd wants an absolute path.
+// cwd requires an absolute path. The words of its errors are runc's.
 func (c *checker) cwd(dir string, tokens []any) {
 	switch {
 	case dir == "":
@@ -55,11 +55,10 @@ func (c *checker) cwd(dir string, tokens []any) {
 	}
 }
 
-// pointer makes the JSON pointer of a property of the process.
+// pointer returns the JSON pointer of a property of the process.
 type pointer func(more ...any) string
 
-// envProblem says what is wrong with an entry of an environment, "" if nothing
-// is.
+// envProblem returns the problem of an entry of the environment, or "".
 func envProblem(e string) string {
 	name, _, ok := strings.Cut(e, "=")
 	switch {
@@ -73,8 +72,8 @@ func envProblem(e string) string {
 	return ""
 }
 
-// user: the ids are ids, and where the container has a user namespace of its
-// own they exist in it.
+// user checks that the ids are valid. If the container has a new user namespace,
+// they must be mapped in it.
 func (c *checker) user(u *specs.User, property pointer) {
 	var uids, gids []specs.LinuxIDMapping
 	if ns := c.namespace(specs.UserNamespace); ns != nil && ns.Path == "" {
@@ -167,9 +166,9 @@ func (c *checker) list(list, pointer string) {
 	}
 }
 
-// capabilityWarnings: names that mean nothing, and sets that the kernel cannot
-// make: effective and ambient capabilities have to be permitted, ambient ones
-// inheritable too (capabilities(7)).
+// capabilityWarnings warns about unknown names and about sets that the kernel
+// cannot create. Effective and ambient capabilities must be permitted. Ambient
+// ones must also be inheritable (capabilities(7)).
 func (c *checker) capabilityWarnings(caps *specs.LinuxCapabilities, tokens ...any) {
 	mask := map[string]uint64{}
 	for _, set := range [...]struct {

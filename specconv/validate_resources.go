@@ -7,8 +7,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// resources checks config-linux.md, "Control groups", as far as it does not
-// depend on which controllers the host has, and in which version.
+// resources checks config-linux.md, "Control groups", as far as that does not
+// depend on the host's controllers and their version.
 func (c *checker) resources(r *specs.LinuxResources, tokens ...any) {
 	property := func(more ...any) string { return at(slices.Concat(tokens, more)...) }
 	c.deviceRules(r.Devices, property)
@@ -45,7 +45,7 @@ func (c *checker) deviceRules(rules []specs.LinuxDeviceCgroup, property pointer)
 		if !slices.Contains([]string{"", "a", "c", "b"}, r.Type) {
 			c.add(property("devices", i, "type"), "invalid cgroup device type %q: it is a, c or b", r.Type)
 		}
-		// Some write "rwa" for all there is; as with runc, "a" says nothing more.
+		// Some engines write "rwa" for full access; as with runc, "a" adds nothing.
 		if strings.Trim(r.Access, "a") == "" || strings.Trim(r.Access, "rwma") != "" {
 			c.add(property("devices", i, "access"), "%q is not made of r, w and m", r.Access)
 		}
@@ -129,7 +129,7 @@ func (c *checker) hugepages(limits []specs.LinuxHugepageLimit, property pointer)
 	}
 }
 
-// pageSize checks <size><unit-prefix>B: it becomes a part of a file's name.
+// pageSize checks <size><unit-prefix>B, which becomes part of a file name.
 func pageSize(s string) bool {
 	number, ok := strings.CutSuffix(s, "B")
 	if !ok || number == "" || !strings.Contains("KMG", number[len(number)-1:]) {

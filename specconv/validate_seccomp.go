@@ -6,9 +6,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// The words of config-linux.md, "Seccomp". What the host's libseccomp and
-// kernel can do with them is for the compiler to say; unknown syscall names
-// are no problem, a profile is written for many kernels.
+// The words of config-linux.md, "Seccomp". The compiler decides whether the
+// host's libseccomp and kernel support them. Unknown names of system calls are
+// valid, because a profile is written for many kernels.
 var (
 	seccompActions = []specs.LinuxSeccompAction{
 		specs.ActKill, specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActErrno,
@@ -77,9 +77,9 @@ func (c *checker) syscalls(r *specs.LinuxSyscall, i int) {
 		case name == "":
 			c.add(at("linux", "seccomp", "syscalls", i, "names", j), "must not be empty")
 		case r.Action == specs.ActNotify && name == "write":
-			// The stub writes the number of the listener, which the agent does not
-			// have by then. The other calls that it makes behind the filter wait for
-			// the agent, as the program's do.
+			// The stub writes the number of the listener before the agent has the
+			// listener, so this call would wait forever. The stub's other calls
+			// after the filter wait for the agent, as those of the program do.
 			c.add(at("linux", "seccomp", "syscalls", i, "names", j), "SCMP_ACT_NOTIFY cannot be used for the write syscall: the runtime needs it")
 		}
 	}
@@ -93,8 +93,8 @@ func (c *checker) syscalls(r *specs.LinuxSyscall, i int) {
 	}
 }
 
-// action checks an action with its errno. Only two actions have room for one,
-// of 16 bits (SECCOMP_RET_DATA).
+// action checks an action and its errno. Only two actions carry an errno, of 16
+// bits (SECCOMP_RET_DATA).
 func (c *checker) action(a specs.LinuxSeccompAction, errno *uint, action, errnoRet string, tokens ...any) {
 	if !slices.Contains(seccompActions, a) {
 		c.add(at(append(tokens, action)...), "string %s is not a valid action for seccomp", a)

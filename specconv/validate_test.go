@@ -11,8 +11,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// valid is the base of the tables: everything with a namespace of its own, so
-// that each change breaks one rule only.
+// valid is the base of the tables. It has all namespaces, so that each change breaks
+// one rule only.
 func valid() *specs.Spec {
 	s := Example()
 	s.Linux.Namespaces = append(s.Linux.Namespaces,
@@ -26,7 +26,7 @@ func valid() *specs.Spec {
 	return s
 }
 
-// without takes a namespace away.
+// without removes a namespace.
 func without(s *specs.Spec, t specs.LinuxNamespaceType) {
 	s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == t })
 }
@@ -491,7 +491,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestValidateEngines: what engines write is valid.
+// TestValidateEngines checks that the configurations of engines are valid.
 func TestValidateEngines(t *testing.T) {
 	for _, file := range configs(t) {
 		c, err := Load(file)
@@ -508,8 +508,8 @@ func TestValidateEngines(t *testing.T) {
 	}
 }
 
-// FuzzValidate reaches deeper than FuzzParse: it starts from a valid
-// configuration and lays the fuzzed properties over it.
+// FuzzValidate reaches deeper than FuzzParse: it starts from a valid configuration
+// and overlays it with the fuzzed properties.
 func FuzzValidate(f *testing.F) {
 	f.Add(`{"process": {"rlimits": [{"type": "RLIMIT_CPU"}]}, "linux": {"sysctl": {"net/a": "1"}}}`)
 	f.Add(`{"mounts": [{"destination": "/a", "options": ["rbind", "idmap"]}], "hostname": "a\n"}`)
@@ -530,8 +530,8 @@ func FuzzValidate(f *testing.F) {
 	})
 }
 
-// FuzzIDMappings: what is accepted is what the kernel will take as a uid_map
-// (user_namespaces(7)), by another way of finding out.
+// FuzzIDMappings checks that Validate accepts the mappings that the kernel accepts as
+// a uid_map (user_namespaces(7)), and no others. mappable computes that in its own way.
 func FuzzIDMappings(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 3, 232, 0, 0, 0, 10, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 1})
 	f.Add([]byte{255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 1})
