@@ -18,38 +18,40 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// Container is one container of a runtime. It is what the state directory
-// says; who holds one does not keep the container alive, nor from going away.
+// Container is a handle on one container of a runtime. Its facts come from the
+// state directory. A Container does not keep the container alive, and does not
+// keep anyone from deleting it.
 //
-// Its methods may be called by any number of goroutines at once. After Close
-// they fail with os.ErrClosed, after Delete with ErrNotExist; but Wait knows the
-// status that it has known.
+// Any number of goroutines may call its methods at once. After Close they fail with
+// os.ErrClosed, after Delete with ErrNotExist. Wait still returns an exit status
+// that the Container knows.
 type Container struct {
 	runtime *Runtime
 	dir     *state.Dir
-	record  state.Record // as it was when this was loaded, or made
+	record  state.Record // as of Load or Create
 	calls   calls
 	config  *configuration
 	first   *handle
 	notify  readiness
-	cgroup  remains  // what Delete has to do about it
-	marked  []string // cgroups that were made for it, by its mark
+	cgroup  remains  // what Delete has to do with the cgroup
+	marked  []string // cgroup directories made for it, according to its mark
 }
 
 func newContainer(r *Runtime, dir *state.Dir, record state.Record) *Container {
 	return &Container{runtime: r, dir: dir, record: record, config: new(configuration), first: new(handle)}
 }
 
-// Status of a State (runtime.md, "State"; "paused" is an addition).
+// Values of State.Status (runtime.md, "State"). The specification has no "paused".
 const (
-	StatusCreating = "creating" // Create is at work on it, or was killed
-	StatusCreated  = "created"  // it waits for Start
+	StatusCreating = "creating" // Create is running, or was killed
+	StatusCreated  = "created"  // the first process waits for Start
 	StatusRunning  = "running"
-	StatusPaused   = "paused"  // it was started, and is frozen
-	StatusStopped  = "stopped" // its first process has ended
+	StatusPaused   = "paused"  // started, and its cgroup is frozen
+	StatusStopped  = "stopped" // the first process has ended
 )
 
-// Load finds a container by its id.
+// Load returns the container with this id. The error is ErrNotExist if there is no
+// such container or if its state directory has no record.
 func (r *Runtime) Load(id string) (_ *Container, err error) {
 	defer bug.Caught(&err)
 	defer r.span("load the state").End()
@@ -65,9 +67,9 @@ func (r *Runtime) Load(id string) (_ *Container, err error) {
 	return newContainer(r, dir, *record), nil
 }
 
-// List gives the state of every container that has a readable one, and an
-// error that joins what is wrong with the others. A state root that is not
-// there has no containers; one that cannot be read is ErrRoot.
+// List returns the state of every container with a readable state, and an error
+// that joins the problems of the others. A state root that does not exist has no
+// containers. The error is ErrRoot if the state root cannot be read.
 func (r *Runtime) List() (_ []State, err error) {
 	defer bug.Caught(&err)
 	var out []State
@@ -86,8 +88,8 @@ func (r *Runtime) List() (_ []State, err error) {
 	return out, errors.Join(append(errs, err)...)
 }
 
-// IDs are those of the containers that List gives the states of, without asking
-// how they are.
+// IDs returns the ids of the containers with a readable state. It does not ask for
+// their status.
 func (r *Runtime) IDs() (_ []string, err error) {
 	defer bug.Caught(&err)
 	var out []string
@@ -95,8 +97,8 @@ func (r *Runtime) IDs() (_ []string, err error) {
 	return out, err
 }
 
-// owners names who has made containers, by uid: most of a host's are one
-// user's, and /etc/passwd is read once for each.
+// owners caches user names by uid. Most containers of a host belong to one user, so
+// /etc/passwd is read only once for each.
 type owners map[uint32]string
 
 func (o owners) of(dir *state.Dir) string {
@@ -109,8 +111,8 @@ func (o owners) of(dir *state.Dir) string {
 	return name
 }
 
-// userName is the name of a user as the host's /etc/passwd has it (os/user
-// would bring in the C library's name service).
+// userName returns the name of a user in the host's /etc/passwd, or "#" and the uid.
+// os/user would use the name service of the C library.
 func userName(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	passwd, err := os.ReadFile("/etc/passwd")
@@ -125,23 +127,24 @@ func userName(uid uint32) string {
 	return "#" + id
 }
 
-// Close lets go of what a Container holds open, once the methods that are being
-// called have returned: it does not end them, nor wait. The container itself
-// stays as it is. After Delete there is nothing left to close.
+// Close closes the descriptors of the Container as soon as no method is in progress
+// any more. It does not wait for such methods and does not end them. The container
+// itself is not affected. After a successful Delete nothing is left to close. The
+// error is always nil.
 func (c *Container) Close() error {
 	c.finish(os.ErrClosed)
 	return nil
 }
 
-// ID is the container's name.
+// ID returns the container's id.
 func (c *Container) ID() string { return c.record.ID }
 
-// Pid is the host's number of the first process, dead or alive; 0 before
-// there is one.
+// Pid returns the host's pid of the first process, also after the process has ended.
+// It is 0 before there is a first process.
 func (c *Container) Pid() int { return c.record.Init.Pid }
 
-// State says how the container is. Nothing of it is stored: it is asked for
-// anew each time.
+// State returns the state of the container. The status is not stored anywhere: each
+// call asks the kernel.
 func (c *Container) State() (_ State, err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -151,8 +154,8 @@ func (c *Container) State() (_ State, err error) {
 	return c.state(new(cgroup.Look))
 }
 
-// OCIState is the same in the words of the specification (runtime.md, "State"):
-// what a hook gets. It has no status for a paused container, which is running.
+// OCIState returns the state in the form of the specification (runtime.md, "State"),
+// in which hooks receive it. A paused container is "running" there.
 func (c *Container) OCIState() (_ *specs.State, err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -206,7 +209,7 @@ func (c *Container) statusAt(look *cgroup.Look) (string, error) {
 	frozen, err := look.Frozen(c.cgroups())
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		// Its cgroup went away with the last process, a moment ago.
+		// The cgroup disappeared a moment ago, with the last process.
 	case err != nil:
 		return "", err
 	case frozen:
@@ -217,8 +220,8 @@ func (c *Container) statusAt(look *cgroup.Look) (string, error) {
 
 func (c *Container) cgroups() cgroup.Paths { return cgroupPaths(c.record.Cgroup) }
 
-// open gives a pidfd of the living first process; ErrNotRunning where there
-// is none. The caller closes it.
+// open returns a pidfd of the first process, or ErrNotRunning if that process has
+// ended. The caller closes the pidfd.
 func (c *Container) open() (*os.File, error) {
 	defer c.runtime.span("find the first process").End()
 	if c.record.Init.IsZero() || c.first.isKnown() {
@@ -238,8 +241,8 @@ func (c *Container) open() (*os.File, error) {
 	return pidfd, nil
 }
 
-// Spec is the configuration as it was when the container was created. It is the
-// caller's to change.
+// Spec returns a copy of the configuration with which the container was created. The
+// caller may change it.
 func (c *Container) Spec() (_ *specs.Spec, err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -262,21 +265,24 @@ func (c *Container) spec() (*specs.Spec, error) {
 
 const snapshotName = "the container's config.json"
 
-// snapshot is the configuration as far as this package uses it.
+// snapshot returns the saved configuration, which may lack the system calls of the
+// seccomp profile (specconv.Reparse).
 func (c *Container) snapshot() (*specconv.Config, error) {
 	defer c.runtime.span("read the container's configuration").End()
 	return c.config.read(c.dir)
 }
 
-// Wait waits for the end of the first process and gives its exit status, 128+n
-// for signal n. It collects the process if that is a child of the calling one.
-// For another's child, as after Load in another program, and where the caller
-// has a reaper that was faster, the kernel is asked, which remembers since Linux
-// 6.15; before, it may be ErrNoStatus. ErrNotRunning is for a container that
-// had ended, and been collected, before it was loaded.
+// Wait waits until the first process has ended and returns its exit status, or 128+n
+// after signal n. It reaps the process if that is a child of the calling process.
 //
-// It may be called while Delete ends the container, and after. The end of ctx
-// ends the waiting alone.
+// The process may be the child of another program (after Load), or another reaper of
+// the caller may be faster. Then Wait asks the kernel, which remembers the status
+// since Linux 6.15. An older kernel may have forgotten it: the error is ErrNoStatus.
+// The error is ErrNotRunning if the process had ended and been reaped before the
+// container was loaded.
+//
+// Wait may be called while Delete ends the container, and after Delete. The end of
+// ctx ends only the wait.
 func (c *Container) Wait(ctx context.Context) (_ int, err error) {
 	defer bug.Caught(&err)
 	if c.first.isKnown() {
@@ -302,9 +308,9 @@ func (c *Container) Wait(ctx context.Context) (_ int, err error) {
 	return c.first.reap(ctx, c.Pid())
 }
 
-// Processes lists the processes in the container, by the host's numbers. For
-// one without a cgroup of its own only the first is known. A number may be another
-// process's by the time it is used.
+// Processes returns the host's pids of all processes in the container. In a container
+// without a cgroup of its own only the first process is known. A pid may belong to
+// another process by the time it is used.
 func (c *Container) Processes() (_ []int, err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -342,5 +348,5 @@ func (c *Container) specState(status specs.ContainerState) specs.State {
 	return s
 }
 
-// HasNotify tells whether NotifyReady has anything to wait for.
+// HasNotify reports whether NotifyReady has a socket to wait on.
 func (c *Container) HasNotify() bool { return c.notify.isThere() }

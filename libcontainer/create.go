@@ -25,9 +25,13 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// Create sets a container up, to where its first process waits for Start. The
-// configuration is read once, here. When it fails, or ctx ends, nothing is
-// left behind.
+// Create reads the configuration, once, and sets the container up until its first
+// process waits for Start (runtime.md, "Operations"). id has 1 to 255 characters
+// of [A-Za-z0-9_+.-]. If Create fails or ctx ends, nothing of the container is
+// left behind; a clean-up that fails is a warning.
+//
+// Errors: ErrInvalidID, ErrExist, ErrNoConsole, a list of the problems of the
+// configuration, or a *Failure for a failed step.
 func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (_ *Container, err error) {
 	defer bug.Caught(&err)
 	c, err := r.prepare(ctx, id, o)
@@ -53,7 +57,8 @@ func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (_ *Co
 	return c.container, nil
 }
 
-// make does what leaves something behind: the caller undoes it after an error.
+// make runs the steps that leave something behind. The caller undoes them after an
+// error.
 func (c *creation) make(ctx context.Context) (err error) {
 	defer bug.Caught(&err)
 	err = c.makeState()
@@ -72,7 +77,7 @@ func (c *creation) make(ctx context.Context) (err error) {
 	return err
 }
 
-// creation is a container being made.
+// creation is a container while Create makes it.
 type creation struct {
 	*Runtime
 	id     string
@@ -83,23 +88,24 @@ type creation struct {
 	host   plan.Host
 	plan   *plan.Plan
 	paths  cgroup.Paths
-	scope  *scope // nil where systemd does not manage cgroups
+	scope  *scope // nil unless systemd manages the cgroups
 
 	resctrl     *resctrl.Group // nil without intelRdt
-	resctrlErr  error          // why there cannot be one
-	madeResctrl []string       // its directories that are the container's own
+	resctrlErr  error          // why the host cannot have the group
+	madeResctrl []string       // directories of the group that exist for this container alone
 
 	dir       *state.Dir
 	record    state.Record
-	draft     state.Record // with a first process, once it is written
-	missing   []string     // cgroup directories that are to be made
-	made      []string     // those that were
-	hasCgroup bool         // it is ours: nobody else has processes there
-	hooked    bool         // hooks have run: those of the end are due
+	draft     state.Record // record with the first process, once draftState has written it
+	missing   []string     // cgroup directories that did not exist before
+	made      []string     // cgroup directories that this create has made
+	hasCgroup bool         // the cgroup is claimed: no other container has processes in it
+	hooked    bool         // hooks have run, so a failed create runs the poststop hooks
 	container *Container
 }
 
-// prepare reads and checks everything there is to check, and touches nothing.
+// prepare reads the configuration and makes all checks that are possible
+// beforehand. It changes nothing on the host.
 func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*creation, error) {
 	if err := state.ValidID(id); err != nil {
 		return nil, err
@@ -132,8 +138,8 @@ func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*cre
 	return c, nil
 }
 
-// warnOfRootfs names the destinations that begin with the path of the root file
-// system, which is left out.
+// warnOfRootfs warns about mount destinations that begin with the path of the root
+// file system. The plan leaves that path out.
 func (c *creation) warnOfRootfs(mounts []specs.Mount) {
 	for i, m := range mounts {
 		if at := plan.InRootfs(c.rootfs, m.Destination); at != m.Destination {
@@ -147,8 +153,9 @@ func (c *creation) validate() error {
 	return specconv.Validate(c.config.Spec)
 }
 
-// checkPrivilege: all that an ordinary user can make alone is a user
-// namespace. Everything else takes privileges, which one has in it.
+// checkPrivilege refuses a container without a user namespace if the runtime lacks
+// CAP_SYS_ADMIN. A user namespace is the only namespace that an ordinary user can
+// create. Inside it the user has the privileges for everything else.
 func (c *creation) checkPrivilege() error {
 	if capabilities()&(1<<unix.CAP_SYS_ADMIN) != 0 {
 		return nil
@@ -215,7 +222,7 @@ func (c *creation) findRootfs(ctx context.Context) error {
 	case err != nil:
 		f := &Failure{Field: "/root/path", Step: "find the root file system", Syscall: fmt.Sprintf("stat(%q)", path)}
 		if !errors.As(err, &f.Errno) {
-			f.Err = err // no answer
+			f.Err = err // the file system did not answer
 		}
 		return f
 	case real == "/":
@@ -225,10 +232,11 @@ func (c *creation) findRootfs(ctx context.Context) error {
 	return nil
 }
 
-// rootfsTime bounds the wait for the file system that the root is on.
+// rootfsTime bounds the wait for the file system that holds the root directory.
 const rootfsTime = 30 * time.Second
 
-// findDirectory is realDirectory, in time.
+// findDirectory is realDirectory with a time limit. A path that the kernel has in
+// memory, and that has no symlinks, needs no thread that could get stuck.
 func findDirectory(ctx context.Context, path string) (string, error) {
 	if f, err := bounded.Cached(path, unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS); err == nil {
 		f.Close()
@@ -239,8 +247,8 @@ func findDirectory(ctx context.Context, path string) (string, error) {
 	return bounded.Do(ctx, func() (string, error) { return realDirectory(path) }, nil)
 }
 
-// realDirectory follows links: one to the root file system is the caller's,
-// not the container's.
+// realDirectory returns the path with all symlinks followed. The caller of create
+// controls the symlinks on the way to the root file system; the container does not.
 func realDirectory(path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -253,7 +261,7 @@ func realDirectory(path string) (string, error) {
 	return real, err
 }
 
-// makePlan finds the cgroup and plans the set-up around it.
+// makePlan finds the place of the cgroup and plans the set-up.
 func (c *creation) makePlan(ctx context.Context) (err error) {
 	defer c.span("find a place for the cgroup, and plan").End()
 	spec := c.config.Spec
@@ -277,8 +285,9 @@ func (c *creation) makePlan(ctx context.Context) (err error) {
 	return c.makePlanFor(c.scope == nil)
 }
 
-// makePlanFor plans for a first process that is born in its cgroup2 cgroup, or
-// one that moves there.
+// makePlanFor plans the set-up. If born is true, the kernel creates the first
+// process in its cgroup2 cgroup (CLONE_INTO_CGROUP). Otherwise the process moves
+// there.
 func (c *creation) makePlanFor(born bool) error {
 	defer c.span("plan").End()
 	host := c.host
@@ -303,7 +312,8 @@ func describeCgroups(h *plan.Host, p cgroup.Paths) {
 	}
 }
 
-// makeState makes the container known, with what is about to be made.
+// makeState fills in the record and creates the state directory, which claims the
+// id.
 func (c *creation) makeState() (err error) {
 	defer c.span("make the state directory").End()
 	spec := c.config.Spec
@@ -321,7 +331,8 @@ func (c *creation) makeState() (err error) {
 	return c.dir.MakeNotify()
 }
 
-// noPlace says more of a state directory that an ordinary user cannot make.
+// noPlace adds advice to the error of an ordinary user who cannot create the state
+// directory.
 func (c *creation) noPlace(err error) error {
 	if os.Geteuid() == 0 || !errors.Is(err, unix.EACCES) {
 		return err
@@ -329,8 +340,8 @@ func (c *creation) noPlace(err error) error {
 	return &Failure{Step: "make the state directory", Err: err, Hint: "an ordinary user's is below $XDG_RUNTIME_DIR, where that is set, or where --root says"}
 }
 
-// makeCgroup makes the cgroup and sets its limits. Each directory is recorded
-// before it is made.
+// makeCgroup saves the intents and creates the cgroup. Each directory is recorded
+// before it is made. The limits follow in setLimits.
 func (c *creation) makeCgroup(ctx context.Context) error {
 	c.intend()
 	c.intendSub()
@@ -339,11 +350,11 @@ func (c *creation) makeCgroup(ctx context.Context) error {
 		return err
 	}
 	if c.scope != nil {
-		return nil // it is made around the first process
+		return nil // startScope makes it around the first process
 	}
 	err := c.createCgroup()
 	for n := 1; errors.Is(err, cgroup.ErrVanished) && n < cgroup.Tries; n++ {
-		c.intendAgain() // more is missing by now
+		c.intendAgain() // by now more directories are missing
 		if err := c.save(ctx); err != nil {
 			return err
 		}
@@ -371,11 +382,12 @@ func (c *creation) createCgroup() error {
 	if !paths.Optional && !fewer {
 		return nil
 	}
-	return c.makePlanFor(true) // for the hierarchies that we could make it in
+	return c.makePlanFor(true) // without the hierarchies in which it could not be made
 }
 
-// openUnified opens the cgroup2 directory that the first process is born in;
-// nil where it has to move there.
+// openUnified opens the cgroup2 directory in which the kernel creates the first
+// process. It returns nil if the process has to move there, or if there is no
+// cgroup2 hierarchy.
 func (c *creation) openUnified() (*os.File, error) {
 	if c.scope != nil {
 		return nil, nil
@@ -383,8 +395,8 @@ func (c *creation) openUnified() (*os.File, error) {
 	return c.paths.OpenUnified()
 }
 
-// cgroupFailure puts an error down to cgroupsPath, unless it names the field of
-// a limit itself.
+// cgroupFailure attributes an error to cgroupsPath, unless the error names the
+// field of a limit itself.
 func cgroupFailure(err error) error {
 	if strings.HasPrefix(err.Error(), "/linux/") {
 		return err
@@ -392,8 +404,9 @@ func cgroupFailure(err error) error {
 	return &Failure{Field: "/linux/cgroupsPath", Step: "unable to apply cgroup configuration", Err: err}
 }
 
-// meanwhile is what has to be done before there is anything of the container
-// in the stub: while the kernel makes namespaces there is time for it.
+// meanwhile saves the configuration, drafts the state and sets the limits. All of
+// it has to be done before anything of the container is in the stub. The engine
+// calls it while the kernel makes namespaces for the stub.
 func (c *creation) meanwhile(ctx context.Context, pid int) error {
 	if err := c.saveConfig(); err != nil {
 		return err
@@ -412,8 +425,8 @@ func (c *creation) saveConfig() error {
 	return c.dir.SaveConfig(c.config.Raw)
 }
 
-// draftState writes the state that there will be at the gate, if the first
-// process is this one then.
+// draftState writes the record that will be valid at the gate, provided that the
+// process with this pid becomes the first process. saveProcess publishes it.
 func (c *creation) draftState(ctx context.Context, pid int) error {
 	defer c.span("draft the state").End()
 	identity, err := proc.Identify(pid)
@@ -425,7 +438,8 @@ func (c *creation) draftState(ctx context.Context, pid int) error {
 	return c.dir.Draft(ctx, &c.draft)
 }
 
-// saveProcess puts the first process into the state.
+// saveProcess records the first process. If the draft names the same process, it is
+// published; otherwise a new record is written.
 func (c *creation) saveProcess(ctx context.Context, p *engine.Process) error {
 	if c.draft.Init.Pid == p.Pid {
 		defer c.span("save the state").End()
@@ -456,7 +470,7 @@ func (c *creation) resources() *specs.LinuxResources {
 	return c.config.Spec.Linux.Resources
 }
 
-// setUp starts the first process and walks the plan.
+// setUp starts the first process and executes the plan.
 func (c *creation) setUp(ctx context.Context) error {
 	span := c.span("make the gate")
 	gate, err := c.dir.MakeGate()
@@ -502,8 +516,9 @@ func (c *creation) setUp(ctx context.Context) error {
 	return err
 }
 
-// nameProcess saves who the first process is before it can be at its gate: where
-// there is no cgroup, delete finds it by nothing else if create is killed.
+// nameProcess saves the identity of the stub before it can reach the gate. If create
+// is killed while the container has no cgroup, or none with its mark yet, delete
+// finds the process only by this record.
 func (c *creation) nameProcess(ctx context.Context, pid int) (err error) {
 	if c.record.Creating, err = proc.Identify(pid); err != nil {
 		return err
@@ -511,8 +526,8 @@ func (c *creation) nameProcess(ctx context.Context, pid int) (err error) {
 	return c.save(ctx)
 }
 
-// moveIn is for a first process that was killed at birth (see errStillborn):
-// the set-up begins again with one that moves to its cgroup.
+// moveIn repeats the set-up after the kernel has killed the first process at birth
+// (see errStillborn). The new first process moves to its cgroup.
 func (c *creation) moveIn(ctx context.Context, job *engine.Job) (*engine.Process, error) {
 	if err := c.makePlanFor(false); err != nil {
 		return nil, err
@@ -521,7 +536,8 @@ func (c *creation) moveIn(ctx context.Context, job *engine.Job) (*engine.Process
 	return engine.Run(ctx, c.plan, job)
 }
 
-// announce tells others about the first process, once it is in the state.
+// announce sends the pidfd and writes the pid file, once the first process is in the
+// state.
 func (c *creation) announce(ctx context.Context) error {
 	defer c.span("announce the process").End()
 	if err := c.sendPidfds(ctx); err != nil {
@@ -530,9 +546,9 @@ func (c *creation) announce(ctx context.Context) error {
 	return writePidFile(c.o.PidFile, c.record.Init.Pid)
 }
 
-// rollBack undoes a failed create. The process that failed is gone already,
-// unless the failure came behind its last batch. A bug in the middle of making
-// the cgroup leaves the state, by which delete --force finds what there is.
+// rollBack undoes a failed create. The engine has killed the failed process already,
+// unless the failure came after the last batch. After a panic in the middle of
+// making the cgroup the state stays: delete --force needs it to find the cgroup.
 func (c *creation) rollBack(why error) {
 	defer c.span("undo what was done").End()
 	ctx, stop := bounded.Within(context.Background(), cleanUpTime)
@@ -565,7 +581,7 @@ func (c *creation) rollBack(why error) {
 	}
 }
 
-// cleanUpTime bounds what is done after a failure.
+// cleanUpTime bounds the clean-up after a failed create.
 const cleanUpTime = 10 * time.Second
 
 func discardConsole(*os.File) error { return errNoConsole }

@@ -17,9 +17,13 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
 
-// Delete removes a stopped or created container, or with force any; then it is
-// no error if there is none. Of a state that cannot be read the cgroup's mark
-// tells the rest: with force its processes end, without force it must have none.
+// Delete removes the container with this id. Without force the container must be
+// stopped or created; the error is ErrNotStopped otherwise. With force its state does
+// not matter, and it is no error if there is no such container.
+//
+// If the record is missing, or if it is unreadable and force is set, Delete finds the
+// processes by the mark on the cgroup. With force it ends them. Without force it
+// refuses if there are any.
 func (r *Runtime) Delete(ctx context.Context, id string, force bool) (err error) {
 	defer bug.Caught(&err)
 	dir, err := r.store.Open(id)
@@ -46,9 +50,12 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) (err error)
 	return err
 }
 
-// Delete removes what create has made: processes, cgroup, state, in this
-// order; the poststop hooks run before the state is gone. With force it is no
-// error if somebody else has done that, before or meanwhile.
+// Delete removes everything that Create has made: processes, cgroup and state, in
+// this order. The poststop hooks run before the state is removed; their failures are
+// warnings. Without force the container must be stopped or created; the error is
+// ErrNotStopped otherwise. With force it is no error if another caller has deleted
+// the container before or meanwhile. Delete waits at most 10 seconds for processes
+// and cgroups.
 func (c *Container) Delete(ctx context.Context, force bool) (err error) {
 	defer bug.Caught(&err)
 	err = c.enter()
@@ -68,7 +75,7 @@ func (c *Container) delete(ctx context.Context, force bool) error {
 	}
 	wait, stop := bounded.Within(ctx, waitTime)
 	defer stop()
-	// From here on no create saves another intent.
+	// From here on no create can save another intent.
 	err := c.retire(wait)
 	if err == nil {
 		err = c.last().remove(ctx, wait)
@@ -80,7 +87,7 @@ func (c *Container) delete(ctx context.Context, force bool) error {
 	return err
 }
 
-// last is the container as its last record has it. What it holds is c's.
+// last returns the container with its final record. Its descriptors belong to c.
 func (c *Container) last() *Container {
 	record, err := c.dir.Load()
 	if err != nil {
@@ -89,7 +96,7 @@ func (c *Container) last() *Container {
 	return &Container{runtime: c.runtime, dir: c.dir, record: *record, config: c.config, first: c.first}
 }
 
-// remove does what Delete does once there will be no other record.
+// remove does the work of Delete, once no other record can follow.
 func (c *Container) remove(ctx, wait context.Context) error {
 	if err := c.end(wait); err != nil {
 		return err
@@ -102,12 +109,12 @@ func (c *Container) remove(ctx, wait context.Context) error {
 		return err
 	}
 	defer unlock()
-	if _, err := c.snapshot(); !errors.Is(err, unix.ENOENT) { // another delete is past the hooks
+	if _, err := c.snapshot(); !errors.Is(err, unix.ENOENT) { // ENOENT: another delete has run the hooks
 		if err := c.hook(ctx, "poststop", nil); err != nil {
 			c.runtime.warn(err.Error())
 		}
 	}
-	if ctx.Err() != nil { // a hook was interrupted, and is not to be run again
+	if ctx.Err() != nil { // a hook was interrupted, and must not run again
 		var stop context.CancelFunc
 		wait, stop = bounded.Within(context.WithoutCancel(ctx), time.Second)
 		defer stop()
@@ -115,8 +122,9 @@ func (c *Container) remove(ctx, wait context.Context) error {
 	return c.removeState(wait)
 }
 
-// lockEnd has nobody else run the poststop hooks, if there are any: once each, in
-// their order (runtime.md, "Lifecycle", 12).
+// lockEnd keeps other deletes from running the poststop hooks at the same time: each
+// hook runs once, in the listed order (runtime.md, "Lifecycle", 12). A container
+// without poststop hooks needs no lock.
 func (c *Container) lockEnd(ctx context.Context) (unlock func(), err error) {
 	config, err := c.snapshot()
 	if err != nil || len(hookList(config.Spec.Hooks, "poststop")) == 0 {
@@ -153,7 +161,7 @@ func (c *Container) checkDelete(force bool) error {
 	return &worded{fmt.Sprintf("cannot delete container %s that is not stopped: %s", c.record.ID, status), ErrNotStopped}
 }
 
-// end kills what lives and waits until it is gone.
+// end kills the processes of the container and waits until they are gone.
 func (c *Container) end(ctx context.Context) error {
 	defer c.runtime.span("end what lives in it").End()
 	pidfd, err := c.openFirst()
@@ -188,7 +196,7 @@ func (c *Container) endFirst(ctx context.Context, pidfd *os.File) error {
 	return nil
 }
 
-// openFirst is open that knows the process of a create that was killed, too.
+// openFirst is open, but it also finds the process of a create that was killed.
 func (c *Container) openFirst() (*os.File, error) {
 	if !c.record.Init.IsZero() || c.record.Creating.IsZero() {
 		return c.open()
@@ -200,8 +208,8 @@ func (c *Container) openFirst() (*os.File, error) {
 	return pidfd, err
 }
 
-// survivors names what does not end, as err came instead: seldom the first
-// process, which waits for the others of its pid namespace.
+// survivors adds to err the processes that have not ended. The first process is seldom
+// the cause: it waits for the others of its pid namespace.
 func (c *Container) survivors(err error) error {
 	pids, failed := c.processes()
 	if failed != nil || len(pids) == 0 {
@@ -210,8 +218,8 @@ func (c *Container) survivors(err error) error {
 	return fmt.Errorf("container %s does not end: it still has %s: %w", c.record.ID, cgroup.Describe(pids), err)
 }
 
-// madeCgroups are the directories that were made for the container, or for those
-// that had its cgroup before.
+// madeCgroups returns the cgroup directories that were made for this container, or for
+// containers that had its cgroup before.
 func (c *Container) madeCgroups() (dirs []string) {
 	for _, i := range c.record.Intents {
 		if i.Kind == state.CgroupDir {
@@ -226,14 +234,15 @@ func (c *Container) madeCgroups() (dirs []string) {
 	return dirs
 }
 
-// undo takes the intents back, the last first.
+// undo undoes the intents: the scope and the pid file, then the resctrl directories,
+// then the cgroup directories.
 func (c *Container) undo(ctx context.Context) error {
 	defer c.runtime.span("remove the cgroup").End()
 	for _, i := range c.record.Intents {
 		switch i.Kind {
 		case state.Scope:
-			// Without processes it ends by itself, if systemd is there at all.
-			if c.cgroup == anothers { // and so is the unit of that name
+			// A scope without processes ends by itself, so a failure here is a warning.
+			if c.cgroup == anothers { // the unit of that name is not ours either
 				continue
 			}
 			if err := stopScope(ctx, i.Name, c.record.Rootless); err != nil {

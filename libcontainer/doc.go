@@ -4,7 +4,7 @@
 // # The life of a container
 //
 //	config.json                                    specconv/load.go, validate.go
-//	  │  what is done, in which order              internal/plan/create.go
+//	  │  the steps and their order                 internal/plan/create.go
 //	  ▼
 //	Create                                         create.go
 //	  │  directory, snapshot, intents              internal/state
@@ -28,13 +28,14 @@
 //	Delete                                         delete.go
 //	     processes, cgroup, intents backwards, poststop hooks, directory
 //
-// A [Runtime] is a state root; a [Container] is one of its directories and can
-// be had in any process, at any time, with [Runtime.Load].
+// A [Runtime] is a state root. A [Container] is one directory in it. Any process
+// can open it at any time with [Runtime.Load].
 //
-// All of them are for any number of goroutines at once (hold.go). First processes
-// and those of Exec are children of the program, which has to wait for them;
-// docs/library.md has what else a caller should know.
+// Any number of goroutines may use a Runtime, a Container and a [Process] at the
+// same time (hold.go). The first process of a container and the processes of
+// Exec are children of the calling program, which has to call Wait for them.
+// docs/library.md tells what else a caller should know.
 //
-// Nothing of onggi but the stub is ever in a container: a few hundred bytes
-// that execute system calls for this package and disappear at execve.
+// The only code of onggi that ever runs in a container is the stub: a few hundred
+// bytes that execute system calls for this package and disappear at execve.
 package libcontainer

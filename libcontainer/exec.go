@@ -25,19 +25,21 @@ import (
 
 var le = binary.LittleEndian
 
-// Process is a further process of a container, started by Exec. It is the
-// caller's to wait for: until then it stays a zombie when it has ended, also
-// after Close, and after the container's Delete. Its methods may be called by any
-// number of goroutines at once; after Close they fail with os.ErrClosed.
+// Process is a further process of a container, started by Exec. The caller has to call
+// Wait: until then an ended process stays a zombie, even after Close and after the
+// container's Delete. Any number of goroutines may call the methods at once. After
+// Close, Signal and Wait fail with os.ErrClosed, unless Wait knows the exit status.
 type Process struct {
 	pid    int
 	handle handle
 	trace  *timeline.Recorder
 }
 
-// Exec runs one more process in a container that is created or running. It
-// returns once the program has been executed; a failing execve is its error.
-// When ctx ends before that, nothing is left; after that, it has no meaning.
+// Exec runs one more process in a created or running container. It returns when the
+// process has executed its program, or the error of a failed execve. If ctx ends
+// before that, nothing of the process is left. After that, ctx has no meaning.
+//
+// Errors: ErrNotRunning, ErrPaused, ErrNoConsole, or a *Failure.
 func (c *Container) Exec(ctx context.Context, o ExecOptions) (_ *Process, err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -87,12 +89,13 @@ func (c *Container) Exec(ctx context.Context, o ExecOptions) (_ *Process, err er
 	return process, err
 }
 
-// execIn starts the process in a cgroup.
+// execIn starts the process in a cgroup. If the kernel kills it at birth there, execIn
+// starts one that moves to the cgroup.
 func (c *Container) execIn(ctx context.Context, p *specs.Process, o ExecOptions, pidfd *os.File, paths cgroup.Paths) (*Process, error) {
 	born := paths.Unified != nil
 	process, err := c.exec(ctx, p, o, pidfd, paths, born)
 	if born && errors.Is(err, errStillborn) {
-		if ended, e := proc.Ended(pidfd); ended && e == nil { // all of it was killed
+		if ended, e := proc.Ended(pidfd); ended && e == nil { // the whole container was killed
 			return nil, fmt.Errorf("cannot exec in a stopped container: %w", ErrNotRunning)
 		}
 		process, err = c.exec(ctx, p, o, pidfd, paths, false)
@@ -100,10 +103,10 @@ func (c *Container) execIn(ctx context.Context, p *specs.Process, o ExecOptions,
 	return process, err
 }
 
-// errStillborn: the kernel has killed the process at birth in its cgroup. Some
-// versions (6.18 among them, 6.1 not) do that to every process that is cloned
-// into a cgroup other than its parent's once cgroup.kill has been written in
-// one of the two. Such a process has to move there, at a cost of milliseconds.
+// errStillborn means that the kernel has killed the process at birth in its cgroup.
+// Some versions (6.18 among them, 6.1 not) do that to every process that is cloned
+// into a cgroup other than its parent's, once cgroup.kill has been written in one of
+// the two. Such a process has to move there instead, which costs milliseconds.
 var errStillborn = errors.New("killed at birth in the container's cgroup")
 
 func (c *Container) checkExec(o ExecOptions) error {
@@ -111,8 +114,8 @@ func (c *Container) checkExec(o ExecOptions) error {
 	return checkPaused(c.cgroups(), o)
 }
 
-// checkPaused is for each cgroup that the process may have to be in: a container
-// can freeze a part of its own.
+// checkPaused refuses a frozen cgroup. Exec calls it for each cgroup in which it may
+// start the process, because a container can freeze a part of its own cgroup.
 func checkPaused(paths cgroup.Paths, o ExecOptions) error {
 	if o.IgnorePaused {
 		return nil
@@ -211,7 +214,7 @@ func (c *Container) awaitProgram(ctx context.Context, child *engine.Process, sta
 	return err
 }
 
-// pipe is os.Pipe without Go's poller, which nobody here asks.
+// pipe is os.Pipe without Go's poller, which is not needed here.
 func pipe() (r, w *os.File, err error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
@@ -237,8 +240,8 @@ func (c *Container) sendListener(ctx context.Context, pid int, fd *os.File) erro
 	return seccomp.SendListener(ctx, s.ListenerPath, processState(s, c.specState(specs.StateRunning), pid), fd)
 }
 
-// explainExec says why the program of a process could not be executed, nil for
-// the first one.
+// explainExec returns the error of a failed execve, with its cause. p is nil for the
+// first process.
 func (c *Container) explainExec(ctx context.Context, held namespaces, p *specs.Process, e unix.Errno) error {
 	config, err := c.snapshot()
 	if err != nil {
@@ -268,16 +271,17 @@ func (p *Process) kill() {
 	p.Close()
 }
 
-// Pid is the host's number of the process.
+// Pid returns the host's pid of the process.
 func (p *Process) Pid() int { return p.pid }
 
-// Signal sends a signal: unix.ESRCH once the process has been waited for.
+// Signal sends a signal to the process. The error is unix.ESRCH once the process has
+// been reaped.
 func (p *Process) Signal(sig unix.Signal) error { return proc.Signal(p.handle.pidfd, sig) }
 
-// Wait waits for the end of the process and gives its exit status, 128+n for
-// signal n. The process is a child of the caller; a reaper of the caller's may
-// be faster, which Container.Wait has more about. The end of ctx ends the
-// waiting alone. Wait may be called again, and at once with others.
+// Wait waits until the process has ended and returns its exit status, or 128+n after
+// signal n. The process is a child of the caller. Another reaper of the caller may be
+// faster: see Container.Wait. The end of ctx ends only the wait. Wait may be called
+// again, and by several goroutines at once.
 func (p *Process) Wait(ctx context.Context) (_ int, err error) {
 	defer bug.Caught(&err)
 	defer p.trace.Begin(timeline.Wait, "wait for the program").End()
@@ -289,10 +293,11 @@ func (p *Process) Wait(ctx context.Context) (_ int, err error) {
 	return p.handle.reap(ctx, p.pid)
 }
 
-// Close lets go of the process, which goes on. Who waits is not disturbed.
+// Close closes the pidfd. The process goes on, and so does a Wait in progress.
 func (p *Process) Close() error { return p.handle.pidfd.Close() }
 
-// process lays the options over the container's own process.
+// process returns the process to run: the options, laid over the container's own
+// process.
 func (o *ExecOptions) process(spec *specs.Spec) (*specs.Process, error) {
 	if o.Process != nil {
 		return confined(*o.Process, spec.Process), nil
@@ -322,9 +327,9 @@ func (o *ExecOptions) process(spec *specs.Spec) (*specs.Process, error) {
 	return &p, o.capabilities(&p)
 }
 
-// confined gives a process that is described completely the container's
-// confinement where it has none of its own: one that leaves capabilities out
-// does not mean all that the runtime has. runc does so too, but for the limits.
+// confined completes a process that the caller has described in full with the
+// container's confinement. A process without capabilities does not get all that the
+// runtime has. runc does the same, except for the resource limits.
 func confined(p specs.Process, own *specs.Process) *specs.Process {
 	if own == nil {
 		own = &specs.Process{}
@@ -344,9 +349,9 @@ func confined(p specs.Process, own *specs.Process) *specs.Process {
 	return &p
 }
 
-// user takes digits only: a name would have to be looked up in a file of the
-// container (CVE-2016-3697), and a number too large is not root
-// (CVE-2026-30892).
+// user sets uid and gid from digits only. A name would have to be looked up in a file
+// of the container (CVE-2016-3697), and a number that is too large must not become
+// root (CVE-2026-30892).
 func (o *ExecOptions) user(p *specs.Process) error {
 	if o.User == "" {
 		return nil
@@ -377,9 +382,10 @@ func parseID(s string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// capabilities adds to three of the sets, and to the ambient one where
-// config.json has an inheritable set, as runc does. The inheritable set stays as
-// it is (CVE-2022-29162): a capability outside of it does not become ambient.
+// capabilities adds capabilities to the bounding, effective and permitted sets, and to
+// the ambient set if config.json has an inheritable set. runc does the same. The
+// inheritable set does not change (CVE-2022-29162): a capability outside of it does
+// not become ambient.
 func (o *ExecOptions) capabilities(p *specs.Process) error {
 	if len(o.Caps) == 0 {
 		return nil

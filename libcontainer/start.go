@@ -21,10 +21,14 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// Start has the first process of a created container execute its program. A
-// failing execve is an error here; the container has stopped then, as it has
-// when ctx ends during a hook. The end of ctx while the program is being
-// executed ends the waiting alone: State tells what has become of it.
+// Start makes the first process of a created container execute its program. It
+// returns the error of a failed execve; the container is stopped then. The container
+// is also stopped if a startContainer or poststart hook fails, or if ctx ends during
+// such a hook (runtime.md, "Lifecycle"). If ctx ends during the execve, only the wait
+// ends, and State tells what has happened.
+//
+// Errors: ErrNotCreated, ErrNotRunning, ErrPaused (the program is executed when the
+// container is resumed), or a *Failure.
 func (c *Container) Start(ctx context.Context) (err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -74,8 +78,8 @@ func (c *Container) Start(ctx context.Context) (err error) {
 	return nil
 }
 
-// startable says why a container cannot be started. Where nothing is to be done
-// before the gate, the gate itself tells.
+// startable returns the reason why the container cannot be started, or nil. If nothing
+// has to be done before the gate, Start relies on the gate instead.
 func (c *Container) startable() error {
 	status, err := c.status()
 	switch {
@@ -93,7 +97,7 @@ func (c *Container) startable() error {
 
 // pass opens the gate and waits for the execve behind it.
 func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
-	held := hold(pidfd, c.record.Init.Pid) // while there is a process to take them from
+	held := hold(pidfd, c.record.Init.Pid) // while the process still exists
 	defer held.close()
 	span := c.runtime.span("open the gate")
 	passage, err := c.dir.OpenGate(ctx)
@@ -117,7 +121,7 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 	}
 	if e != 0 {
 		err := c.explainExec(ctx, held, nil, unix.Errno(-int32(e)))
-		awaitEnd(ctx, pidfd) // all that it still does is to exit
+		awaitEnd(ctx, pidfd) // the stub has nothing left to do but exit
 		return err
 	}
 	config, err := c.snapshot()
@@ -131,11 +135,11 @@ func (c *Container) pass(ctx context.Context, pidfd *os.File) error {
 	return nil
 }
 
-// soon is far more than an execve takes on a busy host.
+// soon is much longer than an execve takes on a busy host.
 const soon = 500 * time.Millisecond
 
-// executed waits for the execve, but not for a container that is paused: that is
-// asked for only when the execve does not come soon.
+// executed waits for the execve, but not for a paused container to be resumed. It
+// looks for a frozen cgroup only if the execve does not come soon.
 func (c *Container) executed(ctx context.Context, passage *state.Passage) (unix.Errno, error) {
 	e, err := passage.Wait(ctx, soon)
 	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
@@ -148,7 +152,8 @@ func (c *Container) executed(ctx context.Context, passage *state.Passage) (unix.
 	return e, inTime(ctx, err)
 }
 
-// inTime says what may be the matter with a program that is not executed in time.
+// inTime adds the likely causes to the error of a program that was not executed in
+// time.
 func inTime(ctx context.Context, err error) error {
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("not done after %v: it may be stopped or frozen, or wait for a file system that does not answer: %w", execveTime, err)
@@ -168,15 +173,16 @@ func (c *Container) abandon(ctx context.Context, pidfd *os.File, err error) erro
 	return err
 }
 
-// awaitEnd waits for a process that is about to end, so that it has when the
-// caller hears why. What is being undone does not end with ctx.
+// awaitEnd waits for a process that is about to end, so that it has ended when the
+// caller gets the error. The end of ctx does not end this wait.
 func awaitEnd(ctx context.Context, pidfd *os.File) {
 	wait, stop := bounded.Within(context.WithoutCancel(ctx), waitTime)
 	defer stop()
 	_ = proc.Wait(wait, pidfd)
 }
 
-// hook runs the hooks of one kind of a container that exists.
+// hook runs the container's hooks of one kind. pidfd is the first process; only
+// startContainer hooks need it.
 func (c *Container) hook(ctx context.Context, kind string, pidfd *os.File) error {
 	config, err := c.snapshot()
 	if err != nil {
@@ -201,8 +207,8 @@ func (c *Container) hook(ctx context.Context, kind string, pidfd *os.File) error
 	return runHooks(ctx, config.Spec, kind, st, o)
 }
 
-// hookProcess is a startContainer hook as a process of the container: with
-// the user and the capabilities of its program.
+// hookProcess returns a startContainer hook as a process of the container, with the
+// user and the capabilities of the container's program.
 func hookProcess(spec *specs.Spec, cmd hooks.Command) *specs.Process {
 	p := *spec.Process
 	p.Terminal, p.ConsoleSize = false, nil
@@ -213,8 +219,8 @@ func hookProcess(spec *specs.Spec, cmd hooks.Command) *specs.Process {
 	return &p
 }
 
-// planExec plans a further process of the container: one that is born in its
-// cgroup2 cgroup, or one that moves there.
+// planExec plans a further process of the container. If born is true, the kernel
+// creates it in its cgroup2 cgroup. Otherwise it moves there.
 func (c *Container) planExec(p *specs.Process, preserve int, paths cgroup.Paths, born bool) (*plan.Plan, error) {
 	defer c.runtime.span("plan").End()
 	config, err := c.snapshot()
@@ -232,12 +238,13 @@ func (c *Container) planExec(p *specs.Process, preserve int, paths cgroup.Paths,
 	return plan.Exec(plan.ExecRequest{Spec: config.Spec, Process: p, ID: c.record.ID, Rootfs: c.record.Rootfs, NoKeyring: c.record.NoNewKeyring, Preserve: preserve, Resctrl: c.record.Resctrl, Host: host})
 }
 
-// execveTime bounds the wait for an execve: the process may have been stopped
-// or frozen by the container it has entered.
+// execveTime bounds the wait for an execve. The container that the process has entered
+// may have stopped or frozen it.
 const execveTime = 30 * time.Second
 
-// awaitExecve waits for the outcome of an execve at the other end of a pipe:
-// the end of the file for success, else its result.
+// awaitExecve waits for the outcome of an execve at the read end of a pipe. The end of
+// the file means success. Otherwise the stub has written the result of execve: the
+// negative errno, 4 bytes, little endian.
 func awaitExecve(ctx context.Context, status *os.File) (unix.Errno, error) {
 	if err := proc.PollFor(ctx, execveTime, []unix.PollFd{{Fd: int32(status.Fd()), Events: unix.POLLIN}}); err != nil {
 		return 0, fmt.Errorf("wait for the program to be executed: %w", inTime(ctx, err))
