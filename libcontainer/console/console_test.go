@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pty opens a pair of terminals, in the kernel's default modes and, like those
-// that a program is started with, in blocking mode.
+// pty opens a pair of terminals in the kernel's default modes. They are in blocking
+// mode, like those with which a program starts.
 func pty(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := open("/dev/ptmx")
@@ -43,8 +43,8 @@ func open(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// terminals are the caller's, seen from the keyboard, and the container's,
-// seen from the program, with a relay between them.
+// terminals has the caller's terminal, seen from the keyboard, and the container's,
+// seen from the program. A relay connects them.
 type terminals struct {
 	keyboard, caller *os.File
 	relay            *Relay
@@ -104,7 +104,7 @@ func TestBothWays(t *testing.T) {
 	if got := readN(t, x.program, 6); got != "typed\n" {
 		t.Errorf("program read %q; want %q", got, "typed\n")
 	}
-	// The echo is the container's terminal's, the CR is the caller's.
+	// The container's terminal echoes; the caller's terminal adds the CR.
 	if got := readN(t, x.keyboard, 7); got != "typed\r\n" {
 		t.Errorf("echo is %q; want %q", got, "typed\r\n")
 	}
@@ -161,7 +161,7 @@ func size(t *testing.T, f *os.File) *unix.Winsize {
 	return s
 }
 
-// plain is a relay without a terminal on the caller's side.
+// plain opens a relay without a terminal on the caller's side.
 func plain(t *testing.T) (r *Relay, stdin *os.File, stdout *os.File, program *os.File) {
 	t.Helper()
 	master, program := pty(t)
@@ -199,7 +199,7 @@ func TestDrainGivesAll(t *testing.T) {
 		for i := range lines {
 			fmt.Fprintf(program, "%04d\n", i)
 		}
-		if !left { // the last one with the terminal open is gone
+		if !left { // the last process with the terminal open is gone
 			program.Close()
 		}
 		if err := r.Drain(t.Context()); err != nil {
@@ -212,8 +212,7 @@ func TestDrainGivesAll(t *testing.T) {
 	}
 }
 
-// Output that nobody takes holds up neither Drain, beyond its context, nor
-// Close.
+// Output that no process reads blocks neither Close nor, beyond its context, Drain.
 func TestStuckOutput(t *testing.T) {
 	r, _, stdout, program := plain(t)
 	if _, err := unix.FcntlInt(stdout.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
@@ -246,7 +245,7 @@ func TestEndOfInput(t *testing.T) {
 		_, stdin, _, program := plain(t)
 		stdin.WriteString(typed)
 		stdin.Close()
-		got, err := io.ReadAll(program) // a read that gives nothing is the end
+		got, err := io.ReadAll(program) // a read of 0 bytes is the end
 		if string(got) != typed || err != nil {
 			t.Errorf("program read %q, %v; want %q and the end", got, err, typed)
 		}
@@ -264,7 +263,7 @@ func TestForward(t *testing.T) {
 	got := make(chan unix.Signal, 8)
 	resized := make(chan struct{}, 8)
 	ctx, cancel := context.WithCancel(t.Context())
-	unix.Kill(os.Getpid(), unix.SIGTERM) // before anyone listens
+	unix.Kill(os.Getpid(), unix.SIGTERM) // before Forward runs
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

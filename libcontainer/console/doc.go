@@ -1,14 +1,21 @@
-// Package console is for a program that runs a container in the foreground of
-// its own terminal, as "onggi run" does. Its one rule: it is the only part of
-// libcontainer that touches the caller's terminal and signals, and only when
-// it is called.
+// Package console serves a program that runs a container in the foreground of its
+// own terminal, as "onggi run" does.
 //
-//	Relay  the terminal in raw mode, its bytes copied to and from the pty
-//	       master of the container, its size kept up (relay.go, pump.go)
-//	Catch  signals of this process, handed on to the container's (signals.go)
+// # The one rule
 //
-// A program catches signals first, creates the container with
-// CreateOptions.Console set to keep the master, opens the relay, starts the
-// container, forwards the signals to it, and, when it has ended, drains and
-// closes the relay: that gives the terminal its modes back.
+// It is the only part of libcontainer that touches the caller's terminal and
+// signals, and only when the caller calls it.
+//
+// # Types
+//
+//	Relay    puts the terminal into raw mode, copies bytes between it and the
+//	         container's pty master, and keeps the size of both equal (relay.go,
+//	         pump.go)
+//	Signals  catches signals of this process and passes them to the container
+//	         (signals.go)
+//
+// A program takes these steps. It catches signals with [Catch]. It creates the
+// container with CreateOptions.Console set, to keep the master. It opens the
+// relay, starts the container and forwards the signals to it. After the end of the
+// container it drains and closes the relay, which restores the terminal's modes.
 package console

@@ -12,16 +12,16 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// chunk is what is copied at a time: the kernel's tty buffers hold as much,
-// and a pipe that polls as writable takes it without blocking (PIPE_BUF).
+// chunk is the size of one copy. The kernel's tty buffers hold that much, and a
+// pipe that polls as writable takes it without blocking (PIPE_BUF).
 const chunk = 4096
 
-// The caller's descriptors stay in blocking mode, as the flag would be seen by
-// every program that shares the terminal. So each read and write of them comes
-// after a poll, together with the events that end the pump.
+// The caller's descriptors stay in blocking mode: every program that shares the
+// terminal would see the flag. So a poll precedes each read and write of them. It
+// also waits for the events that end the pump.
 
-// copyOutput copies from the pty until it is hung up, or drained once the
-// container has ended. It gives errors of the caller's output only.
+// copyOutput copies from the pty until it hangs up, or until it is empty after the
+// end of the container. It returns only errors of the caller's output.
 func (r *Relay) copyOutput() error {
 	buf := make([]byte, chunk)
 	for {
@@ -30,13 +30,13 @@ func (r *Relay) copyOutput() error {
 			return err
 		}
 		if fds[0].Revents == 0 {
-			return nil // ended; poll(2) of a pty looks behind its work queue, so this is all
+			return nil // ended; poll(2) of a pty flushes its work queue first, so no output is left
 		}
 		n, err := unix.Read(fdOf(r.master), buf)
 		switch {
 		case err == unix.EAGAIN || err == unix.EINTR:
 			continue
-		case n <= 0: // EIO: nobody has the other side open any more
+		case n <= 0: // EIO: no process has the other side open
 			return nil
 		}
 		if err := r.writeOut(buf[:n]); err != nil {
@@ -63,8 +63,8 @@ func (r *Relay) writeOut(data []byte) error {
 	return nil
 }
 
-// copyInput copies to the pty until the container has ended. A program whose
-// input is at its end is told so as a terminal tells it.
+// copyInput copies to the pty until the container has ended. At the end of the
+// caller's input it sends the end-of-file character of a terminal.
 func (r *Relay) copyInput() {
 	buf := make([]byte, chunk)
 	newline := true
@@ -88,8 +88,7 @@ func (r *Relay) copyInput() {
 	}
 }
 
-// writeMaster reports whether it could write all, and the pump has a reason to
-// go on.
+// writeMaster reports whether it wrote everything and the pump may continue.
 func (r *Relay) writeMaster(data []byte) bool {
 	for len(data) > 0 {
 		fds := []unix.PollFd{out(fdOf(r.master)), in(r.ended.fd), in(r.closed.fd)}
@@ -108,10 +107,10 @@ func (r *Relay) writeMaster(data []byte) bool {
 	return true
 }
 
-// endOfInput is the terminal's VEOF character, Ctrl-D. In a line that has
-// begun, the first one only ends the line (termios(3)).
+// endOfInput returns the terminal's VEOF character, Ctrl-D. In an unfinished line
+// it returns two: the first one only ends the line (termios(3)).
 func endOfInput(master int, newline bool) []byte {
-	t, err := unix.IoctlGetTermios(master, unix.TCGETS) // those of the other side
+	t, err := unix.IoctlGetTermios(master, unix.TCGETS) // the modes of the container's side
 	if err != nil {
 		return nil
 	}
@@ -127,8 +126,8 @@ func out(fd int) unix.PollFd { return unix.PollFd{Fd: int32(fd), Events: unix.PO
 
 func wait(fds []unix.PollFd) error { return proc.Poll(context.Background(), fds) }
 
-// fdOf gives the number without the side effect of Fd, which switches the
-// descriptor to blocking mode.
+// fdOf returns the descriptor's number without a side effect. File.Fd would switch
+// the descriptor to blocking mode.
 func fdOf(f *os.File) int {
 	fd := -1
 	if c, err := f.SyscallConn(); err == nil {
@@ -139,7 +138,7 @@ func fdOf(f *os.File) int {
 	return fd
 }
 
-// event is an eventfd that is set once, for all who poll it.
+// event is an eventfd that is set once and wakes all pollers.
 type event struct{ fd int }
 
 func newEvent() (*event, error) {
@@ -162,7 +161,7 @@ func (e *event) close() error {
 	return unix.Close(e.fd)
 }
 
-// release closes what the pumps have used.
+// release closes the descriptors of the pumps.
 func (r *Relay) release() error {
 	return errors.Join(r.master.Close(), r.ended.close(), r.closed.close())
 }

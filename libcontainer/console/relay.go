@@ -10,24 +10,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Relay connects the caller's input and output with the pty of a container.
+// Relay connects the caller's input and output with a container's pty.
 type Relay struct {
 	master, in, out *os.File
-	saved           *unix.Termios // of in; nil where that is no terminal, and once it is restored
+	saved           *unix.Termios // modes of in; nil if in is no terminal, and after the restore
 
-	ended  *event // the container has: drain and stop
+	ended  *event // the container has ended: drain and stop
 	closed *event // stop at once
 
 	drained  chan struct{} // closed at the end of the output
-	writeErr error         // why it ended early; read it after drained
-	released chan struct{} // closed when the descriptors are
+	writeErr error         // why the output ended early; valid after drained
+	released chan struct{} // closed after the descriptors are closed
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-// NewRelay takes over master. If in is a terminal it is in raw mode from here
-// to Close, and the container's terminal gets its size.
+// NewRelay takes ownership of master. If in is a terminal, it stays in raw mode
+// until Close, and the container's terminal gets its size.
 func NewRelay(master, in, out *os.File) (*Relay, error) {
 	r := &Relay{master: master, in: in, out: out, drained: make(chan struct{}), released: make(chan struct{})}
 	if err := r.open(); err != nil {
@@ -44,7 +44,7 @@ func (r *Relay) open() (err error) {
 	if r.closed, err = newEvent(); err != nil {
 		return err
 	}
-	// Only the relay uses this open file description.
+	// No other code uses this open file description.
 	if err := unix.SetNonblock(fdOf(r.master), true); err != nil {
 		return fmt.Errorf("fcntl(pty, O_NONBLOCK): %w", err)
 	}
@@ -68,16 +68,16 @@ func (r *Relay) start() {
 		r.writeErr = r.copyOutput()
 		close(r.drained)
 		<-fed
-		_ = wait([]unix.PollFd{in(r.closed.fd)}) // released it is in any case
+		_ = wait([]unix.PollFd{in(r.closed.fd)}) // after an error, release all the same
 		_ = r.release()
 		close(r.released)
 	}()
 }
 
-// Resize gives the container's terminal the size of the caller's, and its
-// foreground processes a SIGWINCH if that is another. Where neither input nor
-// output is a terminal with a size it does nothing: a size of 0x0 is none, and
-// process.consoleSize holds.
+// Resize gives the container's terminal the size of the caller's. If the size
+// changes, the kernel sends SIGWINCH to the foreground processes there. Resize does
+// nothing if neither input nor output is a terminal with a size. A size of 0x0 does
+// not count; process.consoleSize then stays in effect.
 func (r *Relay) Resize() error {
 	size := sizeOf(r.in)
 	if size == nil {
@@ -92,7 +92,7 @@ func (r *Relay) Resize() error {
 	return nil
 }
 
-// sizeOf is the size of a terminal, nil where there is none.
+// sizeOf returns the size of a terminal, or nil.
 func sizeOf(f *os.File) *unix.Winsize {
 	size, err := unix.IoctlGetWinsize(fdOf(f), unix.TIOCGWINSZ)
 	if err != nil || size.Row == 0 && size.Col == 0 {
@@ -101,9 +101,9 @@ func sizeOf(f *os.File) *unix.Winsize {
 	return size
 }
 
-// Drain is called when the container's process has ended: it returns when what
-// that has printed is written out. Processes that live on and have the
-// terminal open are not waited for.
+// Drain ends the output after the container's process has ended. It returns when
+// all output of that process is written. It does not wait for other processes that
+// still have the terminal open.
 func (r *Relay) Drain(ctx context.Context) error {
 	if err := r.ended.set(); err != nil {
 		return err
@@ -116,16 +116,16 @@ func (r *Relay) Drain(ctx context.Context) error {
 	}
 }
 
-// Close restores the caller's terminal and hangs up the container's. It is for
-// every path; the second call does nothing. It does not wait for a pump that is
-// held up in writing to a terminal, which Ctrl-S can do.
+// Close restores the caller's terminal and hangs up the container's. Call it on
+// every path; the second call does nothing. It does not wait for a pump that blocks
+// in a write to a terminal, which Ctrl-S can cause.
 func (r *Relay) Close() error {
 	r.closeOnce.Do(func() { r.closeErr = errors.Join(r.restore(), r.closed.set()) })
 	return r.closeErr
 }
 
-// keepNewlines has the container's terminal pass "\n" on as it is. The caller's
-// terminal turns it into "\r\n"; a file or a pipe in its place gets "\n" alone.
+// keepNewlines makes the container's terminal pass "\n" on unchanged. The caller's
+// terminal converts it to "\r\n". A file or a pipe as the output gets "\n" alone.
 func keepNewlines(master int) error {
 	modes, err := unix.IoctlGetTermios(master, unix.TCGETS)
 	if err != nil {
@@ -138,16 +138,15 @@ func keepNewlines(master int) error {
 	return nil
 }
 
-// makeRaw switches the input of a terminal to raw mode and returns the modes
-// before; nil where fd is no terminal. Output processing stays: see
-// keepNewlines.
+// makeRaw switches the input of a terminal to raw mode and returns the previous
+// modes, or nil if fd is no terminal. Output processing stays on, see keepNewlines.
 func makeRaw(fd int) (*unix.Termios, error) {
 	saved, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return nil, nil
 	}
 	raw := *saved
-	// cfmakeraw of termios(3), but for OPOST.
+	// As cfmakeraw of termios(3), except for OPOST.
 	raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
 	raw.Oflag |= unix.OPOST
 	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN

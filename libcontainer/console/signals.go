@@ -8,27 +8,26 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/caught"
 )
 
-// Signals are those that this process got since Catch.
+// Signals holds the signals that this process has received since Catch.
 type Signals struct{ pipe *caught.Pipe }
 
-// Catch keeps the signals that people and programs send to each other from
-// having their usual effect on this process; they wait for Forward. What was
-// ignored when this process was started (nohup) stays ignored.
+// Catch catches the signals that people and programs send to each other. They lose
+// their usual effect on this process and wait for Forward. A signal that was ignored
+// at the start of this process (nohup) stays ignored.
 //
-// Package os/signal does not see them any more. There is one Catch at a time;
-// the error of a second is EBUSY.
+// Package os/signal no longer sees these signals. Only one Catch may be active at a
+// time; a second one returns EBUSY.
 func Catch() (*Signals, error) {
 	return catch([]unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGCONT, unix.SIGWINCH})
 }
 
-// CatchAll is Catch for all other signals too, but for those that are about
-// this process itself: SIGPIPE, SIGURG (which the Go runtime sends to its
-// threads), and those of job control, which a terminal sends to the job that we
-// are. It takes a system call for each.
+// CatchAll also catches all other signals, except those that concern this process
+// itself. These are SIGPIPE, SIGURG (which the Go runtime sends to its threads) and
+// those of job control, which a terminal sends to the job of this process. SIGCHLD
+// is left to CatchChildren. CatchAll makes one system call for each signal.
 func (s *Signals) CatchAll() error { return s.pipe.Catch(passedOn()...) }
 
-// CatchEnd is Catch for those signals alone that ask a program to end, SIGINT
-// and SIGTERM.
+// CatchEnd catches only the signals that ask a program to end, SIGINT and SIGTERM.
 func CatchEnd() (*Signals, error) { return catch([]unix.Signal{unix.SIGINT, unix.SIGTERM}) }
 
 func catch(list []unix.Signal) (*Signals, error) {
@@ -43,9 +42,9 @@ func catch(list []unix.Signal) (*Signals, error) {
 	return &Signals{pipe}, nil
 }
 
-// passedOn lists what CatchAll catches.
+// passedOn returns the signals that CatchAll catches.
 func passedOn() []unix.Signal {
-	// NSIG-1; 32 and 33 are glibc's own, and mean nothing to others.
+	// NSIG-1; 32 and 33 are internal to glibc and mean nothing to other processes.
 	const last, firstLibc, lastLibc = 64, 32, 33
 	list := make([]unix.Signal, 0, last)
 	for sig := unix.Signal(1); sig <= last; sig++ {
@@ -60,18 +59,17 @@ func passedOn() []unix.Signal {
 	return list
 }
 
-// CatchChildren is for SIGCHLD as well, from now on.
+// CatchChildren also catches SIGCHLD from now on.
 func (s *Signals) CatchChildren() error { return s.pipe.Catch(unix.SIGCHLD) }
 
-// Handlers are what Forward calls, one after the other.
+// Handlers are the functions that Forward calls, one at a time.
 type Handlers struct {
 	Send   func(unix.Signal)
-	Resize func() // in the place of SIGWINCH; nil: that is sent like others
-	Child  func() // in the place of SIGCHLD
+	Resize func() // called for SIGWINCH; nil: SIGWINCH goes to Send
+	Child  func() // called for SIGCHLD; nil: SIGCHLD goes to Send
 }
 
-// Forward calls the handlers for each signal, in order, until ctx is over or
-// Stop is called.
+// Forward calls the handlers for each signal, in order, until ctx is done.
 func (s *Signals) Forward(ctx context.Context, h Handlers) {
 	defer context.AfterFunc(ctx, s.pipe.Wake)()
 	for sig := s.pipe.Next(); sig != 0; sig = s.pipe.Next() {
@@ -90,5 +88,5 @@ func (h Handlers) deliver(sig unix.Signal) {
 	}
 }
 
-// Stop gives the signals their effect back. Forward has to have returned.
+// Stop restores the effect of the signals. Call it after Forward has returned.
 func (s *Signals) Stop() { s.pipe.Close() }

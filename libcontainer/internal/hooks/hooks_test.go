@@ -72,7 +72,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// What the hook sees of its surroundings is what the configuration says.
+// The hook sees only the surroundings that the configuration specifies.
 func TestSurroundings(t *testing.T) {
 	t.Setenv("OURS", "1")
 	leaked, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY, 0) // not close-on-exec, as if inherited
@@ -124,8 +124,8 @@ func TestWorkingDirectoryGone(t *testing.T) {
 	}
 }
 
-// More state than a pipe holds, for a hook that never reads it, that reads it
-// late, and that reads all of it.
+// The state is larger than a pipe. One hook never reads it, one reads it late, one
+// reads all of it.
 func TestLargeState(t *testing.T) {
 	state := bytes.Repeat([]byte("x"), 1<<20)
 	for _, script := range []string{"exit 0", "sleep 0.05; head -c 100 >/dev/null", "test $(wc -c) = 1048576"} {
@@ -143,7 +143,7 @@ func TestEndlessOutput(t *testing.T) {
 	}
 }
 
-// A hook's background process keeps the output open, and is not waited for.
+// Run does not wait for a background process that keeps the hook's output open.
 func TestBackground(t *testing.T) {
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	begin := time.Now()
@@ -161,7 +161,7 @@ func TestBackground(t *testing.T) {
 	}
 }
 
-// Cancelling ends the whole process group.
+// Cancelling kills the whole process group.
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w, err := os.Pipe()
@@ -170,7 +170,7 @@ func TestCancel(t *testing.T) {
 	}
 	defer r.Close()
 	go func() {
-		r.Read(make([]byte, 1)) // both are up
+		r.Read(make([]byte, 1)) // both processes have started
 		cancel()
 	}()
 	err = Run(ctx, "prestart", 0, shell("(echo up; exec sleep 1000) & wait"), nil, Options{Dir: "/", Stdout: w})
@@ -178,7 +178,7 @@ func TestCancel(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Run = %v; want Canceled", err)
 	}
-	// The end of the file is the end of all who had it open.
+	// The pipe reaches its end when all processes that had it open are gone.
 	r.SetReadDeadline(time.Now().Add(10 * time.Second))
 	buf := make([]byte, 16)
 	for err = nil; err == nil; {

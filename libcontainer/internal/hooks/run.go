@@ -15,20 +15,20 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
-// Options are what the hooks of one call share.
+// Options apply to all hooks of one call.
 type Options struct {
 	Dir string // working directory
-	// Stdout and Stderr are used instead of keeping the output.
+	// Stdout and Stderr receive the output, which is then not kept.
 	Stdout, Stderr *os.File
-	// Start replaces how the process is made; nil is on the runtime side.
+	// Start creates the process. With nil, the runtime side creates it.
 	Start func(Command) (*Process, error)
-	// KeepGoing makes RunAll run the hooks after a failed one.
+	// KeepGoing makes RunAll continue after a failed hook.
 	KeepGoing bool
 	Trace     *timeline.Recorder
 }
 
-// Command is what is to be executed. The three files are the runtime's, and
-// closed when Start has returned.
+// Command describes the program to execute. The three files belong to Run, which
+// may close them after Start has returned.
 type Command struct {
 	Path                  string
 	Args                  []string // with argv[0]
@@ -37,13 +37,13 @@ type Command struct {
 	Stdin, Stdout, Stderr *os.File
 }
 
-// Process is a hook that was started: a child of this process.
+// Process is a started hook, a child of this process.
 type Process struct {
 	Pid   int
 	Pidfd *os.File // closed by Run
 }
 
-// Error is a hook that failed.
+// Error is the failure of a hook.
 type Error struct {
 	Pointer        string // JSON pointer into config.json
 	Kind           string
@@ -51,13 +51,13 @@ type Error struct {
 	Path           string
 	After          time.Duration // 0 for a hook that did not start
 	Err            error
-	Stdout, Stderr []byte // the end of each
+	Stdout, Stderr []byte // the end of each stream
 }
 
-// Error prints the pointer, the step and the reason.
+// Error returns the pointer, the step and the reason.
 func (e *Error) Error() string { return e.Pointer + ": " + e.Step() + ": " + e.Reason() }
 
-// Step is the hook that ran.
+// Step names the hook, and how long it ran if it started.
 func (e *Error) Step() string {
 	if e.After == 0 {
 		return fmt.Sprintf("hook %q", e.Path)
@@ -65,7 +65,7 @@ func (e *Error) Step() string {
 	return fmt.Sprintf("hook %q ended after %v", e.Path, round(e.After))
 }
 
-// Reason has runc's words, on one line: engines and scripts match them.
+// Reason uses runc's words, on one line. Engines and scripts match them.
 func (e *Error) Reason() string {
 	msg := fmt.Sprintf("error running %s hook #%d: %v", e.Kind, e.Index, e.Err)
 	if e.After == 0 {
@@ -74,13 +74,14 @@ func (e *Error) Reason() string {
 	return msg + ", stdout: " + lastLines(e.Stdout) + ", stderr: " + lastLines(e.Stderr)
 }
 
-// Unwrap gives the errno, the context's error or an ExitError.
+// Unwrap returns the cause: an errno, the context's error, a TimeoutError or an
+// ExitError.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ExitError is how a hook ended that ended by itself, if not well.
+// ExitError is the bad end of a hook that ended by itself.
 type ExitError struct {
 	Code   int
-	Signal unix.Signal // not 0: the signal that ended it
+	Signal unix.Signal // the signal that ended it, or 0
 }
 
 func (e ExitError) Error() string {
@@ -90,15 +91,15 @@ func (e ExitError) Error() string {
 	return "signal: " + e.Signal.String()
 }
 
-// TimeoutError is a hook that was killed because its timeout was over.
+// TimeoutError is the end of a hook that was killed after its timeout.
 type TimeoutError time.Duration
 
 func (e TimeoutError) Error() string {
 	return fmt.Sprintf("hook ran past specified timeout of %.1fs", time.Duration(e).Seconds())
 }
 
-// RunAll runs the hooks of one kind ("prestart", ...) in their order. It stops
-// at the first that fails unless o.KeepGoing is set.
+// RunAll runs the hooks of one kind ("prestart", ...) in order. It stops at the
+// first failure, unless o.KeepGoing is set.
 func RunAll(ctx context.Context, kind string, hooks []specs.Hook, state []byte, o Options) error {
 	var errs []error
 	for i, h := range hooks {
@@ -128,7 +129,7 @@ func Run(ctx context.Context, kind string, index int, h specs.Hook, state []byte
 	return e
 }
 
-// run keeps what the hook has printed.
+// run runs the hook and keeps the end of its output in e.
 func (e *Error) run(ctx context.Context, h specs.Hook, state []byte, o Options) (started bool, err error) {
 	if err := check(h); err != nil {
 		return false, err
@@ -178,8 +179,8 @@ func start(c Command, how func(Command) (*Process, error)) (*Process, error) {
 	return how(c)
 }
 
-// untilEnd waits for the process, and kills it when the timeout or ctx is
-// over.
+// untilEnd waits for the process. It kills the process after the timeout, or when
+// ctx is done.
 func (w *watch) untilEnd(ctx context.Context, timeout *int) error {
 	if timeout != nil {
 		limit := time.Duration(*timeout) * time.Second

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startHere starts the command on the runtime side. It is fork and execve
-// alone: os/exec would make goroutines to copy the output, which wait for the
-// hook's children too, and 180 KB of binary.
+// startHere starts the command on the runtime side. It only forks and executes.
+// os/exec would add goroutines that copy the output and also wait for the hook's
+// children, and 180 KB of binary.
 func startHere(c Command) (*Process, error) {
 	extra, err := inheritable()
 	if err != nil {
@@ -32,8 +32,8 @@ func startHere(c Command) (*Process, error) {
 	return &Process{Pid: pid, Pidfd: os.NewFile(uintptr(pidfd), "pidfd:"+strconv.Itoa(pid))}, nil
 }
 
-// startError finds out whether the errno was of the chdir or of the execve:
-// ForkExec gives it without saying.
+// startError tells whether chdir or execve failed: ForkExec returns the errno
+// alone.
 func startError(c Command, err error) error {
 	if dirErr := unix.Access(c.Dir, unix.X_OK); c.Dir != "" && dirErr != nil {
 		return fmt.Errorf("chdir(%q): %w", c.Dir, dirErr)
@@ -41,9 +41,10 @@ func startError(c Command, err error) error {
 	return fmt.Errorf("fork/exec %s: %w", c.Path, err)
 }
 
-// inheritable makes the entries of ProcAttr.Files from 3 on that close, in the
-// child, whatever this process was started with and that is not close-on-exec.
-// To set that flag on them would be to change the caller's descriptors.
+// inheritable returns the entries of ProcAttr.Files from 3 on. They close, in the
+// child, the descriptors that this process inherited and that are not
+// close-on-exec. Setting that flag here instead would change descriptors of the
+// caller.
 func inheritable() ([]uintptr, error) {
 	fds, err := openFds()
 	if err != nil {

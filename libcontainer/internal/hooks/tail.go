@@ -6,15 +6,15 @@ import (
 	"unicode"
 )
 
-// tailSize bounds what a hook that prints without end makes us keep.
+// tailSize bounds the output that the runtime keeps of a hook.
 const tailSize = 64 << 10
 
-// tail keeps the end of what is added to it.
+// tail keeps the end of the bytes that are added to it.
 type tail struct{ buf []byte }
 
 func (t *tail) add(p []byte) {
 	t.buf = append(t.buf, p...)
-	// Shift rarely: once for each tailSize bytes.
+	// Shift rarely, only once for each tailSize bytes.
 	if len(t.buf) > 2*tailSize {
 		t.buf = append(t.buf[:0], t.buf[len(t.buf)-tailSize:]...)
 	}
@@ -24,14 +24,14 @@ func (t *tail) bytes() []byte {
 	return t.buf[max(0, len(t.buf)-tailSize):]
 }
 
-// Of the output, so much is shown in the error: it is for one line of a log.
+// The error shows this much of the output. It has to fit on one line of a log.
 const (
 	shownLines = 3
 	shownBytes = 512
 )
 
-// lastLines puts the last lines that are not blank on one, without control
-// characters, which would act on the terminal that shows it.
+// lastLines joins the last lines that are not blank into one. It removes control
+// characters, which would act on the terminal that shows the error.
 func lastLines(output []byte) string {
 	end := output[max(0, len(output)-4*shownBytes):]
 	var lines []string
@@ -54,7 +54,7 @@ func printable(r rune) rune {
 	return -1
 }
 
-// round keeps about three digits.
+// round keeps about three digits of a duration.
 func round(d time.Duration) time.Duration {
 	for unit := time.Microsecond; ; unit *= 10 {
 		if d < 1000*unit {

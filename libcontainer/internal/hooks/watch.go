@@ -11,16 +11,16 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// stdio is the three descriptors of the hook and our ends of their pipes.
+// stdio has the hook's three descriptors, and the runtime's ends of their pipes.
 type stdio struct {
 	stdin, stdout, stderr *os.File // the hook's; stdout and stderr may be the caller's
 	theirs                []*os.File
-	in                    int // ours, non-blocking; -1 when closed
+	in                    int // the runtime's end, non-blocking; -1 when closed
 	out, err              output
 }
 
-// output is our end of a pipe that the hook prints to, and the end of what
-// came out of it.
+// output is the runtime's end of a pipe to which the hook prints, and the last
+// bytes that came out of it.
 type output struct {
 	fd   int // non-blocking; -1 when closed
 	tail tail
@@ -45,7 +45,8 @@ func openStdio(o Options) (*stdio, error) {
 		*p.fd = ends[p.ours]
 		*p.file = os.NewFile(uintptr(ends[p.theirs]), "pipe of a hook")
 		s.theirs = append(s.theirs, *p.file)
-		// The description of our end is ours alone: the hook does not see this.
+		// No other process has this end of the pipe, so the hook does not see
+		// the flag.
 		unix.SetNonblock(*p.fd, true)
 	}
 	if o.Stdout != nil {
@@ -78,18 +79,18 @@ func closeFd(fd *int) {
 	}
 }
 
-// watch feeds a hook, listens to it and waits for its end, in one poll loop.
-// A hook that does not read, and one that leaves a child behind with its
-// output open, cannot hold it up.
+// watch writes the state to a hook, reads its output and waits for its end, in
+// one poll loop. A hook that does not read cannot block it. Neither can a child
+// that the hook leaves behind with the output open.
 type watch struct {
 	*Process
 	*stdio
-	state []byte // what is still to be written
+	state []byte // the part that is not yet written
 }
 
 func (w *watch) loop(ctx context.Context) error {
 	for {
-		// poll(2) passes over negative descriptors.
+		// poll(2) ignores negative descriptors.
 		fds := []unix.PollFd{
 			{Fd: int32(w.Pidfd.Fd()), Events: unix.POLLIN},
 			{Fd: int32(w.in), Events: unix.POLLOUT},
@@ -102,7 +103,7 @@ func (w *watch) loop(ctx context.Context) error {
 		if fds[1].Revents != 0 {
 			w.feed()
 		}
-		// After its end, everything is read that came between the two.
+		// At the end of the hook, read the rest of its output too.
 		if ended := fds[0].Revents != 0; ended || fds[2].Revents != 0 || fds[3].Revents != 0 {
 			w.listen()
 		}
@@ -112,9 +113,9 @@ func (w *watch) loop(ctx context.Context) error {
 	}
 }
 
-// feed writes as much of the state as fits. A hook may close its standard
-// input without reading: EPIPE is no error. (The Go runtime ignores SIGPIPE
-// for descriptors other than 1 and 2.)
+// feed writes as much of the state as the pipe takes. A hook may close its
+// standard input without reading it, so EPIPE is no error. (The Go runtime ignores
+// SIGPIPE for descriptors other than 1 and 2.)
 func (w *watch) feed() {
 	n, err := unix.Write(w.in, w.state)
 	if n > 0 {
@@ -130,7 +131,8 @@ func (w *watch) listen() {
 	w.err.read()
 }
 
-// read reads what there is, but not for ever from a hook that never stops.
+// read reads the available output. The loop is bounded because a hook may print
+// without end.
 func (o *output) read() {
 	var buf [4096]byte
 	for range 2 * tailSize / len(buf) {
@@ -150,15 +152,15 @@ func (o *output) read() {
 	}
 }
 
-// killWait is how long a killed hook may take to end. Only one in an
-// uninterruptible system call takes more than an instant, and that one may
-// take for ever.
+// killWait bounds the wait for a killed hook. A hook in an uninterruptible system
+// call may never end; all others end at once.
 const killWait = 5 * time.Second
 
-// kill ends the hook and all of its process group. The pid is not reaped yet,
-// so the group is that of this process or does not exist.
+// kill kills the hook and its process group. The hook is not reaped yet, so no
+// other process or group can have its pid: the group is the hook's, or there is
+// none.
 func (w *watch) kill() error {
-	// Either may find nothing: it ends by itself.
+	// Both calls fail if the hook has just ended by itself.
 	_ = unix.Kill(-w.Pid, unix.SIGKILL)
 	_ = proc.Signal(w.Pidfd, unix.SIGKILL)
 	ctx, cancel := context.WithTimeout(context.Background(), killWait)
