@@ -12,7 +12,7 @@ import (
 // MountOptions are the options of one mount in the vocabulary of the new mount
 // API: attributes for mount_setattr(2) and fsmount(2), keys for fsconfig(2).
 //
-// Of contradicting options the last one wins, as in mount(8).
+// The last one of contradicting options wins, as in mount(8).
 type MountOptions struct {
 	// Set and Clear are MOUNT_ATTR_* bits to set and to clear on the mount
 	// itself. The access time mode is not a bit but a field with three values

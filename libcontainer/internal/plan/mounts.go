@@ -259,12 +259,14 @@ func (b *builder) inherited() (uint64, bool) {
 }
 
 // cgroupMount plans a mount of the container's own cgroups: one cgroup2 file
-// system, or a directory with one mount for each v1 hierarchy.
+// system, or a directory with one mount for each v1 hierarchy. A container without
+// cgroups gets an empty, read-only directory, or the host's cgroups, read-only, if
+// it is rootless.
 func (b *builder) cgroupMount(field string, m *specs.Mount, o *specconv.MountOptions, at Place, ns *namespaces) {
 	fresh := ns.has(unix.CLONE_NEWCGROUP)
 	cgroups := b.Host.Cgroups
 	if len(cgroups) == 0 && b.Host.Rootless {
-		// The container has no cgroup of its own: it sees the host's, read-only.
+		// As with runc, the container sees its place among the host's cgroups.
 		b.add(field, Bind{Source: "/sys/fs/cgroup", Answers: true, Recursive: true, At: at, Attrs: Attrs{
 			RecSet:      attrs(o).single().Set | unix.MOUNT_ATTR_RDONLY,
 			Propagation: unix.MS_PRIVATE, PropagationRec: true,

@@ -52,7 +52,7 @@ func (b *builder) process(ns *namespaces) {
 		b.add("", Gate{})
 	}
 	if b.linux.Seccomp != nil && !early {
-		b.seccomp(p, caps) // last: the profile must allow only execve, write and exit_group
+		b.seccomp(p, caps) // last: the profile then only has to allow execve, write and exit_group
 	}
 	b.add("/process/args", Execute{Args: p.Args, Env: p.Env})
 }
