@@ -14,8 +14,8 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// appendHookOutput opens the files that the annotations name for what hooks
-// print. The function it returns closes them.
+// appendHookOutput opens the files that the annotations name for the output of hooks. The
+// returned function closes them.
 func appendHookOutput(spec *specs.Spec, o *hooks.Options) (func(), error) {
 	for _, stream := range []struct {
 		annotation string
@@ -38,7 +38,8 @@ func appendHookOutput(spec *specs.Spec, o *hooks.Options) (func(), error) {
 	return func() { closeHookOutput(o) }, nil
 }
 
-// openAppend does not wait for the reader of a FIFO: without one it fails.
+// openAppend opens a file for appending. It does not wait for the reader of a FIFO:
+// without a reader it fails.
 func openAppend(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -59,7 +60,8 @@ func closeHookOutput(o *hooks.Options) {
 	}
 }
 
-// checkUnknown is for a profile that must mean all of what it says.
+// checkUnknown returns an error if libseccomp does not know a system call of the profile,
+// and an annotation says that the profile is to fail then.
 func checkUnknown(spec *specs.Spec, f seccomp.Filter) error {
 	if len(f.Unknown) == 0 || !specconv.On(spec, specconv.SeccompFailUnknownSyscall) {
 		return nil
@@ -67,7 +69,8 @@ func checkUnknown(spec *specs.Spec, f seccomp.Filter) error {
 	return &Failure{Field: "/linux/seccomp/syscalls", Err: fmt.Errorf("libseccomp does not know %s", strings.Join(f.Unknown, ", "))}
 }
 
-// sendPidfds hands the first process's pidfd to all who asked for it.
+// sendPidfds sends a pidfd of the first process to the sockets that the options and an
+// annotation name.
 func (c *creation) sendPidfds(ctx context.Context) error {
 	for _, socket := range []string{c.o.PidfdSocket, c.config.Spec.Annotations[specconv.PidfdReceiver]} {
 		if socket == "" {

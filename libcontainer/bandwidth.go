@@ -7,13 +7,13 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// BandwidthUpdate is a change of the limits of network traffic. nil leaves a limit
-// as it is, and a zero Bandwidth takes it away.
+// BandwidthUpdate is a change of the limits of network traffic. nil leaves a limit as it
+// is. A zero Bandwidth removes it.
 type BandwidthUpdate struct{ Egress, Ingress *specconv.Bandwidth }
 
-// UpdateBandwidth changes what a container that lives may send and receive. It
-// returns the limits that held before: to take the change back is to apply them.
-// When it fails, both are as they were.
+// UpdateBandwidth changes how much a live container may send and receive. It returns the
+// previous values of the changed limits; to undo the change, pass them to
+// UpdateBandwidth. If it fails, both limits are as before.
 func (c *Container) UpdateBandwidth(ctx context.Context, u BandwidthUpdate) (old BandwidthUpdate, err error) {
 	if err := c.enter(); err != nil {
 		return old, err
@@ -55,7 +55,7 @@ func newBandwidth(b *specconv.Bandwidth) *cgroup.Bandwidth {
 	return &cgroup.Bandwidth{Rate: b.Rate, Burst: b.Burst}
 }
 
-// LimitBandwidth is for the plan's step of that name.
+// LimitBandwidth executes the plan's step of that name.
 func (c *creation) LimitBandwidth(egress, ingress specconv.Bandwidth) error {
 	limit := func(b specconv.Bandwidth) *cgroup.Bandwidth {
 		if b.Rate == 0 {

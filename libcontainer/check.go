@@ -13,14 +13,14 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// Finding is one thing that Check has to say about a bundle.
+// Finding is one problem of a bundle that Check has found.
 type Finding struct {
 	Field   string `json:"field,omitempty"`   // JSON pointer into config.json
 	Message string `json:"message"`           //
-	Warning bool   `json:"warning,omitempty"` // the container can be made, if not as it is asked for
+	Warning bool   `json:"warning,omitempty"` // the container can be created, but not quite as requested
 }
 
-// String is one line.
+// String returns the finding as one line.
 func (f Finding) String() string {
 	s := "error: "
 	if f.Warning {
@@ -32,17 +32,17 @@ func (f Finding) String() string {
 	return s + f.Message
 }
 
-// Check says what is wrong with a bundle, and what this host lacks for it: all
-// of it, and without making, mounting or starting anything. What can only be
-// known inside of the container, such as whether its program is there, is left
-// to create.
+// Check returns all problems of a bundle, and everything that this host lacks for it. It
+// makes, mounts and starts nothing. Some problems show only inside the container, such as
+// a missing program; these are left to create. The error is about a configuration that
+// cannot be read, or about the end of ctx.
 func (r *Runtime) Check(ctx context.Context, o CreateOptions) (_ []Finding, err error) {
 	defer bug.Caught(&err)
 	in := &inspection{ctx: ctx, root: "/"}
 	silent := *r
 	silent.options.Warn = in.warning
 	if o.Console == nil && o.ConsoleSocket == "" {
-		o.Console = discardConsole // there will be one
+		o.Console = discardConsole // create will have one
 	}
 	in.creation = &creation{Runtime: &silent, id: "check", o: o}
 	if err := in.load(); err != nil {
@@ -55,7 +55,7 @@ func (r *Runtime) Check(ctx context.Context, o CreateOptions) (_ []Finding, err 
 	return in.findings, ctx.Err()
 }
 
-// inspection is one Check.
+// inspection is one call of Check.
 type inspection struct {
 	*creation
 	ctx      context.Context
@@ -72,7 +72,7 @@ func (in *inspection) doubt(field, format string, args ...any) {
 	in.findings = append(in.findings, Finding{Field: field, Message: fmt.Sprintf(format, args...), Warning: true})
 }
 
-// warning takes a warning as create would have given it.
+// warning adds a warning of create to the findings.
 func (in *inspection) warning(msg string) {
 	field, rest, ok := strings.Cut(msg, ": ")
 	if !ok || !strings.HasPrefix(field, "/") {
@@ -81,7 +81,7 @@ func (in *inspection) warning(msg string) {
 	in.doubt(field, "%s", rest)
 }
 
-// note takes an error apart into what it is about.
+// note adds an error to the findings. A joined error becomes several findings.
 func (in *inspection) note(err error) {
 	var joined interface{ Unwrap() []error }
 	var problems specconv.Problems
@@ -105,7 +105,7 @@ func (in *inspection) note(err error) {
 	}
 }
 
-// bundleItself is what create checks before it makes anything.
+// bundleItself makes the checks that create makes before it changes anything.
 func (in *inspection) bundleItself() {
 	err := specconv.Validate(in.spec)
 	in.note(err)

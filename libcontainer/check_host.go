@@ -22,8 +22,8 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// What a host may lack, subject by subject. Each looks only: at /proc, /sys and
-// at the host's files that the configuration names.
+// The functions below check what a host may lack, one subject each. They only look: at
+// /proc, /sys and the host's files that the configuration names.
 
 func (in *inspection) host() {
 	in.kernel()
@@ -52,8 +52,8 @@ func (in *inspection) read(path string) (string, error) {
 	return strings.TrimSpace(string(data)), err
 }
 
-// oldestKernel has all that is used without asking: openat2, the new mount API,
-// mount_setattr with id-mapped mounts.
+// oldestKernel is the first version with everything that is used without a probe:
+// openat2, the new mount API, mount_setattr with id-mapped mounts.
 var oldestKernel = [2]int{5, 14}
 
 func (in *inspection) kernel() {
@@ -70,7 +70,8 @@ func (in *inspection) kernel() {
 	}
 }
 
-// hookFiles: those of startContainer are the container's own.
+// hookFiles checks the programs of hooks. Those of startContainer hooks are in the
+// container, so they are left out.
 func (in *inspection) hookFiles() {
 	for _, kind := range []string{"prestart", "createRuntime", "createContainer", "poststart", "poststop"} {
 		for i, h := range hookList(in.spec.Hooks, kind) {
@@ -83,7 +84,7 @@ func (in *inspection) hookFiles() {
 	}
 }
 
-// lookTime bounds the look at one file: its file system may not answer.
+// lookTime bounds the look at one file, because its file system may not answer.
 const lookTime = 5 * time.Second
 
 func (in *inspection) access(path string, mode uint32) error {
@@ -116,9 +117,9 @@ func (in *inspection) oomScore(p *specs.Process) {
 	}
 }
 
-// appArmor: securityfs has the names of the loaded profiles, each with its mode
-// in parentheses. Stacked ones, and those of other namespaces, are left to the
-// kernel.
+// appArmor checks that the profile is loaded. securityfs lists the loaded profiles, each
+// with its mode in parentheses. Stacked profiles and those of other namespaces are left
+// to the kernel.
 func (in *inspection) appArmor(profile string) {
 	list, err := in.read("sys/kernel/security/apparmor/profiles")
 	if err != nil || profile == "" || profile == "unconfined" || strings.HasPrefix(profile, ":") || strings.Contains(profile, "//&") {
@@ -132,8 +133,7 @@ func (in *inspection) appArmor(profile string) {
 	in.add("/process/apparmorProfile", "no profile %q is loaded: see apparmor_parser(8)", profile)
 }
 
-// sources: the host's files that are mounted, and the file systems that are
-// made.
+// sources checks the sources of bind mounts and the types of file systems.
 func (in *inspection) sources() {
 	known, err := in.read("proc/filesystems")
 	for i, m := range in.spec.Mounts {
@@ -149,7 +149,8 @@ func (in *inspection) sources() {
 	}
 }
 
-// source: one in the root file system may be there only once other mounts are.
+// source checks one source. A source in the root file system is left out: it may exist
+// only after other mounts.
 func (in *inspection) source(field, source string) {
 	if !filepath.IsAbs(source) {
 		source = filepath.Join(in.bundle, source)
@@ -162,7 +163,7 @@ func (in *inspection) source(field, source string) {
 	}
 }
 
-// nsFiles are the names of namespaces in /proc/PID/ns.
+// nsFile returns the name of a namespace type in /proc/PID/ns.
 func nsFile(t specs.LinuxNamespaceType) string {
 	switch t {
 	case specs.NetworkNamespace:
@@ -197,7 +198,7 @@ func (in *inspection) namespaces() {
 	}
 }
 
-// joined checks that the path is a namespace, and of that type.
+// joined checks that the path leads to a namespace of the expected type.
 func (in *inspection) joined(field string, n specs.LinuxNamespace, flag int) {
 	fd, err := unix.Open(n.Path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -214,8 +215,8 @@ func (in *inspection) joined(field string, n specs.LinuxNamespace, flag int) {
 	}
 }
 
-// unprivilegedUserns: three ways in which distributions keep ordinary users from
-// user namespaces.
+// unprivilegedUserns checks two parameters with which distributions keep ordinary users
+// from user namespaces. (A third one, max_user_namespaces, is checked by namespaces.)
 func (in *inspection) unprivilegedUserns(field string) {
 	for _, s := range []struct{ file, forbids string }{
 		{"kernel/unprivileged_userns_clone", "0"},
@@ -227,7 +228,8 @@ func (in *inspection) unprivilegedUserns(field string) {
 	}
 }
 
-// idMaps: an ordinary user needs help to map more than the own id.
+// idMaps checks that newuidmap and newgidmap are installed. An ordinary user needs them to
+// map ids other than its own.
 func (in *inspection) idMaps() {
 	l := in.spec.Linux
 	if os.Geteuid() == 0 || len(l.UIDMappings) == 0 || ownOnly(l.UIDMappings, os.Geteuid()) && ownOnly(l.GIDMappings, os.Getegid()) {
@@ -250,11 +252,11 @@ func (in *inspection) controllers() {
 	}
 }
 
-// bandwidth has the kernel verify a program, and keeps it nowhere.
+// bandwidth makes the kernel verify the program, and discards it.
 func (in *inspection) bandwidth() {
 	for _, name := range []string{specconv.NetworkEgress, specconv.NetworkIngress} {
 		if _, ok := in.spec.Annotations[name]; !ok || in.paths.CheckBandwidth() != nil {
-			continue // the plan has said so
+			continue // the plan has reported it
 		}
 		if err := in.paths.ProbeBandwidth(); err != nil {
 			in.add("/annotations/"+name, "%v", err)
@@ -262,7 +264,7 @@ func (in *inspection) bandwidth() {
 	}
 }
 
-// profile compiles the seccomp profile, and keeps the result nowhere.
+// profile compiles the seccomp profile, and discards the result.
 func (in *inspection) profile() {
 	if in.spec.Linux.Seccomp == nil {
 		return
@@ -279,8 +281,8 @@ func (in *inspection) profile() {
 	}
 }
 
-// sysctls: those of the network may be about devices that the container only
-// gets later.
+// sysctls checks that the parameters exist. Those of network devices are left out: the
+// container may get the device later.
 func (in *inspection) sysctls() {
 	for _, key := range slices.Sorted(maps.Keys(in.spec.Linux.Sysctl)) {
 		path, err := specconv.SysctlPath(key)
@@ -301,7 +303,8 @@ func (in *inspection) netDevices() {
 	}
 }
 
-// memoryNodes: a policy for nodes that are not there is refused.
+// memoryNodes checks that the memory nodes exist. The kernel refuses a policy for missing
+// nodes.
 func (in *inspection) memoryNodes() {
 	p := in.spec.Linux.MemoryPolicy
 	if p == nil || p.Nodes == "" {

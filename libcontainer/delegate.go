@@ -10,9 +10,9 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// Delegate gives the container's cgroup to a user; engine.Cgroups has the rest.
-// The specification only allows it, so that a runtime without the privilege for
-// it goes on.
+// Delegate gives the container's cgroup to a user; see engine.Cgroups. The specification
+// allows it but does not require it, so a rootless runtime without the privilege goes on
+// with a warning.
 func (c *creation) Delegate(uid int) error {
 	err := c.paths.Delegate(uid)
 	if c.rootless && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)) {
@@ -22,13 +22,14 @@ func (c *creation) Delegate(uid int) error {
 	return err
 }
 
-// EnterSub moves the first process into the cgroup that belongs to it.
+// EnterSub moves the first process into the cgroup sub, below the container's.
 func (c *creation) EnterSub(sub string, pid, uid int) error {
 	return c.paths.EnterSub(sub, pid, uid)
 }
 
-// intendSub records the cgroup below the container's that an annotation asks
-// for. Where the container's own was made for it, it goes with that one.
+// intendSub records the cgroup below the container's that an annotation asks for. The
+// record matters only if the container's own cgroup existed before. Otherwise both are
+// removed together.
 func (c *creation) intendSub() {
 	if sub := c.config.Spec.Annotations[specconv.DelegateCgroup]; sub != "" && c.paths.Unified != nil {
 		for _, dir := range c.paths.Below(sub).Missing() {
@@ -37,8 +38,8 @@ func (c *creation) intendSub() {
 	}
 }
 
-// entrance is the cgroup that further processes start in. Its own cgroup a
-// container has left to its children where one below it was asked for: no
+// entrance returns the cgroup in which further processes start. If an annotation asks for
+// a cgroup below the container's, the container's own has only cgroups below it, and no
 // process can be there any more.
 func (c *Container) entrance() cgroup.Paths {
 	p := c.cgroups()
@@ -48,8 +49,8 @@ func (c *Container) entrance() cgroup.Paths {
 	return p
 }
 
-// divided tells the failure to enter a cgroup that the container has divided
-// among others, or removed. Its first process is in one that can be entered.
+// divided reports whether err is the failure to enter a cgroup that the container has
+// divided among others, or removed. The cgroup of its first process can be entered.
 func divided(err error) bool {
 	var file *cgroup.FileError
 	return errors.Is(err, unix.EBUSY) || errors.As(err, &file) && errors.Is(err, unix.ENOENT)

@@ -9,38 +9,40 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
 
-// Sentinels for what callers branch on. The texts are matched by engines:
-// containerd's shim looks for "does not exist", "container not running",
-// "no such process" and "process already finished".
+// Errors that callers branch on. Engines match the texts: containerd's shim looks for
+// "does not exist", "container not running", "no such process" and "process already
+// finished".
 var (
-	// ErrNotExist: no container of that id under the state root.
+	// ErrNotExist means that the state root has no container of that id.
 	ErrNotExist = state.ErrNotExist
-	// ErrExist: the id is in use.
+	// ErrExist means that the id is in use.
 	ErrExist = state.ErrExist
-	// ErrInvalidID: the id is empty, too long, "." or "..", or has a
-	// character outside [A-Za-z0-9_+.-].
+	// ErrInvalidID means that the id is empty, longer than 255 bytes, "." or "..",
+	// or has a character outside [A-Za-z0-9_+.-].
 	ErrInvalidID = state.ErrInvalidID
-	// ErrRoot: the state root is there and cannot be read, so that nobody knows
-	// which containers there are.
+	// ErrRoot means that the state root exists and cannot be read, so that its
+	// containers are not known.
 	ErrRoot = state.ErrRoot
-	// ErrNotRunning: the verb needs a live container.
+	// ErrNotRunning means that the method needs a live container.
 	ErrNotRunning = errors.New("container not running")
-	// ErrNotStopped: delete of a live container without force.
+	// ErrNotStopped means that Delete without force has found a live container.
 	ErrNotStopped = errors.New("container is not stopped")
-	// ErrPaused: the verb needs a container that is not paused.
+	// ErrPaused means that the method needs a container that is not paused.
 	ErrPaused = errors.New("container is paused")
-	// ErrNotPaused: resume of a container that is not paused.
+	// ErrNotPaused means that Resume needs a paused container.
 	ErrNotPaused = errors.New("container not paused")
-	// ErrNotCreated: start of a container that does not wait to be started: it
-	// runs, has stopped, or is still being created.
+	// ErrNotCreated means that the container does not wait to be started: it runs, has
+	// stopped, or is still being created.
 	ErrNotCreated = state.ErrNotCreated
-	// ErrNoStatus: a process has ended, and how is not known, see Container.Wait.
+	// ErrNoStatus means that a process has ended and its exit status is not known; see
+	// Container.Wait.
 	ErrNoStatus = proc.ErrNoStatus
-	// ErrNoConsole: a terminal is asked for, and nobody takes it.
+	// ErrNoConsole means that the process asks for a terminal, and the options name
+	// neither a Console nor a ConsoleSocket.
 	ErrNoConsole = errors.New("cannot allocate tty if the runtime will detach without setting console socket")
 )
 
-// worded is a sentinel in the words of an occasion.
+// worded is a sentinel error with a text of its own.
 type worded struct {
 	text string
 	err  error
@@ -49,10 +51,10 @@ type worded struct {
 func (e *worded) Error() string { return e.text }
 func (e *worded) Unwrap() error { return e.err }
 
-// Bug is a panic of the library, which is returned as an error: everything that
-// is undone after an error has been undone. Stack is for a debug log.
+// Bug is a panic of the library, returned as an error after the usual clean-up. Stack is
+// meant for a debug log.
 type Bug = bug.Error
 
-// Failure is one failed step: the field of config.json that asked for it, what
-// was being done, and the system call that failed.
+// Failure is one failed step: the field of config.json that asks for it (a JSON
+// pointer), the action, the system call that failed, and its errno.
 type Failure = engine.Failure

@@ -13,8 +13,8 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// Event is something about a running container. Its JSON is runc's, with more
-// types and with data where runc's "oom" has none.
+// Event is one event of a running container. Its JSON is that of runc, with further
+// types, and with data in "oom" events, where runc has none.
 type Event struct {
 	Type string `json:"type"`
 	ID   string `json:"id"`
@@ -24,33 +24,33 @@ type Event struct {
 // Event types.
 const (
 	EventStats    = "stats"    // at every interval
-	EventOOM      = "oom"      // the OOM killer came
+	EventOOM      = "oom"      // the OOM killer has killed a process
 	EventPressure = "pressure" // a threshold was reached
 	EventExit     = "exit"     // the first process has ended: the last event
 )
 
-// OOM is a process of the container that the OOM killer chose.
+// OOM is a process of the container that the OOM killer has killed.
 type OOM struct {
-	Victim *Victim `json:"victim,omitempty"` // nil where the kernel's log did not say
-	Group  bool    `json:"group,omitempty"`  // its whole cgroup died with it (memory.oom.group)
-	Limit  uint64  `json:"limit,omitempty"`  // the container's, in bytes; 0 for none
+	Victim *Victim `json:"victim,omitempty"` // nil if the kernel's log does not name it
+	Group  bool    `json:"group,omitempty"`  // the kernel killed its whole cgroup (memory.oom.group)
+	Limit  uint64  `json:"limit,omitempty"`  // memory limit of the container in bytes; 0 for none
 }
 
-// Victim is a process by the host's number and by its name, as it had set it.
+// Victim is a killed process: the host's pid, and the name that the process had set.
 type Victim struct {
 	Pid     int    `json:"pid"`
 	Command string `json:"command"`
 }
 
-// Threshold is a pressure to be told about: Stall or more of waiting within a
-// Window, by some of the tasks or, with Full, by all at the same time.
+// Threshold is a pressure to be reported: Stall or more of waiting within a Window, by
+// some of the tasks or, with Full, by all at the same time.
 type Threshold = cgroup.Threshold
 
-// PressureReport is a threshold that was reached, and the pressure then.
+// PressureReport is a threshold that was reached, with the pressure at that time.
 type PressureReport struct {
 	Resource string     `json:"resource"`
 	Kind     string     `json:"kind"`   // "some" or "full"
-	Stall    int64      `json:"stall"`  // threshold, in microseconds like the totals
+	Stall    int64      `json:"stall"`  // of the threshold, in microseconds like the totals
 	Window   int64      `json:"window"` // microseconds
 	Pressure *Pressures `json:"psi,omitempty"`
 }
@@ -58,14 +58,14 @@ type PressureReport struct {
 // Exit is the end of the first process.
 type Exit struct {
 	Pid    int  `json:"pid"`
-	Status *int `json:"status,omitempty"` // 128+n for signal n; nil where its parent alone was told
+	Status *int `json:"status,omitempty"` // exit status, 128+n after signal n; nil if only the parent of the process knows it
 }
 
-// Events sends what happens in a running container as the kernel announces it,
-// and statistics at every interval if that is not 0. The channel is closed
-// after the exit event, or when ctx ends. What has been announced is not sent
-// before the one before was received: who stops receiving has to end ctx, or a
-// goroutine and some descriptors stay, whatever becomes of the container.
+// Events sends the events of a running container as the kernel announces them. It also
+// sends statistics at every interval, unless interval is 0. The channel is closed after
+// the exit event, or when ctx ends. The channel has no buffer: an event waits until the
+// one before it was received. A caller that stops receiving has to end ctx. Otherwise a
+// goroutine and some descriptors stay, even after the end of the container.
 func (c *Container) Events(ctx context.Context, interval time.Duration, at ...Threshold) (_ <-chan Event, err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -107,23 +107,23 @@ func (c *Container) watch(interval time.Duration, at []Threshold) (*watch, error
 type watch struct {
 	container *Container
 	pidfd     *os.File
-	oom       *cgroup.OOMWatch // nil where memory is not accounted
-	victims   *cgroup.Victims  // nil where the kernel's log may not be read
+	oom       *cgroup.OOMWatch // nil if memory is not accounted
+	victims   *cgroup.Victims  // nil if the kernel's log cannot be read
 	pressures []*cgroup.PressureWatch
-	limit     uint64 // of memory, when it was last looked at; 0 for none
+	limit     uint64 // last known memory limit in bytes; 0 for none
 	interval  time.Duration
-	next      time.Time // of the statistics
+	next      time.Time // time of the next statistics
 	events    chan Event
 }
 
 func (w *watch) open(at []Threshold) (err error) {
 	paths := w.container.cgroups()
 	switch w.oom, err = paths.WatchOOM(); {
-	case errors.Is(err, cgroup.ErrNoController): // then there is no limit to go over
+	case errors.Is(err, cgroup.ErrNoController): // without the controller there is no limit
 	case err != nil:
 		return err
 	default:
-		// Without the log, kills are reported all the same.
+		// Kills are reported even if the log cannot be read.
 		w.victims, _ = paths.OpenVictims()
 		w.readLimit()
 	}
@@ -151,7 +151,7 @@ func (w *watch) close() {
 	}
 }
 
-// run ends with the container, or with ctx. Its error is a bug.
+// run sends events until the container or ctx ends. Its error is a bug.
 func (w *watch) run(ctx context.Context) (err error) {
 	defer bug.Caught(&err)
 	for {
@@ -173,7 +173,7 @@ func (w *watch) run(ctx context.Context) (err error) {
 	}
 }
 
-// Places in the list of what is polled; pressures are behind these.
+// Indexes of the polled descriptors. The pressures begin at fdPressures.
 const (
 	fdProcess = iota
 	fdOOM
@@ -181,7 +181,7 @@ const (
 )
 
 func (w *watch) pollFds() []unix.PollFd {
-	fds := []unix.PollFd{{Fd: int32(w.pidfd.Fd()), Events: unix.POLLIN}, {Fd: -1}} // -1 is passed over
+	fds := []unix.PollFd{{Fd: int32(w.pidfd.Fd()), Events: unix.POLLIN}, {Fd: -1}} // poll(2) ignores -1
 	if w.oom != nil {
 		fds[fdOOM] = w.oom.PollFd()
 	}
@@ -191,7 +191,7 @@ func (w *watch) pollFds() []unix.PollFd {
 	return fds
 }
 
-// wait returns when there may be something to tell; false when ctx has ended.
+// wait returns when there may be something to report. It returns false if ctx has ended.
 func (w *watch) wait(ctx context.Context, fds []unix.PollFd) bool {
 	timed := ctx
 	if w.interval > 0 {
@@ -203,8 +203,9 @@ func (w *watch) wait(ctx context.Context, fds []unix.PollFd) bool {
 	return err == nil || ctx.Err() == nil && timed.Err() != nil
 }
 
-// announced is what there is to tell, the end of the container last: what
-// killed it was announced before, though memory.events may be late to say so.
+// announced returns the events to report, the exit event last. After the end of the first
+// process it reads the OOM kills in any case: the kernel has counted a kill before the
+// end, but may signal memory.events late.
 func (w *watch) announced(ctx context.Context, fds []unix.PollFd) []Event {
 	var events []Event
 	ended := fds[fdProcess].Revents != 0
@@ -224,11 +225,11 @@ func (w *watch) announced(ctx context.Context, fds []unix.PollFd) []Event {
 	return events
 }
 
-// victimTime is how long the kernel's word on the victim is waited for. It
-// comes with the kill, unless a slow console holds it up.
+// victimTime bounds the wait for the kernel's log line about a victim. The line comes
+// with the kill, unless a slow console delays it.
 const victimTime = 20 * time.Millisecond
 
-// kills are the OOM kills since the last ones.
+// kills returns the OOM kills since the last call.
 func (w *watch) kills(ctx context.Context) []Event {
 	oom, err := w.oom.Read()
 	if err != nil { // the cgroup is gone
@@ -252,7 +253,7 @@ func (w *watch) kills(ctx context.Context) []Event {
 	return events
 }
 
-// newVictims waits for one victim, and takes the others that are known then.
+// newVictims waits for one victim, and takes the others that the log has by then.
 func (w *watch) newVictims(ctx context.Context) []Victim {
 	if w.victims == nil {
 		return nil
@@ -270,10 +271,10 @@ func (w *watch) newVictims(ctx context.Context) []Victim {
 	}
 }
 
-// readLimit looks at the memory limit. With the container, its cgroup may have
-// gone; then it is what it was.
+// readLimit reads the memory limit. The cgroup may be gone with the container; then the
+// last value stays.
 func (w *watch) readLimit() {
-	const none = 1 << 62 // v1 prints the largest number of pages, v2 nothing
+	const none = 1 << 62 // without a limit, v1 shows the largest number of pages
 	s, err := w.container.cgroups().Stats()
 	switch {
 	case err != nil:
@@ -284,7 +285,8 @@ func (w *watch) readLimit() {
 	}
 }
 
-// reached are the thresholds that were. Watches of a cgroup that is gone end.
+// reached returns the thresholds that were reached. It drops the watches of a cgroup that
+// is gone.
 func (w *watch) reached(fds []unix.PollFd) []Event {
 	var events []Event
 	var left []*cgroup.PressureWatch
@@ -307,7 +309,7 @@ func report(p *cgroup.PressureWatch) *PressureReport {
 	if p.Full {
 		r.Kind = "full"
 	}
-	r.Pressure, _ = p.Read() // of a cgroup that has gone now, there is none
+	r.Pressure, _ = p.Read() // nil if the cgroup is gone by now
 	return r
 }
 

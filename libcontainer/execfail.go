@@ -16,20 +16,20 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// namespaces are those that the container's files are seen from. Held, they
-// outlive its processes: what a failed execve was about can be looked at after
-// the process that failed is gone.
+// namespaces are those in which the container's files are visible. An open descriptor
+// keeps them after the end of their processes. So the cause of a failed execve can be
+// examined when the process that failed is gone.
 type namespaces struct{ user, mount *os.File }
 
-// ioctls of a pidfd (<linux/pidfd.h>), since Linux 6.11.
+// ioctl requests of a pidfd (<linux/pidfd.h>), since Linux 6.11.
 const (
 	pidfdGetMountNamespace = 0xff03
 	pidfdGetPIDNamespace   = 0xff05
 	pidfdGetUserNamespace  = 0xff09
 )
 
-// hold opens the namespaces of a process of the container. What cannot be had
-// stays nil: without it an explanation is missing, nothing else.
+// hold opens the namespaces of a process of the container. A namespace that cannot be
+// opened stays nil: then an explanation is missing, and nothing else.
 func hold(pidfd *os.File, pid int) namespaces {
 	return namespaces{
 		user:  holdOne(pidfd, pidfdGetUserNamespace, pid, "user"),
@@ -42,8 +42,8 @@ func holdOne(pidfd *os.File, request uint, pid int, name string) *os.File {
 	if err == nil {
 		return os.NewFile(uintptr(fd), name)
 	}
-	// The pid is still that of the process: it has not been reaped, as its pidfd
-	// has shown a moment ago. A wrong guess explains wrongly, no more.
+	// The pid still belongs to the process: its pidfd has shown a moment ago that it
+	// was not reaped. If it was reaped since, only the explanation is wrong.
 	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/" + name)
 	if err != nil {
 		return nil
@@ -59,8 +59,8 @@ func (n namespaces) close() {
 	}
 }
 
-// execFailure explains the errno of a failed execve: the file is looked at from
-// inside of the container.
+// execFailure explains the errno of a failed execve. A stub looks at the file from inside
+// the container.
 func (n namespaces) execFailure(ctx context.Context, spec *specs.Spec, p *specs.Process, e unix.Errno) error {
 	f := &Failure{Field: "/process/args/0", Step: "exec " + p.Args[0], Errno: e}
 	if n.user != nil && n.mount != nil && hasMountNamespace(spec) {
@@ -72,15 +72,15 @@ func (n namespaces) execFailure(ctx context.Context, spec *specs.Spec, p *specs.
 	return f
 }
 
-// neverExecuted says why a process whose gate is closed has not executed its
-// program; nil if it has. The end of the status file is the same for both: the
-// kernel closes it with an execve and with the process. A process that goes on
-// has executed. Of one that ends, the kernel keeps the name of what it was last,
-// and the name of a stub is not that of a program.
+// neverExecuted returns the reason why a process has not executed its program, or nil if
+// it has. The status file cannot tell: the kernel closes it at an execve and at the end
+// of the process. A process that still runs has executed its program. For a process that
+// has ended, the kernel keeps its last name, and the stub's name is not that of a
+// program.
 func neverExecuted(pid int, p *specs.Process) error {
 	st, err := proc.ReadStat(pid)
 	if err != nil || !st.Exiting() || !stubName(st.Comm) || st.Comm == filepath.Base(p.Args[0]) {
-		return nil //nolint:nilerr // its parent has collected it: nobody knows any more
+		return nil //nolint:nilerr // the process was reaped, so nobody knows any more
 	}
 	f := &Failure{Field: "/process/args/0", Step: fmt.Sprintf("exec %q", p.Args[0])}
 	switch sig := unix.Signal(st.Exit & 0x7f); sig {
@@ -93,20 +93,20 @@ func neverExecuted(pid int, p *specs.Process) error {
 	return f
 }
 
-// stubName tells whether the kernel calls a process so that was executed from a
-// descriptor: by the name of the file since Linux 6.14, before by the number.
+// stubName reports whether comm is a name that the kernel gives to a program executed from
+// a descriptor: the name of the file since Linux 6.14, the descriptor's number before.
 func stubName(comm string) bool {
 	return comm == "memfd:onggi" || comm == "onggi" || comm != "" && strings.Trim(comm, "0123456789") == ""
 }
 
-// hasMountNamespace: without one, the container's files cannot be told from the
-// host's by the namespace.
+// hasMountNamespace reports whether the container has a mount namespace. Without one, the
+// namespace does not tell the container's files from the host's.
 func hasMountNamespace(spec *specs.Spec) bool {
 	return spec.Linux != nil && slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace })
 }
 
-// execHint says what an errno of execve(2) is usually about, for a file that
-// has been found before.
+// execHint returns the usual cause of an errno of execve(2), for a file that has been
+// found before.
 func execHint(e unix.Errno) string {
 	switch e {
 	case unix.ENOENT:

@@ -12,13 +12,13 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// oldestSpec is the first version of the specification without a
-// pre-release: what it describes is still the same.
+// oldestSpec is the first version of the specification that is no pre-release. Its
+// configurations still mean the same.
 const oldestSpec = "1.0.0"
 
-// Features is what features.md and features-linux.md define: what this
-// library knows, whatever the host has. Only the versions of what it was built
-// with, and the seccomp flags that the kernel has, are found out when called.
+// Features returns what this library supports, in the form of features.md and
+// features-linux.md. The host does not matter, with two exceptions that are determined at
+// the call: the version of libseccomp, and the seccomp flags of the kernel.
 func Features() *features.Features {
 	return &features.Features{
 		OCIVersionMin: oldestSpec,
@@ -27,8 +27,8 @@ func Features() *features.Features {
 		MountOptions:  specconv.KnownMountOptions(),
 		Linux:         linuxFeatures(),
 		Annotations:   versions(),
-		// What a config.json may ask for by annotations; the last stands for all
-		// that begin with it.
+		// Annotations that a config.json may have. The last one stands for all names that
+		// begin with it.
 		PotentiallyUnsafeConfigAnnotations: append(specconv.KnownAnnotations(), systemd.AnnotationPrefix),
 	}
 }
@@ -58,7 +58,7 @@ func linuxFeatures() *features.Linux {
 	}
 }
 
-// namespaceNames are the types of namespaces, sorted.
+// namespaceNames returns the types of namespaces, sorted.
 func namespaceNames() []string {
 	names := []string{
 		string(specs.PIDNamespace), string(specs.NetworkNamespace), string(specs.MountNamespace), string(specs.IPCNamespace),
@@ -78,7 +78,7 @@ func memoryPolicies() *features.MemoryPolicy {
 	}
 }
 
-// versions are the annotations, named as runc names them.
+// versions returns the annotations, with names in the manner of runc.
 func versions() map[string]string {
 	all := map[string]string{
 		"dev.onggi.version":            Version(),
@@ -90,5 +90,5 @@ func versions() map[string]string {
 	return all
 }
 
-// known is a value that is not "unknown", which null stands for.
+// known returns a pointer to b. The null of a nil pointer means "unknown".
 func known(b bool) *bool { return &b }

@@ -14,17 +14,17 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// What a Container holds, for all who call its methods at once.
+// This file has what a Container holds, for all callers of its methods at once.
 
-// calls counts who is in a method, so that what the methods use is closed behind
-// the last of them: the number of a closed descriptor is another file's at once.
+// calls counts the methods in progress. The last one closes the descriptors that the
+// methods use: the number of a closed descriptor belongs to another file at once.
 type calls struct {
 	mu   sync.Mutex
 	n    int
-	over error // why there are no more: after Close, or Delete
+	over error // error of all further calls; set by Close and Delete
 }
 
-// enter begins a call of a method, which ends with leave.
+// enter begins a call of a method. leave ends it.
 func (c *Container) enter() error {
 	c.calls.mu.Lock()
 	defer c.calls.mu.Unlock()
@@ -42,7 +42,8 @@ func (c *Container) leave() {
 	c.letGo()
 }
 
-// finish lets go once nobody is in a method any more.
+// finish makes all further calls fail with why. The descriptors are closed when no
+// method is in progress any more.
 func (c *Container) finish(why error) {
 	c.calls.mu.Lock()
 	defer c.calls.mu.Unlock()
@@ -52,7 +53,8 @@ func (c *Container) finish(why error) {
 	c.letGo()
 }
 
-// letGo closes what there is, when it is time; after that, nothing is opened.
+// letGo closes the descriptors if finish was called and no method is in progress.
+// Nothing is opened after that.
 func (c *Container) letGo() {
 	if c.calls.over == nil || c.calls.n > 0 {
 		return
@@ -62,22 +64,23 @@ func (c *Container) letGo() {
 	c.dir.Close()
 }
 
-// handle is a process as this one knows it.
+// handle is what this program knows about one process.
 type handle struct {
 	mu     sync.Mutex
-	pidfd  *os.File // nil until it is needed, where this process has not started it
-	known  bool     // its exit status is, which the kernel tells once
+	pidfd  *os.File // nil until needed, unless this program has started the process
+	known  bool     // status is valid; the kernel tells it only once
 	status int
 }
 
-// isKnown tells whether the process has ended, and been collected here.
+// isKnown reports whether the process has ended and its exit status is known here.
 func (h *handle) isKnown() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.known
 }
 
-// toWait is what to wait with, nil where the status is known already.
+// toWait returns the pidfd to wait on, or nil if the exit status is known already. The
+// pidfd stays the handle's.
 func (h *handle) toWait(id proc.Identity) (*os.File, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -93,7 +96,7 @@ func (h *handle) toWait(id proc.Identity) (*os.File, error) {
 	return h.pidfd, nil
 }
 
-// reap takes the status of a process that has ended, most likely a child.
+// reap takes the exit status of a process that has ended. Most likely it is a child.
 func (h *handle) reap(ctx context.Context, pid int) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -101,7 +104,7 @@ func (h *handle) reap(ctx context.Context, pid int) (int, error) {
 		return h.status, nil
 	}
 	status, err := proc.Reap(ctx, h.pidfd)
-	if errors.Is(err, proc.ErrNoStatus) { // of another's child the kernel may tell while it is a zombie
+	if errors.Is(err, proc.ErrNoStatus) { // not our child, but the kernel may know
 		if of, ok := proc.ExitStatus(pid, h.pidfd); ok {
 			status, err = of, nil
 		}
@@ -112,8 +115,8 @@ func (h *handle) reap(ctx context.Context, pid int) (int, error) {
 	return status, err
 }
 
-// open gives a pidfd of the caller's. It needs no proof that the process is the
-// one where this process has held a pidfd all the time.
+// open returns a pidfd that belongs to the caller. A pidfd that this program has held
+// all the time needs no check that it is the right process.
 func (h *handle) open(id proc.Identity) (*os.File, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -127,8 +130,8 @@ func (h *handle) open(id proc.Identity) (*os.File, error) {
 	return os.NewFile(uintptr(fd), h.pidfd.Name()), nil
 }
 
-// collect is reap for who does not want to know, of a process that was started
-// here, or waited for: most likely our child, and nobody else's to collect.
+// collect is reap without a result. It reaps only a process that this program has
+// started or waited for: most likely our child, which nobody else collects.
 func (h *handle) collect(ctx context.Context) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -142,17 +145,17 @@ func (h *handle) collect(ctx context.Context) {
 func (h *handle) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.pidfd.Close() // again, perhaps, or of nil: then it does nothing
+	h.pidfd.Close() // no effect on nil or a closed file
 }
 
-// configuration is config.json as it was at create, once it was needed. Nobody
+// configuration is config.json as of create, read when it is first needed. Nobody
 // changes it.
 type configuration struct {
 	mu     sync.Mutex
 	config *specconv.Config
 }
 
-// read gives the configuration as far as this package uses it.
+// read returns the configuration, as far as this package uses it.
 func (s *configuration) read(dir *state.Dir) (*specconv.Config, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,14 +173,14 @@ func (s *configuration) read(dir *state.Dir) (*specconv.Config, error) {
 	return config, err
 }
 
-// readiness is the socket on which the container says that it is ready, from
+// readiness is the socket on which the container says that it is ready. It exists from
 // Start on.
 type readiness struct {
 	mu     sync.Mutex
 	socket *os.File
 }
 
-// take gives the socket away, nil if there is none.
+// take returns the socket, which then belongs to the caller, or nil if there is none.
 func (r *readiness) take() *os.File {
 	r.mu.Lock()
 	defer r.mu.Unlock()

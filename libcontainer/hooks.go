@@ -15,9 +15,10 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// Hooks run where and when runtime.md ("Lifecycle") says: createRuntime,
-// prestart, poststart and poststop on the host; createContainer in the
-// container's namespaces before its root is; startContainer in the container.
+// Hooks run at the points that runtime.md ("Lifecycle") defines. createRuntime, prestart,
+// poststart and poststop hooks run on the host. createContainer hooks run in the
+// container's namespaces, before its root is set. startContainer hooks run in the
+// container.
 
 func hookList(h *specs.Hooks, kind string) []specs.Hook {
 	if h == nil {
@@ -38,7 +39,7 @@ func hookList(h *specs.Hooks, kind string) []specs.Hook {
 	return h.Poststop
 }
 
-// runHooks runs hooks of create; pid is the stub's.
+// runHooks runs the hooks of one kind during create. pid is the stub.
 func (c *creation) runHooks(ctx context.Context, kind string, pid int) error {
 	c.hooked = true
 	o := hooks.Options{Dir: c.bundle, Trace: c.options.Trace}
@@ -71,14 +72,14 @@ func runHooks(ctx context.Context, spec *specs.Spec, kind string, st specs.State
 	defer done()
 	err = hookFailure(hooks.RunAll(ctx, kind, list, data, o))
 	if err != nil && ctx.Err() != nil {
-		// Whatever ended the hook, this is why it had to end.
+		// The end of ctx is the reason, whatever error the hook has given.
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return err
 }
 
-// hookFailure is the failure of one hook, which names its own field. Those of
-// several hooks stay as they are.
+// hookFailure turns the error of one hook into a Failure with the field of the hook. The
+// joined errors of several hooks stay as they are.
 func hookFailure(err error) error {
 	e, ok := err.(*hooks.Error)
 	if !ok {
@@ -89,8 +90,8 @@ func hookFailure(err error) error {
 	return f
 }
 
-// startInside starts a hook in the namespaces of the process behind job.Enter,
-// by a stub of its own. A failing execve is an error here.
+// startInside starts a hook in the namespaces of the process of job.Enter, with a stub of
+// its own. It returns the error of a failed execve.
 func startInside(ctx context.Context, cmd hooks.Command, p *plan.Plan, job engine.Job) (*hooks.Process, error) {
 	status, report, err := os.Pipe()
 	if err != nil {
@@ -119,7 +120,7 @@ func startInside(ctx context.Context, cmd hooks.Command, p *plan.Plan, job engin
 	return &hooks.Process{Pid: child.Pid, Pidfd: child.Pidfd}, nil
 }
 
-// runEndHooks runs the poststop hooks: all of them, whatever they do.
+// runEndHooks runs all poststop hooks, even if some fail. Failures are warnings.
 func (c *creation) runEndHooks(ctx context.Context) {
 	err := runHooks(ctx, c.config.Spec, "poststop", c.specState(specs.StateStopped, 0), hooks.Options{Dir: c.bundle, KeepGoing: true, Trace: c.options.Trace})
 	if err != nil {

@@ -15,11 +15,15 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// Kill sends a signal to the first process, or to all processes with all. What
-// SIGKILL is sent to dies, paused or not; Wait is for its end. ErrNotRunning where
-// nothing lives; SIGKILL of a container that shares its pid namespace is for all
-// processes in its cgroup, and is no error after their end. It takes 10 seconds at most, where a cgroup has to be frozen or
-// thawed for it.
+// Kill sends a signal to the first process or, with all, to all processes of the
+// container. SIGKILL also ends a paused container. Kill does not wait for the end;
+// Wait does. Kill takes at most 10 seconds, which it may need to freeze or thaw a
+// cgroup.
+//
+// The error is ErrNotRunning if no process lives. There is an exception: in a
+// container that shares its pid namespace, processes may outlive the first one.
+// SIGKILL then goes to all processes in its cgroup, and is no error even if they have
+// ended too.
 func (c *Container) Kill(sig unix.Signal, all bool) (err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -51,10 +55,10 @@ func (c *Container) Kill(sig unix.Signal, all bool) (err error) {
 	return signalFirst(pidfd, sig)
 }
 
-// stops tells whether a signal stops a container that has not been started. The
-// kernel keeps it from the stub, which is process 1 of its pid namespace and
-// handles no signal (pid_namespaces(7)). The list is of the signals that end
-// runc's process at that point.
+// stops reports whether a signal stops a container that has not been started. The
+// kernel does not deliver the signal to the stub, which is process 1 of its pid
+// namespace and handles no signal (pid_namespaces(7)). The list has the signals that
+// end runc's process at that point.
 func stops(sig unix.Signal) bool {
 	switch sig {
 	case unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE,
@@ -64,8 +68,9 @@ func stops(sig unix.Signal) bool {
 	return false
 }
 
-// stopCreated kills a first process that waits to be started. No start passes
-// the gate meanwhile, so no program gets SIGKILL in place of its signal.
+// stopCreated kills a first process that waits to be started, and reports whether
+// there was one. It holds the lock, so no start opens the gate meanwhile. Otherwise
+// the container's program could get SIGKILL in place of its signal.
 func (c *Container) stopCreated(ctx context.Context, pidfd *os.File) (stopped bool, err error) {
 	if gated, err := c.dir.Gated(); err != nil || !gated {
 		return false, err
@@ -81,15 +86,15 @@ func (c *Container) stopCreated(ctx context.Context, pidfd *os.File) (stopped bo
 	return true, c.kill(ctx, pidfd)
 }
 
-// mayBeOutlived tells whether processes of the container can live on after the
-// first one: it is not process 1 of a namespace of its own, and there is a cgroup
-// to find them in.
+// mayBeOutlived reports whether processes of the container can outlive the first one.
+// They can if the first process is not process 1 of a pid namespace of its own. There
+// has to be a cgroup as well, in which to find them.
 func (c *Container) mayBeOutlived() bool {
 	return !c.record.Init.IsZero() && c.hasCgroup() && !c.ownPids()
 }
 
-// killRest kills the processes that have outlived the first one. As with runc it
-// is no error where there are none.
+// killRest kills the processes that have outlived the first one. As in runc, it is no
+// error if there are none.
 func (c *Container) killRest(ctx context.Context) error {
 	if _, err := c.processes(); errors.Is(err, unix.ENOENT) {
 		return ErrNotRunning
@@ -98,14 +103,15 @@ func (c *Container) killRest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !own { // others have it by now
+	if !own { // another container has claimed the cgroup
 		return ErrNotRunning
 	}
 	return c.killCgroup(ctx)
 }
 
-// kill kills the first process, and its children with it. Where it is not process
-// 1 of a namespace they would outlive it; without a cgroup nobody knows them.
+// kill kills the first process. If that is not process 1 of a pid namespace, its
+// children would survive, so kill kills all processes in the cgroup. Without a cgroup
+// the children are not known.
 func (c *Container) kill(ctx context.Context, pidfd *os.File) error {
 	if c.hasCgroup() && !c.ownPids() {
 		switch own, err := c.owns(true); {
@@ -158,8 +164,8 @@ func (c *Container) killAll(ctx context.Context, sig unix.Signal) error {
 	return ErrNotRunning
 }
 
-// killCgroup kills all processes in the container's cgroup. One that this
-// process is in, too, is no container's, whatever the state says.
+// killCgroup kills all processes in the container's cgroup. It refuses a cgroup that
+// contains the calling process: that is no container's, whatever the state says.
 func (c *Container) killCgroup(ctx context.Context) error {
 	if pids, err := c.cgroups().AllProcs(); err == nil && slices.Contains(pids, os.Getpid()) {
 		return fmt.Errorf("the cgroup of container %s has this very process in it: not killing it", c.record.ID)
@@ -167,8 +173,8 @@ func (c *Container) killCgroup(ctx context.Context) error {
 	return c.cgroups().Kill(ctx)
 }
 
-// thawDying lets a process that is frozen die: the v1 freezer keeps even one
-// that was killed.
+// thawDying thaws the cgroup of a killed process. The v1 freezer keeps even a killed
+// process from ending.
 func (c *Container) thawDying(ctx context.Context) error {
 	frozen, err := c.cgroups().Frozen()
 	if err != nil || !frozen {
@@ -180,8 +186,8 @@ func (c *Container) thawDying(ctx context.Context) error {
 	return c.cgroups().Thaw(ctx)
 }
 
-// OwnPids tells whether the first process is process 1 of a pid namespace that
-// was made for it, which inherits all orphans in it.
+// OwnPids reports whether the first process is process 1 of a pid namespace that was
+// made for it. Such a process inherits all orphans of the namespace.
 func (c *Container) OwnPids() bool {
 	if c.enter() != nil {
 		return false
@@ -203,8 +209,9 @@ func (c *Container) ownPids() bool {
 	return false
 }
 
-// Pause freezes all processes of the container. One that sleeps where it cannot
-// be frozen ends the attempt after a while; then all run again.
+// Pause freezes all processes of the container. A process in a sleep that cannot be
+// frozen ends the attempt, after 10 seconds at most; then all processes run again. The
+// error is ErrNotRunning if the container is neither created nor running.
 func (c *Container) Pause(ctx context.Context) (err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -226,7 +233,8 @@ func (c *Container) Pause(ctx context.Context) (err error) {
 	return c.cgroups().Freeze(ctx)
 }
 
-// Resume lets them run again. ErrNotPaused where they do.
+// Resume lets the processes of a paused container run again. The error is
+// ErrNotPaused if the container is not paused.
 func (c *Container) Resume(ctx context.Context) (err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {

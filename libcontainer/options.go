@@ -10,22 +10,22 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
-// Options say where containers live and how their cgroups are managed.
+// Options are the settings of a Runtime. The zero value is usable.
 type Options struct {
 	Root          string           // state root; "" is DefaultRoot()
 	CgroupManager string           // "cgroupfs" (the default), "systemd" or "disabled"
-	Rootless      *bool            // nil: found out
+	Rootless      *bool            // nil: true unless the caller is root outside of user namespaces
 	Warn          func(msg string) // receives warnings, from several goroutines at once; nil drops them
-	// Trace records what every operation spends its time with; nil, the usual,
-	// costs nothing.
+	// Trace records the time that the parts of every operation take. nil is the usual
+	// value and costs nothing.
 	Trace *timeline.Recorder
 }
 
-// CreateOptions are what the caller of create decides beyond config.json.
+// CreateOptions are the decisions of the caller that are not in config.json.
 //
-// Files stay the caller's, who may close them as soon as Create has returned.
-// They are put into blocking mode, as os/exec does with those of its commands;
-// one that is closed is an error.
+// Files stay the caller's, which may close them as soon as Create has returned. Create
+// puts them into blocking mode, as os/exec does. A closed file is an error
+// (os.ErrClosed).
 type CreateOptions struct {
 	Bundle        string                      // directory; "" is the working directory
 	ConfigFile    string                      // "" is config.json in Bundle
@@ -34,28 +34,27 @@ type CreateOptions struct {
 	Stdout        *os.File                    //
 	Stderr        *os.File                    //
 	ConsoleSocket string                      // unix socket that receives the pty master
-	Console       func(master *os.File) error // receives and owns the pty master, before Create returns; in place of ConsoleSocket, which goes first
+	Console       func(master *os.File) error // receives and owns the pty master, before Create returns; not used if ConsoleSocket is set
 	PidfdSocket   string                      // unix socket that receives a pidfd of the first process
-	PidFile       string                      // receives its host's number, without a line end
-	NoPivot       bool                        // move the root over / and chroot, for a root on a ramdisk
+	PidFile       string                      // file that receives the host's pid of the first process, without a line end
+	NoPivot       bool                        // move the root over / and chroot in place of pivot_root(2), for a root on a ramdisk
 	NoNewKeyring  bool                        // stay in the caller's session keyring
 	ExtraFiles    []*os.File                  // become 3, 4, … in the container; nil leaves a number closed
 	ListenFDs     int                         // how many of ExtraFiles, from the first, are socket-activation descriptors
 	NotifySocket  string                      // sd_notify socket of the caller, see Container.NotifyReady
 }
 
-// ExecOptions describe one more process in a container. Process, where set,
-// is complete, and the fields from Args to Apparmor are ignored; otherwise these
-// are laid over the container's own process. Files are as those of
-// CreateOptions.
+// ExecOptions describe one more process in a container. If Process is set, it is
+// complete, and the fields from Args to Apparmor are ignored. Otherwise these fields are
+// laid over the container's own process. Files are treated as in CreateOptions.
 type ExecOptions struct {
 	Process        *specs.Process
 	Args           []string // the program is looked up in the container, by its PATH
 	Cwd            string   // "" is the container's
-	User           string   // uid[:gid], digits only; what is left out is the container's
+	User           string   // uid[:gid], digits only; "" and a missing gid are the container's
 	Env            []string // NAME=VALUE, added to the container's
 	AdditionalGids []uint32 // added to the container's
-	Caps           []string // CAP_…, added to the bounding, effective and permitted set, and to the ambient one where there is an inheritable one
+	Caps           []string // CAP_…, added to the bounding, effective and permitted sets, and to the ambient set if there is an inheritable set
 	Tty            bool     // as process.terminal
 	NoNewPrivs     bool     // false is the container's
 	ProcessLabel   string   // SELinux label; "" is the container's
@@ -67,14 +66,14 @@ type ExecOptions struct {
 	Stdout        *os.File                    //
 	Stderr        *os.File                    //
 	ConsoleSocket string                      // unix socket that receives the pty master
-	Console       func(master *os.File) error // receives and owns the pty master, before Exec returns
+	Console       func(master *os.File) error // receives and owns the pty master, before Exec returns; not used if ConsoleSocket is set
 	PidfdSocket   string                      // unix socket that receives a pidfd of the process
-	PidFile       string                      // receives its host's number
+	PidFile       string                      // file that receives the host's pid of the process, without a line end
 	ExtraFiles    []*os.File                  // become 3, 4, … in the container
 }
 
-// checkFiles finds files of the caller's that are closed. In the container the
-// descriptor would be missing, or another.
+// checkFiles returns an error for a file that the caller has closed. Otherwise its
+// descriptor would be missing in the container, or would be another file.
 func checkFiles(extra []*os.File, stdio ...*os.File) error {
 	for _, f := range append(stdio, extra...) {
 		if f == nil {
@@ -87,7 +86,7 @@ func checkFiles(extra []*os.File, stdio ...*os.File) error {
 	return nil
 }
 
-// checkFiles is for what is passed at create.
+// checkFiles checks the files that are passed at create.
 func (o *CreateOptions) checkFiles() error {
 	if o.ListenFDs < 0 || o.ListenFDs > len(o.ExtraFiles) {
 		return fmt.Errorf("%d of %d descriptors cannot be for socket activation", o.ListenFDs, len(o.ExtraFiles))
@@ -95,15 +94,15 @@ func (o *CreateOptions) checkFiles() error {
 	return checkFiles(o.ExtraFiles, o.Stdin, o.Stdout, o.Stderr)
 }
 
-// State is what `state` and `list` print (runtime.md, "State").
+// State is the output of `state` and `list` (runtime.md, "State").
 type State struct {
 	OCIVersion     string            `json:"ociVersion"` // of the configuration
 	ID             string            `json:"id"`
-	InitProcessPid int               `json:"pid"`     // the host's; 0 before there is a first process, and once it has ended
+	InitProcessPid int               `json:"pid"`     // host's pid; 0 before there is a first process and after its end
 	Status         string            `json:"status"`  // StatusCreating to StatusStopped
 	Bundle         string            `json:"bundle"`  // absolute
-	Rootfs         string            `json:"rootfs"`  // absolute, links followed
+	Rootfs         string            `json:"rootfs"`  // absolute, symlinks followed
 	Created        time.Time         `json:"created"` // in UTC
 	Annotations    map[string]string `json:"annotations,omitempty"`
-	Owner          string            `json:"owner"` // who made it, by name, "#" and the uid without one; from List alone
+	Owner          string            `json:"owner"` // user who created it: the name, or "#" and the uid; only List sets it
 }

@@ -14,22 +14,23 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
 
-// Whose are the processes in a cgroup? The record names the cgroup. The mark on
-// it says whether another container has claimed it since. Nothing is signalled,
-// frozen, limited or listed as the container's without one of two proofs:
+// The record names the container's cgroup. The mark on the cgroup shows whether another
+// container has claimed it since. The runtime signals, freezes, limits or lists
+// processes as the container's only with one of two proofs:
 //
 //   - the mark is the container's;
-//   - there is no mark, as an older onggi made it, and the first process lives in
-//     it: a cgroup with processes is given to no other container.
+//   - there is no mark, because an older onggi made the cgroup, and the first process
+//     lives in it: no other container gets a cgroup that has processes.
 
-// claim is the mark of the container.
+// claim returns the mark of a container.
 func (r *Runtime) claim(record *state.Record) cgroup.Claim {
-	boot, _ := proc.BootID() // without one, no process is known either
+	boot, _ := proc.BootID() // without a boot id, no process is known either
 	return cgroup.Claim{Boot: boot, Root: r.store.Root, ID: record.ID, Created: record.Created.UnixNano(), User: os.Geteuid() != 0 || r.inUserns, By: os.Getpid()}
 }
 
-// claimCgroup marks the cgroup that has been made. The record then names as the
-// container's to remove what really was made for it; the mark has what others left.
+// claimCgroup marks the cgroup that has been made. After that, the intents name only
+// directories that were really made for this container. The mark lists those that
+// earlier containers have left.
 func (c *creation) claimCgroup(paths cgroup.Paths, made []string) error {
 	defer c.span("claim the cgroup").End()
 	if err := paths.Claim(c.claim(&c.record), made, c.lives); err != nil {
@@ -42,7 +43,8 @@ func (c *creation) claimCgroup(paths cgroup.Paths, made []string) error {
 	return nil
 }
 
-// undoCgroup is for a create that failed.
+// undoCgroup ends the processes of a failed create and removes its cgroup, unless another
+// container has claimed it.
 func (c *creation) undoCgroup(ctx context.Context) error {
 	whose, made, err := c.paths.Whose(c.claim(&c.record))
 	if err != nil || whose == cgroup.Foreign {
@@ -54,8 +56,8 @@ func (c *creation) undoCgroup(ctx context.Context) error {
 	return c.paths.Remove(ctx, made)
 }
 
-// lives tells whether a container that has claimed a cgroup may have, or soon
-// have, processes in it.
+// lives reports whether a container that has claimed a cgroup may have processes in it,
+// now or soon.
 func (r *Runtime) lives(claim cgroup.Claim) bool {
 	dir, err := state.Store{Root: claim.Root}.Open(claim.ID)
 	if err != nil {
@@ -73,9 +75,9 @@ func (r *Runtime) lives(claim cgroup.Claim) bool {
 	return err != nil || alive
 }
 
-// whose tells whether all that is in the container's cgroup is its own. alive says
-// that the first process is, now; made are directories that were made for it, by its
-// mark.
+// whose tells whether the container's cgroup still is its own. alive says that the first
+// process lives now. made are the directories that were made for the container,
+// according to its mark.
 func (c *Container) whose(alive bool) (whose cgroup.Ownership, made []string, err error) {
 	whose, made, err = c.cgroups().Whose(c.runtime.claim(&c.record))
 	if err == nil && whose == cgroup.Unmarked && alive && c.firstIsInside() {
@@ -98,7 +100,8 @@ func (c *Container) firstIsInside() bool {
 	return err == nil
 }
 
-// checkOwn is for verbs that work on the cgroup of a container that runs.
+// checkOwn returns an error if another container has claimed the cgroup. All methods
+// that work on the cgroup of a live container call it.
 func (c *Container) checkOwn() error {
 	if !c.hasCgroup() {
 		return nil
@@ -110,37 +113,38 @@ func (c *Container) checkOwn() error {
 	return err
 }
 
-// outlived tells whether processes of the container can be left when the first one
-// has ended: not where that was process 1 of a pid namespace, as then the kernel
-// has ended the others. A create that was killed may have left any; and a record of
-// another boot does not go with a mark of this one, so that it is not believed.
+// outlived reports whether processes of the container may be left after the end of the
+// first one. If that was process 1 of a pid namespace, the kernel has ended the others.
+// A create that was killed may have left any process. A record of another boot does not
+// match a mark of this boot, so it proves nothing.
 func (c *Container) outlived() bool {
 	boot, err := proc.BootID()
 	return c.record.Init.IsZero() || err == nil && c.record.Init.BootID != boot || !c.ownPids()
 }
 
-// settleTime bounds the wait for the stub of an exec, which is in the cgroup but
-// not in the pid namespace, and ends by itself.
+// settleTime bounds the wait for the stub of an exec. The stub is in the cgroup but not
+// in the pid namespace, and ends by itself.
 const settleTime = 500 * time.Millisecond
 
-// remains is what is to be done about the cgroup once the first process has ended.
+// remains tells what to do with the cgroup after the end of the first process.
 type remains int
 
 const (
-	whole    remains = iota // it is the container's, and has to be removed
-	removed                 // it has been
-	unmarked                // nobody's: what of it is empty may go
-	anothers                // it stays
+	whole    remains = iota // the container's own: remove it
+	removed                 // removed already
+	unmarked                // without a mark: remove its empty directories
+	anothers                // with processes that may be another container's: leave it
 )
 
-// endCgroup decides about the cgroup and what is in it, once the first process has
-// ended. Others are the container's if the cgroup is, and if there can be any.
+// endCgroup ends the container's processes in its cgroup after the end of the first one,
+// and tells what to do with the cgroup. The processes are the container's if the cgroup
+// is its own and others says that the first process can have left any.
 func (c *Container) endCgroup(ctx context.Context, whose cgroup.Ownership, others bool) (remains, error) {
 	switch {
 	case !c.hasCgroup():
 		return removed, nil
 	case whose == cgroup.Own && c.cgroups().RemoveEmpty(c.madeCgroups()):
-		return removed, nil // rmdir(2) has found no process, and nothing below it
+		return removed, nil // rmdir(2) has found neither processes nor sub-cgroups
 	}
 	pids, err := c.cgroups().AllProcs()
 	switch {
@@ -162,14 +166,14 @@ func (c *Container) endCgroup(ctx context.Context, whose cgroup.Ownership, other
 	return anothers, nil
 }
 
-// settles waits a moment for the stub of an exec.
+// settles waits for the stub of an exec and reports whether the cgroup is empty then.
 func (c *Container) settles(ctx context.Context) bool {
 	ctx, stop := context.WithTimeout(ctx, settleTime)
 	defer stop()
 	return c.cgroups().WaitEmpty(ctx) == nil
 }
 
-// warnOfOthers names the processes that stay.
+// warnOfOthers names the processes that stay in the cgroup.
 func (c *Container) warnOfOthers() {
 	if pids, err := c.cgroups().AllProcs(); err == nil && len(pids) > 0 {
 		c.runtime.warnf("container %s: cgroup %s stays, with processes that are not known to be the container's: %s", c.record.ID, c.cgroups(), cgroup.Describe(pids))

@@ -17,22 +17,22 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// With the systemd cgroup manager, the container's cgroup is that of a scope:
-// a unit that systemd makes around a process that is there. So the first
-// process starts in our cgroup, and is in its own before it is told anything.
+// With the systemd cgroup manager, the container's cgroup is that of a scope. systemd
+// makes a scope around an existing process. So the first process starts in the
+// runtime's cgroup, and systemd moves it before it gets its first batch.
 
-// scope is the unit of a container that is being created.
+// scope is the systemd unit of a container that is being created.
 type scope struct {
 	manager *systemd.Manager
 	unit    systemd.Unit
 	version int
-	given   []systemd.Property // by annotations
-	sub     string             // the container's cgroup below the unit's; "" for that itself
+	given   []systemd.Property // properties from annotations
+	sub     string             // path of the container's cgroup below the unit's; "" if they are the same
 	started bool
 }
 
-// place says where the container's cgroup is or will be. The caller closes the
-// scope, which is nil where systemd does not manage cgroups.
+// place returns the paths of the container's cgroup, which may not exist yet. The scope
+// is nil unless systemd manages the cgroups. The caller closes it.
 func (r *Runtime) place(ctx context.Context, spec *specs.Spec, id string) (cgroup.Paths, *scope, error) {
 	host, err := cgroup.Detect()
 	if err != nil {
@@ -56,7 +56,7 @@ func (r *Runtime) place(ctx context.Context, spec *specs.Spec, id string) (cgrou
 	return paths, s, nil
 }
 
-// findScope asks systemd where the cgroup of the unit is or will be.
+// findScope asks systemd for the path of the unit's cgroup, which may not exist yet.
 func findScope(ctx context.Context, spec *specs.Spec, cgroupsPath, id string, user bool) (*scope, string, error) {
 	s := &scope{sub: spec.Annotations[specconv.SystemdSubgroup]}
 	var err error
@@ -95,8 +95,8 @@ func (s *scope) close() {
 	}
 }
 
-// intend records what will have to be undone. Slices of cgroup2 are systemd's
-// to remove, and so is a scope that is not the container's own cgroup.
+// intend records what will have to be undone. systemd itself removes slices of cgroup2,
+// and a scope that is not the container's own cgroup.
 func (c *creation) intend() {
 	u := c.paths.Unified
 	missing := c.paths.Missing()
@@ -106,7 +106,7 @@ func (c *creation) intend() {
 			c.record.Intents = append(c.record.Intents, state.Intent{Kind: state.CgroupDir, Name: dir})
 		}
 	}
-	if c.scope == nil { // what is missing around a scope, systemd makes
+	if c.scope == nil { // systemd makes the directories around a scope
 		c.missing = missing
 	}
 	if c.scope != nil {
@@ -114,14 +114,14 @@ func (c *creation) intend() {
 	}
 }
 
-// intendAgain is for when none of the cgroups that were to be made has been.
+// intendAgain renews the intents after an attempt that has made none of the cgroups.
 func (c *creation) intendAgain() {
 	c.record.Intents = slices.DeleteFunc(c.record.Intents, func(i state.Intent) bool { return i.Kind == state.CgroupDir })
 	c.intend()
 	c.intendSub()
 }
 
-// noteCgroup keeps in the record where the cgroup is.
+// noteCgroup records the place of the cgroup.
 func (c *creation) noteCgroup() {
 	c.record.Cgroup = recordCgroup(c.options.CgroupManager, c.paths)
 	if c.scope != nil {
@@ -129,8 +129,8 @@ func (c *creation) noteCgroup() {
 	}
 }
 
-// startScope puts the first process into its unit; engine.Job.Spawned calls it.
-// A child of that process is in it from birth.
+// startScope puts the first process into its unit. engine.Job.Spawned calls it for each
+// new process of the stub. A child of the first one is in the unit from birth.
 func (c *creation) startScope(ctx context.Context, pid int) error {
 	s := c.scope
 	if s.started {
@@ -148,8 +148,8 @@ func (c *creation) startScope(ctx context.Context, pid int) error {
 	if err != nil {
 		return err
 	}
-	// Between the start of the unit and our mark on its cgroup, nothing else tells
-	// a delete whose process that is.
+	// Between the start of the unit and our mark on its cgroup, a delete knows the
+	// process only by this record.
 	if err := c.nameProcess(ctx, pid); err != nil {
 		return err
 	}
@@ -163,21 +163,21 @@ func (c *creation) startScope(ctx context.Context, pid int) error {
 			return cgroupFailure(err)
 		}
 	}
-	// Hierarchies and controllers that systemd leaves alone are ours to make.
+	// We make the hierarchies and controllers that systemd leaves alone.
 	if err := c.createCgroup(); err != nil {
 		return err
 	}
 	if err := s.weights(ctx, r, c.paths); err != nil {
 		return err
 	}
-	if s.unit.IsSlice() { // systemd puts no processes there
+	if s.unit.IsSlice() { // systemd puts no process into a slice
 		return c.paths.Join(pid)
 	}
 	return nil
 }
 
-// weights corrects what systemd has of block I/O weights, once it can be seen
-// how the kernel has them.
+// weights corrects systemd's block I/O weights if the kernel uses those of BFQ. That is
+// visible only in an existing cgroup.
 func (s *scope) weights(ctx context.Context, r *specs.LinuxResources, p cgroup.Paths) error {
 	if r.BlockIO == nil || !p.BFQ() {
 		return nil
@@ -191,8 +191,8 @@ func (s *scope) weights(ctx context.Context, r *specs.LinuxResources, p cgroup.P
 	return nil
 }
 
-// scopeLimits are limits and device rules as properties. A user's systemd
-// cannot keep device rules.
+// scopeLimits returns limits and device rules as properties of the unit. A user's
+// systemd cannot enforce device rules.
 func scopeLimits(r *specs.LinuxResources, devices []specs.LinuxDeviceCgroup, v2 bool, version int, user bool) ([]systemd.Property, error) {
 	limits := systemd.Limits(r, v2, version)
 	if user {
@@ -206,7 +206,7 @@ func scopeLimits(r *specs.LinuxResources, devices []specs.LinuxDeviceCgroup, v2 
 	return append(limits, rules...), err
 }
 
-// stop takes the unit back after a failure. Its processes are gone.
+// stop stops the unit after a failed create. Its processes are gone.
 func (s *scope) stop(ctx context.Context) error {
 	if s == nil || !s.started {
 		return nil
@@ -214,7 +214,7 @@ func (s *scope) stop(ctx context.Context) error {
 	return s.manager.Stop(ctx, s.unit.Name)
 }
 
-// stopScope has systemd forget the unit.
+// stopScope makes systemd stop and forget the unit.
 func stopScope(ctx context.Context, unit string, user bool) error {
 	m, err := systemd.Open(ctx, user)
 	if err != nil {
@@ -224,9 +224,10 @@ func stopScope(ctx context.Context, unit string, user bool) error {
 	return m.Stop(ctx, unit)
 }
 
-// updateScope has systemd keep what is about to be set in the cgroup by update;
-// now is that with all that was set before. When update fails, systemd has the
-// old limits again.
+// updateScope runs update and makes systemd keep the same limits. update calls before
+// when all limits are known to be possible, and before it sets the first one. r has the
+// changed limits, old those that held, and now is old with r. If update fails, systemd
+// gets the old limits again.
 func (c *Container) updateScope(ctx context.Context, old, now, r *specs.LinuxResources, update func(before func() error) error) error {
 	if c.record.Cgroup.Scope == "" {
 		return update(nil)
@@ -240,8 +241,8 @@ func (c *Container) updateScope(ctx context.Context, old, now, r *specs.LinuxRes
 	if err != nil {
 		return err
 	}
-	// Device rules are left alone unless they change: for systemd, to set them
-	// is to take them all back for a moment.
+	// Device rules are set only if they change: systemd takes all of them back for
+	// a moment when it sets them.
 	devices := len(r.Devices) > 0 && !c.record.Rootless
 	bfq := c.cgroups().BFQ()
 	properties := func(all *specs.LinuxResources) ([]systemd.Property, error) {
@@ -273,9 +274,9 @@ func (c *Container) updateScope(ctx context.Context, old, now, r *specs.LinuxRes
 	return err
 }
 
-// restoreScope sets properties again, by a connection of its own: after a
-// deadline or the end of ctx, that of the update is of no use. Each call has a
-// deadline anyway.
+// restoreScope sets properties again, on a new connection: after a deadline or the end
+// of ctx, the connection of the update is unusable. Each call has a deadline of its
+// own.
 func (c *Container) restoreScope(ctx context.Context, devices bool, properties []systemd.Property) error {
 	ctx = context.WithoutCancel(ctx)
 	m, err := systemd.Open(ctx, c.record.Rootless)
@@ -286,7 +287,7 @@ func (c *Container) restoreScope(ctx context.Context, devices bool, properties [
 	return c.whileFrozen(ctx, devices, func() error { return m.Set(ctx, c.record.Cgroup.Scope, properties) })
 }
 
-// whileFrozen does f, with processes that do not run if v1 device rules change:
+// whileFrozen runs f. If f changes v1 device rules, the processes are frozen meanwhile:
 // systemd denies everything before it allows anything.
 func (c *Container) whileFrozen(ctx context.Context, devices bool, f func() error) error {
 	if !devices || c.record.Cgroup.V1 == nil {
