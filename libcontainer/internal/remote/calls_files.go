@@ -96,6 +96,12 @@ func (b *Batch) Fchmod(fd *FD, mode uint32) Result {
 	return b.call("fchmod", unix.SYS_FCHMOD, fdArg(fd), Mode(mode))
 }
 
+// Fchmodat changes the mode of name, one component, in dir; a symlink is
+// followed.
+func (b *Batch) Fchmodat(dir *FD, name string, mode uint32) Result {
+	return b.call("fchmodat", unix.SYS_FCHMODAT, fdArg(dir), b.str(name), Mode(mode))
+}
+
 // Fchmodat2 changes the mode of the file behind fd, also of an O_PATH one
 // (Linux 6.6, "fs: Add fchmodat2()").
 func (b *Batch) Fchmodat2(fd *FD, mode uint32) Result {
@@ -233,7 +239,8 @@ func (b *Batch) Getdents(fd *FD, n int) (Result, Buf) {
 	return b.call("getdents64", unix.SYS_GETDENTS64, fdArg(fd), m.arg(), Int(n)), m
 }
 
-// CopyFileRange copies n bytes from one file to the other, at their offsets.
+// Sendfile copies n bytes from in to out, at their offsets; fewer where in ends
+// or a signal arrives.
 func (b *Batch) Sendfile(out, in *FD, n int) Result {
 	return b.call("sendfile", unix.SYS_SENDFILE, fdArg(out), fdArg(in), Int(0), Int(n))
 }
