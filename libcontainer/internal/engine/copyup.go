@@ -17,14 +17,16 @@ import (
 // The image decides about the tree that tmpcopyup copies. So the number of its
 // entries and its depth are bounded. A file's content ends at its size.
 const (
-	copyEntries = 100_000
-	copyDepth   = 64
-	copyChunk   = 1 << 20 // bytes of content in one batch, within its deadline
-	copyNames   = 8 << 10 // bytes of names in one getdents
-	copyAtOnce  = 128     // entries that one batch asks about: at most 600 bytes of the arena each
-	copyLinks   = 16      // symlinks that one batch reads: PATH_MAX bytes of the arena each
-	copySmall   = 64 << 10
-	copyRoom    = stub.ArenaSize - 4<<10 // the size of a batch that takes no further entry (copy takes 2 KiB)
+	copyEntries  = 100_000
+	copyDepth    = 64
+	copyChunk    = 1 << 20                // bytes of content in one batch, within its deadline
+	copyNames    = 8 << 10                // bytes of names in one getdents
+	copyAtOnce   = 128                    // entries that one batch asks about: at most 600 bytes of the arena each
+	copyLinks    = 16                     // symlinks that one batch reads: PATH_MAX bytes of the arena each
+	copyTogether = 32                     // entries that one batch copies
+	copyTiny     = 4 << 10                // bytes up to which a file takes read and write, cheaper than sendfile there
+	copySmall    = 64 << 10               // bytes up to which a file is copied in a common batch
+	copyRoom     = stub.ArenaSize - 4<<10 // the size of a batch that takes no further entry (copy takes 2 KiB)
 )
 
 // copyUp fills a new tmpfs, before it is attached, with what it will cover.
@@ -129,30 +131,40 @@ func entries(p []byte) []string {
 	return out
 }
 
-// entries copies the entries of those names: directories and large files one by
-// one, everything else in common batches.
+// entries copies the entries of those names: small ones in common batches, then
+// directories and large files one by one.
 func (c *copier) entries(l level, names []string) error {
 	list, err := c.look(l, names)
 	if err != nil {
 		return err
 	}
+	var alone []found
 	common := batchCopy{c: c, level: l}
 	for _, f := range list {
-		switch kind := f.kind(); {
-		case kind == unix.S_IFDIR:
-			err = c.subdir(l, f)
-		case kind == unix.S_IFREG && f.stat.Size > copySmall:
-			err = c.file(l, f)
-		default:
-			if err := common.add(f); err != nil { // it names the entry
-				return err
-			}
+		if f.kind() == unix.S_IFDIR || f.kind() == unix.S_IFREG && f.stat.Size > copySmall {
+			alone = append(alone, f)
+			continue
 		}
-		if err != nil {
+		if err := common.add(f); err != nil {
+			return err
+		}
+	}
+	if err := common.end(); err != nil {
+		return err
+	}
+	for _, f := range alone {
+		if err := c.alone(l, f); err != nil {
 			return copyError(f.name, err)
 		}
 	}
-	return common.flush()
+	return nil
+}
+
+func (c *copier) alone(l level, f found) error {
+	if f.kind() == unix.S_IFDIR {
+		return c.subdir(l, f)
+	}
+	return c.file(l, f)
 }
 
 func copyError(name string, err error) error { return fmt.Errorf("copy %q: %w", name, err) }
@@ -170,6 +182,7 @@ func named(list []found, err error) error {
 func (c *copier) look(l level, names []string) ([]found, error) {
 	list, stats := make([]found, len(names)), make([]remote.Stat, len(names))
 	var q remote.Batch
+	q.Expect(len(names))
 	for i, name := range names {
 		q.Tag(i)
 		list[i].name = name
@@ -212,89 +225,145 @@ func (c *copier) readLinks(l level, links []*found) error {
 	return nil
 }
 
-// batchCopy copies small entries of one directory in one batch.
+// batchCopy copies small entries of one directory in common batches. It builds
+// one while the stub executes the one before.
 type batchCopy struct {
-	c       *copier
-	level   level
+	c      *copier
+	level  level
+	next   common
+	behind common // what the stub executes
+}
+
+// common is a batch of copies.
+type common struct {
 	q       remote.Batch
 	list    []found
 	results []remote.Result // of the call that tells about the entry
 	content int64
+	memory  *remote.Buf // for tiny files, one after the other
 }
 
 func (b *batchCopy) add(f found) error {
-	if b.q.Size() > copyRoom || b.content > copyChunk {
+	if b.next.full() {
 		if err := b.flush(); err != nil {
 			return err
 		}
+	}
+	b.next.add(b.level, f)
+	return nil
+}
+
+// end executes what is left, and waits for it.
+func (b *batchCopy) end() error {
+	if err := b.flush(); err != nil {
+		return err
+	}
+	return b.collect()
+}
+
+// flush sends the batch, and begins the next.
+func (b *batchCopy) flush() error {
+	if err := b.collect(); err != nil || len(b.next.list) == 0 {
+		return err
+	}
+	if err := b.c.w.stub.Send(&b.next.q); err != nil {
+		return err
+	}
+	b.behind, b.next = b.next, common{}
+	return nil
+}
+
+// collect waits for the batch that the stub executes.
+func (b *batchCopy) collect() error {
+	done := b.behind
+	if b.behind = (common{}); len(done.list) == 0 {
+		return nil
+	}
+	if err := b.c.w.stub.Receive(&done.q); err != nil {
+		return named(done.list, err)
+	}
+	for i, f := range done.list {
+		if err := b.check(f, done.results[i]); err != nil {
+			return copyError(f.name, err)
+		}
+	}
+	return nil
+}
+
+// check looks at the result of an entry. A short copy is done anew: a signal cut
+// sendfile(2) short, or the file has become shorter.
+func (b *batchCopy) check(f found, r remote.Result) error {
+	switch kind := f.kind(); {
+	case kind == unix.S_IFLNK:
+	case kind != unix.S_IFREG:
+		b.c.note(b.level, f, r.Errno())
+	case f.stat.Size > 0 && r.Value() < int64(f.stat.Size):
+		var q remote.Batch
+		q.Unlinkat(b.level.to, f.name, 0)
+		if err := b.c.w.ask(&q); err != nil {
+			return err
+		}
+		return b.c.file(b.level, f)
+	}
+	return nil
+}
+
+func (b *common) full() bool {
+	return len(b.list) == copyTogether || b.q.Size() > copyRoom || b.content > copyChunk
+}
+
+func (b *common) add(l level, f found) {
+	if b.q.Len() == 0 {
+		b.q.Expect(8 * copyTogether)
 	}
 	b.q.Tag(len(b.list))
 	b.list = append(b.list, f)
 	switch f.kind() {
 	case unix.S_IFREG:
-		b.results = append(b.results, b.file(f))
+		b.results = append(b.results, b.file(l, f))
 	case unix.S_IFLNK:
-		b.results = append(b.results, b.q.Symlinkat(f.target, b.level.to, f.name))
-		b.q.Fchownat(b.level.to, f.name, f.stat.Uid, f.stat.Gid)
+		b.results = append(b.results, b.q.Symlinkat(f.target, l.to, f.name))
+		b.q.Fchownat(l.to, f.name, f.stat.Uid, f.stat.Gid)
 	default:
-		b.results = append(b.results, b.special(f))
+		b.results = append(b.results, b.special(l, f))
 	}
-	return nil
 }
 
-func (b *batchCopy) file(f found) remote.Result {
-	src, dst := openBoth(&b.q, b.level, f.name)
+func (b *common) file(l level, f found) remote.Result {
+	src, dst := openBoth(&b.q, l, f.name)
 	r := b.q.Last()
-	if f.stat.Size > 0 {
-		r = b.q.Sendfile(dst, src, int(f.stat.Size))
-		b.content += int64(f.stat.Size)
+	switch n := int(f.stat.Size); {
+	case n == 0:
+	case n <= copyTiny:
+		r = b.read(src, n)
+		b.q.WriteFrom(*b.memory, dst, n)
+	default:
+		r = b.q.Sendfile(dst, src, n)
+		b.content += int64(n)
 	}
 	finish(&b.q, src, dst, f)
 	return r
 }
 
-// special creates a FIFO, a socket or a device. mknod(2) refuses devices in a
-// user namespace, and those that the cgroup's rules forbid.
-func (b *batchCopy) special(f found) remote.Result {
-	r := b.q.Mknodat(b.level.to, f.name, uint32(f.kind())|0o600, unix.Mkdev(f.stat.Rdev_major, f.stat.Rdev_minor)).Tolerate(unix.EPERM)
-	b.q.Fchownat(b.level.to, f.name, f.stat.Uid, f.stat.Gid)
-	b.q.Fchmodat(b.level.to, f.name, f.perm())
-	r.OnFailSkip()
+// read reads a tiny file into the memory that all of these use. The bytes behind
+// a file that has become shorter are another's: check has such a file copied again.
+func (b *common) read(src *remote.FD, n int) remote.Result {
+	if b.memory != nil {
+		return b.q.ReadTo(*b.memory, src, n)
+	}
+	r, memory := b.q.Read(src, copyTiny)
+	b.memory = &memory
 	return r
 }
 
-// flush executes the batch, and begins the next.
-func (b *batchCopy) flush() error {
-	q, list, results := b.q, b.list, b.results
-	b.q, b.list, b.results, b.content = remote.Batch{}, nil, nil, 0
-	if err := b.c.w.ask(&q); err != nil {
-		return named(list, err)
-	}
-	for i, f := range list {
-		switch f.kind() {
-		case unix.S_IFLNK:
-		case unix.S_IFREG:
-			if n := results[i].Value(); f.stat.Size > 0 && n < int64(f.stat.Size) {
-				if err := b.again(f); err != nil {
-					return copyError(f.name, err)
-				}
-			}
-		default:
-			b.c.note(b.level, f, results[i].Errno())
-		}
-	}
-	return nil
-}
-
-// again copies a file anew: a signal cut sendfile(2) short, or the file has
-// become shorter.
-func (b *batchCopy) again(f found) error {
-	var q remote.Batch
-	q.Unlinkat(b.level.to, f.name, 0)
-	if err := b.c.w.ask(&q); err != nil {
-		return err
-	}
-	return b.c.file(b.level, f)
+// special creates a FIFO, a socket or a device. mknod(2) refuses devices in a
+// user namespace, and those that the cgroup's rules forbid.
+func (b *common) special(l level, f found) remote.Result {
+	r := b.q.Mknodat(l.to, f.name, uint32(f.kind())|0o600, unix.Mkdev(f.stat.Rdev_major, f.stat.Rdev_minor)).Tolerate(unix.EPERM)
+	b.q.Fchownat(l.to, f.name, f.stat.Uid, f.stat.Gid)
+	b.q.Fchmodat(l.to, f.name, f.perm())
+	r.OnFailSkip()
+	return r
 }
 
 // note counts a special file that was not created.

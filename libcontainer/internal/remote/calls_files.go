@@ -131,6 +131,16 @@ func (b *Batch) Read(fd *FD, n int) (Result, Buf) {
 	return b.call("read", unix.SYS_READ, fdArg(fd), m.arg(), Int(n)), m
 }
 
+// ReadTo is Read into the memory of another Read of the batch.
+func (b *Batch) ReadTo(memory Buf, fd *FD, n int) Result {
+	return b.call("read", unix.SYS_READ, fdArg(fd), memory.arg(), Int(min(n, memory.n)))
+}
+
+// WriteFrom writes the first n bytes of the memory of a Read to fd.
+func (b *Batch) WriteFrom(memory Buf, fd *FD, n int) Result {
+	return b.call("write", unix.SYS_WRITE, fdArg(fd), memory.arg(), Int(min(n, memory.n)))
+}
+
 // Pread reads at most n bytes of fd from off on.
 func (b *Batch) Pread(fd *FD, n int, off uint64) (Result, Buf) {
 	m := b.buf(n)

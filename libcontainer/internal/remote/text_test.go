@@ -37,6 +37,8 @@ var texts = []struct {
 	{"Fchmod", func(b *Batch) { b.Fchmod(Inherited(5, "x"), 0o644) }, "fchmod(<x>, 0644)"},
 	{"Fchmodat2", func(b *Batch) { b.Fchmodat2(Inherited(5, "x"), 0o644) }, `fchmodat2(<x>, "", 0644, 0x1000)`},
 	{"Fchmodat", func(b *Batch) { b.Fchmodat(Inherited(5, "x"), "a", 0o644) }, `fchmodat(<x>, "a", 0644)`},
+	{"ReadTo", func(b *Batch) { _, m := b.Read(Inherited(5, "x"), 8); b.ReadTo(m, Inherited(5, "x"), 9) }, `read(<x>, &, 8); read(<x>, &, 8)`},
+	{"WriteFrom", func(b *Batch) { _, m := b.Read(Inherited(5, "x"), 8); b.WriteFrom(m, Inherited(5, "x"), 3) }, `read(<x>, &, 8); write(<x>, &, 3)`},
 	{"Chmod", func(b *Batch) { b.Chmod("/a", 0o644) }, `fchmodat(AT_FDCWD, "/a", 0644)`},
 	{"Fsetxattr", func(b *Batch) { b.Fsetxattr(Inherited(5, "x"), "security.selinux", "label") }, `fsetxattr(<x>, "security.selinux", "label", 5, 0)`},
 	{"Write", func(b *Batch) { b.Write(Inherited(5, "x"), "say \"hi\"\n") }, `write(<x>, "say \"hi\"\n", 9)`},
