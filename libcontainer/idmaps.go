@@ -16,15 +16,15 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// writeIDMaps maps the ids of a new user namespace (user_namespaces(7)): by
-// ourselves where we may, else by newuidmap(1) and newgidmap(1), which know
-// what the user has been given in /etc/subuid and /etc/subgid.
+// writeIDMaps maps the ids of a new user namespace (user_namespaces(7)). The runtime
+// writes the maps itself if it may. Otherwise it calls newuidmap(1) and newgidmap(1),
+// which know the user's ids in /etc/subuid and /etc/subgid.
 func writeIDMaps(pid int, s plan.IDMaps) error {
 	if os.Geteuid() == 0 {
 		return errors.Join(writeMap(pid, "uid_map", s.UIDs), writeMap(pid, "gid_map", s.GIDs))
 	}
 	if ownOnly(s.UIDs, os.Geteuid()) && ownOnly(s.GIDs, os.Getegid()) {
-		// Without a privilege over its groups the process must not drop any
+		// A process without privilege over its groups must not be able to drop any
 		// (CVE-2014-8989).
 		if err := writeProcFile(pid, "setgroups", "deny"); err != nil {
 			return err
@@ -37,17 +37,17 @@ func writeIDMaps(pid int, s plan.IDMaps) error {
 	return helperMap("newgidmap", pid, s.GIDs)
 }
 
-// deniesGroups tells whether setgroups(2) will be denied in a container that
-// is to be made. Of a user namespace that is joined nothing is known before.
+// deniesGroups reports whether setgroups(2) will be denied in a container that is to be
+// created. It knows nothing of a user namespace that the container joins.
 func deniesGroups(spec *specs.Spec) bool {
 	l := spec.Linux
 	if l != nil && os.Geteuid() != 0 && ownOnly(l.UIDMappings, os.Geteuid()) && ownOnly(l.GIDMappings, os.Getegid()) {
 		return true
 	}
-	return groupsDenied(os.Getpid()) // what a new one inherits
+	return groupsDenied(os.Getpid()) // a new user namespace inherits this
 }
 
-// checkGroups refuses groups that the process would have to do without.
+// checkGroups refuses additional groups that the process could not have.
 func checkGroups(host plan.Host, spec *specs.Spec, p *specs.Process) error {
 	if !host.KeepGroups || p == nil || len(p.User.AdditionalGids) == 0 || specconv.On(spec, specconv.KeepOriginalGroups) {
 		return nil
@@ -55,14 +55,15 @@ func checkGroups(host plan.Host, spec *specs.Spec, p *specs.Process) error {
 	return &Failure{Field: "/process/user/additionalGids", Hint: "setgroups is denied in a user namespace that an ordinary user has made without newgidmap", Err: unix.EPERM}
 }
 
-// groupsDenied tells whether setgroups(2) is denied in a process's user
-// namespace (user_namespaces(7)).
+// groupsDenied reports whether setgroups(2) is denied in the user namespace of a process
+// (user_namespaces(7)).
 func groupsDenied(pid int) bool {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/setgroups")
 	return err == nil && bytes.HasPrefix(text, []byte("deny"))
 }
 
-// ownOnly: an unprivileged process may map its own id, and nothing else.
+// ownOnly reports whether a mapping has only the caller's own id. An unprivileged process
+// may write no other.
 func ownOnly(list []specs.LinuxIDMapping, id int) bool {
 	return len(list) == 1 && list[0].Size == 1 && int(list[0].HostID) == id
 }
@@ -95,7 +96,8 @@ func helperMap(program string, pid int, list []specs.LinuxIDMapping) error {
 	}
 	path, err := exec.LookPath(program)
 	if err != nil {
-		// Not exec's own words: engines take those for the container's program.
+		// These are not the words of os/exec: engines take those for an error of the
+		// container's program.
 		return fmt.Errorf("an ordinary user needs %s(1) to map ids that are not its own, and it is not installed (Debian: uidmap)", program)
 	}
 	out, err := exec.Command(path, args...).CombinedOutput()

@@ -13,8 +13,8 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// chooseResctrl decides on the container's class of service. Where there is
-// none to be had, the plan shows what it would be, and create fails.
+// chooseResctrl chooses the container's class of service. On a host without one it fills
+// in a default, so that the plan can show it; create fails then.
 func (c *creation) chooseResctrl() {
 	l := c.config.Spec.Linux
 	if l == nil || l.IntelRdt == nil {
@@ -33,7 +33,7 @@ func (c *creation) checkResctrl() error {
 	return &Failure{Field: "/linux/intelRdt", Err: c.resctrlErr}
 }
 
-// resctrlDirs are where the container's processes go.
+// resctrlDirs returns the directories of resctrl that the container's processes enter.
 func (c *creation) resctrlDirs() []string {
 	if c.resctrl == nil {
 		return nil
@@ -41,7 +41,7 @@ func (c *creation) resctrlDirs() []string {
 	return c.resctrl.Dirs()
 }
 
-// intendResctrl records the directories that are to go with the container.
+// intendResctrl records the directories that have to be removed with the container.
 func (c *creation) intendResctrl() {
 	if c.resctrl == nil {
 		return
@@ -66,7 +66,7 @@ func (c *creation) makeResctrl() error {
 	return nil
 }
 
-// removeResctrl takes back what makeResctrl has made for this container alone.
+// removeResctrl removes the directories that makeResctrl has made for this container alone.
 func (c *creation) removeResctrl() {
 	for i := len(c.madeResctrl) - 1; i >= 0; i-- {
 		if err := resctrl.Remove(c.madeResctrl[i]); err != nil {
@@ -75,8 +75,8 @@ func (c *creation) removeResctrl() {
 	}
 }
 
-// leaveResctrl removes the directories of resctrl that were made for the
-// container, the last first.
+// leaveResctrl removes the directories of resctrl that were made for the container, the
+// last one first.
 func (c *Container) leaveResctrl() error {
 	for _, i := range slices.Backward(c.record.Intents) {
 		if i.Kind != state.ResctrlDir {
@@ -89,8 +89,9 @@ func (c *Container) leaveResctrl() error {
 	return nil
 }
 
-// UpdateIntelRdt changes the schemata of the container's class of service, for
-// all that are in it. A container that was created without one gets none.
+// UpdateIntelRdt changes the schemata of the container's class of service. The change
+// applies to all processes in it, those of other containers included. The error is a
+// *Failure if the container was created without a class of service.
 func (c *Container) UpdateIntelRdt(r *specs.LinuxIntelRdt) (err error) {
 	defer bug.Caught(&err)
 	if err := specconv.ValidateIntelRdt(r); err != nil {
@@ -115,6 +116,6 @@ func (c *Container) UpdateIntelRdt(r *specs.LinuxIntelRdt) (err error) {
 	return nil
 }
 
-// IntelRdt is what resctrl tells of the container's class of service; nothing
-// where it has none.
+// IntelRdt returns the statistics of the container's class of service, or empty ones if it
+// has none.
 func (c *Container) IntelRdt() IntelRdtStats { return resctrl.Read(c.record.Resctrl) }

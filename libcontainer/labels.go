@@ -8,7 +8,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/lsm"
 )
 
-// checkLabels says which labels the host cannot give, before anything is made.
+// checkLabels returns an error for each label that the host cannot apply.
 func checkLabels(h lsm.Host, s *specs.Spec) error {
 	var errs []error
 	check := func(field string, err error) {

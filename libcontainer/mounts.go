@@ -19,14 +19,14 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// AddMounts makes mounts in a container that is created or running, in their
-// order and with the options of config.json, but for remount and copy-symlink.
-// A destination that is not there is made. When it fails, none of them is left.
+// AddMounts makes mounts in a created or running container, in the given order. The options
+// are those of config.json, except remount and copy-symlink. A missing destination is
+// created. If AddMounts fails, none of the mounts is left.
 //
-// Sources are the host's, or, below the container's root file system, the
-// container's. A name in the container leads where the container lets it lead,
-// but never out of its root file system and never into /proc. A source in the
-// container comes with all that is mounted below it and keeps its restrictions.
+// A source is a path on the host. A source below the container's root file system is a
+// path in the container. The container's names lead where the container lets them lead,
+// but never out of its root file system and never into /proc. A source in the container
+// includes all mounts below it, and keeps their restrictions.
 func (c *Container) AddMounts(ctx context.Context, mounts []specs.Mount) (err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -49,8 +49,8 @@ func (c *Container) AddMounts(ctx context.Context, mounts []specs.Mount) (err er
 	return errors.Join(err, c.noteMounts(ctx, done))
 }
 
-// noteMounts keeps in the state what was made, and forgets what is gone, which
-// what was mounted on it later is too.
+// noteMounts saves the mounts that were made, and forgets those that are gone. With a mount
+// it forgets everything that was mounted on it later.
 func (c *Container) noteMounts(ctx context.Context, done engine.LiveMounts) error {
 	if len(done.Made)+len(done.Gone) == 0 {
 		return nil
@@ -66,10 +66,10 @@ func (c *Container) noteMounts(ctx context.Context, done engine.LiveMounts) erro
 	})
 }
 
-// RemoveMounts takes away what AddMounts has mounted at the destinations of
-// mounts, which is all that it looks at, the last first, and what has been
-// mounted below. Other mounts it leaves alone: with some of them the container
-// would lose what is hidden from it, or protected.
+// RemoveMounts unmounts mounts of AddMounts, and all that was mounted below them. Only the
+// destinations of mounts matter; the last one is unmounted first. Other mounts stay: some
+// of them hide files from the container, or protect them. The error is a *Failure for a
+// destination that AddMounts has not mounted.
 func (c *Container) RemoveMounts(ctx context.Context, mounts []specs.Mount) (err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -97,8 +97,8 @@ func (c *Container) RemoveMounts(ctx context.Context, mounts []specs.Mount) (err
 	return errors.Join(err, c.noteMounts(ctx, done))
 }
 
-// unmounts finds the mounts by their destinations: of several at one, the one
-// on top.
+// unmounts finds the mounts by their destinations. If several have the same destination,
+// it takes the topmost one.
 func unmounts(known []state.Mount, mounts []specs.Mount) ([]plan.Unmount, error) {
 	var list []plan.Unmount
 	known = slices.Clone(known)
@@ -119,7 +119,7 @@ func unmounts(known []state.Mount, mounts []specs.Mount) ([]plan.Unmount, error)
 	return list, nil
 }
 
-// without leaves out the mount with an id, and what was mounted on it later.
+// without returns the list without the mount of an id, and without later mounts on it.
 func without(list []state.Mount, id uint64) []state.Mount {
 	at := slices.IndexFunc(list, func(m state.Mount) bool { return m.ID == id })
 	if at < 0 {
@@ -132,13 +132,13 @@ func without(list []state.Mount, id uint64) []state.Mount {
 	return append(slices.Clone(list[:at]), later...)
 }
 
-// visit is a walk into a container that runs, to its mounts.
+// visit is one change of the mounts of a running container.
 type visit struct {
 	spec    *specs.Spec
 	request plan.LiveRequest
 	pidfd   *os.File
-	mnt     *os.File // its mount namespace
-	pid     *os.File // its pid namespace, nil where it cannot be had
+	mnt     *os.File // mount namespace of the first process
+	pid     *os.File // pid namespace of the first process; nil if it cannot be opened
 	options Options
 }
 
@@ -164,8 +164,8 @@ func (c *Container) visit() (*visit, error) {
 	return v, nil
 }
 
-// holdNamespace takes hold of the mount namespace of the first process, if it
-// is the container's: nothing is ever mounted in the host's.
+// holdNamespace opens the mount namespace of the first process, if that is the
+// container's. Nothing is ever mounted in the host's.
 func (v *visit) holdNamespace(pid int) error {
 	const field = "/linux/namespaces"
 	if !hasMountNamespace(v.spec) {
@@ -174,7 +174,7 @@ func (v *visit) holdNamespace(pid int) error {
 	if v.mnt = holdOne(v.pidfd, pidfdGetMountNamespace, pid, "mnt"); v.mnt == nil {
 		return errors.New("the container's mount namespace cannot be opened")
 	}
-	// Where it was opened by the pid: that was the process's.
+	// holdOne may have opened it by the pid. That was the right process if it lives.
 	if ended, err := proc.Ended(v.pidfd); err != nil || ended {
 		return errors.Join(err, ErrNotRunning)
 	}

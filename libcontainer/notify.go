@@ -14,11 +14,11 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// notifyPath is where the container finds its socket, as with runc.
+// notifyPath is the path of the socket in the container, the same as with runc.
 const notifyPath = "/run/notify/notify.sock"
 
-// notifyDir is the directory with the container's socket, "" where nobody
-// wants to be told.
+// notifyDir returns the directory of the container's socket, or "" without a notify
+// socket.
 func (c *creation) notifyDir() string {
 	if c.o.NotifySocket == "" {
 		return ""
@@ -26,8 +26,8 @@ func (c *creation) notifyDir() string {
 	return c.store.NotifyDir(c.id)
 }
 
-// listenNotify makes the container's socket, before there can be anyone to
-// write to it.
+// listenNotify makes the container's socket. This happens before there is any process that
+// could write to it.
 func (c *Container) listenNotify() error {
 	if c.record.NotifySocket == "" {
 		return nil
@@ -35,10 +35,10 @@ func (c *Container) listenNotify() error {
 	return c.notify.listen(c.dir)
 }
 
-// NotifyReady waits until the container says that it is ready, READY=1
-// (sd_notify(3)), and passes it on to CreateOptions.NotifySocket with mainPid
-// as the service's main process. It returns at once where there is no such
-// socket, and when the container ends. Only the caller of Start can wait, once.
+// NotifyReady waits until the container sends READY=1 (sd_notify(3)). It passes the message
+// on to CreateOptions.NotifySocket, with mainPid as the main process of the service. It
+// returns nil at once if there is no such socket, and when the container ends. Only the
+// program that called Start can wait, and only once.
 func (c *Container) NotifyReady(ctx context.Context, mainPid int) (err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -68,17 +68,17 @@ func (c *Container) NotifyReady(ctx context.Context, mainPid int) (err error) {
 	return nil
 }
 
-// awaitReady reads messages until one is READY=1; false when the process is
-// gone before.
+// awaitReady reads messages until one has READY=1. It returns false if the process ends
+// before that.
 func awaitReady(ctx context.Context, socket, pidfd *os.File) (bool, error) {
-	buf := make([]byte, 64<<10) // more than systemd takes
+	buf := make([]byte, 64<<10) // more than systemd accepts
 	for {
 		fds := []unix.PollFd{{Fd: int32(socket.Fd()), Events: unix.POLLIN}, {Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
 		if err := proc.Poll(ctx, fds); err != nil {
 			return false, err
 		}
-		// Without room for descriptors, those that come along (BARRIER=1) are
-		// closed, which is the answer to it.
+		// recvfrom has no room for descriptors, so the kernel closes one that comes with
+		// the message. For BARRIER=1 this is the expected answer.
 		n, _, err := unix.Recvfrom(int(socket.Fd()), buf, unix.MSG_DONTWAIT)
 		switch {
 		case err == nil && isReady(buf[:n]):
@@ -91,7 +91,7 @@ func awaitReady(ctx context.Context, socket, pidfd *os.File) (bool, error) {
 	}
 }
 
-// isReady looks for the line among the others of a message.
+// isReady reports whether READY=1 is one of the lines of a message.
 func isReady(msg []byte) bool {
 	for line := range bytes.SplitSeq(msg, []byte("\n")) {
 		if string(line) == "READY=1" {
@@ -101,13 +101,13 @@ func isReady(msg []byte) bool {
 	return false
 }
 
-// barrierTime is how long the receiver may take to have seen the message. A
-// receiver that knows no barriers closes the descriptor at once.
+// barrierTime bounds the wait for the receiver of the message. A receiver that does not know
+// barriers closes the descriptor at once.
 const barrierTime = 30 * time.Second
 
-// sendReady tells the caller's service manager, in one message: between two it
-// could take this process, which ends soon, for the service. It returns when
-// the message has been received.
+// sendReady sends both facts to the caller's service manager in one message. Between two
+// messages it could take this process, which ends soon, for the service. sendReady returns
+// when the message has been received.
 func sendReady(ctx context.Context, path string, mainPid int) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -118,15 +118,15 @@ func sendReady(ctx context.Context, path string, mainPid int) error {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv); err != nil {
 		return os.NewSyscallError("setsockopt(SO_SNDTIMEO)", err)
 	}
-	to := &unix.SockaddrUnix{Name: path} // "@" is an abstract one
+	to := &unix.SockaddrUnix{Name: path} // a name with "@" is an abstract socket
 	if err := unix.Sendto(fd, fmt.Appendf(nil, "MAINPID=%d\nREADY=1", mainPid), unix.MSG_NOSIGNAL, to); err != nil {
 		return os.NewSyscallError("sendto", err)
 	}
 	return barrier(ctx, fd, to)
 }
 
-// barrier waits until all that was sent has been received: until the other end
-// of a pipe is closed there (sd_notify_barrier(3)).
+// barrier waits until the receiver has read everything that was sent before. The receiver
+// then closes its end of a pipe (sd_notify_barrier(3)).
 func barrier(ctx context.Context, fd int, to unix.Sockaddr) error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -140,7 +140,7 @@ func barrier(ctx context.Context, fd int, to unix.Sockaddr) error {
 	}
 	ctx, stop := context.WithTimeout(ctx, barrierTime)
 	defer stop()
-	if err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(r.Fd())}}); err != nil { // POLLHUP needs no asking for
+	if err := proc.Poll(ctx, []unix.PollFd{{Fd: int32(r.Fd())}}); err != nil { // POLLHUP is always reported
 		return fmt.Errorf("wait for the answer to BARRIER=1: %w", err)
 	}
 	return nil

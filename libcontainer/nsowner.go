@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkOwner tells whether a mount namespace is the container's, and not one
-// that a process of it has made with a user namespace of its own (which takes
-// no privilege). There it has all capabilities over mounts, those that are made
-// for it included: read-only is what it likes to be.
+// checkOwner returns an error if a mount namespace is not the container's. A process of the
+// container can create a user namespace without any privilege, and a mount namespace in
+// it. There it has all capabilities over mounts, also over those that the runtime would
+// make. It could turn a read-only mount into a writable one.
 //
-// The container's belongs to our user namespace or to a child of that, or to
-// the one that it has joined. A process in the container makes children of
-// these.
+// The container's own mount namespace belongs to one of three user namespaces: the
+// runtime's, a child of that, or the one that the container has joined. User namespaces
+// made by a process in the container are children of these.
 func checkOwner(mnt *os.File, spec *specs.Spec) error {
 	owner, err := related(mnt, unix.NS_GET_USERNS, "NS_GET_USERNS")
 	if err != nil {
@@ -50,7 +50,7 @@ func errOwner(own bool, err error) error {
 	return err
 }
 
-// userNamespace is whether there is one in the configuration, and its path.
+// userNamespace reports whether the configuration has a user namespace, and its path.
 func userNamespace(spec *specs.Spec) (has bool, path string) {
 	if spec.Linux == nil {
 		return false, ""
@@ -63,7 +63,7 @@ func userNamespace(spec *specs.Spec) (has bool, path string) {
 	return false, ""
 }
 
-// related is another namespace, as ioctl_nsfs(2) gives it.
+// related opens a related namespace by an ioctl (ioctl_nsfs(2)).
 func related(ns *os.File, request uint, name string) (*os.File, error) {
 	fd, err := unix.IoctlRetInt(int(ns.Fd()), request)
 	if err != nil {
@@ -72,7 +72,7 @@ func related(ns *os.File, request uint, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name+" of "+ns.Name()), nil
 }
 
-// isOwn tells whether a namespace is this process's.
+// isOwn reports whether a namespace is that of the calling process.
 func isOwn(ns *os.File, name string) (bool, error) {
 	own, err := os.Open("/proc/self/ns/" + name)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writePidFile is atomic: who sees the file sees all of it. It opens nothing that
-// is there already, so that a FIFO cannot hold it up and a hard link leads nowhere.
+// writePidFile writes the pid file in one step: a reader sees all of it or nothing. It opens
+// no existing file. So a FIFO cannot block it, and a hard link cannot lead it to another
+// file.
 func writePidFile(path string, pid int) error {
 	if path == "" {
 		return nil
@@ -26,8 +27,8 @@ func writePidFile(path string, pid int) error {
 	return nil
 }
 
-// writeUnnamed gives the file its name once it is written: a process that is
-// killed before leaves nothing.
+// writeUnnamed writes a file without a name (O_TMPFILE) and links it afterwards. A process
+// that is killed before the link leaves nothing behind.
 func writeUnnamed(path, text string) error {
 	fd, err := openPidFile(filepath.Dir(path), unix.O_TMPFILE)
 	if err != nil {
@@ -64,8 +65,8 @@ func writeNamed(path, text string) error {
 	return rename(tmp, path)
 }
 
-// freshName is beside path. Where somebody has guessed it, O_EXCL and linkat say
-// EEXIST.
+// freshName returns a name beside path. If somebody has guessed it, O_EXCL and linkat fail
+// with EEXIST.
 func freshName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+strconv.FormatInt(time.Now().UnixNano(), 36))
 }

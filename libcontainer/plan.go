@@ -7,15 +7,15 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 )
 
-// Plan is what Create would do, step by step.
+// Plan is the list of steps that Create would execute.
 type Plan struct{ steps *plan.Plan }
 
-// Plan says what Create would do, without privileges and without touching
-// anything.
+// Plan returns the steps that Create would execute for these options. It needs no privileges
+// and changes nothing.
 func (r *Runtime) Plan(o CreateOptions, id string) (_ *Plan, err error) {
 	defer bug.Caught(&err)
 	if o.Console == nil && o.ConsoleSocket == "" {
-		o.Console = discardConsole // there will be one
+		o.Console = discardConsole // create will have one
 	}
 	c, err := r.prepare(context.Background(), id, o)
 	if err != nil {
@@ -25,9 +25,9 @@ func (r *Runtime) Plan(o CreateOptions, id string) (_ *Plan, err error) {
 	return &Plan{c.plan}, nil
 }
 
-// String is one line a step: number, side, what is done, and the field of
-// config.json that asks for it.
+// String returns one line for each step: number, side, action, and the field of config.json
+// that asks for it.
 func (p *Plan) String() string { return p.steps.String() }
 
-// MarshalJSON is an array of objects with step, side, field, text and args.
+// MarshalJSON returns an array of objects with step, side, field, text and args.
 func (p *Plan) MarshalJSON() ([]byte, error) { return p.steps.MarshalJSON() }

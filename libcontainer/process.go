@@ -21,9 +21,9 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// What create and exec share.
+// This file has what Create and Exec share.
 
-// stdio is the three standard streams; /dev/null stands in for missing ones.
+// stdio is the three standard streams. /dev/null takes the place of missing ones.
 type stdio struct {
 	files [3]*os.File
 	null  *os.File
@@ -54,9 +54,9 @@ func (s *stdio) close() {
 	}
 }
 
-// environment gives the program its environment: the last of several values
-// of a variable wins, HOME is filled in, and socket activation's variables are
-// those of the descriptors that are really there.
+// environment returns the environment of the program. The last value of a variable wins, and
+// HOME is filled in. The variables of socket activation match the descriptors that are
+// really passed.
 func environment(env []string, home string, listenFDs int) []string {
 	env = lastWins(env)
 	if home != "" {
@@ -105,7 +105,8 @@ func sendPidfd(ctx context.Context, socket string, pidfd *os.File, payload strin
 	return console.SendFD(ctx, socket, pidfd, payload)
 }
 
-// consoleFunc hands the pty master to whoever waits for it.
+// consoleFunc returns the function that hands over the pty master: to the socket if there is
+// one, else to take.
 func consoleFunc(ctx context.Context, socket string, take func(*os.File) error) func(*os.File) error {
 	if socket == "" {
 		return take
@@ -120,7 +121,7 @@ func (c *creation) console(ctx context.Context) func(*os.File) error {
 	return consoleFunc(ctx, c.o.ConsoleSocket, c.o.Console)
 }
 
-// filter gives the compiled filter of linux.seccomp.
+// filter returns the compiled filter of linux.seccomp.
 func (r *Runtime) filter(ctx context.Context, config *specconv.Config) (engine.Filter, error) {
 	defer r.span("find the seccomp filter").End()
 	var compile timeline.Span
@@ -155,8 +156,8 @@ func (c *creation) specState(status specs.ContainerState, pid int) specs.State {
 	return specs.State{Version: specs.Version, ID: c.id, Status: status, Pid: pid, Bundle: c.bundle, Annotations: c.config.Spec.Annotations}
 }
 
-// explain adds what only the host's side knows to a failure: that the stub
-// was killed because the memory limit is too low.
+// explain adds a cause that only the runtime side can see: the kernel has killed the stub
+// because the memory limit is too low.
 func (c *creation) explain(err error) error {
 	if died, killed := engine.Killed(err); !died || !killed {
 		return err
@@ -172,7 +173,7 @@ func (c *creation) oomKilled() bool {
 	return ok && n > 0
 }
 
-// oomKills counts the processes that the cgroup's memory limit has killed.
+// oomKills returns the number of processes that the cgroup's memory limit has killed.
 func oomKills(p cgroup.Paths) (uint64, bool) {
 	file, key := "", "oom_kill"
 	for _, d := range p.V1 {
@@ -223,7 +224,7 @@ func cgroupPaths(c state.Cgroup) cgroup.Paths {
 	return p
 }
 
-// oneLine joins errors that errors.Join has put on lines of their own.
+// oneLine puts the lines of a joined error on one line.
 func oneLine(err error) error {
 	if err == nil || !strings.Contains(err.Error(), "\n") {
 		return err
@@ -231,7 +232,7 @@ func oneLine(err error) error {
 	return &lineError{err}
 }
 
-// pointed makes a failure of an error whose text begins with a pointer into
+// pointed turns an error into a Failure if its text begins with a JSON pointer into
 // config.json.
 func pointed(err error) error {
 	if err == nil {
@@ -244,7 +245,7 @@ func pointed(err error) error {
 	return &Failure{Field: field, Err: &pointless{oneLine(err), len(field) + len(": ")}}
 }
 
-// pointless is an error whose text is told without its beginning.
+// pointless is an error without the first bytes of its text.
 type pointless struct {
 	err  error
 	skip int
@@ -260,5 +261,5 @@ func (e *lineError) Unwrap() error { return e.err }
 
 var errNoConsole = errors.New("no terminal was asked for")
 
-// waitTime bounds waits for a container that has been told to end.
+// waitTime bounds the waits for a container that has to end, freeze or thaw.
 const waitTime = 10 * time.Second

@@ -7,7 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// mergeResources is old with what r sets. Neither is changed.
+// mergeResources returns old with the values that r sets. It changes neither.
 func mergeResources(old, r *specs.LinuxResources) *specs.LinuxResources {
 	now := *old
 	if len(r.Devices) > 0 {
@@ -40,7 +40,7 @@ func mergeMemory(old, m *specs.LinuxMemory) *specs.LinuxMemory {
 	take(&now.Reservation, m.Reservation)
 	take(&now.Swap, m.Swap)
 	if isSet(m.Limit) && *m.Limit < 0 && !isSet(m.Swap) {
-		now.Swap = m.Limit // without a limit of memory there is none of swap
+		now.Swap = m.Limit // without a memory limit there is no swap limit
 	}
 	takeZero(&now.Swappiness, m.Swappiness)
 	takeZero(&now.DisableOOMKiller, m.DisableOOMKiller)
@@ -78,7 +78,7 @@ func mergeBlockIO(old, b *specs.LinuxBlockIO) *specs.LinuxBlockIO {
 	return &now
 }
 
-// device tells block devices apart.
+// device identifies a block device.
 type device struct{ major, minor int64 }
 
 func mergeNetwork(old, n *specs.LinuxNetwork) *specs.LinuxNetwork {
@@ -88,27 +88,27 @@ func mergeNetwork(old, n *specs.LinuxNetwork) *specs.LinuxNetwork {
 	return &now
 }
 
-// isSet reports whether a number is there: engines send 0 for "not set".
+// isSet reports whether a number is set. Engines send 0 for "not set".
 func isSet[T comparable](p *T) bool {
 	var zero T
 	return p != nil && *p != zero
 }
 
-// take is for fields of which zero is no value.
+// take sets a field for which zero is no value.
 func take[T comparable](to **T, from *T) {
 	if isSet(from) {
 		*to = from
 	}
 }
 
-// takeZero is for fields of which it is one.
+// takeZero sets a field for which zero is a value.
 func takeZero[T any](to **T, from *T) {
 	if from != nil {
 		*to = from
 	}
 }
 
-// copied is what p points to, zero for nil.
+// copied returns what p points to, or the zero value for nil.
 func copied[T any](p *T) (v T) {
 	if p != nil {
 		v = *p
@@ -116,8 +116,8 @@ func copied[T any](p *T) (v T) {
 	return v
 }
 
-// mergeLists is old with the entries of list in the place of those with the
-// same key, or behind them.
+// mergeLists returns old with the entries of list. An entry replaces the one with the same
+// key, or is appended.
 func mergeLists[T any, K comparable](old, list []T, key func(T) K) []T {
 	if len(list) == 0 {
 		return old
@@ -146,8 +146,7 @@ func mergeMaps[V any](old, more map[string]V) map[string]V {
 	return now
 }
 
-// limited tells whether a configuration asks for limits that only a cgroup
-// could keep.
+// limited reports whether a configuration has limits that need a cgroup.
 func limited(spec *specs.Spec) bool {
 	if spec.Linux == nil || spec.Linux.Resources == nil {
 		return false

@@ -17,7 +17,8 @@ import (
 	"github.com/onggi-dev/onggi/seccomp"
 )
 
-// Runtime makes and finds containers under one state root.
+// Runtime creates and finds containers under one state root. Any number of goroutines may use
+// it at once.
 type Runtime struct {
 	options  Options
 	store    state.Store
@@ -26,12 +27,13 @@ type Runtime struct {
 	inUserns bool
 }
 
-// InUserNamespace tells whether this process is in a user namespace of its own,
-// whose root is not the host's.
+// InUserNamespace reports whether this process is in a user namespace of its own, whose root
+// is not the host's root.
 func (r *Runtime) InUserNamespace() bool { return r.inUserns }
 
-// DefaultRoot is /run/onggi for root and $XDG_RUNTIME_DIR/onggi for others,
-// also for root of a user namespace that is somebody else outside.
+// DefaultRoot returns /run/onggi for root and $XDG_RUNTIME_DIR/onggi for other users. The
+// root user of a user namespace counts as another user, unless $USER is "root". Without
+// XDG_RUNTIME_DIR it is /run/onggi.
 func DefaultRoot() string { return defaultRoot(inUserns()) }
 
 func defaultRoot(inUserns bool) string {
@@ -45,7 +47,8 @@ func defaultRoot(inUserns bool) string {
 	return system
 }
 
-// New checks the options. Nothing is made before there is a container.
+// New checks the options and returns a Runtime. It creates nothing: the state root is created
+// with the first container.
 func New(o Options) (*Runtime, error) {
 	userns := inUserns()
 	if o.Root == "" {
@@ -92,19 +95,19 @@ func (r *Runtime) warnf(format string, args ...any) { r.warn(fmt.Sprintf(format,
 // span begins a part of an operation in the trace.
 func (r *Runtime) span(name string) timeline.Span { return r.options.Trace.Begin(timeline.Work, name) }
 
-// waiting is span for the time in which others work.
+// waiting is span for a part in which this program only waits.
 func (r *Runtime) waiting(name string) timeline.Span {
 	return r.options.Trace.Begin(timeline.Wait, name)
 }
 
-// filters is the cache of compiled seccomp filters. No container can have a
-// name with "@".
+// filters returns the cache of compiled seccomp filters. Its directory cannot be taken for a
+// container, because no id contains an "@".
 func (r *Runtime) filters() seccomp.Cache {
 	return seccomp.Cache{Dir: filepath.Join(r.options.Root, "@seccomp")}
 }
 
-// inUserns tells whether this process is in a user namespace of its own: the
-// first one maps all ids to themselves (user_namespaces(7)).
+// inUserns reports whether this process is in a user namespace of its own. The initial user
+// namespace maps all ids to themselves (user_namespaces(7)).
 func inUserns() bool {
 	var buf [64]byte
 	fd, err := unix.Open("/proc/self/uid_map", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -120,8 +123,8 @@ func inUserns() bool {
 	return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != strconv.FormatUint(1<<32-1, 10)
 }
 
-// capabilities is what this process may pass on: its permitted set, which for
-// root is the bounding set.
+// capabilities returns the capabilities that this process can pass on: its permitted set,
+// which for root is the bounding set.
 func capabilities() uint64 {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -131,8 +134,8 @@ func capabilities() uint64 {
 	return uint64(data[1].Permitted)<<32 | uint64(data[0].Permitted)
 }
 
-// grantable is what a process of the container may have: in a user namespace
-// of its own, everything (user_namespaces(7)).
+// grantable returns the capabilities that a process of the container can have. In a user
+// namespace these are all capabilities (user_namespaces(7)).
 func grantable(spec *specs.Spec) uint64 {
 	if spec.Linux != nil {
 		for _, n := range spec.Linux.Namespaces {

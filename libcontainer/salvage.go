@@ -14,8 +14,8 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
 
-// deleteUnreadable removes a container of which the state cannot be read: its
-// processes are those in the cgroups that have its mark.
+// deleteUnreadable removes a container without a readable state. Its processes are those in
+// the cgroups with its mark.
 func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id string, force bool) error {
 	defer dir.Close()
 	ctx, stop := bounded.Within(ctx, waitTime)
@@ -32,7 +32,7 @@ func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id strin
 	if err := dir.Retire(ctx); err != nil {
 		return err
 	}
-	if err := c.salvage(); err != nil { // again: now no create makes more
+	if err := c.salvage(); err != nil { // again: from here on no create makes more
 		return err
 	}
 	if !c.hasCgroup() {
@@ -44,7 +44,7 @@ func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id strin
 	return dir.Remove(ctx)
 }
 
-// salvage finds the container's cgroups by their marks.
+// salvage finds the container's cgroups by their marks and puts them into the record.
 func (c *Container) salvage() error {
 	host, err := cgroup.Detect()
 	if err != nil { // without a hierarchy there is no cgroup
@@ -65,8 +65,8 @@ func (c *Container) salvage() error {
 	return nil
 }
 
-// checkLifeless refuses what has a process: without a record nobody knows whether
-// it was started.
+// checkLifeless refuses a container with processes. Without a record nobody knows whether it
+// was started.
 func (c *Container) checkLifeless() error {
 	pids, err := c.cgroups().AllProcs()
 	if err != nil {
@@ -81,15 +81,15 @@ func (c *Container) checkLifeless() error {
 	return nil
 }
 
-// warnUnknown is for a container without a marked cgroup. One that was killed
-// before it had any has no configuration yet.
+// warnUnknown warns about a container without a marked cgroup. There is no warning if the
+// configuration is missing too: create was killed before it made a cgroup.
 func (c *Container) warnUnknown() {
 	if _, err := c.snapshot(); !errors.Is(err, unix.ENOENT) {
 		c.runtime.warnf("container %s: its state cannot be read, and no cgroup has its mark: if it has processes, they are not known", c.record.ID)
 	}
 }
 
-// endMarked ends what is in the marked cgroups.
+// endMarked kills all processes in the marked cgroups.
 func (c *Container) endMarked(ctx context.Context) error {
 	c.cgroup = whole
 	pids, err := c.cgroups().AllProcs()

@@ -8,16 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The real-time signals as signal(7) and kill(1) number them: two of the
-// kernel's belong to the C library.
+// The range of real-time signals of signal(7) and kill(1). The C library uses the kernel's
+// first two itself.
 const (
 	sigRTMin unix.Signal = 34
 	sigRTMax unix.Signal = 64 // the kernel's last signal
 )
 
-// ParseSignal reads a signal as kill(1) takes it: a number from 0 to 64, or a
-// name with or without SIG, in any case: KILL, SIGKILL, 9, RTMIN+3, RTMAX-1.
-// Signal 0 only asks whether the process exists.
+// ParseSignal parses a signal in the forms of kill(1): a number from 0 to 64, or a name in
+// any case, with or without SIG (KILL, SIGKILL, 9, RTMIN+3, RTMAX-1). Signal 0 only tests
+// whether the process exists.
 func ParseSignal(s string) (unix.Signal, error) {
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
 		if n > uint64(sigRTMax) {
@@ -35,7 +35,7 @@ func ParseSignal(s string) (unix.Signal, error) {
 	return 0, fmt.Errorf("unknown signal %q", s)
 }
 
-// realTimeSignal reads RTMIN, RTMIN+n, RTMAX and RTMAX-n.
+// realTimeSignal parses RTMIN, RTMIN+n, RTMAX and RTMAX-n.
 func realTimeSignal(name string) (unix.Signal, bool) {
 	base, offset := sigRTMin, "+0"
 	switch {
@@ -59,7 +59,7 @@ func realTimeSignal(name string) (unix.Signal, bool) {
 	return base + unix.Signal(n), true
 }
 
-// canonicalSignal is the first name of those that signal(7) calls synonyms.
+// canonicalSignal returns the first of the names that signal(7) calls synonyms.
 func canonicalSignal(name string) string {
 	switch name {
 	case "CLD":

@@ -14,9 +14,9 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/resctrl"
 )
 
-// Stats is what a container uses. Its JSON is the data of the "stats" events,
-// in the field names of runc, which engines parse. What a host's cgroup layout
-// does not tell is zero.
+// Stats is the resource usage of a container. Its JSON is the data of "stats" events and has
+// the field names of runc, which engines parse. A value that the host's cgroup layout does
+// not provide is zero.
 type Stats struct {
 	CPU        CPUStats              `json:"cpu"`
 	CPUSet     CPUSetStats           `json:"cpuset"`
@@ -24,12 +24,12 @@ type Stats struct {
 	Pids       PidsStats             `json:"pids"`
 	BlockIO    BlockIOStats          `json:"blkio"`
 	Hugetlb    map[string]HugetlbUse `json:"hugetlb"`                  // by page size: "2MB"
-	IntelRdt   IntelRdtStats         `json:"intel_rdt"`                // of the container's class of service, if it has one
+	IntelRdt   IntelRdtStats         `json:"intel_rdt"`                // of the container's class of service; empty without one
 	Interfaces []InterfaceStats      `json:"network_interfaces"`       // of the container's own network namespace
-	Network    *NetworkStats         `json:"network_limits,omitempty"` // where its bandwidth is limited
+	Network    *NetworkStats         `json:"network_limits,omitempty"` // nil unless its bandwidth is limited
 }
 
-// The parts of Stats.
+// The types of the parts of Stats.
 type (
 	CPUStats     = cgroup.CPUStats
 	CPUUsage     = cgroup.CPUUsage
@@ -50,8 +50,8 @@ type (
 	IntelRdtStats = resctrl.Stats
 )
 
-// InterfaceStats counts what went through one network interface. The names are
-// runc's, capitals included.
+// InterfaceStats is the traffic of one network interface: bytes, packets, errors and drops,
+// received and sent. The JSON names are runc's, capitals included.
 type InterfaceStats struct {
 	Name      string
 	RxBytes   uint64
@@ -64,7 +64,8 @@ type InterfaceStats struct {
 	TxDropped uint64
 }
 
-// Stats reads what the container uses now. ErrNotRunning where nothing lives.
+// Stats reads the present resource usage of the container. The error is ErrNotRunning if its
+// first process does not live.
 func (c *Container) Stats() (_ *Stats, err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -94,8 +95,8 @@ func (c *Container) stats() (*Stats, error) {
 	}, nil
 }
 
-// interfaces are those of the process's network namespace if that is its own;
-// none where they cannot be known.
+// interfaces returns the interfaces of the process's network namespace. It returns none if
+// that is the caller's namespace, or if the interfaces cannot be read.
 func interfaces(pid int, pidfd *os.File) []InterfaceStats {
 	dir := "/proc/" + strconv.Itoa(pid)
 	var own, host unix.Stat_t
@@ -103,18 +104,20 @@ func interfaces(pid int, pidfd *os.File) []InterfaceStats {
 		return nil
 	}
 	text, err := os.ReadFile(dir + "/net/dev")
-	// The pid was that of the process all the time if it has not ended now.
+	// If the process has not ended by now, the pid was its pid all the time.
 	if ended, e := proc.Ended(pidfd); err != nil || e != nil || ended {
 		return nil
 	}
 	return parseInterfaces(text)
 }
 
-// parseInterfaces parses /proc/PID/net/dev: two lines of headings, then
+// parseInterfaces parses /proc/PID/net/dev. After two lines of headings it has one line for
+// each interface:
 //
 //	eth0: 1296 16 0 0 0 0 0 0 816 12 0 0 0 0 0 0
 //
-// bytes, packets, errors, drops and four more of what was received, then sent.
+// The first eight numbers are about received data: bytes, packets, errors, drops and four
+// more. The other eight are the same for sent data.
 func parseInterfaces(text []byte) []InterfaceStats {
 	var all []InterfaceStats
 	for line := range bytes.Lines(text) {

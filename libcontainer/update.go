@@ -13,11 +13,12 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// Update changes limits of a container that lives: those that r has, and no
-// others. As in config.json, engines' zeros stand for "not set" where zero is
-// no limit. Device rules, if there are any in r, take the place of all that the
-// container had; in the other lists an entry replaces the one for the same
-// device, page size or interface. When it fails, all limits are as they were.
+// Update changes the limits of a live container. It changes only the limits that r has. As in
+// config.json, a zero means "not set" wherever zero is no valid limit. Device rules in r
+// replace all device rules of the container. In the other lists, an entry replaces the one
+// for the same device, page size or interface. If Update fails, all limits are as before.
+//
+// The error is ErrNotRunning for a stopped container.
 func (c *Container) Update(ctx context.Context, r *specs.LinuxResources) (err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -77,8 +78,8 @@ func (c *Container) hasCgroup() bool {
 	return c.record.Cgroup.Unified != nil || c.record.Cgroup.V1 != nil
 }
 
-// Resources are the limits that were asked for: those of config.json with all
-// updates since.
+// Resources returns the limits that were requested: those of config.json, with all later
+// updates.
 func (c *Container) Resources() (_ *specs.LinuxResources, err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
@@ -107,31 +108,31 @@ func (c *Container) limits() (*specs.LinuxResources, error) {
 	return &r, nil
 }
 
-// dependent adds to r what the kernel does not keep by itself when r is
-// applied; now is r and what was asked for before.
+// dependent returns r with limits that the kernel would lose or change when r is applied. now
+// is r merged with the limits that were requested before.
 func dependent(r, now *specs.LinuxResources) *specs.LinuxResources {
 	all := *r
 	if len(r.Devices) == 0 {
-		all.Devices = nil // an engine's empty list is no wish for no devices
+		all.Devices = nil // an empty list of an engine does not mean "no devices"
 	}
-	// Swap is limited together with memory; cgroup2 limits it apart, and its
-	// limit has to follow the memory's.
+	// Swap is limited together with memory. cgroup2 has two separate limits, and that
+	// of swap has to follow that of memory.
 	if m := r.Memory; m != nil && isSet(m.Limit) && *m.Limit > 0 && !isSet(m.Swap) {
 		with := *m
 		with.Swap = now.Memory.Swap
 		all.Memory = &with
 	}
-	// A weight of block I/O takes those of devices away.
+	// A new block I/O weight resets the weights of devices.
 	if b := r.BlockIO; b != nil && isSet(b.Weight) && len(now.BlockIO.WeightDevice) > 0 {
 		with := *b
 		with.WeightDevice = now.BlockIO.WeightDevice
 		all.BlockIO = &with
 	}
-	// On cgroup2, one program gives sockets their mark and their priority.
+	// On cgroup2, one program sets both the mark and the priority of sockets.
 	if r.Network != nil {
 		all.Network = now.Network
 	}
-	// A cgroup that is idle no more has the default weight.
+	// A cgroup that is no longer idle gets the default weight.
 	if c := r.CPU; c != nil && c.Idle != nil && *c.Idle == 0 && c.Shares == nil {
 		with := *c
 		with.Shares = now.CPU.Shares

@@ -6,14 +6,14 @@ import (
 	"github.com/onggi-dev/onggi/seccomp"
 )
 
-// version is that of the source tree; a release sets it in its commit.
+// version is the version of the source tree. A release sets it in its own commit.
 const version = "0.1.0-dev"
 
-// Version is the version of this library.
+// Version returns the version of this library.
 func Version() string { return version }
 
-// SeccompVersion is the version of libseccomp that seccomp profiles are
-// compiled with, "2.5.4"; an error if there is none in this program.
+// SeccompVersion returns the version of libseccomp that compiles seccomp profiles, for example
+// "2.5.4". It returns an error if this program has no libseccomp.
 func SeccompVersion(ctx context.Context) (string, error) {
 	return seccomp.LibraryVersion(ctx)
 }
