@@ -100,3 +100,26 @@ func corrupt(t *testing.T, file, name string, mutate func(map[string]any)) {
 		t.Fatal(err)
 	}
 }
+
+// In a state root that others may write to, another user can put a directory in the place of a container's.
+func TestAStateRootOfOthersIsRefused(t *testing.T) {
+	peerFails(t, "runc", "uses it")
+	peerFails(t, "crun", "uses it")
+	c := newContainer(t)
+	c.up()
+	mode := func(mode uint32) {
+		t.Helper()
+		if err := unix.Chmod(c.root, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { unix.Chmod(c.root, 0o700) })
+	mode(0o777)
+	for _, line := range [][]string{{"list"}, {"state", c.id}, {"kill", c.id, "KILL"}, {"delete", "--force", c.id}, {"create", "--bundle", c.bundle, c.id + "-2"}} {
+		if r := c.verb(line...); r.code != 1 || !strings.Contains(r.err, c.root+" has mode 0777: others may write to it") {
+			t.Errorf("%v; want a refusal", r)
+		}
+	}
+	mode(0o1777)
+	want(t, "status", c.status(), "running")
+}

@@ -100,7 +100,7 @@ func TestListOfARootThatCannotBeRead(t *testing.T) {
 		if got := contents(t, std.out); got != "" {
 			t.Errorf("onggi %v printed %q", args, got)
 		}
-		if got := contents(t, std.err); !strings.Contains(got, "the state root cannot be read: open "+file) || !strings.Contains(got, "not a directory") {
+		if got := contents(t, std.err); !strings.Contains(got, "the state root cannot be used: open "+file) || !strings.Contains(got, "not a directory") {
 			t.Errorf("onggi %v: %q", args, got)
 		}
 	}

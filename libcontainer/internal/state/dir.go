@@ -26,6 +26,7 @@ var ErrRetired = errors.New("container is being deleted")
 type Dir struct {
 	id, path string
 	owner    uint32
+	root     int // descriptor of the state root, -1 for one that Each gives
 	fd       int
 	lock     int // descriptor that holds the lock, 0 for none: see Lock
 }
@@ -44,6 +45,9 @@ func (d *Dir) Close() error {
 		return nil
 	}
 	d.fd = -1
+	if d.root >= 0 {
+		unix.Close(d.root)
+	}
 	return unix.Close(fd)
 }
 
@@ -58,8 +62,11 @@ func (d *Dir) checkOwner(user int) error {
 		return err
 	}
 	d.owner = st.Uid
-	if int(st.Uid) != user || st.Mode&0o022 != 0 {
-		return fmt.Errorf("%s is not ours alone (user %d, mode %04o): not trusting it", d.path, st.Uid, st.Mode&0o7777)
+	if int(st.Uid) != user {
+		return foreign(d.path, st.Uid, user)
+	}
+	if st.Mode&0o022 != 0 {
+		return writable(d.path, st.Mode)
 	}
 	return nil
 }
@@ -188,15 +195,23 @@ func (d *Dir) Remove(ctx context.Context) error {
 	return err
 }
 
-// remove knows by the lock that the path is still ours: the one who removed it
-// would have held it, and until then nobody can create it anew.
+// remove holds the lock, so the name is still ours: removing or recreating it
+// needs the same lock. A directory or a link that someone has put in its place
+// stays: only the held directory is emptied, and unlinkat removes empty
+// directories alone.
 func (d *Dir) remove() error {
 	if err := d.removeFiles(); err != nil {
 		return err
 	}
-	err := unix.Rmdir(d.path)
+	err := unix.Unlinkat(d.root, d.id, unix.AT_REMOVEDIR)
 	if err == unix.ENOTEMPTY {
-		err = d.sweep()
+		if err := d.sweep(); err != nil {
+			return err
+		}
+		err = unix.Unlinkat(d.root, d.id, unix.AT_REMOVEDIR)
+	}
+	if err == unix.ENOTEMPTY || err == unix.ENOTDIR {
+		return fmt.Errorf("%s has been replaced by another file, which is left: %w", d.path, err)
 	}
 	return d.failUnlessNil("rmdir", "", err)
 }
@@ -205,7 +220,7 @@ func (d *Dir) remove() error {
 // there is to undo.
 func (d *Dir) removeFiles() error {
 	for _, name := range []string{startFIFO, statusFIFO, configFile, recordFile} {
-		if err := unlink(d.fd, name, 0); err != nil && !errors.Is(err, unix.EISDIR) { // sweep is for what others have put here
+		if err := unlink(d.fd, name, 0); err != nil && !errors.Is(err, unix.EISDIR) { // sweep removes it
 			return err
 		}
 	}
@@ -218,17 +233,11 @@ func (d *Dir) removeFiles() error {
 
 // sweep is for a directory in which others have put something.
 func (d *Dir) sweep() error {
-	entries, err := os.ReadDir(d.path)
+	fd, err := openBeneath(d.fd, ".", 0)
 	if err != nil {
-		return err
+		return d.fail("open", ".", err)
 	}
-	for _, e := range entries {
-		// It follows no symlink, and d.path is the runtime's own.
-		if err := os.RemoveAll(d.file(e.Name())); err != nil {
-			return err
-		}
-	}
-	return unix.Rmdir(d.path)
+	return removeAll(os.NewFile(uintptr(fd), d.path))
 }
 
 func (d *Dir) file(name string) string { return filepath.Join(d.path, name) }

@@ -27,7 +27,7 @@ func (d *Dir) Lock(ctx context.Context) (*Dir, error) {
 	if err := flock(ctx, fd); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", d.path, err)
 	}
-	held := &Dir{id: d.id, path: d.path, owner: d.owner, fd: d.fd, lock: fd}
+	held := &Dir{id: d.id, path: d.path, owner: d.owner, root: d.root, fd: d.fd, lock: fd}
 	if err := held.stillThere(); err != nil {
 		held.Unlock()
 		return nil, err

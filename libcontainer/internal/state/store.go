@@ -3,7 +3,6 @@ package state
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +14,7 @@ import (
 var (
 	ErrNotExist = errors.New("container does not exist")
 	ErrExist    = errors.New("container with given ID already exists")
-	ErrRoot     = errors.New("the state root cannot be read")
+	ErrRoot     = errors.New("the state root cannot be used")
 )
 
 // Store is a state root: a directory with one directory a container. Names
@@ -29,34 +28,73 @@ func (s Store) Create(id string) (*Dir, error) {
 	if err := ValidID(id); err != nil {
 		return nil, err
 	}
-	err := unix.Mkdir(s.path(id), 0o700)
-	if err == unix.ENOENT {
-		if err := s.makeRoot(); err != nil {
-			return nil, err
-		}
-		err = unix.Mkdir(s.path(id), 0o700)
+	root, err := s.root(unix.O_PATH)
+	if err == nil && root < 0 {
+		root, err = s.makeRoot()
 	}
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.create(root, id)
+	if err != nil {
+		unix.Close(root)
+		return nil, err
+	}
+	d.root = root
+	return d, nil
+}
+
+func (s Store) create(root int, id string) (*Dir, error) {
+	err := unix.Mkdirat(root, id, 0o700)
 	if err == unix.EEXIST {
 		return nil, fmt.Errorf("%w: %q", ErrExist, id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("mkdir %s: %w", s.path(id), err)
 	}
-	d, err := s.Open(id)
+	d, err := s.open(root, id, unix.Geteuid())
 	if err != nil {
-		_ = unix.Rmdir(s.path(id)) // for want of descriptors, say: then there is no container
+		_ = unix.Unlinkat(root, id, unix.AT_REMOVEDIR) // for want of descriptors, say: then there is no container
 	}
 	return d, err
 }
 
-// makeRoot makes the state root. The sticky bit tells those who clean up
-// $XDG_RUNTIME_DIR from time to time to spare it (XDG Base Directory
+// makeRoot makes the state root and opens it. The sticky bit tells those who
+// clean up $XDG_RUNTIME_DIR from time to time to spare it (XDG Base Directory
 // Specification): a container's state is not touched while it runs.
-func (s Store) makeRoot() error {
+func (s Store) makeRoot() (int, error) {
 	if err := os.MkdirAll(s.Root, 0o700); err != nil {
-		return err
+		return -1, err
 	}
-	return os.Chmod(s.Root, 0o700|os.ModeSticky)
+	root, err := s.root(unix.O_RDONLY)
+	if err == nil && root < 0 {
+		err = fmt.Errorf("open %s: %w", s.Root, unix.ENOENT)
+	}
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Fchmod(root, 0o700|unix.S_ISVTX); err != nil {
+		unix.Close(root)
+		return -1, fmt.Errorf("chmod %s: %w", s.Root, err)
+	}
+	return root, nil
+}
+
+// root opens the state root and checks that nobody else can put a directory
+// in the place of another. It gives -1 where there is no root.
+func (s Store) root(flags int) (int, error) {
+	fd, err := openRetry(unix.AT_FDCWD, s.Root, unix.O_DIRECTORY|flags, 0)
+	if err == unix.ENOENT {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, fmt.Errorf("%w: open %s: %w", ErrRoot, s.Root, err)
+	}
+	if err := trustRoot(fd, s.Root); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("%w: %w", ErrRoot, err)
+	}
+	return fd, nil
 }
 
 // Open gives the directory of a container, whatever is in it.
@@ -64,19 +102,32 @@ func (s Store) Open(id string) (*Dir, error) {
 	if err := ValidID(id); err != nil {
 		return nil, err
 	}
-	return s.open(unix.AT_FDCWD, s.path(id), id, unix.Geteuid())
+	root, err := s.root(unix.O_PATH)
+	if err != nil {
+		return nil, err
+	}
+	if root < 0 {
+		return nil, fmt.Errorf("%w: %q", ErrNotExist, id)
+	}
+	d, err := s.open(root, id, unix.Geteuid())
+	if err != nil {
+		unix.Close(root)
+		return nil, err
+	}
+	d.root = root
+	return d, nil
 }
 
-// open is for a name in the directory at, and a user to whom it has to belong.
-func (s Store) open(at int, name, id string, user int) (*Dir, error) {
-	fd, err := openRetry(at, name, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+// open is for a user to whom the directory has to belong.
+func (s Store) open(root int, id string, user int) (*Dir, error) {
+	fd, err := openBeneath(root, id, 0)
 	if err == unix.ENOENT {
 		return nil, fmt.Errorf("%w: %q", ErrNotExist, id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", s.path(id), err)
 	}
-	d := &Dir{id: id, path: s.path(id), fd: fd}
+	d := &Dir{id: id, path: s.path(id), root: -1, fd: fd}
 	if err := d.checkOwner(user); err != nil {
 		d.Close()
 		return nil, err
@@ -94,16 +145,13 @@ func (s Store) List() ([]string, error) {
 	return ids(root)
 }
 
-// openRoot gives nil where there is no root.
+// openRoot opens the root for reading. It gives nil where there is no root.
 func (s Store) openRoot() (*os.File, error) {
-	root, err := os.OpenFile(s.Root, unix.O_DIRECTORY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	fd, err := s.root(unix.O_RDONLY)
+	if err != nil || fd < 0 {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRoot, err)
-	}
-	return root, nil
+	return os.NewFile(uintptr(fd), s.Root), nil
 }
 
 func ids(root *os.File) ([]string, error) {
@@ -123,7 +171,7 @@ func ids(root *os.File) ([]string, error) {
 
 // Each calls f with every container that can be read. What could not be is in
 // the joined error, and what went away meanwhile in neither. The directory is
-// closed after f.
+// closed after f, which does not remove it.
 func (s Store) Each(f func(*Dir, *Record)) error {
 	root, err := s.openRoot()
 	if root == nil {
@@ -146,7 +194,7 @@ func (s Store) Each(f func(*Dir, *Record)) error {
 }
 
 func (s Store) each(at int, id string, user int, l *loader, f func(*Dir, *Record)) error {
-	d, err := s.open(at, id, id, user)
+	d, err := s.open(at, id, user)
 	if err != nil {
 		return err
 	}
