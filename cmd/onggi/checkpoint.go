@@ -2,7 +2,7 @@ package main
 
 import "errors"
 
-// errNoCheckpoint is what checkpoint and restore say.
+// errNoCheckpoint is the error of checkpoint and restore.
 var errNoCheckpoint = errors.New("checkpoint and restore are not supported by this version of onggi")
 
 func checkpointCommand() command {
@@ -21,9 +21,9 @@ func restoreCommand() command {
 	}
 }
 
-// refuseCheckpoint lets --help through, as Podman runs `checkpoint --help` of
-// any runtime and expects success, and refuses everything else for the one
-// true reason, whatever flags there are.
+// refuseCheckpoint lets --help through: Podman runs `checkpoint --help` of any
+// runtime and expects success. It refuses everything else, whatever flags there
+// are, with the one true reason.
 func refuseCheckpoint(f *flags) action {
 	f.lenient = true
 	return func(*call) error { return errNoCheckpoint }

@@ -11,28 +11,28 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// A command is one verb. Everything but its action is data, for the parser
-// and for the help texts alike.
+// A command is one verb. Everything but its action is data, for the parser and
+// for the help texts.
 type command struct {
 	name    string
 	args    string // the positional arguments as the usage line shows them
-	min     int    // fewest positional arguments
-	max     int    // most of them; many for any number
+	min     int    // lowest number of positional arguments
+	max     int    // highest number; many for any number
 	summary string // one line, lower case, no full stop
 	detail  string // paragraphs
 	manual  manual // the rest of the man page
 	hidden  bool   // left out of lists
-	// foreign says that what follows the first positional argument is
-	// somebody else's command line, flags included.
+	// foreign says that a command line of another program follows the first
+	// positional argument, flags included.
 	foreign bool
-	// define declares the flags and returns what is done with them.
+	// define declares the flags and returns the action that uses them.
 	define func(f *flags) action
 }
 
 // many is a command.max without limit.
 const many = int(^uint(0) >> 1)
 
-// action is what a command does once its flags are parsed.
+// action is the work of a command after its flags are parsed.
 type action func(c *call) error
 
 // A call is one invocation of a command.
@@ -44,8 +44,8 @@ type call struct {
 	args    []string // positional
 }
 
-// commands is every verb in the order in which help lists them: a container's
-// life first.
+// commands returns all verbs in the order of the help: the life of a container
+// comes first.
 func commands() []command {
 	return []command{
 		runCommand(),
@@ -77,7 +77,7 @@ func commands() []command {
 	}
 }
 
-// listed is every command that help lists.
+// listed returns the commands that help lists.
 func listed() []command {
 	var all []command
 	for _, cmd := range commands() {
@@ -88,7 +88,7 @@ func listed() []command {
 	return all
 }
 
-// names are the names of the listed commands.
+// names returns the names of the listed commands.
 func names() []string {
 	var all []string
 	for _, cmd := range listed() {
@@ -129,8 +129,8 @@ func (cmd *command) execute(c *call) error {
 	return act(c)
 }
 
-// countArgs checks the number of positional arguments. Only the first one of
-// any command can be missing, and its name in the usage line is its meaning.
+// countArgs checks the number of positional arguments. The error names a missing
+// argument as the usage line does.
 func (cmd *command) countArgs(args []string) error {
 	switch {
 	case len(args) < cmd.min:
@@ -142,7 +142,7 @@ func (cmd *command) countArgs(args []string) error {
 	return nil
 }
 
-// wants has runc's words for a wrong number of arguments.
+// wants returns runc's words for a wrong number of arguments.
 func (cmd *command) wants() string {
 	if cmd.min == cmd.max {
 		return fmt.Sprintf("%q requires exactly %d argument(s)", cmd.name, cmd.min)
@@ -153,8 +153,8 @@ func (cmd *command) wants() string {
 	return fmt.Sprintf("%q requires from %d to %d argument(s)", cmd.name, cmd.min, cmd.max)
 }
 
-// misplaced explains an unknown flag that is something else elsewhere: a global
-// flag, or a signal as kill(1) takes it.
+// misplaced explains an unknown flag that has a meaning elsewhere: a global flag,
+// or a signal in the form of kill(1).
 func (cmd *command) misplaced(err error) error {
 	var unknown *unknownFlag
 	switch {
@@ -168,7 +168,7 @@ func (cmd *command) misplaced(err error) error {
 	return err
 }
 
-// usage is the command's usage line.
+// usage returns the command's usage line.
 func (cmd *command) usage() string {
 	words := []string{"onggi", cmd.name}
 	f := &flags{}
@@ -182,7 +182,7 @@ func (cmd *command) usage() string {
 	return strings.Join(words, " ")
 }
 
-// unknownCommand says which command may have been meant.
+// unknownCommand returns an error that suggests the most similar command.
 func unknownCommand(name string) error {
 	msg := fmt.Sprintf("No help topic for '%s': unknown command", name)
 	near := elsewhere(name)
@@ -195,7 +195,8 @@ func unknownCommand(name string) error {
 	return &usageError{msg: msg, status: unknownCommandStatus}
 }
 
-// elsewhere is our name of what container engines call otherwise.
+// elsewhere returns onggi's name for a command that container engines call
+// otherwise.
 func elsewhere(name string) string {
 	switch name {
 	case "ls":
@@ -214,8 +215,8 @@ func elsewhere(name string) string {
 	return ""
 }
 
-// runtime opens the state root with the global flags. What is read from here on
-// is not for others.
+// runtime opens the state root with the global flags. Everything read from here on
+// is confidential, so it hides the memory of the process first.
 func (c *call) runtime() (*libcontainer.Runtime, error) {
 	r, err := libcontainer.New(c.globals.Runtime)
 	if err != nil {
@@ -225,7 +226,7 @@ func (c *call) runtime() (*libcontainer.Runtime, error) {
 	return r, nil
 }
 
-// container loads the container that the first argument names.
+// container loads the container with the id of the first argument.
 func (c *call) container() (*libcontainer.Container, error) { return c.load(c.args[0]) }
 
 func (c *call) load(id string) (*libcontainer.Container, error) {
@@ -236,12 +237,12 @@ func (c *call) load(id string) (*libcontainer.Container, error) {
 	return r.Load(id)
 }
 
-// maxInput bounds what is read of a file that the caller names, as that of a
-// config.json is: a file that has no end, or is of another kind, is an error.
+// maxInput bounds the size of an input file, as for config.json. A file without an
+// end, or of another kind, is an error then.
 const maxInput = 16 << 20
 
-// read reads a whole file, or standard input for "-"; name is what errors call
-// it.
+// read reads a whole file, or standard input for "-". name is the input's name in
+// errors.
 func (c *call) read(file string) (raw []byte, name string, err error) {
 	if file == "-" {
 		raw, err = readInput(c.std.in, "standard input")
@@ -251,7 +252,7 @@ func (c *call) read(file string) (raw []byte, name string, err error) {
 	return raw, file, err
 }
 
-// readFile reads a whole file, which may be a pipe of a shell.
+// readFile reads a whole file, which may be a pipe of the shell.
 func readFile(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {

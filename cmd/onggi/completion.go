@@ -29,22 +29,21 @@ func printCompletion(c *call) error {
 	return err
 }
 
-// flags are the command's declared flags, --help among them.
+// flags returns the command's visible flags, --help among them.
 func (cmd *command) flags() []option {
 	f := &flags{}
 	cmd.define(f)
 	return withHelp(f.visible())
 }
 
-// completesIDs tells whether an argument is the id of a container that is
-// there already.
+// completesIDs reports whether an argument is the id of an existing container.
 func (cmd *command) completesIDs() bool {
 	invents := cmd.name == "create" || cmd.name == "run" || cmd.name == "plan"
 	return strings.Contains(cmd.args, "container-id") && !invents
 }
 
-// firstWords are what the first argument can be, where that is one of a few
-// words: "<add|remove> ..." has two.
+// firstWords returns the possible words of the first argument if there are only a
+// few: "<add|remove> ..." has two.
 func (cmd *command) firstWords() []string {
 	if cmd.name == "help" {
 		return names()
@@ -57,7 +56,7 @@ func (cmd *command) firstWords() []string {
 	return words
 }
 
-// words are the spellings of a flag.
+// words returns the spellings of a flag.
 func (o *option) words() []string {
 	if o.short == "" {
 		return []string{dashed(o.name)}
@@ -65,6 +64,7 @@ func (o *option) words() []string {
 	return []string{dashed(o.short), dashed(o.name)}
 }
 
-// takesDir and takesFile say what the value of a flag names.
+// takesDir and takesFile report whether the value of a flag is a directory or a
+// file.
 func (o *option) takesDir() bool  { return o.arg == "DIR" && o.name != "cwd" }
 func (o *option) takesFile() bool { return strings.Contains(o.arg, "FILE") || o.arg == "PATH" }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// bashScript completes commands, flags, their values, container ids, and files
-// where nothing else is known.
+// bashScript completes commands, flags, their values and container ids. Everything
+// else is completed as a file.
 func bashScript() string {
 	var b strings.Builder
 	b.WriteString(`# bash completion for onggi; printed by "onggi completion bash"
@@ -43,7 +43,7 @@ _onggi() {
 	return b.String()
 }
 
-// bashValues completes the values of flags.
+// bashValues writes the patterns that complete the values of flags.
 func bashValues(b *strings.Builder, verb string, options []option) {
 	for _, o := range options {
 		if o.arg == "" {
@@ -66,7 +66,7 @@ func bashValues(b *strings.Builder, verb string, options []option) {
 	}
 }
 
-// bashWords are the long spellings, which is what one wants to read.
+// bashWords returns the long spellings, which are easier to read.
 func bashWords(options []option) []string {
 	var words []string
 	for _, o := range options {
@@ -75,7 +75,7 @@ func bashWords(options []option) []string {
 	return words
 }
 
-// valued are the spellings of the flags that have a value, but for one.
+// valued returns the spellings of the flags with a value, except the flag but.
 func valued(options []option, but string) []string {
 	var words []string
 	for _, o := range options {

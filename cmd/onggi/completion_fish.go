@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// fishScript is a list of fish's complete commands.
+// fishScript returns a list of fish's complete commands.
 func fishScript() string {
 	var b strings.Builder
 	b.WriteString("# fish completion for onggi; printed by \"onggi completion fish\"\ncomplete -c onggi -f\n")
@@ -37,7 +37,7 @@ func fishFlags(b *strings.Builder, condition string, options []option) {
 	}
 }
 
-// fishValue says that a flag has a value, and what may stand there.
+// fishValue says whether a flag has a value, and how fish completes it.
 func (o *option) fishValue() string {
 	switch {
 	case o.arg == "":

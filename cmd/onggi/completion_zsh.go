@@ -27,7 +27,7 @@ func zshScript() string {
 	return b.String()
 }
 
-// zshArguments are the specifications of the positional arguments.
+// zshArguments returns the specifications of the positional arguments.
 func (cmd *command) zshArguments() []string {
 	var specs []string
 	if words := cmd.firstWords(); words != nil {
@@ -39,7 +39,8 @@ func (cmd *command) zshArguments() []string {
 	return append(specs, "'*:argument:_files'")
 }
 
-// zshFlags writes one _arguments specification a line.
+// zshFlags writes one line with an _arguments specification for each spelling of a
+// flag.
 func zshFlags(b *strings.Builder, indent string, options []option) {
 	for _, o := range options {
 		text := strings.NewReplacer("[", `\[`, "]", `\]`, ":", `\:`).Replace(o.text)
@@ -49,7 +50,7 @@ func zshFlags(b *strings.Builder, indent string, options []option) {
 	}
 }
 
-// zshRepeat marks a flag that may be given again.
+// zshRepeat returns the prefix that says whether a flag may be given again.
 func (o *option) zshRepeat() string {
 	if o.repeat {
 		return "*"
@@ -57,7 +58,7 @@ func (o *option) zshRepeat() string {
 	return "(" + strings.Join(o.words(), " ") + ")"
 }
 
-// zshValue is the part of the specification that completes a flag's value.
+// zshValue returns the part of the specification that completes a flag's value.
 func (o *option) zshValue() string {
 	switch {
 	case o.arg == "":
@@ -72,5 +73,5 @@ func (o *option) zshValue() string {
 	return ":value:"
 }
 
-// shellQuote makes one word of s, for zsh and fish too.
+// shellQuote quotes s as one word, for zsh and for fish.
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -6,7 +6,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// idText explains the argument that nearly every command takes.
+// idText explains the argument of most commands.
 const idText = `<container-id> is a name of your choice, unique on this host: letters, digits
 and the characters _ + - . are allowed.`
 
@@ -53,8 +53,8 @@ func defineCreate(f *flags) action {
 	}
 }
 
-// createFlags declares the flags that create and run share. The number of
-// descriptors to preserve is known after parsing.
+// createFlags declares the flags that create and run share. preserve, the number of
+// descriptors to preserve, is valid after parsing.
 func createFlags(f *flags, o *libcontainer.CreateOptions) (preserve *int) {
 	preserve = new(int)
 	f.string(&o.Bundle, "bundle", "b", "DIR", "the bundle (default: the working directory)")
@@ -68,7 +68,7 @@ func createFlags(f *flags, o *libcontainer.CreateOptions) (preserve *int) {
 	return preserve
 }
 
-// inherit fills in what the container gets from onggi's caller.
+// inherit fills in everything that the container inherits from onggi's caller.
 func inherit(o *libcontainer.CreateOptions, preserve int, std stdio) error {
 	listen, err := listenFDs(os.Getenv)
 	if err != nil {

@@ -107,8 +107,8 @@ func printStats(w io.Writer, container *libcontainer.Container) error {
 	return printJSON(w, libcontainer.Event{Type: libcontainer.EventStats, ID: container.ID(), Data: stats}, "")
 }
 
-// printEvents ends with the container, or when nobody reads any more. Without
-// details an "oom" has no data, as with runc.
+// printEvents prints events until the container has ended or the output cannot be
+// written. Without details, an "oom" event has no data, as with runc.
 func printEvents(w io.Writer, events <-chan libcontainer.Event, details bool) error {
 	for e := range events {
 		if e.Type == libcontainer.EventOOM && !details {

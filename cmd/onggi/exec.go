@@ -16,7 +16,7 @@ import (
 // execOptions are exec's flags.
 type execOptions struct {
 	libcontainer.ExecOptions
-	process  string // file that describes the process, "" for none
+	process  string // file with a process as JSON, "" for none
 	preserve int
 	detach   bool
 }
@@ -91,8 +91,8 @@ func defineExec(f *flags) action {
 	}
 }
 
-// execProcess runs the process and returns its exit status, 0 if it is not
-// waited for.
+// execProcess runs the process and returns its exit status, or 0 if it does not wait
+// for the process.
 func execProcess(c *call, o execOptions) (int, error) {
 	var err error
 	o.Args = c.args[1:]
@@ -133,8 +133,8 @@ func execProcess(c *call, o execOptions) (int, error) {
 	return fg.wait(c.ctx, p)
 }
 
-// checkEnv looks at what --env gives, which is a mistake about a flag and not
-// about a process. A value may be a secret that has lost its name: it is not shown.
+// checkEnv checks the values of --env, so that the error names the flag. It does not
+// show the value: it may be a secret whose name is missing.
 func checkEnv(env []string) error {
 	for _, v := range env {
 		if strings.IndexByte(v, '=') < 1 {
@@ -157,8 +157,8 @@ func readProcess(file string) (*specs.Process, error) {
 	return &p, nil
 }
 
-// appendGid adds a group id. The last one of 32 bits is not an id: setgroups(2)
-// and its kin take it for "no change".
+// appendGid adds a group id. The last number of 32 bits is not an id: setgroups(2) and
+// similar calls take it for "no change".
 func appendGid(gids *[]uint32, s string) error {
 	gid, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || gid == 1<<32-1 {

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// flags are the options of one command: first declared, then parsed. The
-// syntax is that of package flag: -x and --x are the same, a value follows in
-// the next argument or after "=", and only "=" gives a boolean one. Package
-// flag itself reports mistakes as finished sentences; these flags report what
-// is wrong, so that the nearest right name can be offered.
+// flags are the options of one command: first declared, then parsed. The syntax is
+// that of package flag: -x and --x are the same, a value follows in the next argument
+// or after "=", and a boolean flag takes a value only after "=". Package flag itself is
+// not used: it reports a mistake as a finished sentence. These flags report the cause,
+// so that the error can suggest the most similar flag.
 type flags struct {
 	all     []option
-	lenient bool // flags that are not declared are skipped
+	lenient bool // skips flags that are not declared
 	help    bool // -h or --help was given
 }
 
@@ -23,7 +23,7 @@ type flags struct {
 type option struct {
 	name    string // without dashes
 	short   string // one letter, or ""
-	arg     string // what the value is called in help; "" for a boolean
+	arg     string // name of the value in help; "" for a boolean
 	initial string // default value as help shows it
 	text    string // help, lower case
 	choices []string
@@ -77,8 +77,8 @@ func (f *flags) count(p *int, name, short, text string) {
 	}})
 }
 
-// choice declares a flag whose value is one of a few words, or its default,
-// which *p is: an empty one is how scripts and engines say nothing.
+// choice declares a flag with a few possible words and a default, *p. An empty default
+// may be given too: scripts and engines pass an empty value for "not set".
 func (f *flags) choice(p *string, name, short, text string, choices ...string) {
 	initial := *p
 	f.add(option{
@@ -93,7 +93,7 @@ func (f *flags) choice(p *string, name, short, text string, choices ...string) {
 	})
 }
 
-// choiceWords are runc's for a value of its own flags that is none.
+// choiceWords returns the beginning of runc's error for a wrong value of its own flags.
 func choiceWords(name, value string) string {
 	switch name {
 	case "format":
@@ -104,15 +104,15 @@ func choiceWords(name, value string) string {
 	return ""
 }
 
-// hide leaves the flag declared last out of the help texts.
+// hide leaves the flag that was declared last out of the help texts.
 func (f *flags) hide() { f.all[len(f.all)-1].hidden = true }
 
-// visible are the flags that help lists.
+// visible returns the flags that help lists.
 func (f *flags) visible() []option {
 	return slices.DeleteFunc(slices.Clone(f.all), func(o option) bool { return o.hidden })
 }
 
-// find is the option of that name or letter; nil if there is none.
+// find returns the option with this name or letter, or nil.
 func (f *flags) find(name string) *option {
 	for i, o := range f.all {
 		if o.name == name || o.short != "" && o.short == name {
@@ -122,8 +122,8 @@ func (f *flags) find(name string) *option {
 	return nil
 }
 
-// parse sets the flags in args and returns the positional arguments. Flags end
-// at "--" and, unless they may be mixed, at the first positional argument.
+// parse sets the flags in args and returns the positional arguments. Flags end at "--".
+// If mixed is false, they also end at the first positional argument.
 func (f *flags) parse(args []string, mixed bool) ([]string, error) {
 	var positional []string
 	for len(args) > 0 {
@@ -147,8 +147,8 @@ func (f *flags) parse(args []string, mixed bool) ([]string, error) {
 	return positional, nil
 }
 
-// parseOne sets one flag, taking its value from rest if it is there, and
-// returns what is left.
+// parseOne sets one flag and returns the rest of the arguments. It takes a missing value
+// from rest.
 func (f *flags) parseOne(arg string, rest []string) ([]string, error) {
 	name, value, hasValue := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
 	o := f.find(name)
@@ -173,8 +173,8 @@ func (f *flags) parseOne(arg string, rest []string) ([]string, error) {
 	return rest, nil
 }
 
-// wrongValue has the words of package flag, which are runc's, unless err has
-// them all itself.
+// wrongValue puts the words of package flag, which are runc's, in front of err. A
+// limitError has all of runc's words already.
 func wrongValue(name, value string, err error) error {
 	if w := (*limitError)(nil); errors.As(err, &w) {
 		return err
@@ -186,7 +186,7 @@ func wrongValue(name, value string, err error) error {
 	return fmt.Errorf("invalid value %q for flag -%s: %s", value, name, text)
 }
 
-// near is the declared name that a mistyped one resembles most.
+// near returns the declared name that is most similar to a mistyped one.
 func (f *flags) near(name string) string {
 	var names []string
 	for _, o := range f.visible() {
@@ -195,8 +195,8 @@ func (f *flags) near(name string) string {
 	return nearest(name, names)
 }
 
-// joined are the letters of an argument such as -it that are flags by
-// themselves. Package flag's syntax, which is runc's, does not join them.
+// joined returns the letters of an argument such as -it that are flags by themselves.
+// The syntax of package flag, which is runc's, does not join letters.
 func (f *flags) joined(arg string) []string {
 	name, _, _ := strings.Cut(arg[1:], "=")
 	if strings.HasPrefix(name, "-") || len(name) > 3 { // a word
@@ -214,8 +214,8 @@ func (f *flags) joined(arg string) []string {
 // unknownFlag is a flag that the command does not have.
 type unknownFlag struct {
 	name   string
-	near   string   // what may have been meant, or ""
-	joined []string // or these, each by itself
+	near   string   // most similar flag, or ""
+	joined []string // flags whose letters were joined
 }
 
 func (e *unknownFlag) Error() string {
@@ -229,7 +229,7 @@ func (e *unknownFlag) Error() string {
 	return msg
 }
 
-// dashed is a flag's name as people type it.
+// dashed returns a flag's name with its dashes.
 func dashed(name string) string {
 	if len(name) == 1 {
 		return "-" + name

@@ -14,32 +14,31 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/console"
 )
 
-// A foreground connects the caller of run or exec with the process that they
-// wait for: signals and the terminal.
+// A foreground connects the caller of run or exec with the process that the command
+// waits for: signals and the terminal.
 type foreground struct {
 	std     stdio
 	signals *console.Signals
-	caught  chan error              // of catching them all, once
-	cancel  context.CancelCauseFunc // of what is being done before the process runs
+	caught  chan error              // result of catching all signals, sent once
+	cancel  context.CancelCauseFunc // ends the work that is done before the process runs
 
-	master *os.File       // the process's terminal, until it is relayed
+	master *os.File       // terminal of the process, until it is relayed
 	relay  *console.Relay // nil without a terminal
 
 	mu     sync.Mutex
-	target process       // nil until it runs
-	early  []unix.Signal // came before that
-	child  func()        // for children that have ended, nil: nobody wants to know
+	target process       // nil until the process runs
+	early  []unix.Signal // signals that came before that
+	child  func()        // called when children have ended; may be nil
 }
 
-// process is what a foreground waits for.
+// process is the process that a foreground waits for.
 type process interface {
 	Signal(unix.Signal) error
 	Wait(context.Context) (int, error)
 }
 
-// newForeground catches the signals from here on. The context is cancelled by
-// those that ask a program to end, as long as there is no process yet that they
-// can be passed on to.
+// newForeground catches signals from here on. As long as there is no process that could
+// get them, a signal that asks a program to end cancels the context.
 func newForeground(parent context.Context, std stdio) (context.Context, *foreground, error) {
 	signals, err := console.Catch()
 	if err != nil {
@@ -51,18 +50,17 @@ func newForeground(parent context.Context, std stdio) (context.Context, *foregro
 	return ctx, f, nil
 }
 
-// forward catches the signals that are rarely sent while others set the
-// container up, and then passes all of them on.
+// forward catches the rarely sent signals too, while another goroutine sets the container
+// up. Then it passes all signals on.
 func (f *foreground) forward(ctx context.Context) {
 	f.caught <- f.signals.CatchAll()
 	f.signals.Forward(ctx, console.Handlers{Send: f.signal, Resize: f.resize, Child: f.childEnded})
 }
 
-// ready waits until all signals are caught: from when the program runs on,
-// none is lost.
+// ready waits until all signals are caught. So none is lost once the program runs.
 func (f *foreground) ready() error { return <-f.caught }
 
-// watchChildren has ended called when children have ended.
+// watchChildren calls ended whenever children have ended.
 func (f *foreground) watchChildren(ended func()) error {
 	f.mu.Lock()
 	f.child = ended
@@ -90,12 +88,12 @@ func (f *foreground) signal(sig unix.Signal) {
 		}
 		return
 	}
-	// The process may have ended just now; then there is nothing to tell it.
+	// The process may have ended just now; then the signal has no receiver.
 	_ = f.target.Signal(sig)
 }
 
-// endsProgram says whether people and service managers send this signal to
-// make a program end.
+// endsProgram reports whether people and service managers send this signal to make a
+// program end.
 func endsProgram(sig unix.Signal) bool {
 	switch sig {
 	case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
@@ -104,9 +102,9 @@ func endsProgram(sig unix.Signal) bool {
 	return false
 }
 
-// console is take where there is a terminal to connect another one with, else
-// nil. As runc does it, one of the standard streams is enough, or the terminal
-// that controls us: what is typed then comes from standard input all the same.
+// console returns take if onggi has a terminal to connect the process's terminal with, else
+// nil. One of the standard streams is enough, or the controlling terminal, as with runc.
+// Keys are read from standard input in any case.
 func (f *foreground) console(take func(*os.File) error) func(*os.File) error {
 	if isTerminal(f.std.in) || isTerminal(f.std.out) || isTerminal(f.std.err) {
 		return take
@@ -119,7 +117,7 @@ func (f *foreground) console(take func(*os.File) error) func(*os.File) error {
 	return take
 }
 
-// noTerminal explains why nobody takes the process's terminal, if that is err.
+// noTerminal adds a hint to err if that is ErrNoConsole.
 func noTerminal(err error) error {
 	var failure *libcontainer.Failure
 	if errors.Is(err, libcontainer.ErrNoConsole) && errors.As(err, &failure) {
@@ -128,7 +126,7 @@ func noTerminal(err error) error {
 	return err
 }
 
-// keepConsole takes the terminal of a process that does not run yet.
+// keepConsole keeps the terminal of a process that does not run yet.
 func (f *foreground) keepConsole(master *os.File) error {
 	f.master = master
 	return nil
@@ -143,8 +141,8 @@ func (f *foreground) relayConsole(master *os.File) (err error) {
 	return err
 }
 
-// busyProcs is for both directions of a terminal, the signals, and the wait for
-// the program (see main): no key waits for another.
+// busyProcs is enough for both directions of a terminal, the signals, and the wait for the
+// program (see main), so that no key waits for another.
 const busyProcs = 4
 
 // relayKept connects the terminal that was kept, if there is one.
@@ -162,13 +160,13 @@ func (f *foreground) resize() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.relay != nil {
-		// A terminal that is gone ends the process; there is no more to do.
+		// The loss of a terminal ends the process, so an error needs no action.
 		_ = f.relay.Resize()
 	}
 }
 
-// wait stays with the process until it has ended and all that it printed is
-// out, gives the caller's terminal back, and returns the exit status.
+// wait waits until the process has ended and all its output is written. It restores the
+// caller's terminal and returns the exit status.
 func (f *foreground) wait(ctx context.Context, p process) (int, error) {
 	f.runs(p)
 	status, err := p.Wait(ctx)
@@ -178,7 +176,7 @@ func (f *foreground) wait(ctx context.Context, p process) (int, error) {
 	return status, errors.Join(err, f.disconnect())
 }
 
-// runs says that signals can be passed on, and does so with the early ones.
+// runs makes signals go to the process, and passes the early ones on.
 func (f *foreground) runs(p process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -188,8 +186,8 @@ func (f *foreground) runs(p process) {
 	}
 }
 
-// over says that the process has ended, and gives the context of what is left to
-// do: the signals that ask a program to end are for us from here on.
+// over records that the process has ended. It returns the context of the remaining work:
+// from here on, signals that ask a program to end are for onggi and cancel it.
 func (f *foreground) over(parent context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(parent)
 	f.mu.Lock()
@@ -199,7 +197,7 @@ func (f *foreground) over(parent context.Context) context.Context {
 	return ctx
 }
 
-// disconnect gives the caller's terminal back.
+// disconnect restores the caller's terminal.
 func (f *foreground) disconnect() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -211,21 +209,21 @@ func (f *foreground) disconnect() error {
 	return relay.Close()
 }
 
-// close undoes what a process that did not come to run has left. Signals stay
-// caught: from here on they could only keep a container from being deleted.
+// close releases everything of a process that has not come to run. Signals stay caught: from
+// here on they could only keep a container from being deleted.
 func (f *foreground) close() {
 	f.cancel(nil)
 	if f.master != nil {
 		f.master.Close()
 	}
-	// What kept the process from running is what the caller is told.
+	// The caller gets the error that kept the process from running.
 	_ = f.disconnect()
 }
 
-// interruptible is a context that ends with the signals that ask a program to
-// end, so that what was begun is undone. One that was ignored when we were
-// started, as scripts do for what runs in the background, stays ignored. The
-// others stay caught: it is for what a command does last.
+// interruptible returns a context that ends with the signals that ask a program to end, so
+// that onggi can undo its work. A signal that was ignored at the start of onggi stays
+// ignored: shell scripts do that for background processes. The other signals stay caught,
+// so interruptible is for the last work of a command.
 func interruptible(parent context.Context) (context.Context, error) {
 	signals, err := console.CatchEnd()
 	if err != nil {
@@ -236,7 +234,7 @@ func interruptible(parent context.Context) (context.Context, error) {
 	return ctx, nil
 }
 
-// whole does what must not be left half done by a signal that asks us to end.
+// whole runs do so that a signal that asks onggi to end does not leave it half done.
 func whole(parent context.Context, do func(context.Context) error) error {
 	ctx, err := interruptible(parent)
 	if err != nil {
@@ -245,12 +243,12 @@ func whole(parent context.Context, do func(context.Context) error) error {
 	return because(ctx, do(ctx))
 }
 
-// interrupted is why something was not done after all.
+// interrupted returns the error of work that a signal has ended.
 func interrupted(sig unix.Signal) error {
 	return fmt.Errorf("interrupted by %s", unix.SignalName(sig))
 }
 
-// because puts the reason why ctx ended in front of what that led to.
+// because puts the reason for the end of ctx in front of err.
 func because(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	if err == nil || cause == nil || errors.Is(err, cause) {

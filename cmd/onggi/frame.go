@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// order is what top sorts by, under the key that selects it.
+// order is a sort order of top. The value is the key that selects it.
 type order byte
 
 const (
@@ -31,16 +31,16 @@ func (o order) sort(all []usage) {
 	})
 }
 
-// figures is the width of all columns but the first, spaces included; fewest
-// is that of the first one where the last figures have to go for it.
+// figures is the width of all columns but the first, spaces included. fewest is the lowest
+// width of the first column; if the terminal is too narrow, the last columns are cut off.
 const (
 	figures = 66
-	traffic = 40 // of the columns of limited bandwidth
+	traffic = 40 // width of the columns for limited bandwidth
 	fewest  = 12
 )
 
-// figuresOf is the width of the figures of a table: it has columns for the
-// traffic where that of a container is limited.
+// figuresOf returns the width of the figures of a table. The table has columns for traffic if
+// a container has limited bandwidth.
 func figuresOf(all []usage) int {
 	if slices.ContainsFunc(all, func(u usage) bool { return u.limited }) {
 		return figures + traffic
@@ -48,14 +48,14 @@ func figuresOf(all []usage) int {
 	return figures
 }
 
-// heading names the columns. Those behind the block I/O are pressures: the
-// percentage of the last ten seconds in which some task waited for it.
+// heading returns the names of the columns. The columns after the block I/O are pressures: the
+// percentage of the last ten seconds in which some task waited for the resource.
 func heading(width, figures int) string {
 	return line(width, figures, "CONTAINER", "CPU%", "MEMORY", "LIMIT", "PIDS", "READ/s", "WRITE/s", "P.CPU", "P.MEM", "P.IO",
 		"SENT/s", "RECV/s", "PKTS/s", "DROP/s", "MARK/s")
 }
 
-// line lays cells out: the name gets what the figures leave.
+// line lays out cells. The name gets the width that the figures leave.
 func line(width, figures int, name string, cells ...string) string {
 	widths := [...]int{7, 7, 7, 7, 7, 7, 5, 5, 5, 7, 7, 7, 7, 7}
 	var b strings.Builder
@@ -66,7 +66,7 @@ func line(width, figures int, name string, cells ...string) string {
 	return cut(b.String(), width)
 }
 
-// shown are the cells without those of the traffic, where the table has none.
+// shown returns the cells of the table, without those of traffic if it has no such columns.
 func shown(width int, cells []string) []string {
 	if width == figures {
 		return cells[:9]
@@ -74,7 +74,7 @@ func shown(width int, cells []string) []string {
 	return cells
 }
 
-// fit is s in so many columns; what does not fit ends in "…".
+// fit returns s in exactly width columns. A longer s is cut and ends in "…".
 func fit(s string, width int) string {
 	n := utf8.RuneCountInString(s)
 	if n > width {
@@ -102,7 +102,7 @@ func (u usage) line(width, figures int) string {
 	return line(width, figures, u.id, append(cells, u.trafficTexts()...)...)
 }
 
-// trafficTexts are the figures of what is limited.
+// trafficTexts returns the figures of a container's traffic, or "-" without a bandwidth limit.
 func (u usage) trafficTexts() []string {
 	if !u.limited {
 		return []string{"-", "-", "-", "-", "-"}
@@ -111,10 +111,10 @@ func (u usage) trafficTexts() []string {
 	return []string{bytesText(n.sent), bytesText(n.received), countText(n.packets), countText(n.dropped), countText(n.marked)}
 }
 
-// countText is a number of at most seven digits.
+// countText returns a number with at most seven digits.
 func countText(n float64) string { return strconv.FormatFloat(min(n, 9999999), 'f', 0, 64) }
 
-// pidsText has the limit where there is one, and room for it.
+// pidsText returns the number of tasks. It adds the limit if there is one and it fits.
 func (u usage) pidsText() string {
 	now := strconv.FormatUint(u.pids, 10)
 	both := now + "/" + strconv.FormatUint(u.pidsMax, 10)
@@ -133,7 +133,7 @@ func unlessZero(n uint64, text string) string {
 
 func percent(p float64) string { return strconv.FormatFloat(p, 'f', 1, 64) }
 
-// bytesText is a size of three digits and a unit: "0B", "1.5K", "12.3M", "512G".
+// bytesText returns a size as three digits and a unit: "0B", "1.5K", "12.3M", "512G".
 func bytesText(n float64) string {
 	const units = "BKMGTP"
 	i := 0
@@ -148,8 +148,8 @@ func bytesText(n float64) string {
 	return strconv.FormatFloat(n, 'f', digits, 64) + units[i:i+1]
 }
 
-// frame is a whole screen: a title, the heading, the containers, and how many
-// of them there is no room for.
+// frame returns a whole screen: a title, the heading, the containers, and the number of
+// containers that do not fit.
 func frame(all []usage, by order, now time.Time, width, height int) []string {
 	title := fmt.Sprintf("onggi %s  containers: %d  c, m, n: sort by cpu, memory, name  q: quit", now.Format("15:04:05"), len(all))
 	figures := figuresOf(all)

@@ -19,7 +19,7 @@ type globals struct {
 	version   bool
 }
 
-// runtimeOptions are the library's options before any flag is seen.
+// runtimeOptions returns the library's options before any flag is parsed.
 func runtimeOptions(log *logger) libcontainer.Options {
 	return libcontainer.Options{Warn: log.warn}
 }
@@ -48,7 +48,7 @@ func globalFlags(g *globals) *flags {
 	return f
 }
 
-// parseRootless reads a boolean, or nil for "find out".
+// parseRootless parses a boolean. For "auto" it returns nil.
 func parseRootless(s string) (*bool, error) {
 	if s == "" || s == "auto" {
 		return nil, nil
@@ -60,7 +60,7 @@ func parseRootless(s string) (*bool, error) {
 	return &b, nil
 }
 
-// settle makes one of the flags that mean the same.
+// settle combines flags with the same meaning.
 func (g *globals) settle() error {
 	if g.debug {
 		g.level = "debug"

@@ -9,7 +9,7 @@ import (
 // textWidth is the longest line of a help text.
 const textWidth = 80
 
-// about is what onggi is, for help and the man page.
+// about describes onggi, for the help and the man page.
 const about = `onggi runs containers that are prepared as OCI bundles: a directory with a
 config.json and a root file system. It is mostly called by container engines,
 and takes the command line of runc.
@@ -38,7 +38,7 @@ func showHelp(c *call) error {
 	return printHelp(c.std.out, cmd)
 }
 
-// printHelp explains a command, or onggi itself.
+// printHelp prints the help of a command, or that of onggi for nil.
 func printHelp(w io.Writer, cmd *command) error {
 	text := overview()
 	if cmd != nil {
@@ -48,7 +48,7 @@ func printHelp(w io.Writer, cmd *command) error {
 	return err
 }
 
-// overview is the help text of onggi itself.
+// overview returns the help text of onggi itself.
 func overview() string {
 	var b strings.Builder
 	b.WriteString("NAME:\n   onggi - OCI container runtime\n\n")
@@ -62,7 +62,7 @@ func overview() string {
 	return b.String()
 }
 
-// help is the help text of a command.
+// help returns the help text of a command.
 func (cmd *command) help() string {
 	f := &flags{}
 	cmd.define(f)
@@ -76,7 +76,7 @@ func (cmd *command) help() string {
 	return b.String()
 }
 
-// writeFlags lists flags, the text of each beside or below its name.
+// writeFlags lists flags, each with its text beside or below its name.
 func writeFlags(b *strings.Builder, f *flags) {
 	const column = 28
 	for _, o := range withHelp(f.visible()) {
@@ -92,12 +92,12 @@ func writeFlags(b *strings.Builder, f *flags) {
 	}
 }
 
-// withHelp adds the flag that every command has.
+// withHelp adds --help, which every command has.
 func withHelp(options []option) []option {
 	return append(options, option{name: "help", short: "h", text: "print this help"})
 }
 
-// spelling is the flag as the help text shows it: "-b, --bundle DIR".
+// spelling returns the flag as the help text shows it: "-b, --bundle DIR".
 func (o *option) spelling() string {
 	short := "    "
 	if o.short != "" {
@@ -106,7 +106,7 @@ func (o *option) spelling() string {
 	return strings.TrimRight(short+dashed(o.name)+" "+o.arg, " ")
 }
 
-// explanation is the flag's text with its default.
+// explanation returns the flag's text with its default.
 func (o *option) explanation() string {
 	text := o.text
 	if o.repeat {

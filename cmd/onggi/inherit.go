@@ -11,9 +11,9 @@ import (
 // firstExtraFD is the descriptor after standard input, output and error.
 const firstExtraFD = 3
 
-// listenFDs is the number of descriptors that a service manager passed to us,
-// as sd_listen_fds(3) says. LISTEN_PID may be unset, since engines that hand
-// descriptors on cannot know our process id before they start us.
+// listenFDs returns the number of descriptors that a service manager has passed
+// (sd_listen_fds(3)). LISTEN_PID may be unset: an engine that passes descriptors on cannot
+// know onggi's pid before it starts onggi.
 func listenFDs(getenv func(string) string) (int, error) {
 	count, pid := getenv("LISTEN_FDS"), getenv("LISTEN_PID")
 	if count == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {
@@ -26,9 +26,9 @@ func listenFDs(getenv func(string) string) (int, error) {
 	return int(n), nil
 }
 
-// openFiles takes the first n descriptors after standard error. What we opened
-// ourselves is close-on-exec, and what we inherited cannot be: so a gap in the
-// caller's descriptors is found, and nothing of ours gets into a container.
+// openFiles returns the first n descriptors after standard error. A descriptor that onggi
+// has opened itself is close-on-exec, and an inherited one is not. So openFiles finds a gap
+// in the caller's descriptors, and passes none of onggi's own to a container.
 func openFiles(n int) ([]*os.File, error) {
 	files := make([]*os.File, 0, n)
 	for fd := firstExtraFD; fd < firstExtraFD+n; fd++ {

@@ -34,7 +34,7 @@ func defineKill(f *flags) action {
 	f.bool(&regex, "regex", "r", "<container-id> is an extended regular expression (POSIX) that selects containers")
 	return func(c *call) error {
 		choose := stopSignal
-		if len(c.args) > 1 && c.args[1] != "" { // scripts give what a variable holds
+		if len(c.args) > 1 && c.args[1] != "" { // scripts may pass an empty variable
 			sig, err := libcontainer.ParseSignal(c.args[1])
 			if err != nil {
 				return &usageError{cmd: lookup("kill"), msg: err.Error()}
@@ -60,14 +60,13 @@ func defineKill(f *flags) action {
 	}
 }
 
-// namesSignal says whether a flag is one of kill(1): -9, -KILL, -s, --signal.
+// namesSignal reports whether a flag is one of kill(1): -9, -KILL, -s, --signal.
 func namesSignal(flag string) bool {
 	_, err := libcontainer.ParseSignal(flag)
 	return err == nil || flag == "s" || flag == "signal"
 }
 
-// stopSignal is what the container is to be stopped with (config.md,
-// "Annotations").
+// stopSignal returns the signal that stops the container (config.md, "Annotations").
 func stopSignal(container *libcontainer.Container) (unix.Signal, error) {
 	const key = "org.opencontainers.image.stopSignal"
 	state, err := container.State()
@@ -85,8 +84,8 @@ func stopSignal(container *libcontainer.Container) (unix.Signal, error) {
 	return sig, nil
 }
 
-// kill sends a signal. With --all a container that has stopped already is no
-// error: that is the flag's one use to engines.
+// kill sends a signal. With --all it is no error if the container has stopped already:
+// engines use the flag only for that.
 func kill(container *libcontainer.Container, sig unix.Signal, all bool) error {
 	err := container.Kill(sig, all)
 	if all && errors.Is(err, libcontainer.ErrNotRunning) {

@@ -13,9 +13,9 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// The values of limits, from command lines into linux.resources.
+// This file parses the values of limits on the command line into linux.resources.
 
-// limitError is a value of a limit that is none, in runc's words.
+// limitError is a wrong value of a limit, in runc's words.
 type limitError struct {
 	name string
 	err  error
@@ -24,7 +24,7 @@ type limitError struct {
 func (e *limitError) Error() string { return fmt.Sprintf("invalid value for %s: %v", e.name, e.err) }
 func (e *limitError) Unwrap() error { return e.err }
 
-// text is for values that the kernel parses.
+// text returns a parser for values that the kernel parses.
 func text(p *string) func(string) error {
 	return func(v string) error {
 		*p = v
@@ -71,7 +71,7 @@ func number16(p **uint16) func(string) error {
 
 func parseUnsigned(v string, bits int) (uint64, error) {
 	base := 10
-	if strings.HasPrefix(v, "0x") { // as tc(8) has classes
+	if strings.HasPrefix(v, "0x") { // the form of classes in tc(8)
 		base = 0
 	}
 	n, err := strconv.ParseUint(v, base, bits)
@@ -92,7 +92,7 @@ func boolean(p **bool) func(string) error {
 	}
 }
 
-// size is for bytes; -1 is no limit.
+// size returns a parser for bytes. -1 means no limit.
 func size(p **int64) func(string) error {
 	return func(v string) error {
 		n := int64(-1)
@@ -107,7 +107,7 @@ func size(p **int64) func(string) error {
 	}
 }
 
-// parseSize parses bytes with a unit of 1024s as docker has them: 512m, 1.5G,
+// parseSize parses bytes with a unit in powers of 1024, in the forms of docker: 512m, 1.5G,
 // 1 KiB, 20MB.
 func parseSize(v string) (int64, error) {
 	number := strings.TrimRight(v, " bBiIkKmMgGtTpP")
@@ -123,7 +123,7 @@ func parseSize(v string) (int64, error) {
 	return 0, fmt.Errorf("invalid size: '%s': it is not a size such as 512m or 1.5G", v)
 }
 
-// unitOf is a unit as a power of two.
+// unitOf returns a unit as a power of two.
 func unitOf(unit string) (shift int, known bool) {
 	switch unit {
 	case "", "b":
@@ -142,7 +142,7 @@ func unitOf(unit string) (shift int, known bool) {
 	return 0, false
 }
 
-// bandwidth is for bits a second, and a burst; -1 is no limit.
+// bandwidth returns a parser for a rate in bits per second and a burst. -1 means no limit.
 func bandwidth(p **specconv.Bandwidth) func(string) error {
 	return func(v string) error {
 		b := specconv.Bandwidth{}
@@ -157,7 +157,7 @@ func bandwidth(p **specconv.Bandwidth) func(string) error {
 	}
 }
 
-// assignment splits at the last "=": what is before it may be a path.
+// assignment splits v at the last "=", because the key may be a path.
 func assignment(v string) (key, value string, err error) {
 	i := strings.LastIndexByte(v, '=')
 	if i < 1 {
@@ -195,7 +195,7 @@ func throttle(list *[]specs.LinuxThrottleDevice) func(string) error {
 	}
 }
 
-// blockDevice is 8:0, or the path of a device node.
+// blockDevice parses 8:0, or the path of a device node.
 func blockDevice(name string) (d specs.LinuxBlockIODevice, err error) {
 	if strings.HasPrefix(name, "/") {
 		kind, major, minor, err := deviceNode(name)
@@ -229,7 +229,7 @@ func deviceNode(path string) (kind string, major, minor int64, err error) {
 	return kind, int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev)), nil
 }
 
-// deviceNumbers parses 8:0; "*" is nil, for all.
+// deviceNumbers parses 8:0. It returns nil for "*", which means all.
 func deviceNumbers(v string) (major, minor *int64, err error) {
 	first, second, ok := strings.Cut(v, ":")
 	numbers := [2]*int64{}
@@ -246,8 +246,8 @@ func deviceNumbers(v string) (major, minor *int64, err error) {
 	return numbers[0], numbers[1], nil
 }
 
-// rule parses "c 10:200 rwm", with a path in the place of the first two or
-// "a" for all devices. Without access, all of it is meant.
+// rule parses "c 10:200 rwm". A path may take the place of the first two words, and "a" means
+// all devices. Without an access, the rule is for all of it.
 func (u *changes) rule(allow bool) func(string) error {
 	return func(v string) error {
 		f := strings.Fields(v)
@@ -320,8 +320,7 @@ func (u *changes) priority(v string) error {
 	return err
 }
 
-// unified parses "memory.high=1g": the value is the kernel's own, and may have
-// a "=" itself.
+// unified parses "memory.high=1g". The value is the kernel's own, and may contain a "=".
 func (u *changes) unified(v string) error {
 	file, value, ok := strings.Cut(v, "=")
 	if !ok {

@@ -36,7 +36,7 @@ func defineList(f *flags) action {
 	f.choice(&format, "format", "f", "form of the list", "table", "json")
 	f.bool(&quiet, "quiet", "q", "print only the ids")
 	return func(c *call) error {
-		// As with runc, only a root that nobody has named may be missing.
+		// As with runc, a missing state root is an error if --root names it.
 		if root := c.globals.Runtime.Root; root != "" {
 			if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
 				return &fs.PathError{Op: "open", Path: root, Err: unix.ENOENT}
@@ -46,7 +46,7 @@ func defineList(f *flags) action {
 		if err != nil {
 			return err
 		}
-		out := bufio.NewWriter(c.std.out) // tables come cell by cell
+		out := bufio.NewWriter(c.std.out) // a tabwriter writes cell by cell
 		switch {
 		case quiet:
 			err = listIDs(c, r, out)
@@ -87,8 +87,7 @@ func printIDs(w io.Writer, ids []string) error {
 	return nil
 }
 
-// unreadable warns: one state that cannot be read is no reason not to see the
-// others.
+// unreadable warns about states that cannot be read, so that list can still show the others.
 func unreadable(c *call, err error) error {
 	if err != nil && !errors.Is(err, libcontainer.ErrRoot) {
 		c.log.warn(oneLine(err))
@@ -97,8 +96,8 @@ func unreadable(c *call, err error) error {
 	return err
 }
 
-// printStates prints a JSON array. For no containers that is [], where runc
-// has null: go-runc reads both, and a loop in a script only the array.
+// printStates prints a JSON array. Without containers it prints [], where runc prints null:
+// go-runc reads both, but a loop in a script needs the array.
 func printStates(w io.Writer, states []libcontainer.State) error {
 	if states == nil {
 		states = []libcontainer.State{}

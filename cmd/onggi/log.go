@@ -14,13 +14,13 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// A logger writes what engines and people read. Engines give a file and parse
-// runc's records in it: containerd's shim takes the last one of level error,
-// Podman wants the whole file to be one JSON object. So a file gets nothing
-// but the one error unless a level asks for more.
+// A logger writes the messages for engines and for people. Engines pass a file and parse
+// runc's records in it. containerd's shim takes the last record of level error. Podman
+// expects the whole file to be one JSON object. So a file gets only the one error, unless
+// --log-level asks for more.
 type logger struct {
 	records *logrus.Logger
-	file    bool     // records go to a file or a daemon, so people do not see them
+	file    bool     // records go to a file or a daemon, where people do not see them
 	err     *os.File // standard error
 }
 
@@ -32,14 +32,14 @@ func newLogger(stderr *os.File) *logger {
 	return &logger{records: records, err: stderr}
 }
 
-// open applies the global flags: where records go, their form and their level.
+// open applies the global flags: destination, form and level of the records.
 func (l *logger) open(path, format, level string) error {
 	var as logrus.Formatter
 	if format == "json" {
 		as = &logrus.JSONFormatter{TimestampFormat: time.RFC3339, DisableHTMLEscape: true}
 		l.records.SetFormatter(as)
 	}
-	if path != "" && path != "/dev/stderr" { // runc's default
+	if path != "" && path != "/dev/stderr" { // /dev/stderr is runc's default
 		if err := l.redirect(path, as); err != nil {
 			return err
 		}
@@ -56,8 +56,8 @@ func (l *logger) open(path, format, level string) error {
 	return nil
 }
 
-// redirect sends records to a file or, as crun has it, to a log daemon under a
-// name. In a file they have the form as, which may be nil.
+// redirect sends records to a file or, as crun does, to a log daemon under a name. as is the
+// form of the records in a file, or of the messages for a daemon. It may be nil.
 func (l *logger) redirect(path string, as logrus.Formatter) error {
 	backend, name, named := strings.Cut(path, ":")
 	if !named {
@@ -96,7 +96,7 @@ func (l *logger) redirect(path string, as logrus.Formatter) error {
 func (l *logger) debug(msg string) { l.records.Debug(msg) }
 func (l *logger) warn(msg string)  { l.records.Warn(msg) }
 
-// exit reports err, if it is one, and returns onggi's exit status.
+// exit reports err, if it is not nil, and returns onggi's exit status.
 func (l *logger) exit(err error) int {
 	var status exitStatus
 	var failed *execFailure
@@ -116,12 +116,12 @@ func (l *logger) exit(err error) int {
 	return 1
 }
 
-// fail writes one record of level error, and below or beside it what a person
-// needs: the message, if the record went to a file, and what to do next.
+// fail writes one record of level error. It adds lines for people: the message, if the record
+// went to a file, and the next step.
 func (l *logger) fail(err error) {
 	msg, record := oneLine(err), logrus.NewEntry(l.records)
 	_, json := l.records.Formatter.(*logrus.JSONFormatter)
-	if json || l.file { // as text on standard error they would say it twice: Podman shows that to its users
+	if json || l.file { // a text on standard error has them in the message already, and Podman shows it to its users
 		record = record.WithFields(details(err))
 	}
 	record.Error(msg)
@@ -136,8 +136,7 @@ func (l *logger) fail(err error) {
 	}
 }
 
-// nextStep is what a person can do about err, if that is known. The hint of a
-// failed step is in its message.
+// nextStep returns advice for err, or "". The hint of a failed step is in its message already.
 func nextStep(err error) string {
 	var usage *usageError
 	if errors.As(err, &usage) {
@@ -146,7 +145,7 @@ func nextStep(err error) string {
 	return ""
 }
 
-// details are the parts of a failed step, beside the message for programs.
+// details returns the parts of a failed step, for programs.
 func details(err error) logrus.Fields {
 	fields := logrus.Fields{}
 	var failure *libcontainer.Failure
@@ -167,7 +166,7 @@ func details(err error) logrus.Fields {
 	return fields
 }
 
-// errnoName is the name as in errno(3), "" for none.
+// errnoName returns the name of an errno as in errno(3), or "" for none.
 func errnoName(e unix.Errno) string {
 	if e == 0 {
 		return ""
@@ -178,8 +177,8 @@ func errnoName(e unix.Errno) string {
 	return fmt.Sprintf("errno %d", int(e))
 }
 
-// oneLine is the message on one line, as joined errors come one a line. Parts
-// of it may come from a container's files: nothing in it moves a cursor.
+// oneLine returns the message of err on one line: joined errors have several. Parts of the
+// message may come from a container's files, so control characters are replaced.
 func oneLine(err error) string {
 	return printable(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 }
@@ -193,7 +192,7 @@ func printable(s string) string {
 	}, s)
 }
 
-// textFormat is logrus's text record, or a plain line where a person reads.
+// textFormat is logrus's text record, or a plain line if the output is a terminal.
 type textFormat struct{ out *os.File }
 
 func (t textFormat) Format(e *logrus.Entry) ([]byte, error) {

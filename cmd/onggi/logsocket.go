@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where the log daemons listen: systemd-journald.socket(8), syslog(3).
+// The sockets of the log daemons: systemd-journald.socket(8), syslog(3).
 const (
 	journalSocket = "/run/systemd/journal/socket"
 	syslogSocket  = "/dev/log"
@@ -23,8 +23,7 @@ const (
 // A logSocket sends each record to a log daemon as one datagram.
 type logSocket struct{ fd int }
 
-// logTime is how long a daemon that is stopped may hold a record up. Then it is
-// lost.
+// logTime bounds the wait for a log daemon that is stopped. After that, the record is lost.
 const logTime = 2 * time.Second
 
 func dialLog(path string) (*logSocket, error) {
@@ -44,9 +43,9 @@ func dialLog(path string) (*logSocket, error) {
 	return &logSocket{fd}, nil
 }
 
-// Write sends one record. One that is too long for a datagram goes as a sealed
-// file, which is the journal's way (its native protocol); syslogd has none, and
-// the error is the caller's.
+// Write sends one record. A record that is too long for a datagram is sent as a sealed file,
+// which is part of the journal's native protocol. syslogd cannot read that, and Write returns
+// the error.
 func (s *logSocket) Write(record []byte) (int, error) {
 	err := unix.Send(s.fd, record, unix.MSG_NOSIGNAL)
 	if err == unix.EMSGSIZE || err == unix.ENOBUFS {
@@ -68,7 +67,7 @@ func (s *logSocket) sendFile(record []byte) error {
 	if _, err := f.Write(record); err != nil {
 		return err
 	}
-	// journald reads nothing that could change under it.
+	// journald refuses a file that could change while it reads it.
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
 		return err
@@ -76,7 +75,7 @@ func (s *logSocket) sendFile(record []byte) error {
 	return unix.Sendmsg(s.fd, nil, unix.UnixRights(fd), nil, unix.MSG_NOSIGNAL)
 }
 
-// priority is the level in syslog(3)'s numbers.
+// priority returns the number of a level in syslog(3).
 func priority(l logrus.Level) int {
 	switch {
 	case l <= logrus.ErrorLevel:
@@ -89,8 +88,8 @@ func priority(l logrus.Level) int {
 	return 7
 }
 
-// message is the text of a record: what people read, or what they have asked
-// for with --log-format json.
+// message returns the text of a record: the plain message, or with --log-format json the JSON
+// form.
 func message(e *logrus.Entry, as logrus.Formatter) (string, error) {
 	if as == nil {
 		return e.Message, nil
@@ -99,8 +98,8 @@ func message(e *logrus.Entry, as logrus.Formatter) (string, error) {
 	return strings.TrimSuffix(string(text), "\n"), err
 }
 
-// journalFormat is the journal's native protocol ("Native Journal Protocol",
-// systemd). The parts of an error are fields of their own, to be searched by.
+// journalFormat is the journal's native protocol ("Native Journal Protocol", systemd). The
+// parts of an error are separate fields, so that people can search by them.
 type journalFormat struct {
 	ident string
 	as    logrus.Formatter
@@ -126,8 +125,8 @@ func (j journalFormat) Format(e *logrus.Entry) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// journalField writes NAME=value, or, where the value has more than one line,
-// the name, the length and the value.
+// journalField writes NAME=value. For a value with several lines it writes the name, the
+// length and the value.
 func journalField(b *bytes.Buffer, name, value string) {
 	if !strings.Contains(value, "\n") {
 		b.WriteString(name + "=" + value + "\n")
@@ -138,7 +137,7 @@ func journalField(b *bytes.Buffer, name, value string) {
 	b.WriteString(value + "\n")
 }
 
-// syslogFormat is what syslog(3) sends to a daemon on the same host: RFC 3164
+// syslogFormat is the message that syslog(3) sends to a daemon on the same host: RFC 3164
 // without the host's name.
 type syslogFormat struct {
 	ident string

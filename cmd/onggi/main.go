@@ -17,29 +17,29 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
-// stdio is what the command reads and writes; tests pass files of their own.
+// stdio is the standard streams of the command. Tests pass files of their own.
 type stdio struct {
 	in, out, err *os.File
 }
 
 func main() {
 	growStack()
-	// One for the work and one for the goroutine that catches signals: more
-	// would only look for work. With a single one, each system call that takes
-	// a moment loses it and has to win it back.
+	// One processor for the work and one for the goroutine that catches signals: more
+	// would only look for work. With a single one, each system call that takes a
+	// moment loses it and has to win it back.
 	runtime.GOMAXPROCS(2)
 	calmMonitor()
 	os.Exit(run(os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// hideMemory keeps the configuration, which may hold secrets, out of core
-// dumps and out of reach of other processes of this user. In a user namespace
-// it would also take from us our own files in /proc, so it is not done there.
+// hideMemory keeps the configuration, which may hold secrets, out of core dumps and out of
+// reach of other processes of this user. In a user namespace onggi would also lose access to
+// its own files in /proc, so it does not do it there.
 func hideMemory(r *libcontainer.Runtime) {
 	if r.InUserNamespace() || os.Geteuid() != 0 {
 		return
 	}
-	// It cannot fail for 0, and is a second line of defence if it did.
+	// prctl cannot fail for 0. If it did, only a second line of defence would be missing.
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 }
 
@@ -55,7 +55,7 @@ func run(args []string, std stdio) (status int) {
 	return log.exit(dispatch(args, std, log))
 }
 
-// dispatch parses the global flags, then hands over to the command.
+// dispatch parses the global flags and runs the command.
 func dispatch(args []string, std stdio, log *logger) error {
 	g := globals{Runtime: runtimeOptions(log)}
 	f := globalFlags(&g)
@@ -63,7 +63,7 @@ func dispatch(args []string, std stdio, log *logger) error {
 	if err == nil {
 		err = g.settle()
 	}
-	// Whatever is wrong with the flags, an engine looks for it in its log.
+	// The log is opened even if a flag is wrong: engines look for the error there.
 	if err := log.open(g.log, g.logFormat, g.level); err != nil {
 		return err
 	}

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// manual is what the man page of a command has beyond its help. In files and
-// environment, a line without an indent is a name, and those below explain it.
+// manual is the part of a command's man page that its help does not have. In files and
+// environment, a line without an indent is a name, and the lines below explain it.
 type manual struct {
-	status      string // EXIT STATUS, "" if it is usualStatus
+	status      string // EXIT STATUS; "" means usualStatus
 	files       string
 	environment string
 	examples    string // paragraphs
@@ -19,7 +19,7 @@ type manual struct {
 
 const usualStatus = "0 on success, 1 on failure. Standard error has the reason, and the file of --log."
 
-// bundleFiles are what a command reads or writes of a bundle.
+// bundleFiles are the files of a bundle that a command reads or writes.
 const bundleFiles = `config.json
     in the bundle: how the container is to be, in the form of config.md in the
     OCI runtime specification
@@ -27,13 +27,13 @@ rootfs
     in the bundle: the root file system, if root.path in config.json names no
     other`
 
-// serviceEnvironment is what a service manager tells onggi.
+// serviceEnvironment are the variables of a service manager.
 const serviceEnvironment = `LISTEN_FDS, LISTEN_PID
     descriptors for the container, as sd_listen_fds(3) has them
 NOTIFY_SOCKET
     where the container says that it is ready, as sd_notify(3) has it`
 
-// stateFiles are below the state root.
+// stateFiles are the files below the state root.
 const stateFiles = `/run/onggi
     the state root, unless --root names another
 /run/onggi/ID/state.json
@@ -63,7 +63,7 @@ func manCommand() command {
 	}
 }
 
-// writeManPages writes onggi.8 and a page for each command.
+// writeManPages writes onggi.8 and one page for each command.
 func writeManPages(c *call) error {
 	dir := c.args[0]
 	if err := os.WriteFile(filepath.Join(dir, "onggi.8"), []byte(overviewPage()), 0o644); err != nil {
@@ -77,7 +77,7 @@ func writeManPages(c *call) error {
 	return nil
 }
 
-// overviewPage is the man page of onggi itself, in man(7)'s macros.
+// overviewPage returns the man page of onggi itself, in the macros of man(7).
 func overviewPage() string {
 	var p page
 	p.title("onggi", "OCI container runtime")
@@ -95,7 +95,7 @@ func overviewPage() string {
 	return p.String()
 }
 
-// page is the man page of a command.
+// page returns the man page of a command.
 func (cmd *command) page() string {
 	f := &flags{}
 	cmd.define(f)
@@ -121,7 +121,7 @@ type page struct{ strings.Builder }
 // line adds a line of troff.
 func (p *page) line(s string) { p.WriteString(s + "\n") }
 
-// text adds a line of text: nothing in it is troff.
+// text adds a line of text in which nothing is troff.
 func (p *page) text(s string) {
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
 		p.WriteString(`\&`)
@@ -129,8 +129,8 @@ func (p *page) text(s string) {
 	p.line(escaped(s))
 }
 
-// escaped has what troff would make typographic of as it is on a keyboard:
-// commands are copied out of man pages.
+// escaped escapes the characters that troff would make typographic. Readers copy commands out
+// of man pages, so every character has to stay the one on the keyboard.
 func escaped(s string) string {
 	return strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`).Replace(s)
 }
@@ -171,7 +171,7 @@ func (p *page) list(name, text string) {
 	}
 }
 
-// item adds a tagged paragraph; the tag is a line of troff.
+// item adds a tagged paragraph. The tag is a line of troff.
 func (p *page) item(tag, text string) {
 	p.line(".TP")
 	p.line(tag)
@@ -184,7 +184,7 @@ func (p *page) options(f *flags) {
 	}
 }
 
-// paragraphs adds text as the help shows it: indented lines stay as they are.
+// paragraphs adds text in the form of the help: indented lines stay as they are.
 func (p *page) paragraphs(text string) {
 	for i, paragraph := range strings.Split(text, "\n\n") {
 		if i > 0 {

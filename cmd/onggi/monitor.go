@@ -7,17 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// monitorSlack is how late the Go runtime's monitor thread may wake up, in
-// nanoseconds: as late as it lets itself be when there is nothing to do.
+// monitorSlack is the delay, in nanoseconds, with which the kernel may wake the Go runtime's
+// monitor thread up. The thread itself sleeps at most that long (10 ms) when it has nothing to
+// do.
 const monitorSlack = "10000000"
 
-// calmMonitor keeps Go's monitor thread from waking up every 20 µs for the few
-// milliseconds that a verb lives, to look whether a system call takes long: a
-// seventh of the CPU time of a run and of an exec. What it looks for there is
-// nothing to be done about, as two processors are enough for us.
+// calmMonitor slows Go's monitor thread down. A verb lives a few milliseconds, and during this
+// time the thread would wake up every 20 µs to look for long system calls. That takes a seventh
+// of the CPU time of a run and of an exec. It gains nothing, because two processors are enough
+// for onggi.
 //
-// The monitor is the first thread that the runtime starts, so it has the
-// number after ours; if that one is not ours, things stay as they are.
+// The monitor is the first thread that the Go runtime starts, so its thread id is usually the
+// pid plus 1. If that thread is not one of this process, nothing is changed.
 func calmMonitor() {
 	pid := os.Getpid()
 	monitor := pid + 1
@@ -28,6 +29,6 @@ func calmMonitor() {
 	if err != nil {
 		return
 	}
-	_, _ = unix.Write(fd, []byte(monitorSlack)) // it is as well as it was
+	_, _ = unix.Write(fd, []byte(monitorSlack)) // a failure changes nothing
 	unix.Close(fd)
 }

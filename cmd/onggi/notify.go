@@ -8,17 +8,17 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// passReady waits until the container says that it is ready and tells the
-// service manager, where onggi was started by one ($NOTIFY_SOCKET). A manager
-// that could not be told does not stop the container.
+// passReady waits until the container says that it is ready, and tells the service manager that
+// has started onggi ($NOTIFY_SOCKET). If that fails, there is a warning, and the container goes
+// on.
 func passReady(ctx context.Context, c *call, container *libcontainer.Container, mainPid int) {
 	if err := container.NotifyReady(ctx, mainPid); err != nil && ctx.Err() == nil {
 		c.log.warn(oneLine(err))
 	}
 }
 
-// passReadyMeanwhile is passReady beside a wait for the container: onggi is the
-// service then. The function it returns ends it.
+// passReadyMeanwhile runs passReady during the wait for the container. onggi is the main process
+// of the service then. The returned function ends passReady.
 func passReadyMeanwhile(c *call, container *libcontainer.Container) func() {
 	if !container.HasNotify() {
 		return func() {}

@@ -33,7 +33,7 @@ func definePlan(f *flags) action {
 	createFlags(f, &o)
 	f.choice(&format, "format", "", "form of the plan", "text", "json")
 	return func(c *call) error {
-		id := "container" // parts of the plan are named after it
+		id := "container" // some steps contain the id
 		if len(c.args) > 0 {
 			id = c.args[0]
 		}

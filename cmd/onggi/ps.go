@@ -53,7 +53,7 @@ func printPids(w io.Writer, pids []int) error {
 	return printJSON(w, pids, "")
 }
 
-// printProcesses runs the host's ps and prints what it says of pids.
+// printProcesses runs the host's ps and prints its lines about pids.
 func printProcesses(w io.Writer, options []string, pids []int) error {
 	if len(options) == 0 {
 		options = []string{"-ef"}
@@ -63,13 +63,13 @@ func printProcesses(w io.Writer, options []string, pids []int) error {
 	ps.Stderr = &complaint
 	table, err := ps.Output()
 	if err != nil {
-		reason, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n") // its usage follows
+		reason, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n") // the rest is the usage of ps
 		return fmt.Errorf("run the host's ps: %w: %s", err, reason)
 	}
 	return filterTable(w, string(table), pids)
 }
 
-// filterTable prints the head of a ps table and the lines of pids.
+// filterTable prints the heading of a ps table and the lines of pids.
 func filterTable(w io.Writer, table string, pids []int) error {
 	head, lines, _ := strings.Cut(table, "\n")
 	column := slices.Index(strings.Fields(head), "PID")

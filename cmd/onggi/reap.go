@@ -8,16 +8,16 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// Orphans are the processes that a container leaves to onggi, its subreaper.
-// Only containers that share the host's pid namespace do that; in others the
-// first process inherits them.
+// orphans are the processes that a container leaves to onggi, its subreaper. Only containers
+// without a pid namespace of their own do that. In others the first process inherits the
+// orphans.
 type orphans struct {
-	init int // the container's first process: run waits for it
+	init int // the container's first process, for which run waits
 	mu   sync.Mutex
 	left bool
 }
 
-// adoptOrphans collects orphans as they end.
+// adoptOrphans starts to reap orphans as they end.
 func adoptOrphans(f *foreground, container *libcontainer.Container) (*orphans, error) {
 	o := &orphans{init: container.Pid()}
 	if container.OwnPids() {
@@ -26,18 +26,18 @@ func adoptOrphans(f *foreground, container *libcontainer.Container) (*orphans, e
 	if err := f.watchChildren(o.reap); err != nil {
 		return nil, err
 	}
-	o.reap() // what ended before
+	o.reap() // those that have ended before
 	return o, nil
 }
 
-// leave ends it: from here on a child may be one that somebody waits for.
+// leave ends the reaping. From here on another part of onggi may wait for a child.
 func (o *orphans) leave() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.left = true
 }
 
-// reap collects the orphans that have ended, as long as the container runs.
+// reap reaps the orphans that have ended, as long as the container runs.
 func (o *orphans) reap() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

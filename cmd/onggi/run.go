@@ -10,7 +10,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// runOptions are run's flags beyond those of create.
+// runOptions are the flags of run, which has more than create.
 type runOptions struct {
 	libcontainer.CreateOptions
 	detach      bool
@@ -70,7 +70,7 @@ func defineRun(f *flags) action {
 	}
 }
 
-// runDetached leaves the container running.
+// runDetached starts a container and leaves it running.
 func runDetached(c *call, r *libcontainer.Runtime, o runOptions) error {
 	ctx, err := interruptible(c.ctx)
 	if err != nil {
@@ -87,7 +87,7 @@ func runDetached(c *call, r *libcontainer.Runtime, o runOptions) error {
 	return nil
 }
 
-// runForeground stays with the container to its end.
+// runForeground runs a container and waits for its end.
 func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
 	if !o.noSubreaper {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -132,7 +132,7 @@ func runForeground(c *call, r *libcontainer.Runtime, o runOptions) error {
 	return exitStatus(status)
 }
 
-// startOrDelete starts a container that nobody knows of yet, or leaves nothing.
+// startOrDelete starts a container, or deletes it if that fails: nobody knows of it yet.
 func startOrDelete(ctx context.Context, c *call, container *libcontainer.Container) error {
 	err := container.Start(ctx)
 	if err != nil {
@@ -141,10 +141,9 @@ func startOrDelete(ctx context.Context, c *call, container *libcontainer.Contain
 	return because(ctx, err)
 }
 
-// remove deletes a container whose run is over. The run's own outcome is what
-// the caller is told; a container that stays behind is a warning. A signal that
-// asks us to end, which ends ctx, does not leave the container behind, unless
-// that takes long.
+// remove deletes a container after its run. The caller gets the result of the run, so a
+// container that cannot be deleted is only a warning. If a signal has ended ctx, remove still
+// tries to delete the container, for at most rollbackTime.
 func remove(ctx context.Context, c *call, container *libcontainer.Container) {
 	if ctx.Err() != nil {
 		var cancel context.CancelFunc
@@ -156,11 +155,10 @@ func remove(ctx context.Context, c *call, container *libcontainer.Container) {
 	}
 }
 
-// rollbackTime is for an interrupted run to undo what it has done: its poststop
-// hooks, most of all.
+// rollbackTime bounds the clean-up of an interrupted run. Most of it are the poststop hooks.
 const rollbackTime = 3 * time.Second
 
-// signalled gives a container the method by which signals reach its process.
+// signalled adds to a container the method that sends a signal to its first process.
 type signalled struct{ *libcontainer.Container }
 
 // Signal sends the signal to the container's first process.

@@ -7,28 +7,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// screen is a terminal that a full-screen view has to itself for a while: what
-// was on it and how it behaved come back with leave.
+// screen is a terminal during a full-screen view. leave restores its contents and its settings.
 type screen struct {
 	in, out *os.File
 	saved   *unix.Termios
 }
 
-// Control sequences of xterm(1) that all terminals of today know. The last two
-// keep a frame from being shown in parts; who does not know them skips them.
+// Control sequences of xterm(1) that all terminals of today know. The last two keep a terminal
+// from showing a part of a frame; terminals that do not know them ignore them.
 const (
-	alternateScreen = "\x1b[?1049h\x1b[?25l" // a screen of its own, without a cursor
+	alternateScreen = "\x1b[?1049h\x1b[?25l" // a separate screen, without a cursor
 	normalScreen    = "\x1b[?25h\x1b[?1049l" //
 	topLeft         = "\x1b[H"               //
-	clearLine       = "\x1b[K"               // from here to its end
+	clearLine       = "\x1b[K"               // from the cursor to the end of the line
 	clearBelow      = "\x1b[J"               //
 	reverse, plain  = "\x1b[7m", "\x1b[m"    //
 	beginFrame      = "\x1b[?2026h"          //
 	endFrame        = "\x1b[?2026l"          //
 )
 
-// enter takes the terminal: keys come one by one and are not shown. Ctrl-C and
-// its like stay signals.
+// enter prepares the terminal: it delivers keys one by one and does not show them. Ctrl-C and
+// similar keys stay signals.
 func (s *screen) enter() error {
 	saved, err := unix.IoctlGetTermios(fd(s.in), unix.TCGETS)
 	if err != nil {
@@ -45,7 +44,7 @@ func (s *screen) enter() error {
 	return err
 }
 
-// leave gives the terminal back. Without an enter before it does nothing.
+// leave restores the terminal. Without a previous enter it does nothing.
 func (s *screen) leave() error {
 	if s.saved == nil {
 		return nil
@@ -58,15 +57,15 @@ func (s *screen) leave() error {
 	return err
 }
 
-// size is the terminal's now.
+// size returns the present size of the terminal.
 func (s *screen) size() (width, height int) {
 	if size, err := unix.IoctlGetWinsize(fd(s.out), unix.TIOCGWINSZ); err == nil && size.Col > 0 && size.Row > 0 {
 		return int(size.Col), int(size.Row)
 	}
-	return 80, 24 // what a terminal that does not tell is taken for
+	return 80, 24 // the usual size, for a terminal that does not tell its own
 }
 
-// show draws over the frame before, in one write: nothing is blank in between.
+// show draws over the previous frame in one write, so nothing flickers.
 func (s *screen) show(lines []string) error {
 	var b bytes.Buffer
 	b.WriteString(beginFrame + topLeft)
@@ -81,8 +80,8 @@ func (s *screen) show(lines []string) error {
 	return err
 }
 
-// keys sends what is typed until the terminal is gone. It cannot be stopped,
-// and ends with the program.
+// keys sends the typed keys until the terminal is gone. It cannot be stopped, and ends with the
+// program.
 func (s *screen) keys() <-chan byte {
 	keys := make(chan byte)
 	go func() {

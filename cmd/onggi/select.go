@@ -9,9 +9,8 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper"
 )
 
-// selectIDs is the container that arg names or, with --regex, every one whose
-// id it matches. The expression is one of POSIX, as crun's: package regexp
-// would cost 0.07 ms of each start.
+// selectIDs returns the id arg or, with --regex, the ids that match arg. The expression is a
+// POSIX expression, as in crun: package regexp would cost 0.07 ms of each start.
 func selectIDs(ctx context.Context, r *libcontainer.Runtime, arg string, regex bool) ([]string, error) {
 	if !regex {
 		return []string{arg}, nil
@@ -28,7 +27,7 @@ func selectIDs(ctx context.Context, r *libcontainer.Runtime, arg string, regex b
 	return ids, unread
 }
 
-// forEach calls do for every id, whatever happens to the others.
+// forEach calls do for every id, even if some calls fail.
 func forEach(ids []string, do func(id string) error) error {
 	if len(ids) == 1 {
 		return do(ids[0])

@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childInfo is siginfo_t as waitid(2) fills it in on 64-bit machines.
+// childInfo is the siginfo_t of waitid(2) on 64-bit machines:
 //
 //	 0  si_signo  si_errno  si_code  (padding)
 //	16  si_pid    si_uid    si_status …
 //
-// x/sys/unix has the size of it, but no name for what is in it.
+// x/sys/unix has its size but no names for these fields.
 type childInfo struct {
 	signo, errno, code int32
 	_                  int32
@@ -19,7 +19,7 @@ type childInfo struct {
 	_                  [unsafe.Sizeof(unix.Siginfo{}) - 20]byte
 }
 
-// endedChild is a child that has ended and is not waited for yet, 0 for none.
+// endedChild returns the pid of a child that has ended and was not reaped yet, or 0.
 func endedChild() int {
 	var info childInfo
 	err := unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)

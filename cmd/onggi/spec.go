@@ -61,8 +61,8 @@ func defineSpec(f *flags) action {
 	}
 }
 
-// onlyCgroup2 says whether the host has the one cgroup hierarchy of v2. In
-// that, what a container sees of cgroups can be its own part.
+// onlyCgroup2 reports whether the host has only the cgroup2 hierarchy. Then a container can have
+// a cgroup namespace and see only its own part.
 func onlyCgroup2() bool {
 	var fs unix.Statfs_t
 	return unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC

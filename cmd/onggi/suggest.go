@@ -1,9 +1,9 @@
 package main
 
-// nearest is the word that a mistyped one most likely meant: the one that
-// the fewest single-letter edits turn it into, if they are few for its length.
+// nearest returns the word that needs the fewest single-letter edits from a mistyped one, or "" if
+// even that one is too different.
 func nearest(typed string, words []string) string {
-	// More than half of the letters are right, and at most two are wrong.
+	// More than half of the letters must be right, and at most two may be wrong.
 	best, least := "", min((len(typed)+1)/2, 3)
 	for _, w := range words {
 		if d := distance(typed, w); d < least {
@@ -13,8 +13,8 @@ func nearest(typed string, words []string) string {
 	return best
 }
 
-// distance counts the insertions, deletions, replacements and swaps of
-// neighbours that lead from a to b (optimal string alignment).
+// distance counts the insertions, deletions, replacements and swaps of neighbours from a to b
+// (optimal string alignment).
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

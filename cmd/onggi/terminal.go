@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isTerminal says whether a person sees what is written to the file.
+// isTerminal reports whether a file is a terminal, so that a person reads it.
 func isTerminal(f *os.File) bool {
 	raw, err := f.SyscallConn()
 	if err != nil {

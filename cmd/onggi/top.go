@@ -65,8 +65,7 @@ func defineTop(f *flags) action {
 	}
 }
 
-// known checks that there are such containers: top itself shows those that
-// come and go.
+// known checks that the named containers exist. top itself also shows containers that come and go.
 func known(r *libcontainer.Runtime, ids []string) error {
 	var errs []error
 	for _, id := range ids {
@@ -80,7 +79,7 @@ func known(r *libcontainer.Runtime, ids []string) error {
 	return errors.Join(errs...)
 }
 
-// topOnce prints the table. Rates take two looks.
+// topOnce prints the table once. It looks twice, because rates need two looks.
 func topOnce(c *call, r *libcontainer.Runtime, interval time.Duration) error {
 	m := &meter{}
 	if _, err := m.look(r, c.args); err != nil {
@@ -101,7 +100,7 @@ func topOnce(c *call, r *libcontainer.Runtime, interval time.Duration) error {
 	return printUsage(c.std.out, all)
 }
 
-// printUsage is for where no terminal tells a width: every id is there whole.
+// printUsage prints the table without a terminal, whose width would cut ids.
 func printUsage(w io.Writer, all []usage) error {
 	figures := figuresOf(all)
 	width := figures + fewest
@@ -124,10 +123,10 @@ type top struct {
 	runtime *libcontainer.Runtime
 	named   []string
 	by      order
-	all     []usage // of the last look
+	all     []usage // result of the last look
 }
 
-// watch ends with a key or a signal, or with the terminal.
+// watch shows the table until a key, a signal or the loss of the terminal ends it.
 func (t *top) watch(ctx context.Context, interval time.Duration) (err error) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGHUP, unix.SIGWINCH, unix.SIGTSTP)
@@ -171,7 +170,7 @@ func (t *top) draw() error {
 	return t.show(frame(t.all, t.by, time.Now(), width, height))
 }
 
-// key is false for the key that ends it.
+// key handles a key. It returns false if the key ends top.
 func (t *top) key(key byte) bool {
 	if slices.Contains([]order{byCPU, byMemory, byName}, order(key)) {
 		t.by = order(key)
@@ -179,7 +178,7 @@ func (t *top) key(key byte) bool {
 	return key != 'q'
 }
 
-// signal is false for those that end it.
+// signal handles a signal. more is false if the signal ends top.
 func (t *top) signal(sig os.Signal) (more bool, err error) {
 	switch sig {
 	case unix.SIGWINCH:
@@ -190,7 +189,7 @@ func (t *top) signal(sig os.Signal) (more bool, err error) {
 	return false, nil
 }
 
-// suspend gives the terminal to the shell until that lets us go on.
+// suspend gives the terminal to the shell until the shell continues onggi.
 func (t *top) suspend() error {
 	if err := t.leave(); err != nil {
 		return err
@@ -204,8 +203,8 @@ func (t *top) suspend() error {
 	return t.update()
 }
 
-// stop returns when the process is continued. The signal goes to this very
-// thread, which would run on for a moment if another one took it.
+// stop stops the process, and returns when it is continued. The signal goes to the calling thread:
+// that would run on for a moment if another thread took the signal.
 func stop() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -11,15 +11,15 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
-// tracing is the trace of one invocation, and the file that it goes to when
-// that ends, however it does.
+// tracing is the trace of one invocation, and the file to which it is written at the end, after a
+// failure too.
 type tracing struct {
 	file     *os.File
 	recorder *timeline.Recorder // nil without a trace
 }
 
-// openTrace makes the file before anything is done. Nobody else reads it: it
-// has paths, arguments and values of config.json.
+// openTrace creates the file before the command does anything. Only the user can read it: it
+// contains paths, arguments and values of config.json.
 func openTrace(path, verb string) (t tracing, err error) {
 	if path == "" {
 		return t, nil
@@ -33,8 +33,8 @@ func openTrace(path, verb string) (t tracing, err error) {
 	return t, nil
 }
 
-// processTime is what this process has had of processors. Of its start that is
-// nearly all the time it took; when it began, /proc says in 10 ms steps only.
+// processTime returns the CPU time of this process. At the start of a process this is nearly all the
+// time that has passed; /proc tells the time of the start only in steps of 10 ms.
 func processTime() time.Duration {
 	var ts unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts) != nil {
@@ -43,7 +43,7 @@ func processTime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// write ends the trace. A command whose trace is lost has still done its work.
+// write writes the trace. If that fails, there is only a warning: the command has done its work.
 func (t tracing) write(log *logger) {
 	if t.file == nil {
 		return
@@ -54,7 +54,7 @@ func (t tracing) write(log *logger) {
 	}
 }
 
-// failure is err unless it is how the container's program has ended.
+// failure returns err, or nil if err is only the exit status of the container's program.
 func failure(err error) error {
 	var status exitStatus
 	if errors.As(err, &status) {

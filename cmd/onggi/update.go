@@ -65,7 +65,7 @@ func defineUpdate(f *flags) action {
 	}
 }
 
-// readResources reads what engines send.
+// readResources reads the limits that an engine passes.
 func readResources(c *call, file string) (*specs.LinuxResources, error) {
 	data, name, err := c.read(file)
 	if err != nil {
@@ -78,7 +78,7 @@ func readResources(c *call, file string) (*specs.LinuxResources, error) {
 	return r, nil
 }
 
-// changes are the limits that flags give.
+// changes are the limits that the flags give.
 type changes struct {
 	given           bool
 	memory          specs.LinuxMemory
@@ -87,7 +87,7 @@ type changes struct {
 	blockIO         specs.LinuxBlockIO
 	network         specs.LinuxNetwork
 	resources       specs.LinuxResources
-	rules           []specs.LinuxDeviceCgroup // to add to those that hold
+	rules           []specs.LinuxDeviceCgroup // rules to append to the present ones
 	bandwidth       libcontainer.BandwidthUpdate
 	l3Cache         string
 	memoryBandwidth string
@@ -102,7 +102,7 @@ func newChanges() *changes {
 	return u
 }
 
-// apply changes all, or nothing.
+// apply applies all changes. If one fails, it undoes the others.
 func (u *changes) apply(ctx context.Context, container *libcontainer.Container) error {
 	var undo []func() error
 	for _, apply := range []func(context.Context, *libcontainer.Container) (func() error, error){u.applyIntelRdt, u.applyBandwidth, u.applyLimits} {
@@ -120,7 +120,7 @@ func (u *changes) apply(ctx context.Context, container *libcontainer.Container) 
 	return nil
 }
 
-// applyIntelRdt returns what takes it back.
+// applyIntelRdt returns a function that undoes the change.
 func (u *changes) applyIntelRdt(_ context.Context, container *libcontainer.Container) (undo func() error, err error) {
 	if u.l3Cache == "" && u.memoryBandwidth == "" {
 		return nil, nil
@@ -134,7 +134,7 @@ func (u *changes) applyIntelRdt(_ context.Context, container *libcontainer.Conta
 	}, nil
 }
 
-// applyBandwidth returns what takes it back.
+// applyBandwidth returns a function that undoes the change.
 func (u *changes) applyBandwidth(ctx context.Context, container *libcontainer.Container) (undo func() error, err error) {
 	if u.bandwidth == (libcontainer.BandwidthUpdate{}) {
 		return nil, nil
@@ -149,8 +149,8 @@ func (u *changes) applyBandwidth(ctx context.Context, container *libcontainer.Co
 	}, nil
 }
 
-// applyLimits adds the device rules to those that hold: a rule has no place of
-// its own that a new one could take. It comes last, and has nothing to undo.
+// applyLimits appends the device rules: a rule has no key by which it could replace another. It comes
+// last, so it needs no undo.
 func (u *changes) applyLimits(ctx context.Context, container *libcontainer.Container) (undo func() error, err error) {
 	if len(u.rules) > 0 {
 		now, err := container.Resources()
@@ -162,7 +162,7 @@ func (u *changes) applyLimits(ctx context.Context, container *libcontainer.Conta
 	return nil, container.Update(ctx, &u.resources)
 }
 
-// define declares runc's flags, then those that only onggi has.
+// define declares runc's flags first, then those that only onggi has.
 func (u *changes) define(f *flags) {
 	u.flag(f, "blkio-weight", "N", "weight of block I/O, 10 to 1000", number16(&u.blockIO.Weight))
 	u.flag(f, "cpu-period", "USEC", "period of the CPU quota", unsigned(&u.cpu.Period))
@@ -205,8 +205,7 @@ func (u *changes) define(f *flags) {
 	u.list(f, "device-deny", "RULE", "deny access to devices", u.rule(false))
 }
 
-// flag declares a limit. Engines give empty values for limits that they do not
-// change, as runc allows.
+// flag declares a limit. An empty value means "no change", as with runc: engines pass it.
 func (u *changes) flag(f *flags, name, arg, help string, set func(string) error) {
 	f.add(option{name: name, arg: arg, text: help, set: func(v string) error {
 		if v == "" {
@@ -220,7 +219,7 @@ func (u *changes) flag(f *flags, name, arg, help string, set func(string) error)
 	}})
 }
 
-// list declares a limit that may be given for several things.
+// list declares a limit that may be given several times, for different things.
 func (u *changes) list(f *flags, name, arg, help string, set func(string) error) {
 	f.each(name, "", arg, help, func(v string) error {
 		u.given = true

@@ -7,24 +7,24 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// usage is one line of top: what a container uses, and how fast.
+// usage is one line of top: the resources that a container uses, and the rates.
 type usage struct {
 	id, status    string
 	cpu           float64 // percent of one processor
-	memory, limit uint64  // bytes; without a limit 0
+	memory, limit uint64  // bytes; a limit of 0 means none
 	pids, pidsMax uint64
 	read, written float64 // bytes a second
 	pressure      [3]float64
-	limited       bool // in its bandwidth: there are figures of the traffic
+	limited       bool // its bandwidth is limited, so traffic has values
 	traffic       trafficRates
 }
 
-// trafficRates are by second.
+// trafficRates are bytes and packets per second.
 type trafficRates struct{ sent, received, packets, dropped, marked float64 }
 
-// counters are what rates are made of.
+// counters are the values from which rates are computed.
 type counters struct {
-	created time.Time // an id may be used again
+	created time.Time // tells containers with the same id apart
 	at      time.Time
 	cpu     uint64 // nanoseconds
 	read    uint64
@@ -32,7 +32,7 @@ type counters struct {
 	traffic trafficCounters
 }
 
-// trafficCounters are those of both directions' limits.
+// trafficCounters are the sums over the limits of both directions.
 type trafficCounters struct{ sent, received, packets, dropped, marked uint64 }
 
 func trafficOf(s *libcontainer.NetworkStats) (c trafficCounters) {
@@ -58,7 +58,7 @@ func trafficOf(s *libcontainer.NetworkStats) (c trafficCounters) {
 // meter turns counters into rates, from one look to the next.
 type meter struct{ last map[string]counters }
 
-// look measures all containers that live, or those named.
+// look measures all live containers, or only the named ones.
 func (m *meter) look(r *libcontainer.Runtime, named []string) ([]usage, error) {
 	states, err := r.List()
 	if err != nil && len(states) == 0 {
@@ -72,7 +72,7 @@ func (m *meter) look(r *libcontainer.Runtime, named []string) ([]usage, error) {
 		}
 		stats, ok := statsOf(r, s.ID)
 		if !ok {
-			continue // it has ended
+			continue // the container has ended
 		}
 		c := countersOf(stats, s.Created, time.Now())
 		now[s.ID] = c
@@ -109,7 +109,7 @@ func sum(entries []libcontainer.BlockIOEntry, op string) (n uint64) {
 	return n
 }
 
-// noLimit is where the kernel's ways to say "none" begin.
+// noLimit is the lowest number by which a kernel says "no limit".
 const noLimit = 1 << 62
 
 func usageOf(state libcontainer.State, s *libcontainer.Stats, last, now counters) usage {
@@ -123,7 +123,7 @@ func usageOf(state libcontainer.State, s *libcontainer.Stats, last, now counters
 		u.limit = 0
 	}
 	if !last.created.Equal(now.created) {
-		return u // there is no rate yet
+		return u // a rate needs two looks
 	}
 	seconds := now.at.Sub(last.at).Seconds()
 	rate := func(from, to uint64) float64 {
@@ -142,8 +142,8 @@ func usageOf(state libcontainer.State, s *libcontainer.Stats, last, now counters
 	return u
 }
 
-// workingSet is memory without file pages that nobody has used lately: those
-// go away when memory is short. (v1 counts them as total_…)
+// workingSet returns the memory in use without file pages that were not used lately: the kernel drops
+// those when memory is short. The counters of v1 that include sub-cgroups are called total_….
 func workingSet(m libcontainer.MemoryStats) uint64 {
 	idle, ok := m.Raw["total_inactive_file"]
 	if !ok {
@@ -152,7 +152,7 @@ func workingSet(m libcontainer.MemoryStats) uint64 {
 	return m.Usage.Usage - min(idle, m.Usage.Usage)
 }
 
-// some is the share of the last ten seconds in which some task waited.
+// some returns the percentage of the last ten seconds in which some task waited.
 func some(p *libcontainer.Pressures) float64 {
 	if p == nil || p.Some == nil {
 		return 0

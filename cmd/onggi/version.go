@@ -13,7 +13,7 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper"
 )
 
-// The linker sets these, -X main.version=… -X main.commit=… -X main.patch=…; else they are empty.
+// The linker sets these by -X main.version=… -X main.commit=… -X main.patch=…; otherwise they are empty.
 var version, commit, patch string
 
 func versionCommand() command {
@@ -24,8 +24,8 @@ func versionCommand() command {
 	}
 }
 
-// printVersion prints runc's lines. go-runc and dockerd parse them: the name
-// and "version" first, then keys.
+// printVersion prints the version in runc's form. go-runc and dockerd parse it: first the name and
+// "version", then one key a line.
 func printVersion(c *call) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "onggi version %s\n", versionName())
@@ -34,7 +34,7 @@ func printVersion(c *call) error {
 	return err
 }
 
-// toolchain is the version of Go, and the patch of its runtime.
+// toolchain returns the version of Go, and says whether its runtime is patched.
 func toolchain() string {
 	if patch == "" {
 		return runtime.Version()
@@ -42,8 +42,8 @@ func toolchain() string {
 	return runtime.Version() + ", without the CPU limit lookup"
 }
 
-// libseccomp is its version, and how this program came by it, which tells how
-// the program was built: by make, or by a plain `go build`.
+// libseccomp returns the version of libseccomp and how this program gets it. This tells whether make
+// or a plain `go build` has built the program.
 func libseccomp(c *call) string {
 	v, err := libcontainer.SeccompVersion(c.ctx)
 	if err != nil {
@@ -52,7 +52,7 @@ func libseccomp(c *call) string {
 	return v + ", " + helper.Linkage
 }
 
-// versionName is the release that was built, or the version of the source.
+// versionName returns the version of the release, or that of the source tree.
 func versionName() string {
 	if version != "" {
 		return version
@@ -60,7 +60,7 @@ func versionName() string {
 	return libcontainer.Version()
 }
 
-// commitID is the commit of the source, as far as the build recorded one.
+// commitID returns the commit of the source, if the build has recorded one.
 func commitID() string {
 	if commit != "" {
 		return commit
