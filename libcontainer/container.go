@@ -69,7 +69,7 @@ func (r *Runtime) Load(id string) (_ *Container, err error) {
 
 // List returns the state of every container with a readable state, and an error
 // that joins the problems of the others. A state root that does not exist has no
-// containers. The error is ErrRoot if the state root cannot be read.
+// containers. The error is ErrRoot if the state root cannot be used.
 func (r *Runtime) List() (_ []State, err error) {
 	defer bug.Caught(&err)
 	var out []State

@@ -20,8 +20,8 @@ var (
 	// ErrInvalidID means that the id is empty, longer than 255 bytes, "." or "..",
 	// or has a character outside [A-Za-z0-9_+.-].
 	ErrInvalidID = state.ErrInvalidID
-	// ErrRoot means that the state root exists and cannot be read, so that its
-	// containers are not known.
+	// ErrRoot means that the state root exists and cannot be used: it cannot be read,
+	// or another user could replace directories in it.
 	ErrRoot = state.ErrRoot
 	// ErrNotRunning means that the method needs a live container.
 	ErrNotRunning = errors.New("container not running")

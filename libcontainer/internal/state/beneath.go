@@ -22,8 +22,8 @@ func openBeneath(dirfd int, name string, resolve uint64) (int, error) {
 	}
 }
 
-// removeAll empties a directory and closes it. It follows no symlink, and does
-// not enter a file system that is mounted below: that has an owner of its own.
+// removeAll empties a directory and closes it. It follows no symlink. It does not enter
+// a file system that is mounted below the directory: that is not the runtime's.
 func removeAll(dir *os.File) error {
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
@@ -38,8 +38,8 @@ func removeAll(dir *os.File) error {
 	return nil
 }
 
-// removeTree removes a file, or a directory with all that is in it. The path is
-// for messages.
+// removeTree removes a file, or a directory with everything in it. path is used in
+// messages.
 func removeTree(dirfd int, name, path string) error {
 	if err := unlink(dirfd, name, 0); err == nil || !isDir(dirfd, name) {
 		return err
@@ -66,9 +66,10 @@ func isDir(dirfd int, name string) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
 }
 
-// trustRoot refuses a state root in which another user could put a directory
-// in the place of a container's. Root may own it for another user. The sticky
-// bit keeps all but the owners from renaming and removing (unlink(2)).
+// trustRoot refuses a state root in which another user could replace the directory of a
+// container. The root must belong to the user of the runtime or to root. If others may
+// write to it, it must have the sticky bit: then only owners can rename and remove
+// directories in it (unlink(2)).
 func trustRoot(fd int, path string) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {

@@ -10,10 +10,9 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// parseRecord is for bytes that anyone may have written over. A value of the
-// wrong type is an error, and null is one of every type. Fields that are not
-// known are passed over: a later version may have written them. For words see
-// reader.
+// parseRecord parses bytes that anyone may have overwritten. A value of the wrong type is an
+// error; null is wrong for every type. Unknown fields are skipped: a later version may have
+// written them. See reader for words.
 func parseRecord(id string, data []byte, words map[string]string) (*Record, error) {
 	var rec Record
 	r := reader{data: data, words: words}
@@ -150,8 +149,8 @@ func (r *reader) intents() []Intent {
 	return unlessEmpty(list)
 }
 
-// hierarchies are as many as a host has, of cgroup v1: a list of cgroups that
-// grows one by one leaves twice its size behind, for each container.
+// hierarchies is the number of cgroup v1 hierarchies on a host. A list of cgroups that grows one
+// by one would leave twice its size as garbage, for each container.
 const hierarchies = 12
 
 func unlessEmpty[T any](list []T) []T {
@@ -161,13 +160,12 @@ func unlessEmpty[T any](list []T) []T {
 	return list
 }
 
-// reader reads JSON. After the first error it gives zero values, and every
-// loop ends.
+// reader reads JSON. After the first error it returns zero values, and every loop ends.
 type reader struct {
 	data  []byte
 	pos   int
 	err   error
-	words map[string]string // seen before, to be had once; nil where that is not worth it
+	words map[string]string // strings seen before, so that each is allocated once; may be nil
 }
 
 func (r *reader) fail(want string) {
@@ -176,7 +174,7 @@ func (r *reader) fail(want string) {
 	}
 }
 
-// peek gives the next byte that is no blank, 0 at the end and after an error.
+// peek returns the next byte that is not blank. It returns 0 at the end and after an error.
 func (r *reader) peek() byte {
 	for r.err == nil && r.pos < len(r.data) {
 		switch c := r.data[r.pos]; c {
@@ -209,7 +207,7 @@ func (r *reader) end() {
 	}
 }
 
-// list reads what is between two brackets, separated by commas.
+// list reads the elements between two brackets, separated by commas.
 func (r *reader) list(left, right byte, element func()) {
 	r.want(left)
 	if r.take(right) {
@@ -224,7 +222,7 @@ func (r *reader) list(left, right byte, element func()) {
 	}
 }
 
-// object lends the keys.
+// object reads an object. The key that it passes to field is valid only during the call.
 func (r *reader) object(field func(key []byte)) {
 	r.list('{', '}', func() {
 		key := r.text()
@@ -243,7 +241,7 @@ func (r *reader) dict() map[string]string {
 
 func (r *reader) str() string { return string(r.text()) }
 
-// word is str for what containers have in common.
+// word is str for texts that many containers have in common.
 func (r *reader) word() string {
 	text := r.text()
 	if s, ok := r.words[string(text)]; ok {
@@ -256,7 +254,7 @@ func (r *reader) word() string {
 	return s
 }
 
-// text is a string's, mostly as it lies in the data.
+// text returns the text of a string. Mostly it is a part of the data, without a copy.
 func (r *reader) text() []byte {
 	if r.peek() != '"' {
 		r.fail("a string")
@@ -277,7 +275,7 @@ func (r *reader) escaped() []byte {
 	return []byte(s)
 }
 
-// skip passes over a value of whatever kind.
+// skip skips a value of any type.
 func (r *reader) skip() {
 	var raw json.RawMessage
 	r.decode(&raw, "a value")

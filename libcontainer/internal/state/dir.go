@@ -13,32 +13,31 @@ import (
 const (
 	recordFile = "state.json"
 	configFile = "config.json"
-	// newFile becomes state.json. A directory of this name, which no file can
-	// replace, is how Retire says that there will be no other record.
+	// newFile becomes state.json. Retire makes a directory of this name, which no
+	// file can replace: there will be no other record.
 	newFile = "state.json.new"
 )
 
-// ErrRetired is the answer to Save once a delete has begun.
+// ErrRetired is the error of Save after a delete has begun.
 var ErrRetired = errors.New("container is being deleted")
 
-// Dir is one container's directory. It is for any number of goroutines, until
-// Close: that is for when nobody uses it any more.
+// Dir is the open directory of one container. Any number of goroutines may use it
+// at once. Close may be called only when none of them uses it any more.
 type Dir struct {
 	id, path string
 	owner    uint32
-	root     int // descriptor of the state root, -1 for one that Each gives
+	root     int // descriptor of the state root, -1 in a Dir of Each
 	fd       int
 	lock     int // descriptor that holds the lock, 0 for none: see Lock
 }
 
-// ID is the name of the container.
+// ID returns the container's id.
 func (d *Dir) ID() string { return d.id }
 
-// Path is for messages and for what has to be named to others.
+// Path returns the path of the directory, for messages and for other programs.
 func (d *Dir) Path() string { return d.path }
 
-// Close lets go of the directory. The container stays. The second call does
-// nothing.
+// Close closes the directory. The container stays. A second call does nothing.
 func (d *Dir) Close() error {
 	fd := d.fd
 	if fd < 0 {
@@ -51,11 +50,11 @@ func (d *Dir) Close() error {
 	return unix.Close(fd)
 }
 
-// Owner is the user to whom the directory belongs.
+// Owner returns the uid of the directory's owner.
 func (d *Dir) Owner() uint32 { return d.owner }
 
-// checkOwner refuses a directory that someone else could have filled: what is
-// in it says which processes to kill and which cgroups to remove.
+// checkOwner refuses a directory whose contents another user could have written: they
+// tell the runtime which processes to kill and which cgroups to remove.
 func (d *Dir) checkOwner(user int) error {
 	st, err := d.stat()
 	if err != nil {
@@ -79,14 +78,14 @@ func (d *Dir) stat() (unix.Stat_t, error) {
 	return st, nil
 }
 
-// Load reads the record. ErrNotExist is for a directory that has none, because
-// create was killed or is not that far.
+// Load reads the record. The error is ErrNotExist if there is none yet, or if create
+// was killed before it saved one.
 func (d *Dir) Load() (*Record, error) {
 	var one loader
 	return one.load(d)
 }
 
-// loader reads one record after the other.
+// loader reads one record after another and reuses its buffer.
 type loader struct {
 	buf   []byte
 	words map[string]string
@@ -108,8 +107,8 @@ func (l *loader) load(d *Dir) (*Record, error) {
 	return r, nil
 }
 
-// Save replaces the record: a reader sees the old or the new one. It takes
-// the lock unless it is held, and fails with ErrRetired after Retire and with
+// Save replaces the record: a reader sees either the old or the new one. It takes the
+// lock unless the caller holds it. The error is ErrRetired after Retire, and
 // ErrNotExist after Remove.
 func (d *Dir) Save(ctx context.Context, r *Record) error {
 	return d.locked(ctx, func() error {
@@ -120,13 +119,13 @@ func (d *Dir) Save(ctx context.Context, r *Record) error {
 	})
 }
 
-// Draft does the part of Save that takes time, and Publish the rest: what is in
-// between is done while readers still see the old record. Save discards a draft.
+// Draft does the slow part of Save, and Publish does the rest. Between them, readers
+// still see the old record. A Save discards the draft.
 func (d *Dir) Draft(ctx context.Context, r *Record) error {
 	return d.locked(ctx, func() error { return d.write(r) })
 }
 
-// Publish puts the draft in the place of the record. It fails as Save does.
+// Publish replaces the record by the draft. Its errors are those of Save.
 func (d *Dir) Publish(ctx context.Context) error { return d.locked(ctx, d.publish) }
 
 func (d *Dir) write(r *Record) error {
@@ -157,15 +156,15 @@ func (d *Dir) publish() error {
 	}
 }
 
-// Retire makes the record final: delete calls it, and the Load after it shows
-// every intent that there is or will be, even of a create that still runs.
+// Retire makes the record final. Delete calls it. A Load after it shows all intents
+// that there will ever be, even if a create still runs.
 func (d *Dir) Retire(ctx context.Context) error {
 	return d.locked(ctx, func() error {
 		err := unix.Mkdirat(d.fd, newFile, 0o700)
 		if err != unix.EEXIST {
 			return d.failUnlessNil("mkdir", newFile, err)
 		}
-		// It is retired already, or this is the file of a Save that was killed.
+		// The directory was retired before, or this is the file of a killed Save.
 		if err := unix.Unlinkat(d.fd, newFile, 0); err == unix.EISDIR {
 			return nil
 		}
@@ -173,20 +172,20 @@ func (d *Dir) Retire(ctx context.Context) error {
 	})
 }
 
-// SaveConfig keeps the configuration, verbatim. It is written once.
+// SaveConfig stores the configuration byte for byte. It can be called once.
 func (d *Dir) SaveConfig(data []byte) error {
 	return d.failUnlessNil("write", configFile, writeFile(d.fd, configFile, unix.O_EXCL, data))
 }
 
-// Config reads it back.
+// Config returns the configuration that SaveConfig has stored.
 func (d *Dir) Config() ([]byte, error) {
 	data, err := readFile(d.fd, configFile)
 	return data, d.failUnlessNil("read", configFile, err)
 }
 
-// Remove ends the container's existence: everything in the directory, then
-// the directory. It takes the lock unless it is held; what another one has
-// removed before is fine.
+// Remove ends the container's existence. It removes everything in the directory, then
+// the directory. It takes the lock unless the caller holds it. It is no error if
+// another process has removed the container before.
 func (d *Dir) Remove(ctx context.Context) error {
 	err := d.locked(ctx, d.remove)
 	if errors.Is(err, ErrNotExist) {
@@ -195,10 +194,10 @@ func (d *Dir) Remove(ctx context.Context) error {
 	return err
 }
 
-// remove holds the lock, so the name is still ours: removing or recreating it
-// needs the same lock. A directory or a link that someone has put in its place
-// stays: only the held directory is emptied, and unlinkat removes empty
-// directories alone.
+// remove holds the lock, so the name is still ours: removing or recreating it needs
+// the same lock. If another user has put a directory or a link in its place, that
+// stays: remove empties only the directory that it holds, and unlinkat removes only
+// empty directories.
 func (d *Dir) remove() error {
 	if err := d.removeFiles(); err != nil {
 		return err
@@ -216,11 +215,11 @@ func (d *Dir) remove() error {
 	return d.failUnlessNil("rmdir", "", err)
 }
 
-// removeFiles leaves the record for last: without it nobody knows what else
-// there is to undo.
+// removeFiles removes the record last: without it nobody knows what else has to be
+// undone.
 func (d *Dir) removeFiles() error {
 	for _, name := range []string{startFIFO, statusFIFO, configFile, recordFile} {
-		if err := unlink(d.fd, name, 0); err != nil && !errors.Is(err, unix.EISDIR) { // sweep removes it
+		if err := unlink(d.fd, name, 0); err != nil && !errors.Is(err, unix.EISDIR) { // a directory: sweep removes it
 			return err
 		}
 	}
@@ -231,7 +230,7 @@ func (d *Dir) removeFiles() error {
 	return err
 }
 
-// sweep is for a directory in which others have put something.
+// sweep removes everything that other programs have put into the directory.
 func (d *Dir) sweep() error {
 	fd, err := openBeneath(d.fd, ".", 0)
 	if err != nil {
@@ -249,7 +248,7 @@ func (d *Dir) failUnlessNil(op, name string, err error) error {
 	return d.fail(op, name, err)
 }
 
-// fail says which file it was. A directory in which a name cannot even be made
+// fail adds the path to an error. If even a new name cannot be made, the directory
 // has been removed.
 func (d *Dir) fail(op, name string, err error) error {
 	if err == unix.ENOENT && op != "read" {

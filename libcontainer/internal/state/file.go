@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFile bounds what is read into memory, and so what may be written. The
-// largest configurations seen are some hundred KiB.
+// maxFile bounds the size of all files that are read into memory, and so of those that
+// are written. The largest configurations seen have some hundred KiB.
 const maxFile = 16 << 20
 
 var errTooLarge = errors.New("larger than 16 MiB")
 
-// The calls below give bare errnos: the caller knows what the file is for.
+// The functions below return bare errnos: the caller knows the purpose of the file.
 
 func openRetry(dirfd int, name string, flags int, mode uint32) (int, error) {
 	for {
@@ -25,11 +25,11 @@ func openRetry(dirfd int, name string, flags int, mode uint32) (int, error) {
 	}
 }
 
-// readFile reads a regular file and nothing else: O_NONBLOCK keeps a FIFO put
-// in its place from holding us up.
+// readFile reads a regular file and nothing else. O_NONBLOCK keeps it from waiting for
+// a FIFO that somebody has put in its place.
 func readFile(dirfd int, name string) ([]byte, error) { return readInto(dirfd, name, nil) }
 
-// readInto is readFile into buf, if that is large enough.
+// readInto is readFile with a buffer, which it uses if that is large enough.
 func readInto(dirfd int, name string, buf []byte) ([]byte, error) {
 	fd, err := openRetry(dirfd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -67,7 +67,7 @@ func readAll(fd int, buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
-// writeFile creates name, or empties the regular file that is there.
+// writeFile creates a file, or writes over an existing regular file, as flags say.
 func writeFile(dirfd int, name string, flags int, data []byte) error {
 	if len(data) > maxFile {
 		return errTooLarge
@@ -94,7 +94,7 @@ func writeAll(fd int, data []byte) error {
 	return nil
 }
 
-// unlink tolerates what is not there.
+// unlink removes a name. It is no error if the name does not exist.
 func unlink(dirfd int, name string, flags int) error {
 	if err := unix.Unlinkat(dirfd, name, flags); err != nil && err != unix.ENOENT {
 		return fmt.Errorf("unlinkat(%q): %w", name, err)

@@ -18,21 +18,22 @@ const (
 	statusFIFO = "status"
 )
 
-// ErrNotCreated: the container has been started, or was never made ready.
+// ErrNotCreated means that the container has been started, or was never made ready.
 var ErrNotCreated = errors.New("container is not waiting to be started")
 
-// Gate is the container's side of the two FIFOs, for handing over to the first
-// process: it reads one byte from Start, and writes the errno of a failed
-// execve to Status as four bytes of the machine's order. Both are read-write,
-// so that neither opening nor writing ever waits for a peer or meets SIGPIPE,
-// and close-on-exec, so that a successful execve is the end of the file.
+// Gate is the container side of the two FIFOs, which the runtime hands over to the
+// first process. That process reads one byte from Start. If execve fails, it writes the
+// errno to Status: four bytes in the machine's order. Both are open for reading and
+// writing, so neither an open nor a write waits for a peer or gets SIGPIPE. Both are
+// close-on-exec, so a successful execve closes Status and its reader gets the end of the
+// file.
 type Gate struct{ Start, Status *os.File }
 
-// Close lets go of the runtime's copies. Start could not tell a dead first
-// process from a live one while they are open.
+// Close closes the runtime's copies. While they are open, Start has a reader even if the
+// first process is dead.
 func (g *Gate) Close() error { return errors.Join(g.Start.Close(), g.Status.Close()) }
 
-// MakeGate makes the FIFOs and opens them for the container's side.
+// MakeGate makes the FIFOs and opens them for the container side.
 func (d *Dir) MakeGate() (*Gate, error) {
 	start, err := d.makeFIFO(startFIFO)
 	if err != nil {
@@ -57,9 +58,9 @@ func (d *Dir) makeFIFO(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// Gated tells whether the first process waits at the gate. It asks the FIFO:
-// one that nobody has open for reading was passed by a start that was killed
-// before it could remove it, or its process is dead.
+// Gated reports whether the first process waits at the gate. The FIFO tells: if nobody has
+// it open for reading, the first process is dead, or a start opened the gate and was
+// killed before it could remove the FIFO.
 func (d *Dir) Gated() (bool, error) {
 	fd, err := d.openFIFO(startFIFO, unix.O_WRONLY)
 	switch err {
@@ -71,7 +72,7 @@ func (d *Dir) Gated() (bool, error) {
 	return false, d.fail("open", startFIFO, err)
 }
 
-// openFIFO never waits, whatever has been put there.
+// openFIFO opens a FIFO without waiting, whatever file is in its place.
 func (d *Dir) openFIFO(name string, flags int) (int, error) {
 	fd, err := openRetry(d.fd, name, flags|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -85,9 +86,9 @@ func (d *Dir) openFIFO(name string, flags int) (int, error) {
 	return fd, nil
 }
 
-// OpenGate lets the first process go, once: ErrNotCreated where it has gone
-// before, proc.ErrGone where it is dead. What it gives is for asking how the
-// execve went. It never waits but for the lock.
+// OpenGate lets the first process go, once. The error is ErrNotCreated if it was let go
+// before, and proc.ErrGone if it is dead. The Passage tells the result of the execve.
+// OpenGate waits only for the lock.
 func (d *Dir) OpenGate(ctx context.Context) (*Passage, error) {
 	var p *Passage
 	err := d.locked(ctx, func() (err error) {
@@ -98,7 +99,7 @@ func (d *Dir) OpenGate(ctx context.Context) (*Passage, error) {
 }
 
 func (d *Dir) openGate() (*Passage, error) {
-	// The reading end comes first: what is written from now on has a reader.
+	// The reading end is opened first, so that everything written later has a reader.
 	status, err := d.openFIFO(statusFIFO, unix.O_RDONLY)
 	if err != nil {
 		return nil, d.gateError(statusFIFO, err)
@@ -133,15 +134,14 @@ func (d *Dir) gateError(name string, err error) error {
 	return d.fail("open", name, err)
 }
 
-// Passage is the runtime's side of a gate that has been opened.
+// Passage is the runtime side of a gate that has been opened.
 type Passage struct{ status int }
 
-// Close stops listening; the container is not affected.
+// Close closes the status FIFO. The container is not affected.
 func (p *Passage) Close() error { return unix.Close(p.status) }
 
-// Wait tells how the execve went: errno 0 when it succeeded, or when the
-// process died before it; the pidfd then tells which. It is bounded by ctx
-// and the time.
+// Wait returns the result of the execve: its errno, or 0. It also returns 0 if the process
+// has died before the execve; its pidfd tells the difference. ctx and d bound the wait.
 func (p *Passage) Wait(ctx context.Context, d time.Duration) (unix.Errno, error) {
 	if err := proc.PollFor(ctx, d, []unix.PollFd{{Fd: int32(p.status), Events: unix.POLLIN}}); err != nil {
 		return 0, err

@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// ErrInvalidID is what an unusable id gives, as text and for errors.Is.
+// ErrInvalidID is the error for an id that cannot be used.
 var ErrInvalidID = errors.New("invalid container ID format")
 
-// maxID is NAME_MAX: an id is a file name under the root.
+// maxID is NAME_MAX, because an id is a file name under the root.
 const maxID = 255
 
 const idChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-"
 
-// ValidID says why id cannot name a container: it has to be one path
-// component of 1 to 255 letters, digits, "_", "+", "." and "-".
+// ValidID returns an error if id cannot name a container. An id is one path component of
+// 1 to 255 letters, digits, "_", "+", "." and "-".
 func ValidID(id string) error {
 	switch {
 	case id == "":

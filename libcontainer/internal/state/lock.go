@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock gives the directory to the caller as the only one to change it, until
-// Unlock of what it returns. It waits for whoever is, until ctx is over; that
-// may be another goroutine with the same Dir. ErrNotExist: the container was
+// Lock makes the caller the only one that may change the directory, until it calls Unlock
+// on the result. If another holder has the lock, Lock waits until ctx ends. That holder may
+// be another goroutine with the same Dir. The error is ErrNotExist if the container was
 // removed meanwhile.
 //
-// It is an flock on the directory itself: nothing is left behind by a kill.
+// The lock is an flock on the directory itself, so a killed process leaves nothing behind.
 func (d *Dir) Lock(ctx context.Context) (*Dir, error) {
 	if d.lock != 0 {
 		panic("BUG: " + d.path + " is locked already")
 	}
-	// A second open file description, so that giving up leaves it to the
-	// waiting goroutine and the directory to us.
+	// The lock has an open file description of its own. A Lock that gives up leaves
+	// it to the waiting goroutine, and the Dir can still be used.
 	fd, err := openRetry(d.fd, ".", unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, d.fail("open", ".", err)
@@ -35,8 +35,8 @@ func (d *Dir) Lock(ctx context.Context) (*Dir, error) {
 	return held, nil
 }
 
-// Unlock lets the next one have it. The directory stays open: it is that of the
-// Dir that was locked.
+// Unlock releases the lock. The directory stays open: it belongs to the Dir that was
+// locked.
 func (d *Dir) Unlock() {
 	if d.lock != 0 {
 		unix.Close(d.lock)
@@ -44,8 +44,8 @@ func (d *Dir) Unlock() {
 	}
 }
 
-// stillThere: who waited for a delete gets the lock of a directory without a
-// name.
+// stillThere returns ErrNotExist if the directory was removed. A Lock that has waited for a
+// delete gets the lock of a directory without a name.
 func (d *Dir) stillThere() error {
 	st, err := d.stat()
 	if err == nil && st.Nlink == 0 {
@@ -54,7 +54,7 @@ func (d *Dir) stillThere() error {
 	return err
 }
 
-// locked runs f with the lock, taking it if it is not held.
+// locked calls f with the lock, and takes the lock unless the caller holds it.
 func (d *Dir) locked(ctx context.Context, f func() error) error {
 	if d.lock == 0 {
 		held, err := d.Lock(ctx)
@@ -66,12 +66,13 @@ func (d *Dir) locked(ctx context.Context, f func() error) error {
 	return f()
 }
 
-// LockEnd gives the container's end to the caller alone, until unlock: hooks run
-// in it, which may take long, and others must not have to wait with what Lock is
-// for. ErrNotExist: another one has removed the container.
+// LockEnd makes the caller the only one that ends the container, until it calls unlock. The
+// poststop hooks run under this lock. They may take long, so they must not run under the
+// lock of Lock, for which others wait. The error is ErrNotExist if another process has
+// removed the container.
 //
-// It is an flock on the configuration, which is there from create to the end and
-// is never replaced.
+// The lock is an flock on the configuration. That file exists from create to the end, and is
+// never replaced.
 func (d *Dir) LockEnd(ctx context.Context) (unlock func(), err error) {
 	fd, err := openRetry(d.fd, configFile, unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -88,14 +89,14 @@ func (d *Dir) LockEnd(ctx context.Context) (unlock func(), err error) {
 	return func() { unix.Close(fd) }, nil
 }
 
-// flock owns fd: it is locked or closed afterwards.
+// flock locks fd, or closes it and returns an error.
 func flock(ctx context.Context, fd int) error {
 	err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
 	if err != unix.EWOULDBLOCK {
 		return closeUnlessNil(fd, err)
 	}
-	// flock(2) knows no deadline. The goroutine that waits in it ends when the
-	// other one lets go, which is soon by the rule that nobody waits with it.
+	// flock(2) has no deadline. The goroutine that waits in it ends when the holder
+	// unlocks, which is soon: by the rule of this package nobody waits with the lock.
 	got := make(chan error, 1)
 	go func() { got <- waitFlock(fd) }()
 	select {
@@ -103,7 +104,7 @@ func flock(ctx context.Context, fd int) error {
 		return closeUnlessNil(fd, err)
 	case <-ctx.Done():
 		go func() {
-			<-got //nolint:errcheck // nobody wants the lock any more
+			<-got //nolint:errcheck // the caller has given up
 			unix.Close(fd)
 		}()
 		return context.Cause(ctx)

@@ -13,15 +13,15 @@ const (
 	newMountsFile = "mounts.json.new"
 )
 
-// A Mount was made in the container while it ran. The id is the kernel's
-// (statx(2), stx_mnt_id): a destination leads wherever the container's names
-// lead by now, the id is that of one mount.
+// A Mount was made in the container while the container ran. ID is the kernel's id of the
+// mount (statx(2), stx_mnt_id). The container may have changed the place to which a
+// destination leads, but the id still names the same mount.
 type Mount struct {
 	Destination string `json:"destination"`
 	ID          uint64 `json:"id"`
 }
 
-// Mounts gives what SaveMounts has kept, in the order in which it was mounted.
+// Mounts returns the list of SaveMounts, in the order of mounting.
 func (d *Dir) Mounts() ([]Mount, error) {
 	data, err := readFile(d.fd, mountsFile)
 	if err == unix.ENOENT {
@@ -37,8 +37,8 @@ func (d *Dir) Mounts() ([]Mount, error) {
 	return list, nil
 }
 
-// SaveMounts replaces the list by what change makes of it. It takes the lock
-// unless it is held.
+// SaveMounts replaces the list by the result of change. It takes the lock unless the caller
+// holds it.
 func (d *Dir) SaveMounts(ctx context.Context, change func([]Mount) []Mount) error {
 	return d.locked(ctx, func() error {
 		list, err := d.Mounts()

@@ -10,8 +10,8 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// Record is state.json: encode and parseRecord write and read it, the tags are
-// for other tools and for the tests.
+// Record is the contents of state.json. encode writes it and parseRecord reads it. The tags
+// are for other tools and for the tests.
 type Record struct {
 	OCIVersion  string            `json:"ociVersion"`
 	ID          string            `json:"id"`
@@ -22,45 +22,46 @@ type Record struct {
 
 	// Init is the zero Identity until there is a first process.
 	Init proc.Identity `json:"init,omitzero"`
-	// Creating is the process that will be Init, for who has to end it: nobody may
-	// enter or start what is being set up. It is there where no cgroup tells.
+	// Creating is the process that will become Init, recorded for a delete that has to
+	// kill it. No other verb may use it: nobody may enter or start a container during
+	// its set-up. It is set if there is no cgroup in which to find the process.
 	Creating proc.Identity `json:"creating,omitzero"`
 	Rootless bool          `json:"rootless,omitempty"`
-	// NoNewKeyring: the processes stay in the session keyring of their caller.
+	// NoNewKeyring says that the processes stay in their caller's session keyring.
 	NoNewKeyring bool   `json:"noNewKeyring,omitempty"`
 	PidFile      string `json:"pidFile,omitempty"`
-	// NotifySocket is the service manager's, of the caller of create.
+	// NotifySocket is the service manager's socket, from the caller of create.
 	NotifySocket string `json:"notifySocket,omitempty"`
-	// Namespaces are those joined by path, by their type in config.json.
+	// Namespaces are the paths of the namespaces that were joined, by type in config.json.
 	Namespaces map[string]string `json:"namespaces,omitempty"`
 	Cgroup     Cgroup            `json:"cgroup,omitzero"`
-	// Resctrl are the directories of resctrl that its processes are in.
+	// Resctrl are the resctrl directories of the container's processes.
 	Resctrl []string `json:"resctrl,omitempty"`
-	// Intents are in the order of making; undo them backwards.
+	// Intents are in the order in which they are made.
 	Intents []Intent `json:"intents,omitempty"`
 }
 
-// Cgroup is where the container's cgroups are.
+// Cgroup is the place of the container's cgroups.
 type Cgroup struct {
 	Manager string       `json:"manager,omitempty"` // "cgroupfs", "systemd", "disabled"
-	V1      []CgroupPath `json:"v1,omitempty"`      // one a hierarchy
+	V1      []CgroupPath `json:"v1,omitempty"`      // one for each hierarchy
 	Unified *CgroupPath  `json:"unified,omitempty"` // in cgroup2
-	Scope   string       `json:"scope,omitempty"`   // systemd's unit
+	Scope   string       `json:"scope,omitempty"`   // name of the systemd unit
 }
 
-// CgroupPath is a directory of one hierarchy: what it takes to find it again
-// without looking the host's hierarchies up.
+// CgroupPath is a directory of one hierarchy. It has everything that is needed to find the
+// directory again without a look at the host's hierarchies.
 type CgroupPath struct {
-	Controllers []string `json:"controllers,omitempty"` // none for cgroup2
+	Controllers []string `json:"controllers,omitempty"` // empty for cgroup2
 	Mountpoint  string   `json:"mountpoint"`
-	Root        string   `json:"root,omitempty"` // what of the hierarchy shows there
+	Root        string   `json:"root,omitempty"` // directory of the hierarchy that is mounted there
 	Path        string   `json:"path"`           // from the mountpoint
 }
 
 // Kind says what an Intent makes, and so how it is undone.
 type Kind string
 
-// What create makes that outlives it.
+// The things that create makes and that outlive it.
 const (
 	CgroupDir  Kind = "cgroup"  // directory: rmdir with its sub-cgroups
 	ResctrlDir Kind = "resctrl" // directory: rmdir
@@ -68,7 +69,7 @@ const (
 	PidFile    Kind = "pidfile" // file: left for the engine after success, unlinked after a failed create
 )
 
-// Intent is one thing that was about to be made. It may not have been.
+// Intent is one thing that create was about to make. It may not exist.
 type Intent struct {
 	Kind Kind   `json:"kind"`
 	Name string `json:"name"` // absolute path; the unit's name for Scope
@@ -95,8 +96,8 @@ func checkIdentity(at string, i proc.Identity) error {
 	return fmt.Errorf("%s: pid %d cannot be told from others by it", at, i.Pid)
 }
 
-// check keeps what is later written to and removed from being anywhere but
-// where it says.
+// check refuses paths that could lead elsewhere: the runtime will write to the cgroup and
+// remove it.
 func (c Cgroup) check() error {
 	for i := range c.V1 {
 		if err := c.V1[i].check(); err != nil {

@@ -10,20 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What callers branch on. Engines search for "does not exist".
+// Errors that callers branch on. Engines search for "does not exist".
 var (
 	ErrNotExist = errors.New("container does not exist")
 	ErrExist    = errors.New("container with given ID already exists")
 	ErrRoot     = errors.New("the state root cannot be used")
 )
 
-// Store is a state root: a directory with one directory a container. Names
-// that are no valid id are not containers, so that others can keep theirs
-// beside them (a name with an "@" can never be an id).
+// Store is a state root: a directory with one directory for each container. A name that is no
+// valid id is not a container. So other data can be kept beside the containers: a name with
+// an "@" can never be an id.
 type Store struct{ Root string }
 
-// Create claims the id. The directory is there and empty when it returns, and
-// belongs to the caller.
+// Create claims the id. The directory exists and is empty when Create returns, and belongs to
+// the caller.
 func (s Store) Create(id string) (*Dir, error) {
 	if err := ValidID(id); err != nil {
 		return nil, err
@@ -54,14 +54,14 @@ func (s Store) create(root int, id string) (*Dir, error) {
 	}
 	d, err := s.open(root, id, unix.Geteuid())
 	if err != nil {
-		_ = unix.Unlinkat(root, id, unix.AT_REMOVEDIR) // for want of descriptors, say: then there is no container
+		_ = unix.Unlinkat(root, id, unix.AT_REMOVEDIR) // open may fail for lack of descriptors; then there is no container
 	}
 	return d, err
 }
 
-// makeRoot makes the state root and opens it. The sticky bit tells those who
-// clean up $XDG_RUNTIME_DIR from time to time to spare it (XDG Base Directory
-// Specification): a container's state is not touched while it runs.
+// makeRoot makes the state root and opens it. Some programs clean $XDG_RUNTIME_DIR up
+// from time to time. The sticky bit tells them to spare a directory that is not touched
+// for long (XDG Base Directory Specification), such as the state of a running container.
 func (s Store) makeRoot() (int, error) {
 	if err := os.MkdirAll(s.Root, 0o700); err != nil {
 		return -1, err
@@ -80,8 +80,8 @@ func (s Store) makeRoot() (int, error) {
 	return root, nil
 }
 
-// root opens the state root and checks that nobody else can put a directory
-// in the place of another. It gives -1 where there is no root.
+// root opens the state root and checks that no other user can replace a directory in
+// it. It returns -1 if there is no root.
 func (s Store) root(flags int) (int, error) {
 	fd, err := openRetry(unix.AT_FDCWD, s.Root, unix.O_DIRECTORY|flags, 0)
 	if err == unix.ENOENT {
@@ -97,7 +97,7 @@ func (s Store) root(flags int) (int, error) {
 	return fd, nil
 }
 
-// Open gives the directory of a container, whatever is in it.
+// Open opens the directory of a container, whatever is in it.
 func (s Store) Open(id string) (*Dir, error) {
 	if err := ValidID(id); err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (s Store) Open(id string) (*Dir, error) {
 	return d, nil
 }
 
-// open is for a user to whom the directory has to belong.
+// open opens a container's directory in root. The directory must belong to user.
 func (s Store) open(root int, id string, user int) (*Dir, error) {
 	fd, err := openBeneath(root, id, 0)
 	if err == unix.ENOENT {
@@ -135,7 +135,7 @@ func (s Store) open(root int, id string, user int) (*Dir, error) {
 	return d, nil
 }
 
-// List gives the ids, sorted. A root that is not there has none.
+// List returns the ids, sorted. A root that does not exist has none.
 func (s Store) List() ([]string, error) {
 	root, err := s.openRoot()
 	if root == nil {
@@ -145,7 +145,7 @@ func (s Store) List() ([]string, error) {
 	return ids(root)
 }
 
-// openRoot opens the root for reading. It gives nil where there is no root.
+// openRoot opens the root for reading. It returns nil if there is no root.
 func (s Store) openRoot() (*os.File, error) {
 	fd, err := s.root(unix.O_RDONLY)
 	if err != nil || fd < 0 {
@@ -169,9 +169,9 @@ func ids(root *os.File) ([]string, error) {
 	return ids, nil
 }
 
-// Each calls f with every container that can be read. What could not be is in
-// the joined error, and what went away meanwhile in neither. The directory is
-// closed after f, which does not remove it.
+// Each calls f with every container whose record can be read. The error joins the
+// problems of the others, except those that were removed meanwhile. The directory is
+// closed after f, which must not remove it.
 func (s Store) Each(f func(*Dir, *Record)) error {
 	root, err := s.openRoot()
 	if root == nil {
