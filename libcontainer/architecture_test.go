@@ -15,8 +15,8 @@ import (
 
 const module = "github.com/onggi-dev/onggi/"
 
-// imports says which packages of this module each may import, and why no
-// others. A group in brackets is named below.
+// imports lists the packages of this module that each package may import, and the reason. A name in brackets is a group,
+// which is defined below.
 var imports = []struct {
 	packages, may []string
 	why           string
@@ -84,8 +84,7 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
-// moduleImports is what each package of the module imports of the module, as
-// it is built for a release.
+// moduleImports returns the imports of each package of the module within the module, in a release build.
 func moduleImports(t *testing.T) map[string][]string {
 	t.Helper()
 	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...")
@@ -111,8 +110,8 @@ func moduleImports(t *testing.T) map[string][]string {
 	return out
 }
 
-// What is linked into the command, every start pays for; what is linked into
-// the library, every program that uses it.
+// Every package of the command costs time at each start, and every package of the library is part of all programs that
+// use it.
 func TestDependencies(t *testing.T) {
 	dear := map[string]string{
 		"net/http":                          "nothing here talks HTTP",
@@ -138,10 +137,10 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// forbidden are calls that product code does not make.
+// forbidden are the calls that product code must not make.
 var forbidden = []struct {
 	call string
-	// libraryOnly: the command may.
+	// libraryOnly says that the command may make the call.
 	libraryOnly bool
 	why         string
 }{
@@ -180,7 +179,7 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// objection says what is wrong with a node, "" if nothing is.
+// objection returns the reason why a node is forbidden, or "".
 func objection(n ast.Node, library bool) string {
 	switch n := n.(type) {
 	case *ast.FuncDecl:
@@ -222,7 +221,7 @@ func callName(n *ast.CallExpr) string {
 	return ""
 }
 
-// isBug tells whether a panic's value starts with "BUG: ".
+// isBug reports whether the value of a panic starts with "BUG: ".
 func isBug(arg ast.Expr) bool {
 	found := false
 	ast.Inspect(arg, func(n ast.Node) bool {
@@ -238,7 +237,7 @@ type source struct {
 	set  *token.FileSet
 }
 
-// productFiles is every file of the module that is not a test.
+// productFiles returns every file of the module that is not a test.
 func productFiles(t *testing.T) map[string]source {
 	t.Helper()
 	out := map[string]source{}
@@ -262,7 +261,7 @@ func productFiles(t *testing.T) map[string]source {
 	return out
 }
 
-// The checks themselves: each catches what it is for.
+// The checks are tested themselves: each finds the mistake for which it was written.
 func TestSourceChecks(t *testing.T) {
 	for text, want := range map[string]bool{
 		"func init() {}": true, "func (t) init() {}": false, "func f() { time.Sleep(1) }": true, "func f() { x.Sleep() }": false,

@@ -11,15 +11,15 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// A panic during a set-up is undone as an error is: no process, cgroup, descriptor or state stays. It is an error that
-// says that it is a bug, and where.
+// A panic during a set-up is undone like an error: no process, cgroup, descriptor or state is left. It is returned as an
+// error with the word BUG and the place of the panic.
 func TestAPanicIsUndone(t *testing.T) {
 	path, root := rootfs(t), t.TempDir()
 	var nothing []int
 	index := func() { _ = nothing[len(nothing)] }
 	for _, tt := range []struct {
 		name   string
-		panics string // where: in Warn or in Console
+		panics string // the callback that panics: Warn or Console
 		exec   bool
 	}{
 		{"create, at the cgroup", "warn", false},
@@ -44,7 +44,7 @@ func TestAPanicIsUndone(t *testing.T) {
 			}
 			switch {
 			case tt.panics == "warn":
-				swap := int64(1)                                                                     // it is warned that the cgroup has no such limit
+				swap := int64(1)                                                                     // causes a warning: the cgroup has no such limit
 				s.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Kernel: &swap}} //nolint:staticcheck // still in use
 			case !tt.exec:
 				s.Process.Terminal, o.Console = true, console

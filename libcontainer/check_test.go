@@ -14,7 +14,7 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// inspect is an inspection of a host whose /proc and /sys have these files.
+// inspect returns an inspection of a host whose /proc and /sys have these files.
 func inspect(t *testing.T, spec *specs.Spec, files map[string]string) *inspection {
 	t.Helper()
 	root := t.TempDir()
@@ -31,7 +31,7 @@ func inspect(t *testing.T, spec *specs.Spec, files map[string]string) *inspectio
 	return &inspection{creation: c, ctx: t.Context(), root: root, spec: spec}
 }
 
-// wantFindings compares them as lines.
+// wantFindings compares the findings, as lines, with want.
 func wantFindings(t *testing.T, name string, in *inspection, want ...string) {
 	t.Helper()
 	var got []string

@@ -18,7 +18,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// running is a container that sleeps.
+// running returns a running container, whose program sleeps.
 func running(t *testing.T, r *libcontainer.Runtime, path, name string) *libcontainer.Container {
 	t.Helper()
 	c, err := r.Create(t.Context(), name, libcontainer.CreateOptions{Spec: spec(path, name, "sleep", "1000")})
@@ -27,8 +27,8 @@ func running(t *testing.T, r *libcontainer.Runtime, path, name string) *libconta
 	return c
 }
 
-// One Container is for all goroutines of a program: run with -race. It was
-// loaded, so that what is read when it is needed is read by several at once.
+// Any number of goroutines may use one Container; run this with -race. The container was loaded, so several goroutines
+// read its configuration for the first time at once.
 func TestOneContainerForMany(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("shared")
 	r := newRuntime(t, root)
@@ -73,7 +73,7 @@ func TestOneContainerForMany(t *testing.T) {
 	}
 	all.Wait()
 
-	// Now somebody deletes it.
+	// Now two goroutines delete the container.
 	statuses := make(chan error, 2)
 	for range cap(statuses) {
 		go func() {
@@ -84,7 +84,7 @@ func TestOneContainerForMany(t *testing.T) {
 			statuses <- err
 		}()
 	}
-	time.Sleep(20 * time.Millisecond) // so that they wait
+	time.Sleep(20 * time.Millisecond) // until they wait
 	for name, method := range methods {
 		all.Go(func() {
 			for range 5 {
@@ -112,7 +112,7 @@ func TestOneContainerForMany(t *testing.T) {
 	check()
 }
 
-// After Close there is nothing to wait with, and nobody waits for ever.
+// After Close there is no pidfd to wait on. A Wait must not hang.
 func TestClosedContainer(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("closed")
 	r := newRuntime(t, root)
@@ -129,7 +129,7 @@ func TestClosedContainer(t *testing.T) {
 		}
 		waiting <- status
 	}()
-	time.Sleep(20 * time.Millisecond) // so that it waits
+	time.Sleep(20 * time.Millisecond) // until it waits
 	must(t, c.Close())
 	must(t, c.Close())
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
@@ -160,7 +160,7 @@ func TestClosedContainer(t *testing.T) {
 	check()
 }
 
-// A refused Delete lets go of what it has looked at.
+// A refused Delete closes all descriptors that it has opened.
 func TestDeleteRefusedLeavesNothing(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("refused")
 	r := newRuntime(t, root)
@@ -183,7 +183,7 @@ func TestDeleteRefusedLeavesNothing(t *testing.T) {
 	check()
 }
 
-// The caller of a container that another Container has started may wait, too.
+// Wait also works for a container that another Container has started.
 func TestWaitForALoadedOne(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("loaded")
 	r := newRuntime(t, root)
@@ -204,7 +204,7 @@ func TestWaitForALoadedOne(t *testing.T) {
 	check()
 }
 
-// What a caller does to the configuration it was given is its own affair.
+// A caller that changes the result of Spec does not change the container's configuration.
 func TestSpecIsTheCallers(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("spec")
 	r := newRuntime(t, root)
@@ -222,7 +222,7 @@ func TestSpecIsTheCallers(t *testing.T) {
 	check()
 }
 
-// Many at once, each of whom may give up at any moment, leave nothing.
+// Many concurrent callers, of which each may give up at any moment, leave nothing behind.
 func TestManyAtOnce(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("crowd")
 	r := newRuntime(t, root)
@@ -245,14 +245,14 @@ func TestManyAtOnce(t *testing.T) {
 	all.Wait()
 	check()
 	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines && time.Now().Before(end); {
-		time.Sleep(time.Millisecond) // those of contexts that have ended
+		time.Sleep(time.Millisecond) // goroutines of ended contexts may still be there
 	}
 	if n := runtime.NumGoroutine(); n > goroutines {
 		t.Errorf("%d goroutines before, %d after", goroutines, n)
 	}
 }
 
-// live is the life of a container in which something is executed.
+// live creates, starts and deletes a container, and executes a process in it.
 func live(ctx context.Context, r *libcontainer.Runtime, path, id string) (err error) {
 	c, err := r.Create(ctx, id, libcontainer.CreateOptions{Spec: spec(path, id, "sleep", "1000")})
 	if err != nil {

@@ -9,9 +9,8 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// run makes a container of the root file system at path, starts it, and gives
-// the exit status of its program. Any program can: nothing is to be called
-// from main, and nothing is left behind.
+// run creates a container from the root file system at path, starts it, and returns the exit status of its program. Any
+// program can do that: it needs no call in main, and nothing is left behind.
 func run(root, path string, args ...string) (int, error) {
 	ctx := context.Background()
 	runtime, err := libcontainer.New(libcontainer.Options{Root: root})

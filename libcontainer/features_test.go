@@ -16,8 +16,7 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// containerd's CRI offers recursive read-only mounts and pods with user
-// namespaces only to runtimes that have these three.
+// containerd's CRI offers recursive read-only mounts and pods with user namespaces only to runtimes that list these three.
 func TestFeaturesForContainerd(t *testing.T) {
 	f := Features()
 	if !slices.Contains(f.MountOptions, "rro") {
@@ -77,7 +76,7 @@ func TestFeaturesAreRecognised(t *testing.T) {
 	}
 }
 
-// null means "unknown" in features.md: nothing is unknown to us.
+// In features.md null means "unknown". onggi knows everything.
 func TestFeaturesAreComplete(t *testing.T) {
 	raw, err := json.Marshal(Features())
 	if err != nil {
@@ -103,8 +102,8 @@ func TestFeaturesAreComplete(t *testing.T) {
 	}
 }
 
-// Everything that is accepted is listed: what the parser takes, of all words of the specification, is what features says,
-// and the rest is refused.
+// features lists everything that is accepted. The test tries all words of the specification: the parser accepts exactly
+// those that features lists, and refuses the rest.
 func TestEverythingAcceptedIsInFeatures(t *testing.T) {
 	f := Features()
 	words := specWords(t)
@@ -143,7 +142,7 @@ func TestEverythingAcceptedIsInFeatures(t *testing.T) {
 			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow}
 			test.ask(s, word)
 			err := specconv.Validate(s)
-			// A known word may still be wrong beside the rest of the configuration.
+			// A known word may still be wrong in this configuration.
 			accepted := err == nil || !strings.Contains(err.Error(), fmt.Sprintf(test.refusal, word))
 			if listed := slices.Contains(test.listed, word); accepted != listed {
 				t.Errorf("%s %q: accepted %v, listed %v: %v", kind, word, accepted, listed, err)
@@ -169,7 +168,7 @@ func TestEverythingAcceptedIsInFeatures(t *testing.T) {
 	}
 }
 
-// specWords are all words of the specification, which travels in its module.
+// specWords returns all words of the specification, whose text is in its Go module.
 func specWords(t *testing.T) []string {
 	t.Helper()
 	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/opencontainers/runtime-spec").Output()

@@ -19,8 +19,7 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// fakeResctrl is a directory in which new groups have the files that the kernel
-// would make.
+// fakeResctrl returns a directory in which a new group gets the files that the kernel would make.
 func fakeResctrl(t *testing.T) resctrl.Host {
 	t.Helper()
 	h := resctrl.Host{Root: t.TempDir()}
@@ -38,7 +37,7 @@ func fakeResctrl(t *testing.T) resctrl.Host {
 	return h
 }
 
-// empty takes the files of a group away, as the kernel does when it is removed.
+// empty removes the files of a group, as the kernel does when the group is removed.
 func empty(t *testing.T, dir string) {
 	t.Helper()
 	for _, name := range []string{"schemata", "tasks", "mon_groups"} {
@@ -57,7 +56,7 @@ func text(t *testing.T, path ...string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// rdtBundle is a bundle whose program stays.
+// rdtBundle returns a bundle whose program does not end by itself.
 func rdtBundle(t *testing.T, rdt *specs.LinuxIntelRdt) CreateOptions {
 	t.Helper()
 	busybox, err := exec.LookPath("busybox")
@@ -85,7 +84,7 @@ func rdtBundle(t *testing.T, rdt *specs.LinuxIntelRdt) CreateOptions {
 	return CreateOptions{Bundle: bundle, Spec: s}
 }
 
-// end kills the container's first process, which is the test's child.
+// end kills the container's first process, which is a child of the test, and reaps it.
 func end(t *testing.T, c *Container) {
 	t.Helper()
 	if err := c.Kill(unix.SIGKILL, false); err != nil {
@@ -116,7 +115,7 @@ func TestIntelRdt(t *testing.T) {
 		}
 	}
 
-	// Another process that looks the container up knows as much.
+	// A Container that is loaded knows the same.
 	c, err := r.Load("c")
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +142,7 @@ func TestIntelRdt(t *testing.T) {
 	_, _ = p.Wait(ctx)
 
 	empty(t, mon)
-	if err := os.Remove(mon); err != nil { // so that what holds it can be emptied
+	if err := os.Remove(mon); err != nil { // so that its parent directory can be emptied
 		t.Fatal(err)
 	}
 	empty(t, group)
@@ -178,7 +177,7 @@ func TestIntelRdtKeepsWhatIsNotItsOwn(t *testing.T) {
 	if got := text(t, group, "tasks"); got != strconv.Itoa(c.Pid()) {
 		t.Errorf("tasks = %q; want %d", got, c.Pid())
 	}
-	empty(t, group) // nothing but the runtime's own restraint keeps it now
+	empty(t, group) // from here on rmdir would succeed: the runtime must not call it
 	end(t, c)
 	if err := c.Delete(ctx, false); err != nil {
 		t.Fatal(err)
@@ -188,7 +187,7 @@ func TestIntelRdtKeepsWhatIsNotItsOwn(t *testing.T) {
 	}
 }
 
-// A create that fails behind the class of service takes it back.
+// A create that fails after it has made the class of service removes it.
 func TestIntelRdtAfterAFailedCreate(t *testing.T) {
 	o := rdtBundle(t, &specs.LinuxIntelRdt{})
 	o.Spec.Process.Args = []string{"/no/such/program"}
@@ -203,7 +202,7 @@ func TestIntelRdtAfterAFailedCreate(t *testing.T) {
 		if err := fill(path, mode); err != nil {
 			return err
 		}
-		return os.Rename(path, path+".full") // an empty directory is all that rmdir can take
+		return os.Rename(path, path+".full") // rmdir can remove only an empty directory
 	}
 	_, err = r.Create(context.Background(), "c", o)
 	if err == nil || !strings.HasPrefix(err.Error(), "/linux/intelRdt: ") {
@@ -214,7 +213,7 @@ func TestIntelRdtAfterAFailedCreate(t *testing.T) {
 	}
 }
 
-// Without intelRdt, nothing is looked for and nothing made.
+// Without intelRdt, the runtime neither looks for resctrl nor makes anything.
 func TestNoIntelRdtTouchesNothing(t *testing.T) {
 	o := rdtBundle(t, nil)
 	r, err := New(Options{Root: t.TempDir()})

@@ -21,8 +21,7 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// TestMain starts what the Go runtime keeps open, so that descriptors can be
-// counted.
+// TestMain makes the Go runtime open the descriptors that it keeps open, so that the tests can count descriptors.
 func TestMain(m *testing.M) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -33,7 +32,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// rootfs is one with busybox's shell in it.
+// rootfs returns a root file system with busybox's shell in it.
 func rootfs(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -69,8 +68,8 @@ func rootfs(t *testing.T) string {
 
 func dynamic(elf []byte) bool { return bytes.Contains(elf, []byte("/ld-linux")) }
 
-// left is what a container can leave: descriptors and children of this
-// process, mounts, cgroups, files of the state root.
+// left is everything that a container can leave behind: descriptors and children of this process, mounts, cgroups, and
+// files of the state root.
 type left struct {
 	descriptors     int
 	mounts, cgroups string
@@ -108,7 +107,7 @@ func look(t *testing.T, root, name string) left {
 	return l
 }
 
-// leavesNothing wants everything at the end as it is now.
+// leavesNothing returns a function that checks that everything is as it is now.
 func leavesNothing(t *testing.T, root, name string) func() {
 	t.Helper()
 	before := look(t, root, name)
@@ -140,7 +139,7 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// spec is the example with a program and a cgroup of its own.
+// spec returns the example with a program and with a cgroup of its own.
 func spec(path, name string, args ...string) *specs.Spec {
 	s := specconv.Example()
 	s.Root.Path = path
@@ -259,8 +258,7 @@ func TestSentinelsOfTheLifecycle(t *testing.T) {
 	check()
 }
 
-// Who waits gets the status, whoever ends the container, and nobody's zombie
-// stays.
+// Every Wait gets the exit status, whoever ends the container, and no zombie is left.
 func TestWaitWhileDeleted(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("wait")
 	runtime := newRuntime(t, root)
@@ -279,7 +277,7 @@ func TestWaitWhileDeleted(t *testing.T) {
 			ends <- end{status, err}
 		}()
 	}
-	time.Sleep(20 * time.Millisecond) // so that they wait
+	time.Sleep(20 * time.Millisecond) // until they wait
 	must(t, c.Delete(t.Context(), true))
 	for range 3 {
 		if got := <-ends; got != (end{137, nil}) {
@@ -292,8 +290,7 @@ func TestWaitWhileDeleted(t *testing.T) {
 	check()
 }
 
-// A program that cannot be executed is an error of Start, or of Create where
-// that can be told by then.
+// A program that cannot be executed is an error of Create if that can be known by then, and of Start otherwise.
 func TestProgramsThatCannotBeExecuted(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("noexec")
 	runtime := newRuntime(t, root)
@@ -317,7 +314,7 @@ func TestProgramsThatCannotBeExecuted(t *testing.T) {
 	check()
 }
 
-// Create that is cancelled, whenever, leaves nothing.
+// A Create that is cancelled at any moment leaves nothing behind.
 func TestCreateCancelled(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("cancel")
 	runtime := newRuntime(t, root)
@@ -352,8 +349,8 @@ func TestCreateCancelled(t *testing.T) {
 	check()
 }
 
-// A container that is paused before it is started is not waited for: start says
-// that it starts when it is resumed, and so it does.
+// Start does not wait for a container that was paused before its start. Its error says that the program runs when the
+// container is resumed, and so it does.
 func TestStartOfAPausedOne(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("startpaused")
 	runtime := newRuntime(t, root)
@@ -373,8 +370,7 @@ func TestStartOfAPausedOne(t *testing.T) {
 	check()
 }
 
-// sharingPids is spec for a container without a pid namespace of its own, where
-// nobody's children die with him.
+// sharingPids returns a spec without a pid namespace, in which the end of a process does not end its children.
 func sharingPids(path, name string, args ...string) *specs.Spec {
 	s := spec(path, name, args...)
 	s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.PIDNamespace })
@@ -382,8 +378,7 @@ func sharingPids(path, name string, args ...string) *specs.Spec {
 	return s
 }
 
-// Without a cgroup the first process is all that is known, and what is sent to
-// all is sent to that.
+// Without a cgroup only the first process is known, and it alone gets a signal for all.
 func TestKillWithoutACgroup(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("killno")
 	runtime, err := libcontainer.New(libcontainer.Options{Root: root, CgroupManager: "disabled"})
@@ -412,8 +407,7 @@ func TestKillWithoutACgroup(t *testing.T) {
 	}
 }
 
-// A failed poststart hook stops the container (runtime.md, "Lifecycle"), and not
-// its first process alone.
+// A failed poststart hook stops the container (runtime.md, "Lifecycle"): all its processes, not only the first one.
 func TestPoststartThatFailsStopsAll(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("poststart")
 	runtime := newRuntime(t, root)
@@ -439,8 +433,7 @@ func TestPoststartThatFailsStopsAll(t *testing.T) {
 	check()
 }
 
-// Exec that is cancelled, whenever, leaves no process, neither running in the
-// container nor to be collected.
+// An Exec that is cancelled at any moment leaves no process, neither a running one in the container nor a zombie.
 func TestExecCancelled(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("cancelexec")
 	runtime := newRuntime(t, root)
@@ -477,7 +470,7 @@ func TestExecCancelled(t *testing.T) {
 	check()
 }
 
-// A hook is waited for no longer than the context lasts.
+// Create does not wait for a hook any longer when the context ends.
 func TestCreateCancelledInAHook(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("hook")
 	runtime := newRuntime(t, root)
@@ -501,8 +494,8 @@ func TestCreateCancelledInAHook(t *testing.T) {
 	}
 }
 
-// A container without a mount namespace, or without any, has the root file
-// system for its root all the same, and so has what is executed in it.
+// In a container without a mount namespace, or without any namespace, the root file system is the root all the same. This
+// is also true for the processes of Exec.
 func TestWithoutMountNamespace(t *testing.T) {
 	for _, keep := range []int{4, 0} {
 		t.Run(fmt.Sprintf("%d namespaces", keep), func(t *testing.T) {
@@ -575,7 +568,7 @@ func TestStreamsAndDescriptors(t *testing.T) {
 	check()
 }
 
-// A terminal is handed to the caller, who owns it.
+// The terminal is handed to the caller, which owns it.
 func TestConsole(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("console")
 	runtime := newRuntime(t, root)
@@ -595,14 +588,14 @@ func TestConsole(t *testing.T) {
 	if status != 0 || err != nil {
 		t.Errorf("exit status %d, %v", status, err)
 	}
-	shown, _ := io.ReadAll(master) // it ends with EIO: nobody has the other end
+	shown, _ := io.ReadAll(master) // ends with EIO: the other end is closed
 	if got := string(shown); !strings.HasPrefix(got, "24 80\r\non /dev/") {
 		t.Errorf("the terminal shows %q", got)
 	}
 	must(t, master.Close())
 	must(t, c.Delete(t.Context(), false))
 	check()
-	// An error of the caller's is create's.
+	// An error of the caller's Console is the error of Create.
 	refused := errors.New("no room on the desk")
 	_, err = runtime.Create(t.Context(), name, libcontainer.CreateOptions{Spec: s, Console: func(f *os.File) error { f.Close(); return refused }})
 	if !errors.Is(err, refused) {
@@ -611,7 +604,7 @@ func TestConsole(t *testing.T) {
 	check()
 }
 
-// A plan takes no privileges and makes nothing.
+// A plan needs no privileges and makes nothing.
 func TestPlan(t *testing.T) {
 	path, root := t.TempDir(), t.TempDir()+"/root"
 	r := newRuntime(t, root)

@@ -11,7 +11,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// What is refused leaves no descriptor, process or mount any more than what succeeds.
+// Refused mounts leave no descriptor, process or mount behind, and neither do successful ones.
 func TestMountsLeaveNothing(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("mounts")
 	data := filepath.Join(path, "data")

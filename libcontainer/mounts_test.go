@@ -14,7 +14,7 @@ func TestUnmountsAreThoseOfTheDestinations(t *testing.T) {
 	tests := []struct {
 		name         string
 		destinations []string
-		want         []uint64 // nil for an error
+		want         []uint64 // nil if an error is expected
 		left         []uint64
 	}{
 		{"the one on top", []string{"/a"}, []uint64{3}, []uint64{1, 2}},

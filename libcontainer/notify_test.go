@@ -35,7 +35,7 @@ func TestIsReady(t *testing.T) {
 	}
 }
 
-// manager is a socket as of a service manager.
+// manager returns a socket like that of a service manager.
 func manager(t *testing.T) (*net.UnixConn, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")

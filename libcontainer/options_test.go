@@ -12,8 +12,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// A file that the caller has closed already is told, in place of a container in
-// which a descriptor is missing.
+// A file that the caller has closed is an error. Otherwise the container would lack a descriptor.
 func TestFilesThatAreClosed(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("files")
 	r := newRuntime(t, root)
@@ -46,7 +45,7 @@ func TestFilesThatAreClosed(t *testing.T) {
 	check()
 }
 
-// LISTEN_FDS is a promise to the program.
+// LISTEN_FDS is a promise to the program, so the descriptors must exist.
 func TestListenFDsThatAreNotThere(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("listen")
 	r := newRuntime(t, root)
@@ -63,7 +62,7 @@ func TestListenFDsThatAreNotThere(t *testing.T) {
 	check()
 }
 
-// Who does not want a container started any more finds it as it was.
+// A Start whose context has ended leaves the container as it was.
 func TestStartTooLate(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("late")
 	r := newRuntime(t, root)
@@ -83,7 +82,7 @@ func TestStartTooLate(t *testing.T) {
 	check()
 }
 
-// What is wrong with a profile is said once, and where.
+// The error of a wrong seccomp profile names the field, and names it once.
 func TestSeccompFailure(t *testing.T) {
 	path, root, name := rootfs(t), t.TempDir(), unique("seccomp")
 	r := newRuntime(t, root)

@@ -124,7 +124,7 @@ func TestParseID(t *testing.T) {
 	}
 }
 
-// containerProcess is a process with a bit of everything.
+// containerProcess returns a process with a value for most fields.
 func containerProcess() *specs.Process {
 	p := specconv.Example().Process
 	p.ConsoleSize = &specs.Box{Height: 1, Width: 2}
@@ -208,8 +208,7 @@ func TestExecProcessErrors(t *testing.T) {
 	}
 }
 
-// The effective set of a process must not grow by what is in no set that the
-// caller named, and what is named twice is one.
+// A process without capabilities gets only those that the caller names. A capability in several sets is named once.
 func TestExecCapabilitiesWithoutTheContainers(t *testing.T) {
 	p := containerProcess()
 	p.Capabilities = nil
@@ -255,8 +254,7 @@ func TestOwnOnly(t *testing.T) {
 	}
 }
 
-// FuzzExecUser: what is accepted is one or two ids, and what is not changes
-// nothing.
+// FuzzExecUser: an accepted user is one or two ids. A refused one changes nothing.
 func FuzzExecUser(f *testing.F) {
 	for _, s := range []string{"0", "1000:100", "4294967295", "4294967296", "+1", "1:", ":1", "0x10", "1_0", "root"} {
 		f.Add(s)
@@ -289,8 +287,8 @@ func FuzzExecUser(f *testing.F) {
 	})
 }
 
-// FuzzExecProcess takes a file of exec --process all the way to a plan: what is
-// accepted has a plan, and what has none says why in one line.
+// FuzzExecProcess turns a file of exec --process into a plan. An accepted file has a plan. A refused one has an error of one
+// line.
 func FuzzExecProcess(f *testing.F) {
 	f.Add([]byte(`{"args": ["sh", "-c", "id"], "cwd": "/", "user": {"uid": 1, "additionalGids": [5]}, "env": ["A=b"]}`))
 	f.Add([]byte(`{"args": ["a"], "cwd": "/", "rlimits": [{"type": "RLIMIT_CPU", "hard": 1}], "capabilities": {"bounding": ["CAP_KILL"]}}`))

@@ -48,7 +48,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// What callers branch on, and what engines look for in the texts.
+// The errors that callers branch on have the texts that engines look for.
 func TestSentinels(t *testing.T) {
 	r, err := New(Options{Root: t.TempDir()})
 	if err != nil {

@@ -23,7 +23,7 @@ short: 1 2 3
 	}
 }
 
-// Engines decode events into types of their own: go-runc into runc.Stats.
+// Engines decode events into their own types: go-runc decodes them into runc.Stats.
 func TestStatsHaveRuncsNames(t *testing.T) {
 	text, err := json.Marshal(Stats{Interfaces: []InterfaceStats{{Name: "lo"}}})
 	if err != nil {

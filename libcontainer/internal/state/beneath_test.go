@@ -46,7 +46,7 @@ func TestTheRootOfAnother(t *testing.T) {
 	}
 }
 
-// precious makes a directory that Remove must not touch.
+// precious makes a directory that Remove must not touch. check fails if Remove has touched it.
 func precious(t *testing.T) (dir string, check func()) {
 	dir = t.TempDir()
 	file := filepath.Join(dir, "sub", "file")
@@ -60,7 +60,7 @@ func precious(t *testing.T) (dir string, check func()) {
 	}
 }
 
-// stuff fills a container's directory, so that Remove has to sweep it.
+// stuff fills a container's directory with other files, which Remove has to sweep.
 func stuff(t *testing.T, d *Dir, foreign string) {
 	t.Helper()
 	for i := range 20 {
@@ -96,7 +96,7 @@ func TestRemoveSparesWhatIsInItsPlace(t *testing.T) {
 	}
 }
 
-// Another process swaps the directory for a link, and back, while it is removed.
+// During Remove, another process replaces the directory by a link, and back again.
 func TestRemoveWhileLinksComeAndGo(t *testing.T) {
 	foreign, check := precious(t)
 	s := Store{Root: t.TempDir()}
@@ -119,13 +119,13 @@ func TestRemoveWhileLinksComeAndGo(t *testing.T) {
 	for range 150 {
 		d, err := s.Create("c")
 		if err != nil {
-			os.Remove(s.path("c")) // the link, once the directory has been removed as the other name
+			os.Remove(s.path("c")) // a link, if Remove has removed the directory under its other name
 			os.RemoveAll(link)
 			os.Symlink(foreign, link)
 			continue
 		}
 		os.MkdirAll(d.file("sub/deep"), 0o700)
-		_ = d.Remove(t.Context()) // may find a link in its place
+		_ = d.Remove(t.Context()) // an error is possible: there may be a link in its place
 		d.Close()
 	}
 	close(stop)

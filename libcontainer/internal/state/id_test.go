@@ -41,7 +41,7 @@ func TestValidID(t *testing.T) {
 	}
 }
 
-// A valid id is exactly one component of a path, below where it is joined.
+// A valid id is exactly one component of a path, below the directory to which it is joined.
 func FuzzValidID(f *testing.F) {
 	for _, id := range []string{"a", "..", "a/../b", "a\x00b", "x@y"} {
 		f.Add(id)

@@ -10,7 +10,7 @@ import (
 )
 
 func TestNotify(t *testing.T) {
-	// Longer than a socket's path may be.
+	// The path is longer than that of a socket may be.
 	s := Store{Root: filepath.Join(t.TempDir(), strings.Repeat("x", 100))}
 	d, err := s.Create("c")
 	if err != nil {
@@ -23,7 +23,7 @@ func TestNotify(t *testing.T) {
 	if got := filepath.Join(d.Path(), "notify"); got != s.NotifyDir("c") {
 		t.Errorf("NotifyDir = %s; want %s", s.NotifyDir("c"), got)
 	}
-	for range 2 { // a start that was killed has left a socket
+	for range 2 { // the second time, as after a killed start, there is a socket
 		f, err := d.ListenNotify()
 		if err != nil {
 			t.Fatal(err)

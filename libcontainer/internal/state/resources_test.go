@@ -42,7 +42,7 @@ func TestResources(t *testing.T) {
 	held.Unlock()
 	read("3")
 
-	// What cannot be written is found out before anything is applied.
+	// A file that cannot be written is an error before anything is applied.
 	if err := os.Mkdir(filepath.Join(s.Root, "c", newResourcesFile), 0o700); err != nil {
 		t.Fatal(err)
 	}

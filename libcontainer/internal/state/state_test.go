@@ -99,7 +99,7 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// The remover of a container must not take away its successor's directory.
+// The root that Create makes has the sticky bit, so that programs that clean $XDG_RUNTIME_DIR up spare it.
 func TestRootIsSpared(t *testing.T) {
 	s := Store{Root: filepath.Join(t.TempDir(), "a", "root")}
 	d, err := s.Create("c")
@@ -116,6 +116,7 @@ func TestRootIsSpared(t *testing.T) {
 	}
 }
 
+// A Dir must not remove the directory of a later container with the same id.
 func TestRemoveSparesSuccessor(t *testing.T) {
 	s := Store{Root: t.TempDir()}
 	first := create(t, s, "c")
@@ -343,8 +344,7 @@ func TestEachTolerates(t *testing.T) {
 	}
 }
 
-// What Each gives is of its own, and as Load gives it, although all are read with
-// one buffer.
+// The records of Each do not share memory and are the same as those of Load, although all are read into one buffer.
 func TestEachGivesWholeRecords(t *testing.T) {
 	s := Store{Root: t.TempDir()}
 	want := map[string]*Record{}
@@ -464,7 +464,7 @@ func TestLock(t *testing.T) {
 		t.Fatalf("Lock after Unlock = %v; want nil", l.err)
 	}
 	l.held.Unlock()
-	// What gave up above has let go as well.
+	// The Lock that has given up above has released the lock as well.
 	if held, err = d.Lock(t.Context()); err != nil {
 		t.Fatalf("Lock = %v; want nil", err)
 	}
@@ -557,7 +557,7 @@ func TestGate(t *testing.T) {
 			if got, err := p.Wait(t.Context(), -1); got != tt.want || err != nil {
 				t.Errorf("Wait = %v, %v; want %v", got, err, tt.want)
 			}
-			<-closed // its ends are counted below
+			<-closed // the open ends are counted below
 			if gated, err := d.Gated(); gated || err != nil {
 				t.Errorf("Gated after start = %v, %v; want false", gated, err)
 			}
@@ -607,7 +607,7 @@ func TestGateWaitsNoLongerThanAllowed(t *testing.T) {
 	}
 }
 
-// Of many that start a container, one does.
+// Exactly one of many concurrent starts succeeds.
 func TestStartedOnce(t *testing.T) {
 	s := Store{Root: t.TempDir()}
 	g, err := create(t, s, "c").MakeGate()
@@ -644,7 +644,7 @@ func TestStartedOnce(t *testing.T) {
 	}
 }
 
-// The record as encoding/json sees it is the record as we do, both ways.
+// encoding/json reads and writes the record in the same way as this package.
 func TestEncode(t *testing.T) {
 	full := record("c")
 	full.Rootless, full.NoNewKeyring, full.PidFile, full.Cgroup.Scope = true, true, "/run/pid", "x.scope"
@@ -690,8 +690,7 @@ func TestUnknownFields(t *testing.T) {
 	}
 }
 
-// What is taken for a record is JSON, passes its own checks, and is the same
-// to encoding/json when it is written again.
+// An accepted record is JSON and passes its own checks. Written again, it means the same to encoding/json.
 func FuzzParseRecord(f *testing.F) {
 	f.Add(record("c").encode())
 	f.Add([]byte("null"))
@@ -729,8 +728,8 @@ func openFiles(t *testing.T) int {
 	return len(names)
 }
 
-// BenchmarkCreate is what the start-up path pays: the directory, the
-// configuration, the gate, the record with its intents and with the process.
+// BenchmarkCreate measures the state's part of a create: the directory, the configuration, the gate, the record with its
+// intents, and the record with the process.
 func BenchmarkCreate(b *testing.B) {
 	s := Store{Root: b.TempDir()}
 	if shm, err := os.MkdirTemp("/dev/shm", "state"); err == nil {
@@ -778,7 +777,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// A create that cannot open what it has made leaves no id that is in use.
+// A create that cannot open the directory it has made removes it, so that the id is free again.
 func TestCreateWithoutDescriptors(t *testing.T) {
 	s := Store{Root: t.TempDir()}
 	var before unix.Rlimit
