@@ -49,8 +49,9 @@ func (c *creation) runHooks(ctx context.Context, kind string, pid int) error {
 			return err
 		}
 		defer pidfd.Close()
+		o.Dir = c.rootfs // as with runc
 		o.Start = func(cmd hooks.Command) (*hooks.Process, error) {
-			return startInside(ctx, cmd, plan.Hook(c.config.Spec, cmd.Path, cmd.Args, cmd.Env, cmd.Dir), engine.Job{Enter: pidfd, Trace: c.options.Trace})
+			return startInside(ctx, cmd, plan.Hook(c.config.Spec, cmd.Path, cmd.Args, cmd.Inherited(), cmd.Dir), engine.Job{Enter: pidfd, Trace: c.options.Trace})
 		}
 	}
 	return runHooks(ctx, c.config.Spec, kind, c.specState(specs.StateCreating, pid), o)

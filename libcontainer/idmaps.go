@@ -38,9 +38,14 @@ func writeIDMaps(pid int, s plan.IDMaps) error {
 }
 
 // deniesGroups reports whether setgroups(2) will be denied in a container that is to be
-// created. It knows nothing of a user namespace that the container joins.
+// created. If the container joins the user namespace /proc/PID/ns/user, that process has
+// the answer. For a joined namespace with another path nothing is known beforehand.
 func deniesGroups(spec *specs.Spec) bool {
 	l := spec.Linux
+	if path := joinedUserNamespace(l); path != "" {
+		dir, ok := strings.CutSuffix(path, "/ns/user")
+		return ok && groupsDeniedIn(dir)
+	}
 	if l != nil && os.Geteuid() != 0 && ownOnly(l.UIDMappings, os.Geteuid()) && ownOnly(l.GIDMappings, os.Getegid()) {
 		return true
 	}
@@ -57,9 +62,24 @@ func checkGroups(host plan.Host, spec *specs.Spec, p *specs.Process) error {
 
 // groupsDenied reports whether setgroups(2) is denied in the user namespace of a process
 // (user_namespaces(7)).
-func groupsDenied(pid int) bool {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/setgroups")
+func groupsDenied(pid int) bool { return groupsDeniedIn("/proc/" + strconv.Itoa(pid)) }
+
+func groupsDeniedIn(dir string) bool {
+	text, err := os.ReadFile(dir + "/setgroups")
 	return err == nil && bytes.HasPrefix(text, []byte("deny"))
+}
+
+// joinedUserNamespace returns the path of the user namespace to join, "" if there is none.
+func joinedUserNamespace(l *specs.Linux) string {
+	if l == nil {
+		return ""
+	}
+	for _, n := range l.Namespaces {
+		if n.Type == specs.UserNamespace {
+			return n.Path
+		}
+	}
+	return ""
 }
 
 // ownOnly reports whether a mapping has only the caller's own id. An unprivileged process

@@ -201,18 +201,26 @@ func (c *Container) hook(ctx context.Context, kind string, pidfd *os.File) error
 				return nil, err
 			}
 			p.SetProgram(cmd.Path)
-			return startInside(ctx, cmd, p, engine.Job{Enter: pidfd, Filter: c.filter, Listener: c.sendListener, Trace: c.runtime.options.Trace})
+			job := engine.Job{Enter: pidfd, Filter: c.filter, Listener: c.sendListener, Trace: c.runtime.options.Trace}
+			if cmd.Env == nil {
+				job.Env = func(env []string, home string) []string { return environment(env, home, 0) }
+			}
+			return startInside(ctx, cmd, p, job)
 		}
 	}
 	return runHooks(ctx, config.Spec, kind, st, o)
 }
 
 // hookProcess returns a startContainer hook as a process of the container, with the
-// user and the capabilities of the container's program.
+// user and the capabilities of the container's program, and with its environment if
+// the hook has none of its own.
 func hookProcess(spec *specs.Spec, cmd hooks.Command) *specs.Process {
 	p := *spec.Process
 	p.Terminal, p.ConsoleSize = false, nil
-	p.Args, p.Env, p.Cwd = cmd.Args, cmd.Env, "/"
+	p.Args, p.Cwd = cmd.Args, "/"
+	if cmd.Env != nil {
+		p.Env = cmd.Env
+	}
 	if len(p.Args) == 0 {
 		p.Args = []string{cmd.Path}
 	}

@@ -150,7 +150,11 @@ func TestHooksGetTheStateAndNothingElse(t *testing.T) {
 				}
 			}
 			cwd, _ := os.ReadFile(filepath.Join(c.bundle, kind+".cwd"))
-			want(t, "working directory", strings.TrimSpace(string(cwd)), c.bundle)
+			dir := c.bundle
+			if kind == "createContainer" && env.kind != "crun" {
+				dir = c.rootfs
+			}
+			want(t, "working directory", strings.TrimSpace(string(cwd)), dir)
 		})
 	}
 }

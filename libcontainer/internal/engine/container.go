@@ -33,7 +33,7 @@ func (w *walk) harden(s plan.Harden) error {
 func (w *walk) closeFiles(s plan.CloseFiles) {
 	w.building.CloseRange(w.layout.keep+1, 0)
 	w.building.CloseRange(s.First, unix.CLOSE_RANGE_CLOEXEC)
-	if w.unprivileged() {
+	if w.unprivileged() || s.LetIn {
 		w.building.dumpable()
 	}
 }

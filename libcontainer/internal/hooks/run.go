@@ -32,7 +32,7 @@ type Options struct {
 type Command struct {
 	Path                  string
 	Args                  []string // with argv[0]
-	Env                   []string
+	Env                   []string // nil where config.json has none: see Inherited
 	Dir                   string
 	Stdin, Stdout, Stderr *os.File
 }
@@ -170,6 +170,15 @@ func command(h specs.Hook, o Options, io *stdio) Command {
 		Path: h.Path, Args: args, Env: h.Env, Dir: o.Dir,
 		Stdin: io.stdin, Stdout: io.stdout, Stderr: io.stderr,
 	}
+}
+
+// Inherited is the environment of a hook on the runtime side: its own, or the
+// runtime's where config.json has no env. An empty env is an empty environment.
+func (c Command) Inherited() []string {
+	if c.Env == nil {
+		return os.Environ()
+	}
+	return c.Env
 }
 
 func start(c Command, how func(Command) (*Process, error)) (*Process, error) {

@@ -22,7 +22,7 @@ func startHere(c Command) (*Process, error) {
 	files := append([]uintptr{c.Stdin.Fd(), c.Stdout.Fd(), c.Stderr.Fd()}, extra...)
 	pid, err := syscall.ForkExec(c.Path, c.Args, &syscall.ProcAttr{
 		Dir:   c.Dir,
-		Env:   c.Env,
+		Env:   c.Inherited(),
 		Files: files,
 		Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd},
 	})

@@ -134,7 +134,11 @@ func (s BoundingSet) String() string   { return fmt.Sprintf("bounding set %016x"
 func (s Home) String() string          { return fmt.Sprintf("HOME of uid %d from /etc/passwd", s.UID) }
 
 func (s CloseFiles) String() string {
-	return fmt.Sprintf("descriptors from %d on close at execve", s.First)
+	text := fmt.Sprintf("descriptors from %d on close at execve", s.First)
+	if s.LetIn {
+		text += "; the runtime may look in"
+	}
+	return text
 }
 
 func (s FindProgram) String() string {

@@ -38,9 +38,9 @@ func (b *builder) process(ns *namespaces) {
 	if caps != nil {
 		b.add(caps.field, caps.step(b.needsAdmin(p))) // after setresuid, which clears the effective set
 	}
-	b.program(p)                                 // with the final credentials
-	b.add("", CloseFiles{First: 3 + b.Preserve}) // before the filter, which may forbid it (CVE-2024-21626)
-	b.rlimits(p)                                 // by the runtime side: raising a limit requires host privilege; late: a limit on files must not affect the set-up
+	b.program(p)                                                    // with the final credentials
+	b.add("", CloseFiles{First: 3 + b.Preserve, LetIn: b.letsIn()}) // before the filter, which may forbid it (CVE-2024-21626)
+	b.rlimits(p)                                                    // by the runtime side: raising a limit requires host privilege; late: a limit on files must not affect the set-up
 	early := b.linux.Seccomp != nil && (!p.NoNewPrivileges || b.linux.Seccomp.ListenerPath != "")
 	if early {
 		b.seccomp(p, caps) // requires CAP_SYS_ADMIN, dropped with the same step; or create hands over the listener
@@ -55,6 +55,14 @@ func (b *builder) process(ns *namespaces) {
 		b.seccomp(p, caps) // last: the profile then only has to allow execve, write and exit_group
 	}
 	b.add("/process/args", Execute{Args: p.Args, Env: p.Env})
+}
+
+// letsIn reports whether an unprivileged runtime has to take a seccomp listener out of
+// the stub of exec or of a hook. pidfd_getfd(2) then requires a dumpable process. By that
+// time the stub has dropped its privileges, and it is in no pid namespace of the
+// container.
+func (b *builder) letsIn() bool {
+	return b.further && b.Host.Rootless && b.linux.Seccomp != nil && b.linux.Seccomp.ListenerPath != ""
 }
 
 // nobody returns the process that waits at the gate of a container without a

@@ -443,10 +443,12 @@ type Home struct {
 	UID uint32
 }
 
-// CloseFiles marks the descriptors from First upwards close-on-exec.
+// CloseFiles marks the descriptors from First upwards close-on-exec. With LetIn
+// the stub becomes dumpable, for an unprivileged runtime that has to reach into it.
 type CloseFiles struct {
 	containerStep
 	First int
+	LetIn bool
 }
 
 // CloneInto creates the process that executes the program, in the joined pid
