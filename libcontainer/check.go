@@ -109,7 +109,7 @@ func (in *inspection) note(err error) {
 func (in *inspection) bundleItself() {
 	err := specconv.Validate(in.spec)
 	in.note(err)
-	for _, w := range specconv.Warnings(in.spec) {
+	for _, w := range append(in.config.Warnings, specconv.Warnings(in.spec)...) {
 		in.warning(w)
 	}
 	in.note(checkLabels(lsm.Host{}, in.spec))

@@ -127,7 +127,7 @@ func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*cre
 	if err := c.findRootfs(ctx); err != nil {
 		return nil, err
 	}
-	for _, w := range specconv.Warnings(spec) {
+	for _, w := range append(c.config.Warnings, specconv.Warnings(spec)...) {
 		r.warn(w)
 	}
 	c.warnOfRootfs(spec.Mounts)

@@ -34,6 +34,8 @@ type decoder struct {
 	types   map[reflect.Type][]field
 	seccomp span // position of the value of type *specs.LinuxSeccomp
 	brief   bool // skip its syscalls
+
+	warnings []string // of names that the specification spells differently
 }
 
 // step is one token of a JSON pointer: an index, or a name if index is negative.
@@ -121,6 +123,9 @@ func (d *decoder) structure(v reflect.Value) error {
 	var seen uint64 // no runtime-spec type has more than 64 properties
 	return d.object(func(name string, at int) error {
 		i := lookup(fields, name)
+		if i < 0 {
+			i = d.misspelt(fields, name)
+		}
 		if i < 0 {
 			return d.skip()
 		}
@@ -456,6 +461,50 @@ func tags(t reflect.StructTag) (name, platform string) {
 	return name, platform
 }
 
+// misspelt looks for the property that an unknown name is meant for. One that
+// differs in case alone is taken, as encoding/json and so runc do; one that is an
+// edit away is left out. Both are worth a warning.
+func (d *decoder) misspelt(fields []field, name string) int {
+	for i := range fields {
+		if strings.EqualFold(fields[i].name, name) {
+			d.warn("taken for %q: names are case-sensitive", fields[i].name)
+			return i
+		}
+	}
+	for i := range fields {
+		if oneEdit(fields[i].name, name) {
+			d.warn("unknown, and left out: %q may be meant", fields[i].name)
+			return -1
+		}
+	}
+	return -1
+}
+
+func (d *decoder) warn(format string, args ...any) {
+	d.warnings = append(d.warnings, d.here()+": "+fmt.Sprintf(format, args...))
+}
+
+// oneEdit tells whether one character inserted, left out, replaced, or swapped
+// with its neighbour turns a into b. Names of fewer than four are too short to
+// tell.
+func oneEdit(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(a) < 4 || len(b)-len(a) > 1 {
+		return false
+	}
+	i := 0
+	for i < len(a) && a[i] == b[i] {
+		i++
+	}
+	if len(a) < len(b) {
+		return a[i:] == b[i+1:]
+	}
+	swapped := i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+	return i < len(a) && (a[i+1:] == b[i+1:] || swapped)
+}
+
 func lookup(fields []field, name string) int {
 	for i := range fields {
 		if fields[i].name == name {
@@ -498,6 +547,11 @@ func (d *decoder) syntax(format string, args ...any) error {
 // typed returns an error about the value at the current path.
 func (d *decoder) typed(format string, args ...any) error {
 	line, column := position(d.text, d.pos)
+	return &decodeError{line, column, d.here(), fmt.Sprintf(format, args...)}
+}
+
+// here is the path as a JSON pointer.
+func (d *decoder) here() string {
 	tokens := make([]any, len(d.path))
 	for i, s := range d.path {
 		tokens[i] = s.name
@@ -505,7 +559,7 @@ func (d *decoder) typed(format string, args ...any) error {
 			tokens[i] = s.index
 		}
 	}
-	return &decodeError{line, column, at(tokens...), fmt.Sprintf(format, args...)}
+	return at(tokens...)
 }
 
 // kind returns the kind of a JSON value, from its first byte.

@@ -29,6 +29,8 @@ type Config struct {
 	SeccompRaw []byte
 	// Brief: Spec lacks linux.seccomp.syscalls (see Reparse).
 	Brief bool
+	// Warnings name the properties that the specification spells differently.
+	Warnings []string
 }
 
 // Seccomp returns linux.seccomp with all its system calls, or nil.
@@ -51,8 +53,9 @@ func (c *Config) profile() *specs.LinuxSeccomp {
 // values.
 //
 // It ignores unknown properties and those of other platforms, as the
-// specification requires. Names are case-sensitive. A property given twice is an
-// error. An error is one line; for a malformed file it starts with
+// specification requires. A name that differs from a known one only in case is
+// taken for that one, with a warning. A property given twice is an error. An
+// error is one line; for a malformed file it starts with
 // file:line:column.
 func Load(file string) (*Config, error) {
 	raw, err := readRegular(file)
@@ -85,6 +88,7 @@ func parse(name string, raw []byte, d *decoder) (*Config, error) {
 	if err := d.document(c.Spec); err != nil {
 		return nil, errors.New(name + ":" + err.Error())
 	}
+	c.Warnings = d.warnings
 	if d.seccomp.end > 0 {
 		c.SeccompRaw = raw[d.seccomp.start:d.seccomp.end:d.seccomp.end]
 	}
