@@ -22,7 +22,7 @@ func TestCompletionScripts(t *testing.T) {
 			}
 		}
 		if _, err := exec.LookPath(shell); err != nil {
-			continue // the syntax is checked where the shell is
+			continue // the syntax is checked only where the shell is installed
 		}
 		if out, err := exec.Command(shell, "-n", std.out.Name()).CombinedOutput(); err != nil {
 			t.Errorf("%s does not take its script: %v\n%s", shell, err, out)
@@ -30,7 +30,7 @@ func TestCompletionScripts(t *testing.T) {
 	}
 }
 
-// What bash offers for the last word of a line.
+// TestBashCompletes checks the words that bash offers for the last word of a line.
 func TestBashCompletes(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("needs bash: ", err)
@@ -40,7 +40,7 @@ func TestBashCompletes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		words string // ends with the word to complete, _ for an empty one
+		words string // the last one is to be completed; _ stands for an empty word
 		want  string
 	}{
 		{"onggi st", "start state"},
@@ -71,8 +71,8 @@ func TestBashCompletes(t *testing.T) {
 	}
 }
 
-// bashOffers runs the completion function as bash does, with an onggi that
-// lists one container, named after the state root it is given.
+// bashOffers runs the completion function as bash does. The onggi that it calls lists one container, whose id
+// contains the name of the state root.
 func bashOffers(t *testing.T, script string, words []string) []string {
 	t.Helper()
 	const harness = `source "$1"; shift

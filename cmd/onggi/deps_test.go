@@ -10,8 +10,8 @@ import (
 
 const module = "github.com/onggi-dev/onggi/"
 
-// Every package linked in is initialised at each start, and a start is most of
-// what state or kill cost. The figures were measured when a package was left out.
+// Every linked package is initialised at each start, and the start is most of the cost of state or kill. The figures are the
+// differences that leaving a package out made.
 func TestLinksNothingSlow(t *testing.T) {
 	slow := map[string]string{
 		"runtime/cgo":                       "1.1 ms: C is in a helper of its own",
@@ -29,8 +29,7 @@ func TestLinksNothingSlow(t *testing.T) {
 	}
 }
 
-// The command uses the library as any other program can, and the helper for
-// the expressions of --regex.
+// The command uses only the library, as any other program can, and the helper for the expressions of --regex.
 func TestUsesTheLibraryOnly(t *testing.T) {
 	allowed := []string{"seccomp/helper", "libcontainer", "libcontainer/console", "libcontainer/timeline", "specconv"}
 	for _, dep := range strings.Fields(strings.Trim(strings.Join(goList(t, "-f={{.Imports}}"), " "), "[]")) {
@@ -40,7 +39,7 @@ func TestUsesTheLibraryOnly(t *testing.T) {
 	}
 }
 
-// goList runs go list on this package as it is built for a release.
+// goList runs go list on this package with the settings of a release build.
 func goList(t *testing.T, flag string) []string {
 	t.Helper()
 	list := exec.Command("go", "list", flag, ".")

@@ -14,7 +14,7 @@ var (
 	mdCode = regexp.MustCompile("(?s)\n```.*?\n```|`[^`\n]*`")
 )
 
-// pages are the repository's documents, from its top.
+// pages returns the documents of the repository, with paths from its top.
 func pages(t *testing.T) []string {
 	t.Helper()
 	var all []string
@@ -31,7 +31,7 @@ func pages(t *testing.T) []string {
 	return all
 }
 
-// Every relative link leads to a file that is there, and to a heading of it.
+// Every relative link leads to an existing file, and to an existing heading in it.
 func TestLinksOfTheDocuments(t *testing.T) {
 	for _, page := range pages(t) {
 		data, err := os.ReadFile(page)
@@ -62,7 +62,7 @@ func TestLinksOfTheDocuments(t *testing.T) {
 	}
 }
 
-// anchors are the headings of a document as links name them.
+// anchors returns the headings of a document in the form of link targets.
 func anchors(text string) (all []string) {
 	drop := regexp.MustCompile(`[^\w\- ]`)
 	for line := range strings.Lines(text) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The empty word is a choice where it is the default: --log-format "" is as if it was not given.
+// An empty value is a choice if it is the default: --log-format "" is the same as no flag.
 func TestChoiceOfNothing(t *testing.T) {
 	for initial, accepted := range map[string]bool{"": true, "table": false} {
 		f, p := &flags{}, initial
@@ -42,7 +42,7 @@ func TestParse(t *testing.T) {
 	for _, tt := range []struct {
 		args  []string
 		mixed bool
-		want  string // the flags and the positional arguments
+		want  string // values of the flags, and the positional arguments
 	}{
 		{nil, true, `{false  [] 0 table} []`},
 		{[]string{"id"}, true, `{false  [] 0 table} ["id"]`},
@@ -108,8 +108,8 @@ func TestParseHelp(t *testing.T) {
 	}
 }
 
-// The flags of every command: two of one name would hide each other, and -h
-// would hide the help.
+// The flags of a command have different names: of two with the same name one would be hidden, and a flag -h would hide the
+// help.
 func TestFlagsAreDistinct(t *testing.T) {
 	for _, cmd := range commands() {
 		f := &flags{}
@@ -126,7 +126,7 @@ func TestFlagsAreDistinct(t *testing.T) {
 	}
 }
 
-// What engines and runc's users type, verb by verb.
+// TestAcceptsRuncFlags has the command lines of engines and of runc's users, verb by verb.
 func TestAcceptsRuncFlags(t *testing.T) {
 	for verb, words := range map[string]string{
 		"create": "bundle b console-socket pidfd-socket pid-file no-pivot no-new-keyring preserve-fds config f",

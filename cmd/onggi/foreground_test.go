@@ -12,7 +12,7 @@ import (
 
 var errGone = errors.New("gone")
 
-// recorder is a process that keeps the signals it gets.
+// recorder is a process that records the signals it gets.
 type recorder struct{ got []unix.Signal }
 
 func (r *recorder) Signal(sig unix.Signal) error {
@@ -76,7 +76,7 @@ func TestEndedChild(t *testing.T) {
 	if err := unix.Waitid(unix.P_PID, child.Process.Pid, &info, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // it looks, and does not collect
+	for range 2 { // endedChild does not reap the child
 		if pid := endedChild(); pid != child.Process.Pid {
 			t.Errorf("endedChild() = %d; want %d", pid, child.Process.Pid)
 		}

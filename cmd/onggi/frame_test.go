@@ -46,7 +46,7 @@ func TestUsageLine(t *testing.T) {
 	}
 }
 
-// Whatever the size of the terminal, a frame fits into it.
+// A frame fits into a terminal of any size.
 func TestFrameFits(t *testing.T) {
 	for width := 1; width < 200; width += 13 {
 		for height := 1; height < 8; height++ {
@@ -106,7 +106,7 @@ func TestUsageOf(t *testing.T) {
 	}
 }
 
-// In a pipe no id is cut, and the table is no wider than the longest one asks for.
+// In a pipe no id is cut, and the table is only as wide as the longest id needs.
 func TestPrintUsageIsAsWideAsItsIDs(t *testing.T) {
 	long := strings.Repeat("c0ffee99", 8)
 	for _, tt := range []struct {

@@ -34,7 +34,7 @@ func TestListenFDs(t *testing.T) {
 	}
 }
 
-// The test's own descriptors are close-on-exec, like all that Go opens.
+// The descriptors of the test itself are close-on-exec, like all that Go opens.
 func TestOpenFilesRefusesOurOwn(t *testing.T) {
 	flags, err := unix.FcntlInt(firstExtraFD, unix.F_GETFD, 0)
 	if err == nil && flags&unix.FD_CLOEXEC == 0 {

@@ -46,7 +46,7 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-// updated parses flags of update into the JSON of linux.resources.
+// updated parses flags of update and returns linux.resources as JSON.
 func updated(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	f, u := &flags{}, newChanges()
@@ -163,7 +163,7 @@ func TestUpdateFlagsThatAreWrong(t *testing.T) {
 	}
 }
 
-// The file of --resources is read by the rules of config.json, and what is wrong with it has its place.
+// The file of --resources is parsed by the rules of config.json, and an error names the place in the file.
 func TestReadResources(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "limits.json")
 	for _, tt := range []struct{ text, want string }{

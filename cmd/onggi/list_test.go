@@ -21,7 +21,7 @@ func states() []libcontainer.State {
 	}
 }
 
-// The spacing is runc's: columns of at least 12, three spaces between them.
+// The spacing is that of runc: columns of at least 12 characters, with three spaces between them.
 func TestPrintTable(t *testing.T) {
 	for _, tt := range []struct {
 		states []libcontainer.State
@@ -86,7 +86,7 @@ func TestStateIsIndented(t *testing.T) {
 	}
 }
 
-// "No containers" is an answer that scripts act on, and must not stand for "I could not look".
+// Scripts act on the answer "no containers". A state root that cannot be read must not give the same answer.
 func TestListOfARootThatCannotBeRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

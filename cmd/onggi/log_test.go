@@ -17,7 +17,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// stamp matches the time of a record, as RFC 3339 has it.
+// stamp matches the time of a record in the form of RFC 3339.
 var stamp = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)`)
 
 var errMount = fmt.Errorf("create web: %w", &libcontainer.Failure{
@@ -184,7 +184,7 @@ func TestLogCannotBeOpened(t *testing.T) {
 	}
 }
 
-// tempFile stands in for standard error.
+// tempFile returns a file that takes the place of standard error.
 func tempFile(t *testing.T) *os.File {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "file"))

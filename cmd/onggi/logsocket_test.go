@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logDaemon is a socket as a log daemon has it, and a logger whose records go there.
+// logDaemon returns a socket like that of a log daemon, and a logger that sends its records there.
 func logDaemon(t *testing.T, form logrus.Formatter) (*net.UnixConn, *logger) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
@@ -39,7 +39,7 @@ func logDaemon(t *testing.T, form logrus.Formatter) (*net.UnixConn, *logger) {
 	return daemon, l
 }
 
-// receiveRecord takes one record, in a datagram or in a sealed file.
+// receiveRecord receives one record, in a datagram or in a sealed file.
 func receiveRecord(t *testing.T, daemon *net.UnixConn) string {
 	t.Helper()
 	buf, oob := make([]byte, 1<<20), make([]byte, 64)
@@ -74,7 +74,7 @@ func receiveRecord(t *testing.T, daemon *net.UnixConn) string {
 	return text.String()
 }
 
-// journalFields takes a record apart as journald does.
+// journalFields parses a record as journald does.
 func journalFields(t *testing.T, record string) map[string]string {
 	t.Helper()
 	fields := map[string]string{}
@@ -118,7 +118,7 @@ func TestJournal(t *testing.T) {
 
 func TestJournalTakesLongRecordsAsFiles(t *testing.T) {
 	daemon, l := logDaemon(t, journalFormat{ident: "web"})
-	long := strings.Repeat("x", 8<<20) // more than net.core.wmem_max lets through
+	long := strings.Repeat("x", 8<<20) // more than net.core.wmem_max allows
 	l.fail(errors.New(long))
 	if got := journalFields(t, receiveRecord(t, daemon)); got["MESSAGE"] != long {
 		t.Errorf("the journal got a message of %d bytes; want %d", len(got["MESSAGE"]), len(long))
@@ -135,7 +135,7 @@ func TestSyslog(t *testing.T) {
 	}
 }
 
-// --log-format is about the message where the daemon has a form of its own.
+// A log daemon has a form of its own for records. There --log-format applies only to the message.
 func TestLogDaemonsTakeJSON(t *testing.T) {
 	const want = `"errno":"EPERM","field":"/mounts/2"`
 	json := &logrus.JSONFormatter{}
@@ -159,7 +159,7 @@ func TestLogDaemonThatIsNotThere(t *testing.T) {
 	}
 }
 
-// A daemon that is stopped takes what its queue holds, and then keeps nobody waiting for ever.
+// A stopped daemon accepts only as many records as its queue holds. After that, no logger may wait for ever.
 func TestAStoppedLogDaemonHoldsNobodyUp(t *testing.T) {
 	_, l := logDaemon(t, journalFormat{ident: "onggi"})
 	s := l.records.Out.(*logSocket)

@@ -10,7 +10,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// What a person reads after a typical mistake.
+// TestMistakes has the messages after typical mistakes.
 func TestMistakes(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
 		{"strt web", `No help topic for 'strt': unknown command: did you mean "start"?`},
@@ -64,7 +64,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// What exec itself refuses, when the flags are right, gives the status 255, as with runc.
+// If the flags are right and exec itself refuses the command, the exit status is 255, as with runc.
 func TestMistakesThatExecFinds(t *testing.T) {
 	for line, want := range map[string]string{
 		"exec web":              "exec args cannot be empty: <command> is missing",
@@ -81,7 +81,7 @@ func TestMistakesThatExecFinds(t *testing.T) {
 	}
 }
 
-// refused says whether the line is right, but about what there is not yet.
+// refused reports whether a line is correct but its command is not supported yet.
 func refused(line string) bool {
 	return strings.HasPrefix(line, "checkpoint") || strings.HasPrefix(line, "restore")
 }
@@ -131,7 +131,7 @@ func TestHelpIsTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// golden compares got with a file under testdata, or writes it.
+// golden compares got with a file under testdata, or writes the file.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name)

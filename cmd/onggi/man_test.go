@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// manPages writes the man pages and gives them by the name of the command, that of onggi itself by "".
+// manPages writes the man pages and returns them by the name of the command. The name of onggi's own page is "".
 func manPages(t *testing.T) (dir string, pages map[string]string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -30,7 +30,7 @@ func manPages(t *testing.T) (dir string, pages map[string]string) {
 	return dir, pages
 }
 
-// Every page says how the command ends, and that of a verb which people use by hand shows how.
+// Every page explains the exit status. The page of a verb that people use by hand has examples.
 func TestManPagesHaveTheirSections(t *testing.T) {
 	byHand := strings.Fields("run create start exec state list ps top kill update mounts events delete spec plan check")
 	_, pages := manPages(t)
@@ -73,7 +73,7 @@ func TestManPagesRender(t *testing.T) {
 	}
 }
 
-// What troff would turn into typography reaches the reader as it was written.
+// The characters that troff would make typographic reach the reader unchanged.
 func TestManTextIsKeptAsItIs(t *testing.T) {
 	if got, want := escaped(`jq '.a|"\n"' x-y ~ ^ `+"`id`"), `jq \(aq.a|"\en"\(aq x\-y \(ti \(ha \(gaid\(ga`; got != want {
 		t.Errorf("escaped() = %s; want %s", got, want)
@@ -86,9 +86,9 @@ func TestManTextIsKeptAsItIs(t *testing.T) {
 	}
 }
 
-// The command lines of the examples, and of the help texts, are ones that onggi takes, and fit a terminal.
+// onggi accepts the command lines of the examples and of the help texts, and they fit a terminal.
 func TestExamplesParse(t *testing.T) {
-	const indent = 7 // of man(7)
+	const indent = 7 // the indent of man(7)
 	for _, cmd := range commands() {
 		text := cmd.detail + "\n" + cmd.manual.examples
 		for _, line := range strings.Split(text, "\n") {
@@ -108,7 +108,7 @@ func TestExamplesParse(t *testing.T) {
 	}
 }
 
-// parses says what is wrong with a command line, without running it.
+// parses parses a command line without running it, and returns the error.
 func parses(words []string) error {
 	args, err := globalFlags(&globals{}).parse(words, false)
 	if err != nil {
@@ -126,7 +126,7 @@ func parses(words []string) error {
 	return cmd.countArgs(args)
 }
 
-// exampleLines are the arguments of each onggi that a text calls in indented lines of shell.
+// exampleLines returns the arguments of each call of onggi in the indented shell lines of a text.
 func exampleLines(text string) (lines [][]string) {
 	text = strings.ReplaceAll(text, "\\\n", " ")
 	for line := range strings.Lines(text) {
@@ -142,13 +142,13 @@ func exampleLines(text string) (lines [][]string) {
 	return lines
 }
 
-// shellWord is a word, which may be quoted in part, or an operator.
+// shellWord matches a word, parts of which may be quoted, or an operator.
 var shellWord = regexp.MustCompile(`(?:[^\s'"|&;<>()]|'[^']*'|"[^"]*")+|[|&;<>()]+`)
 
-// shellCommands are the words of each command of a line, without redirections.
+// shellCommands returns the words of each command of a line, without redirections.
 func shellCommands(line string) (all [][]string) {
 	var now []string
-	skip := false // this word is where something is redirected to
+	skip := false // this word is the target of a redirection
 	for _, word := range append(shellWord.FindAllString(line, -1), ";") {
 		operator := strings.Trim(word, "|&;<>()") == ""
 		switch {
@@ -168,7 +168,7 @@ func shellCommands(line string) (all [][]string) {
 	return all
 }
 
-// Every variable that the code asks for is explained on some page, and the other way round.
+// A page explains every variable that the code reads, and the pages explain no other.
 func TestManPagesExplainTheEnvironment(t *testing.T) {
 	_, pages := manPages(t)
 	explained := map[string]bool{}
@@ -181,7 +181,7 @@ func TestManPagesExplainTheEnvironment(t *testing.T) {
 			}
 		}
 	}
-	delete(explained, "PATH") // os/exec asks for it
+	delete(explained, "PATH") // os/exec reads it
 	asked := map[string]bool{}
 	for _, root := range []string{".", "../../libcontainer", "../../seccomp", "../../specconv"} {
 		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The command line of runc 1.5, and what crun 1.29 has beyond it. Each word is a flag: name, or name,letter; with "=" it
-// takes a value, with "=…" it may be repeated. After "+" come the flags that only crun has.
+// peersCommandLine is the command line of runc 1.5, with the additions of crun 1.29. Each word is a flag: name, or
+// name,letter. With "=" it takes a value; with "=…" it may be repeated. The flags after "+" are crun's alone.
 var peersCommandLine = map[string]string{
 	"": `debug log= log-format= root= systemd-cgroup rootless= help,h version,v
 		+ log-level= cgroup-manager=`,
@@ -32,12 +32,12 @@ var peersCommandLine = map[string]string{
 	"mounts": "",
 }
 
-// peersFlags are the flags of one verb, without the "+".
+// peersFlags returns the flags of one verb, without the "+".
 func peersFlags(verb string) []string {
 	return slices.DeleteFunc(strings.Fields(peersCommandLine[verb]), func(w string) bool { return w == "+" })
 }
 
-// flagsOf are the flags that onggi has for a verb.
+// flagsOf returns the flags that onggi has for a verb.
 func flagsOf(t *testing.T, verb string) *flags {
 	t.Helper()
 	if verb == "" {
@@ -52,8 +52,8 @@ func flagsOf(t *testing.T, verb string) *flags {
 	return f
 }
 
-// A command line that runc or crun accepts means the same here: the flag is there, under its letter too, with a value
-// or without.
+// A command line that runc or crun accepts means the same here. The flag exists, with the same letter, and takes a value if
+// theirs does.
 func TestEveryFlagOfThePeersIsThere(t *testing.T) {
 	for verb := range peersCommandLine {
 		f := flagsOf(t, verb)
@@ -62,7 +62,7 @@ func TestEveryFlagOfThePeersIsThere(t *testing.T) {
 			word, value := strings.CutSuffix(word, "=")
 			name, letter, _ := strings.Cut(word, ",")
 			if name == "help" {
-				continue // of every command, by the parser
+				continue // the parser adds it to every command
 			}
 			o := f.find(name)
 			switch {
@@ -79,8 +79,8 @@ func TestEveryFlagOfThePeersIsThere(t *testing.T) {
 	}
 }
 
-// A flag is not accepted and ignored: some test uses it. The exceptions are about hardware and policies that the tests'
-// machine does not have, and are tested by their parts.
+// No flag is accepted and then ignored: some test uses each of them. The exceptions need hardware or policies that the
+// tests' machine does not have, and are tested in parts.
 func TestEveryFlagIsUsedByATest(t *testing.T) {
 	var text strings.Builder
 	for _, pattern := range []string{"*_test.go", "../../tests/*_test.go", "../../tests/engines/*_test.go", "../../tests/vm/*"} {

@@ -51,7 +51,7 @@ func TestPrintPids(t *testing.T) {
 	}
 }
 
-// What the host's ps says of wrong options, without the page of usage that follows.
+// After wrong options, the error has the complaint of the host's ps, without its usage.
 func TestPsComplaint(t *testing.T) {
 	err := printProcesses(io.Discard, []string{"--no-such-option"}, nil)
 	if errors.Is(err, exec.ErrNotFound) {

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// Engines look for "<name> version X" and take the word for the start of the
-// one line that has it.
+// Engines look for "<name> version X": the word "version" must stand in the first line, and in no other.
 func TestVersion(t *testing.T) {
 	want := regexp.MustCompile(`^onggi version [0-9]\S*\ncommit: \S+\nspec: 1\.3\.0\ngo: go1\.\S+(, without the CPU limit lookup)?\nlibseccomp: ([0-9.]+, in an embedded helper|[0-9.]+, linked in, with cgo|none, for want of cgo)\n$`)
 	for _, line := range []string{"--version", "-v", "version"} {
