@@ -260,6 +260,7 @@ func (c *Container) spec() (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	specconv.KeepMountsPrivate(config.Spec)
 	return config.Spec, nil
 }
 

@@ -170,8 +170,18 @@ func (c *creation) checkPrivilege() error {
 	return &Failure{Field: "/linux/namespaces", Err: fmt.Errorf("an ordinary user can only make containers with a user namespace (see onggi spec --rootless): %w", unix.EPERM)}
 }
 
-func (c *creation) load() (err error) {
+func (c *creation) load() error {
 	defer c.span("read the configuration").End()
+	if err := c.read(); err != nil {
+		return err
+	}
+	if w := specconv.KeepMountsPrivate(c.config.Spec); w != "" {
+		c.warn(w)
+	}
+	return nil
+}
+
+func (c *creation) read() (err error) {
 	bundle := c.o.Bundle
 	if bundle == "" {
 		bundle = "."

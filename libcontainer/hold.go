@@ -167,10 +167,12 @@ func (s *configuration) read(dir *state.Dir) (*specconv.Config, error) {
 		return nil, err
 	}
 	config, err := specconv.Reparse(snapshotName, raw)
-	if err == nil {
-		s.config = config
+	if err != nil {
+		return nil, err
 	}
-	return config, err
+	specconv.KeepMountsPrivate(config.Spec)
+	s.config = config
+	return config, nil
 }
 
 // readiness is the socket on which the container says that it is ready. It exists from

@@ -115,6 +115,7 @@ func Warnings(s *specs.Spec) []string {
 			c.add(at("mounts", i, "destination"), "relative path %q is deprecated, taken as relative to /", m.Destination)
 		}
 	}
+	c.accessWarnings()
 	var warnings []string
 	for _, p := range c.problems {
 		warnings = append(warnings, p.String())

@@ -40,6 +40,19 @@ func (c *checker) resources(r *specs.LinuxResources, tokens ...any) {
 	}
 }
 
+// accessWarnings reports device rules whose access has an "a", which is no access
+// of the specification.
+func (c *checker) accessWarnings() {
+	if c.spec.Linux == nil || c.spec.Linux.Resources == nil {
+		return
+	}
+	for i, r := range c.spec.Linux.Resources.Devices {
+		if strings.Contains(r.Access, "a") {
+			c.add(at("linux", "resources", "devices", i, "access"), "%q is taken as %q: access is made of r, w and m", r.Access, strings.ReplaceAll(r.Access, "a", ""))
+		}
+	}
+}
+
 func (c *checker) deviceRules(rules []specs.LinuxDeviceCgroup, property pointer) {
 	for i, r := range rules {
 		if !slices.Contains([]string{"", "a", "c", "b"}, r.Type) {

@@ -477,11 +477,13 @@ func TestWarnings(t *testing.T) {
 		Effective: []string{"CAP_KILL", "CAP_CHOWN"}, Ambient: []string{"CAP_KILL"},
 	}
 	s.Mounts[0].Destination = "proc"
+	s.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}, {Allow: true, Access: "rwa"}}}
 	want := []string{
 		"/process/capabilities/bounding: ignoring unknown or unavailable capabilities: [CAP_NEW CAP_NEWER]",
 		"/process/capabilities/effective: CAP_CHOWN cannot be effective: not permitted",
 		"/process/capabilities/ambient: can't raise ambient capability CAP_KILL: not both permitted and inheritable",
 		`/mounts/0/destination: relative path "proc" is deprecated, taken as relative to /`,
+		`/linux/resources/devices/1/access: "rwa" is taken as "rw": access is made of r, w and m`,
 	}
 	if got := Warnings(s); !slices.Equal(got, want) {
 		t.Errorf("Warnings = %q; want %q", got, want)

@@ -566,6 +566,41 @@ func TestNoMountInTheHostsNamespace(t *testing.T) {
 	}
 }
 
+// runc mounts on the host in this case, and leaves the mounts there.
+func TestMountsWithoutMountNamespace(t *testing.T) {
+	if env.kind != "onggi" {
+		t.Skip("the others mount on the host")
+	}
+	const warning = "/linux/namespaces: without a mount namespace the container would change the host's mounts ("
+	for _, tt := range []struct {
+		fields string
+		edit   edit
+	}{
+		{"/mounts", func(s *specs.Spec) { s.Root.Readonly, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = false, nil, nil }},
+		{"/root/readonly", func(s *specs.Spec) {
+			s.Mounts, s.Root.Readonly = nil, true
+			s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
+		}},
+	} {
+		t.Run(tt.fields, func(t *testing.T) {
+			c := newContainer(t, sh("ls /bin/busybox; sleep 1000"), tt.edit, without(specs.MountNamespace))
+			before := mountsBelow(t, "/")
+			if got := contents(c.create().err); !strings.Contains(got, warning+tt.fields+")") {
+				t.Errorf("create warns %q; want one that names %s", got, tt.fields)
+			}
+			c.start()
+			want(t, "exec sees", c.execOutput(nil, "ls", "/bin/busybox"), "/bin/busybox")
+			if got := mountsBelow(t, "/"); got != before {
+				t.Errorf("%d mounts on the host while it runs; want %d", got, before)
+			}
+			c.must("delete", "--force", c.id)
+			if got := mountsBelow(t, "/"); got != before {
+				t.Errorf("%d mounts on the host afterwards; want %d", got, before)
+			}
+		})
+	}
+}
+
 // tmpfsAt adds a plain tmpfs.
 func tmpfsAt(destination string) edit {
 	return mount(specs.Mount{Destination: destination, Type: "tmpfs", Source: "tmpfs"})
