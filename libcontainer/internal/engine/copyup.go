@@ -11,7 +11,6 @@ import (
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
-	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
 // The image decides about the tree that tmpcopyup copies. So the number of its
@@ -19,14 +18,14 @@ import (
 const (
 	copyEntries  = 100_000
 	copyDepth    = 64
-	copyChunk    = 1 << 20                // bytes of content in one batch, within its deadline
-	copyNames    = 8 << 10                // bytes of names in one getdents
-	copyAtOnce   = 128                    // entries that one batch asks about: at most 600 bytes of the arena each
-	copyLinks    = 16                     // symlinks that one batch reads: PATH_MAX bytes of the arena each
-	copyTogether = 32                     // entries that one batch copies
-	copyTiny     = 4 << 10                // bytes up to which a file takes read and write, cheaper than sendfile there
-	copySmall    = 64 << 10               // bytes up to which a file is copied in a common batch
-	copyRoom     = stub.ArenaSize - 4<<10 // the size of a batch that takes no further entry (copy takes 2 KiB)
+	copyChunk    = 1 << 20   // bytes of content in one batch, within its deadline
+	copyNames    = 8 << 10   // bytes of names in one getdents
+	copyAtOnce   = 128       // entries that one batch asks about: at most 600 bytes of the arena each
+	copyLinks    = 16        // symlinks that one batch reads: PATH_MAX bytes of the arena each
+	copyTogether = 32        // entries that one batch copies
+	copyTiny     = 4 << 10   // bytes up to which a file takes read and write, cheaper than sendfile there
+	copySmall    = 64 << 10  // bytes up to which a file is copied in a common batch
+	copyRoom     = 120 << 10 // the size of a batch that takes no further entry (copy takes 2 KiB)
 )
 
 // copyUp fills a new tmpfs, before it is attached, with what it will cover.
