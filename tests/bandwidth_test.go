@@ -366,7 +366,7 @@ func TestBandwidthRefused(t *testing.T) {
 	c := newContainer(t, annotation(egressLimit, "5mbit:100k"))
 	c.up()
 	for _, value := range []string{"0", "-2", "10", "10mb", "99999999999999999999tbit"} {
-		if r := c.verb("update", "--network-egress", value, c.id); r.code != 1 || !strings.Contains(r.err, "flag --network-egress: ") {
+		if r := c.verb("update", "--network-egress", value, c.id); r.code != 1 || !strings.Contains(r.err, "invalid value for network-egress: ") {
 			t.Errorf("%v; want exit status 1, and the flag that is wrong", r)
 		}
 	}

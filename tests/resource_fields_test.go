@@ -136,7 +136,7 @@ func memoryFields() []resourceField {
 		{
 			"kernel memory", "memory.kernel", "memory", `{"memory":{"kernel":33554432}}`,
 			[]string{"--kernel-memory", "16m"},
-			side{warning: "/linux/resources/memory/kernel: kernel memory limits are gone"},
+			side{warning: "/linux/resources/memory/kernel: Kernel memory settings are ignored and will be removed"},
 			refusal("cgroup v2 has no limit of kernel memory of its own"),
 			property{},
 			"",
