@@ -30,7 +30,7 @@ import (
 // of [A-Za-z0-9_+.-]. If Create fails or ctx ends, nothing of the container is
 // left behind; a clean-up that fails is a warning.
 //
-// Errors: ErrInvalidID, ErrExist, ErrNoConsole, a list of the problems of the
+// Errors: ErrInvalidID, ErrExist, ErrRoot, ErrNoConsole, specconv.Problems for a wrong
 // configuration, or a *Failure for a failed step.
 func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (_ *Container, err error) {
 	defer bug.Caught(&err)

@@ -100,8 +100,8 @@ func (c *Container) firstIsInside() bool {
 	return err == nil
 }
 
-// checkOwn returns an error if another container has claimed the cgroup. All methods
-// that work on the cgroup of a live container call it.
+// checkOwn returns an error if another container has claimed the cgroup. Pause, Update,
+// Stats and Events call it before they use the cgroup.
 func (c *Container) checkOwn() error {
 	if !c.hasCgroup() {
 		return nil
