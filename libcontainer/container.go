@@ -241,7 +241,8 @@ func (c *Container) open() (*os.File, error) {
 	return pidfd, nil
 }
 
-// Spec returns a copy of the configuration with which the container was created. The
+// Spec returns a copy of the configuration with which the container was created. It has
+// the mount namespace that Create has added, if any (specconv.KeepMountsPrivate). The
 // caller may change it.
 func (c *Container) Spec() (_ *specs.Spec, err error) {
 	defer bug.Caught(&err)

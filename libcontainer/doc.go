@@ -26,7 +26,7 @@
 //	stopped
 //	  │
 //	Delete                                         delete.go
-//	     processes, cgroup, intents backwards, poststop hooks, directory
+//	     processes, cgroup and other intents, poststop hooks, directory
 //
 // A [Runtime] is a state root. A [Container] is one directory in it. Any process
 // can open it at any time with [Runtime.Load].

@@ -33,6 +33,7 @@ type Record struct {
 	// NotifySocket is the service manager's socket, from the caller of create.
 	NotifySocket string `json:"notifySocket,omitempty"`
 	// Namespaces are the paths of the namespaces that were joined, by type in config.json.
+	// No create sets them.
 	Namespaces map[string]string `json:"namespaces,omitempty"`
 	Cgroup     Cgroup            `json:"cgroup,omitzero"`
 	// Resctrl are the resctrl directories of the container's processes.
@@ -66,7 +67,7 @@ const (
 	CgroupDir  Kind = "cgroup"  // directory: rmdir with its sub-cgroups
 	ResctrlDir Kind = "resctrl" // directory: rmdir
 	Scope      Kind = "scope"   // systemd unit: stop
-	PidFile    Kind = "pidfile" // file: left for the engine after success, unlinked after a failed create
+	PidFile    Kind = "pidfile" // file: unlink; no create records one
 )
 
 // Intent is one thing that create was about to make. It may not exist.
