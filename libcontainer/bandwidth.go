@@ -13,7 +13,8 @@ type BandwidthUpdate struct{ Egress, Ingress *specconv.Bandwidth }
 
 // UpdateBandwidth changes how much a live container may send and receive. It returns the
 // previous values of the changed limits; to undo the change, pass them to
-// UpdateBandwidth. If it fails, both limits are as before.
+// UpdateBandwidth. If it fails, both limits are as before. The error is ErrNotRunning for a
+// stopped container.
 func (c *Container) UpdateBandwidth(ctx context.Context, u BandwidthUpdate) (old BandwidthUpdate, err error) {
 	if err := c.enter(); err != nil {
 		return old, err

@@ -311,8 +311,8 @@ func (c *Container) Wait(ctx context.Context) (_ int, err error) {
 }
 
 // Processes returns the host's pids of all processes in the container. In a container
-// without a cgroup of its own only the first process is known. A pid may belong to
-// another process by the time it is used.
+// without a cgroup of its own only the first process is known. The list is empty if none
+// lives; that is no error. A pid may belong to another process by the time it is used.
 func (c *Container) Processes() (_ []int, err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {

@@ -66,6 +66,9 @@ type Exit struct {
 // the exit event, or when ctx ends. The channel has no buffer: an event waits until the
 // one before it was received. A caller that stops receiving has to end ctx. Otherwise a
 // goroutine and some descriptors stay, even after the end of the container.
+//
+// The error is ErrNotRunning if the first process does not live. A threshold needs cgroup2 and a
+// kernel with pressure stall information (psi.rst).
 func (c *Container) Events(ctx context.Context, interval time.Duration, at ...Threshold) (_ <-chan Event, err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {

@@ -27,6 +27,9 @@ import (
 // path in the container. The container's names lead where the container lets them lead,
 // but never out of its root file system and never into /proc. A source in the container
 // includes all mounts below it, and keeps their restrictions.
+//
+// Errors: ErrNotRunning, specconv.Problems for a wrong mount, or a *Failure, for example
+// for a container without a mount namespace of its own.
 func (c *Container) AddMounts(ctx context.Context, mounts []specs.Mount) (err error) {
 	defer bug.Caught(&err)
 	if err := c.enter(); err != nil {
