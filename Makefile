@@ -84,6 +84,10 @@ test: onggi ## unit tests, then the integration tests (as root) on this machine'
 	RUNTIME=$(CURDIR)/onggi $(GO) test -count=1 ./tests
 	RUNTIME=$(CURDIR)/onggi $(GO) -C tests/conformance test -count=1 .
 
+.PHONY: agree
+agree: onggi ## compare 200 random configurations with runc and crun of bin/peers (10 to 30 minutes, as root)
+	LAYOUT=v2 RUNTIME=$(CURDIR)/onggi RUNC=$(CURDIR)/bin/peers/runc CRUN=$(CURDIR)/bin/peers/crun AGREE_SEEDS=200 $(GO) test -count=1 -timeout 1h ./tests -run TestWherePeersAgree
+
 .PHONY: campaign
 campaign: onggi ## let each system call of each verb fail (an hour or two, as root), and write the table into docs/security.md
 	RUNTIME=$(CURDIR)/onggi CAMPAIGN=whole $(GO) test -count=1 -timeout 0 ./tests -run TestFaults -v
