@@ -7,19 +7,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bandwidth is the limit of one direction. The zero Bandwidth is none.
+// Bandwidth is the limit of one direction. The zero Bandwidth means no limit.
 type Bandwidth struct {
 	Rate  uint64 // bits a second
-	Burst uint64 // bytes that may pass at once
+	Burst uint64 // bytes that may exceed the rate at once
 }
 
-// burstTime is the time of the burst at the rate, in nanoseconds.
+// burstTime returns the nanoseconds that Burst bytes take at the rate.
 func (b Bandwidth) burstTime() uint64 {
 	return uint64(float64(b.Burst) * 8e9 / float64(b.Rate))
 }
 
-// Bandwidths are the limits of a container. In a change, nil leaves a limit as it
-// is.
+// Bandwidths are the limits of a container. In a change, nil keeps the present
+// limit of that direction.
 type Bandwidths struct{ Egress, Ingress *Bandwidth }
 
 func (b Bandwidths) of(d direction) *Bandwidth {
@@ -29,23 +29,24 @@ func (b Bandwidths) of(d direction) *Bandwidth {
 	return b.Egress
 }
 
-// BandwidthStats counts what went through a limit, since there is one.
+// BandwidthStats counts the traffic of one direction since it has a limit.
 type BandwidthStats struct {
 	Rate    uint64 `json:"rate"`    // bits a second
 	Burst   uint64 `json:"burst"`   // bytes
-	Bytes   uint64 `json:"bytes"`   // that have passed, network and transport headers included
-	Packets uint64 `json:"packets"` // a packet to be segmented is one
+	Bytes   uint64 `json:"bytes"`   // passed, network and transport headers included
+	Packets uint64 `json:"packets"` // passed; a packet that is segmented later counts once
 	Dropped uint64 `json:"dropped"` // packets
-	Marked  uint64 `json:"marked"`  // packets that told their sender of congestion
+	Marked  uint64 `json:"marked"`  // packets that reported congestion to their sender
 }
 
-// NetworkStats has those directions that are limited.
+// NetworkStats has the statistics of the limited directions; nil is no limit.
 type NetworkStats struct {
 	Egress  *BandwidthStats `json:"egress,omitempty"`
 	Ingress *BandwidthStats `json:"ingress,omitempty"`
 }
 
-// CheckBandwidth says why the container cannot have a limit of bandwidth.
+// CheckBandwidth returns the reason why the container cannot have a bandwidth
+// limit: it needs a cgroup v2 cgroup.
 func (p Paths) CheckBandwidth() error {
 	switch {
 	case p.Unified != nil:
@@ -56,8 +57,9 @@ func (p Paths) CheckBandwidth() error {
 	return errors.New("a limit of bandwidth needs cgroup v2, and no cgroup2 hierarchy is mounted on this host")
 }
 
-// SetBandwidth changes the limits of bandwidth. The programs go into place one
-// after the other, each in one step; if one is refused, both are as they were.
+// SetBandwidth changes the bandwidth limits. It first has the kernel verify the
+// programs of both directions, then it attaches them one after the other. Each
+// attachment is atomic. If the second one fails, SetBandwidth undoes the first.
 func (p Paths) SetBandwidth(b Bandwidths) error {
 	if err := p.CheckBandwidth(); err != nil {
 		return err
@@ -93,8 +95,8 @@ func (p Paths) SetBandwidth(b Bandwidths) error {
 	return nil
 }
 
-// bandwidthChange is one direction's change: its program is verified, and takes
-// effect with apply.
+// bandwidthChange is the change of one direction. The kernel has verified its
+// program; apply attaches it.
 type bandwidthChange struct {
 	dir      group
 	hook     hook
@@ -134,7 +136,8 @@ func prepareBandwidth(g group, d direction, to Bandwidth) (c *bandwidthChange, e
 	return c, nil
 }
 
-// openBucket is that of the old program, so that its counters go on.
+// openBucket opens the bucket of the old program, so that its counters go on. If
+// there is no old program, it creates a bucket.
 func (c *bandwidthChange) openBucket() (int, error) {
 	if c.old < 0 {
 		return newBucket(c.hook.name)
@@ -150,7 +153,8 @@ func (c *bandwidthChange) undo() error {
 	return c.exchange(c.now, c.old, c.to, c.from)
 }
 
-// exchange puts one program in the place of another.
+// exchange replaces the program old by now (-1: no program) and records the new
+// limit in the bucket.
 func (c *bandwidthChange) exchange(old, now int, from, to Bandwidth) error {
 	switch {
 	case now >= 0:
@@ -182,7 +186,8 @@ func (c *bandwidthChange) close() {
 	}
 }
 
-// bandwidthError says of what the kernel refuses what is lacking.
+// bandwidthError adds a hint to an error of bpf(2): the capability or kernel
+// option that is probably missing.
 func bandwidthError(g group, op string, err error) error {
 	return &FileError{Op: op, Path: g.path, Hint: bpfHint(err), Err: err}
 }
@@ -197,7 +202,7 @@ func bpfHint(err error) string {
 	return ""
 }
 
-// Bandwidths reads the limits in force; nil where there is none.
+// Bandwidths reads the limits in force. A direction without a limit is nil.
 func (p Paths) Bandwidths() (Bandwidths, error) {
 	s, err := p.NetworkStats()
 	if s == nil {
@@ -212,7 +217,7 @@ func (p Paths) Bandwidths() (Bandwidths, error) {
 	return Bandwidths{Egress: limit(s.Egress), Ingress: limit(s.Ingress)}, err
 }
 
-// NetworkStats reads the counters of the limits; nil where there are none.
+// NetworkStats reads the counters of the limits. It returns nil if there is none.
 func (p Paths) NetworkStats() (*NetworkStats, error) {
 	if p.Unified == nil {
 		return nil, nil
@@ -262,8 +267,8 @@ func bandwidthStats(g group, d direction) (*BandwidthStats, error) {
 	return &s, nil
 }
 
-// ProbeBandwidth says why the kernel would refuse the programs: it verifies one,
-// which is put nowhere.
+// ProbeBandwidth returns the reason why the kernel would refuse the programs. It
+// has the kernel verify an egress program and attaches it nowhere.
 func (p Paths) ProbeBandwidth() error {
 	g := group{path: p.Unified.Abs()}
 	fd, err := newBucket(egress.hook().name)

@@ -4,7 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// direction is one of the two ways of a packet.
+// direction is the direction of a packet, seen from the container.
 type direction int
 
 const (
@@ -26,9 +26,10 @@ func (d direction) hook() hook {
 	return hook{name: "onggi_egress", program: unix.BPF_PROG_TYPE_CGROUP_SKB, place: unix.BPF_CGROUP_INET_EGRESS, bound: true}
 }
 
-// Verdicts of an egress program, and of an ingress program the first two
-// (kernel/bpf/cgroup.c, "Return values of CGROUP EGRESS BPF programs"). CN tells
-// TCP to send less, as a full queue does. A drop without it is EPERM for the sender.
+// Verdicts of an egress program (kernel/bpf/cgroup.c, "Return values of CGROUP
+// EGRESS BPF programs"). An ingress program may return the first two only. The CN
+// verdicts make TCP reduce its window, as a full queue does. After a drop without
+// CN the sender gets EPERM.
 const (
 	verdictDrop   = 0
 	verdictPass   = 1
@@ -36,13 +37,13 @@ const (
 	verdictPassCN = 3
 )
 
-// Registers of the bandwidth programs. Calls of helpers keep r6 to r9.
+// Registers of the bandwidth programs. Helper calls preserve r6 to r9.
 const (
 	rArg1   = 1
 	rArg2   = 2
 	rArg3   = 3
 	rArg4   = 4
-	rLag    = 1 // how long earlier packets still take
+	rLag    = 1 // ns until the earlier packets have left at the rate
 	rLimit  = 2
 	rWork   = 3
 	rPacket = 6 // struct __sk_buff
@@ -93,26 +94,26 @@ const (
 // (LOOPBACK_IFINDEX).
 const loopback = 1
 
-// smallPacket is the size up to which a packet may use the reserve of a fourth of
-// the burst: acknowledgements, and the beginning of a connection. Losing these
-// costs the other direction too.
+// smallPacket is the largest size in bytes at which a packet may use the reserve
+// of a fourth of the burst. Acknowledgements and the first packets of a connection
+// are this small. Their loss slows down the other direction too.
 const smallPacket = 128
 
-// program compiles a limit. The bucket is a virtual clock (GCRA): the time at
-// which all packets that have passed would have left at the rate.
+// program compiles a limit. The bucket is a virtual clock (GCRA). Its time is the
+// moment at which all packets that have passed would have left at the rate.
 //
 //	pass packets of the loopback interface
-//	size = what goes over the wire: a packet to be segmented has its headers once
-//	if bucket.time < now: bucket.time = now   // by cmpxchg: nobody's charge is lost
+//	size = bytes on the wire: each segment of a segmented packet has its own headers
+//	if bucket.time < now: bucket.time = now   // by cmpxchg: keeps concurrent charges
 //	lag = bucket.time - now
 //	if lag >= burst, or 5/4 of it for a small packet: drop
 //	bucket.time += size / rate                // by atomic add
 //	if lag >= burst/2: mark
 //
 // Processors that decide at the same time may each let one packet pass. All of
-// them are charged, so the rate is exact whatever the number of processors.
-// The packet that empties the bucket passes whole, so that a burst smaller than a
-// packet of 64 KiB to be segmented does not stop it for ever.
+// these packets are charged, so the rate is exact for any number of processors.
+// The packet that empties the bucket passes whole. Otherwise a burst below 64 KiB
+// would stop a 64 KiB packet (one that is segmented later) for ever.
 func (d direction) program(b Bandwidth, bucketMap int) []instruction {
 	var a assembler
 	a.emit(
@@ -136,23 +137,24 @@ func verdict(v int32) []instruction {
 	return []instruction{{moveImm, rAnswer, 0, 0, v}, {exit, 0, 0, 0, 0}}
 }
 
-// wide puts a number of 64 bits into a register.
+// wide loads a 64-bit number into a register. It takes two instruction slots.
 func (a *assembler) wide(reg uint8, n uint64) {
 	a.emit(instruction{wideImm, reg, 0, 0, int32(uint32(n))}, instruction{imm: int32(uint32(n >> 32))})
 }
 
-// jumpReg jumps by two registers.
+// jumpReg emits a jump that compares two registers.
 func (a *assembler) jumpReg(opcode, dst, src uint8, to label) {
 	a.jumps[to] = append(a.jumps[to], len(a.code))
 	a.emit(instruction{opcode, dst, src, 0, 0})
 }
 
-// wireSize computes rSize: the length, and for each further segment the headers
-// once more. They are in the first bytes of the packet:
+// wireSize computes rSize: the length of the packet, plus its network and
+// transport headers once more for each further segment. Their sizes come from the
+// packet's first bytes:
 //
-//	IPv4: 4 bits 4, 4 bits words of the header, ... byte 9 the protocol
-//	IPv6: 4 bits 6, ... byte 6 the protocol; 40 bytes (segmented packets have no further headers)
-//	TCP:  byte 12: 4 bits words of the header
+//	IPv4: 4 bits version (4), 4 bits header length in words, ... byte 9: protocol
+//	IPv6: 4 bits version (6), ... byte 6: protocol; 40 bytes (segmented packets have no further headers)
+//	TCP:  byte 12: 4 bits header length in words
 //	UDP:  8 bytes
 func (a *assembler) wireSize() {
 	const head, size = -24, 20
@@ -195,8 +197,8 @@ func (a *assembler) wireSize() {
 	a.mark(counted)
 }
 
-// loadBytes copies bytes of the packet to the stack; offset sets rArg2. Where the
-// packet is too short the helper writes zeros.
+// loadBytes copies bytes of the packet to the stack. The instruction offset sets
+// rArg2. If the packet is too short, the helper writes zeros.
 func (a *assembler) loadBytes(to int16, size int32, offset instruction) {
 	a.emit(
 		offset,
@@ -208,7 +210,8 @@ func (a *assembler) loadBytes(to int16, size int32, offset instruction) {
 	)
 }
 
-// lag computes rLag, and begins now where the bucket was full.
+// lag computes rLag. If the bucket's time has passed, all earlier packets have
+// left: lag sets the bucket's time to now, and rLag is 0.
 func (a *assembler) lag() {
 	a.emit(
 		instruction{callHelper, 0, 0, 0, helperNow},
@@ -241,7 +244,7 @@ func (a *assembler) decide(d direction, burst uint64) {
 
 const jumpOver = unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K
 
-// add adds a number to a counter of the bucket.
+// add emits an atomic addition of n to a counter of the bucket.
 func (a *assembler) add(word int16, n int32) {
 	a.emit(
 		instruction{moveImm, rWork, 0, 0, n},
@@ -249,8 +252,8 @@ func (a *assembler) add(word int16, n int32) {
 	)
 }
 
-// charge counts the packet, and adds the time that it takes at so many bits a
-// second: a packet of 64 KiB is far below the 2^64 bits of a billion seconds.
+// charge counts the packet and adds its time on the wire to the bucket's time. The
+// multiplication by 8e9 cannot overflow 64 bits: 64 KiB gives about 2^49.
 func (a *assembler) charge(rate uint64) {
 	a.emit(instruction{atomicLong, rBucket, rSize, bucketBytes, unix.BPF_ADD})
 	a.add(bucketPackets, 1)
@@ -265,8 +268,9 @@ func (a *assembler) charge(rate uint64) {
 	)
 }
 
-// markOrPass tells the sender of congestion once half of the burst is used. What
-// arrives is marked in its header (ECN), where the sender has asked for it.
+// markOrPass reports congestion to the sender once half of the burst is used. An
+// egress packet does so by its verdict. An ingress packet gets the ECN mark in its
+// header, if the sender supports ECN.
 func (a *assembler) markOrPass(d direction, threshold uint64) {
 	a.wide(rLimit, threshold)
 	a.jumpReg(jumpBelow, rLag, rLimit, free)
@@ -283,7 +287,8 @@ func (a *assembler) markOrPass(d direction, threshold uint64) {
 	a.add(bucketMarked, 1)
 }
 
-// socketHook is where sockets get their mark and priority.
+// socketHook returns the hook of the program that sets mark and priority of new
+// sockets.
 func socketHook() hook {
 	return hook{name: "onggi_socket", program: unix.BPF_PROG_TYPE_CGROUP_SOCK, place: unix.BPF_CGROUP_INET_SOCK_CREATE, bound: true}
 }
@@ -294,7 +299,8 @@ const (
 	socketPriority = 20
 )
 
-// socketProgram sets what is not nil of every new socket.
+// socketProgram compiles a program that sets mark and priority of every new
+// socket. A nil value is left alone. The program allows the socket.
 func socketProgram(mark, priority *uint32) []instruction {
 	var a assembler
 	for _, f := range []struct {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// blockIOField is the first field of b in use.
+// blockIOField returns the first field of b that sets a limit, or "".
 func blockIOField(b *specs.LinuxBlockIO) string {
 	switch {
 	case weighted(b.Weight):
@@ -26,13 +26,13 @@ func blockIOField(b *specs.LinuxBlockIO) string {
 	return ""
 }
 
-// weighted reports whether a weight is there: engines send 0 for "not set".
+// weighted reports whether a weight is set. Engines send 0 for "not set".
 func weighted(w *uint16) bool { return w != nil && *w != 0 }
 
-// throttle is one of the four lists of rates.
+// throttle is one of the four lists of rate limits.
 type throttle struct {
 	field   string
-	v1      string // file
+	v1      string // file name
 	v2      string // key in io.max
 	devices []specs.LinuxThrottleDevice
 }
@@ -60,8 +60,8 @@ func (l *limits) blockIO(b *specs.LinuxBlockIO, v view) {
 	}
 }
 
-// throttle plans one rate. A rate of 0 takes the limit away: v1 says so by 0,
-// v2 by "max".
+// throttle plans one rate limit. A rate of 0 removes the limit: the kernel spells
+// this "0" on v1 and "max" on v2.
 func (l *limits) throttle(t throttle, i int, d specs.LinuxThrottleDevice, v2 bool) {
 	w := write{field: fmt.Sprintf("%s%s/%d", resources, t.field, i)}
 	dev := device(d.LinuxBlockIODevice)
@@ -83,8 +83,8 @@ func ioMaxReset(dev string) string { return dev + " rbps=max wbps=max riops=max 
 
 func device(d specs.LinuxBlockIODevice) string { return fmt.Sprintf("%d:%d", d.Major, d.Minor) }
 
-// weightsV1 plans weights for the I/O scheduler that has them: CFQ until Linux
-// 5.0 (blkio.weight), BFQ since.
+// weightsV1 plans weights for the I/O scheduler that supports them: CFQ until
+// Linux 5.0 (blkio.weight), BFQ since then (blkio.bfq.weight).
 func (l *limits) weightsV1(b *specs.LinuxBlockIO, v view) {
 	prefix := "blkio.bfq."
 	if v.has("blkio.weight") {
@@ -118,8 +118,8 @@ func (l *limits) leafWeight(v view, field string, w write) {
 
 func weight(w uint16) string { return strconv.Itoa(int(w)) }
 
-// weightsV2 plans weights for BFQ where it is, else for the io.cost controller,
-// which has another range.
+// weightsV2 plans weights for BFQ if the cgroup has io.bfq.weight. Otherwise it
+// plans them for the io.cost controller, whose range differs (see IOWeight).
 func (l *limits) weightsV2(b *specs.LinuxBlockIO, v view) {
 	file, convert := "io.weight", ioWeight
 	if v.has("io.bfq.weight") {
@@ -143,7 +143,8 @@ func (l *limits) weightsV2(b *specs.LinuxBlockIO, v view) {
 	}
 }
 
-// BFQ tells whether weights of the cgroup, a v2 one that exists, are BFQ's.
+// BFQ reports whether the cgroup takes its weights for BFQ. The cgroup must exist;
+// on v1 the answer is false.
 func (p Paths) BFQ() bool {
 	return p.V1 == nil && p.Unified != nil && unix.Access(p.Unified.Abs()+"/io.bfq.weight", unix.F_OK) == nil
 }

@@ -14,8 +14,8 @@ import (
 //	| opcode | dst | src |  offset   |       immediate       |
 //	+--------+-----+-----+-----------+-----------------------+
 //
-// dst and src are four bits each; which half of the byte is which follows the
-// byte order too.
+// dst and src have four bits each. The host byte order also decides which of them
+// is the low half of the byte.
 type instruction struct {
 	opcode   uint8
 	dst, src uint8
@@ -23,7 +23,7 @@ type instruction struct {
 	imm      int32
 }
 
-// Registers. r1 is the context at the start, r0 the answer at the end.
+// Registers. r1 is the context at the start, r0 the return value at the end.
 const (
 	rAnswer  = 0
 	rContext = 1
@@ -47,30 +47,30 @@ const (
 	exit      = unix.BPF_JMP | unix.BPF_EXIT
 )
 
-// The two kinds of nodes, BPF_DEVCG_DEV_*.
+// The two kinds of device nodes, BPF_DEVCG_DEV_*.
 const (
 	blockDevice = 1
 	charDevice  = 2
 )
 
-// label is a place in the program that jumps go to.
+// label is the target of forward jumps in a program.
 type label int
 
 const (
-	standard label = iota // the policy's own answer
-	opposite              // the other one
+	standard label = iota // return the policy's default answer
+	opposite              // return the opposite answer
 	blocks                // the rules for block devices
-	counted               // of the bandwidth programs: the size is known
-	waiting               // earlier packets have still to be paid for
-	admit                 // the packet may pass
-	free                  // the packet passes, and nobody counts it
+	counted               // bandwidth programs: the size is known
+	waiting               // bandwidth programs: earlier packets have not left yet
+	admit                 // bandwidth programs: charge the packet and let it pass
+	free                  // bandwidth programs: let the packet pass
 	labels
 )
 
 // assembler builds a program with forward jumps to labels.
 type assembler struct {
 	code  []instruction
-	jumps [labels][]int // where to put the distance to each label
+	jumps [labels][]int // per label: indices of the jumps that lead there
 }
 
 func (a *assembler) emit(i ...instruction) { a.code = append(a.code, i...) }
@@ -80,28 +80,28 @@ func (a *assembler) jump(opcode, reg uint8, imm int32, to label) {
 	a.emit(instruction{opcode, reg, 0, 0, imm})
 }
 
-// mark puts a label here.
+// mark places a label at the current end of the code.
 func (a *assembler) mark(l label) { a.land(a.jumps[l]) }
 
-// land makes the jumps at those places come out here.
+// land makes the given jumps lead to the current end of the code.
 func (a *assembler) land(jumps []int) {
 	for _, at := range jumps {
 		a.code[at].offset = int16(len(a.code) - at - 1)
 	}
 }
 
-// maxInstructions keeps every jump within its 16 bits.
+// maxInstructions keeps every jump distance within its 16 bits.
 const maxInstructions = 1 << 15
 
 // program compiles a policy:
 //
 //	load kind, access, major, minor
-//	character devices: rules from the last to the first, then the standard answer
+//	character devices: rules from the last to the first, then the default answer
 //	block devices: likewise
 //
-// It is as short as it can be made: the kernel takes about 2 microseconds an
-// instruction to check and translate it, which every start of a container waits
-// for. Code that is never reached it refuses.
+// The program is as short as possible. The kernel takes about 2 microseconds to
+// verify and translate one instruction, and every container start waits for that.
+// The verifier refuses unreachable code, so program emits none.
 //
 //	struct bpf_cgroup_dev_ctx { u32 access_type /* access << 16 | kind */, major, minor; }
 func (p policy) program() []instruction {
@@ -126,7 +126,7 @@ func (p policy) program() []instruction {
 	a.mark(blocks)
 	goesOn := true
 	if len(block) > 0 {
-		// What is not a character device is a block device.
+		// With char rules, the jump to blocks has excluded character devices already.
 		if len(char) == 0 {
 			a.jump(jumpIfNot, rKind, blockDevice, standard)
 		}
@@ -143,7 +143,7 @@ func (p policy) program() []instruction {
 	return a.code
 }
 
-// byKind are the rules for one kind of nodes, the last one first.
+// byKind returns the rules for one kind of device nodes, the last one first.
 func (p policy) byKind(kind byte) []rule {
 	var rs []rule
 	for i := len(p.rules) - 1; i >= 0; i-- {
@@ -154,8 +154,9 @@ func (p policy) byKind(kind byte) []rule {
 	return rs
 }
 
-// rules compiles rules of one kind. False if one decides in any case; those
-// before it do not count then.
+// rules compiles rules of one kind, the last one of the policy first. It returns
+// false if a rule decides in every case: code after it would be unreachable, and
+// the remaining rules have no effect.
 func (a *assembler) rules(rs []rule, standardAllow bool) bool {
 	for _, r := range rs {
 		verdict := standard
@@ -169,9 +170,10 @@ func (a *assembler) rules(rs []rule, standardAllow bool) bool {
 	return true
 }
 
-// rule compiles one rule: an allowing one takes its bits out of the request, and
-// grants it when none is left; a denying one refuses when it has a bit of the
-// request. False if it does so for every device and access.
+// rule compiles one rule. An allowing rule clears its access bits in the request
+// and allows the request when no bit is left. A denying rule denies the request if
+// they share a bit. rule returns false if the rule decides for every device and
+// access.
 func (a *assembler) rule(r rule, verdict label) bool {
 	var skips []int
 	unless := func(reg uint8, value int64) {
@@ -184,7 +186,7 @@ func (a *assembler) rule(r rule, verdict label) bool {
 	unless(rMinor, r.minor)
 	switch {
 	case r.access == allAccess && len(skips) > 0:
-		// The last comparison decides: turn it around.
+		// The last comparison decides: invert it and jump to the verdict.
 		last := &a.code[len(a.code)-1]
 		last.opcode = jumpIf
 		skips = skips[:len(skips)-1]
@@ -210,7 +212,7 @@ func answer(allow bool) []instruction {
 	return []instruction{{moveImm, rAnswer, 0, 0, v}, {exit, 0, 0, 0, 0}}
 }
 
-// encode is the program as the kernel takes it.
+// encode returns the program in the kernel's binary form.
 func encode(prog []instruction) []byte {
 	order := binary.NativeEndian
 	big := order.Uint16([]byte{0, 1}) == 1
@@ -227,14 +229,15 @@ func encode(prog []instruction) []byte {
 	return code
 }
 
-// devicesHook is where the device rules are.
+// devicesHook returns the hook of the device program.
 func devicesHook() hook {
 	return hook{name: "onggi_devices", program: unix.BPF_PROG_TYPE_CGROUP_DEVICE, place: unix.BPF_CGROUP_DEVICE}
 }
 
-// attachDevices makes p the device policy of a cgroup2 cgroup: instead of our
-// program from before in one step, or beside the programs of others, all of which
-// must allow an access. The program lives as long as the cgroup.
+// attachDevices makes p the device policy of a cgroup2 cgroup. It replaces our
+// earlier program in one step. Programs of others stay attached beside it; the
+// kernel allows an access only if all programs allow it. The program lives as long
+// as the cgroup.
 func attachDevices(g group, p policy) error {
 	code := p.program()
 	if err := p.checkSize(code); err != nil {

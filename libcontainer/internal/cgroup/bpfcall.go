@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hook is a place of a cgroup2 cgroup where the kernel runs programs, and the one
-// that is ours there.
+// hook is an attachment point of a cgroup2 cgroup, together with the name of our
+// program there.
 type hook struct {
-	// name tells our program from those of others (systemd's, for one) on the
-	// same cgroup. At most 15 bytes.
+	// name distinguishes our program from programs of others on the same cgroup,
+	// such as systemd's. At most 15 bytes.
 	name    string
 	program uint32 // BPF_PROG_TYPE_*
 	place   uint32 // BPF_CGROUP_*
-	bound   bool   // the kernel verifies the program for this place alone
+	bound   bool   // the kernel verifies the program for this place only
 }
 
-// loadAttr is the head of union bpf_attr for BPF_PROG_LOAD.
+// loadAttr is the first part of union bpf_attr for BPF_PROG_LOAD.
 type loadAttr struct {
 	kind        uint32
 	count       uint32
@@ -35,7 +35,8 @@ type loadAttr struct {
 	place       uint32
 }
 
-// load has the kernel verify a program. The caller closes the descriptor.
+// load passes a program to the kernel for verification and returns its descriptor.
+// The caller closes it.
 func (h hook) load(prog []instruction) (int, error) {
 	code := encode(prog)
 	license := []byte("Apache-2.0\x00")
@@ -65,8 +66,8 @@ type attachAttr struct {
 	_       uint32
 }
 
-// replace puts a program in the place of our old one in one step; old is -1 where
-// there is none.
+// replace attaches a program. If our old program is attached (old is not -1), the
+// kernel replaces it in one step.
 func (h hook) replace(dir, old, prog int) error {
 	attr := attachAttr{target: uint32(dir), prog: uint32(prog), kind: h.place, flags: unix.BPF_F_ALLOW_MULTI}
 	if old >= 0 {
@@ -77,18 +78,19 @@ func (h hook) replace(dir, old, prog int) error {
 	return err
 }
 
-// detach takes our program off the cgroup.
+// detach removes our program from the cgroup.
 func (h hook) detach(dir, prog int) error {
 	attr := attachAttr{target: uint32(dir), prog: uint32(prog), kind: h.place}
 	_, err := bpf(unix.BPF_PROG_DETACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return err
 }
 
-// maxPrograms is how many programs the kernel lets one cgroup have
+// maxPrograms is the kernel's limit of programs on one cgroup
 // (BPF_CGROUP_MAX_PROGS).
 const maxPrograms = 64
 
-// attached is a descriptor of our program on the cgroup, -1 if there is none.
+// attached returns a descriptor of our program on the cgroup, or -1 if there is
+// none.
 func (h hook) attached(dir int) (int, error) {
 	ids, err := h.query(dir)
 	if err != nil {
@@ -97,7 +99,7 @@ func (h hook) attached(dir int) (int, error) {
 	for _, id := range ids {
 		fd, err := openProgram(id)
 		if err == unix.ENOENT {
-			continue // gone since
+			continue // detached after the query
 		}
 		if err != nil {
 			return -1, err
@@ -110,7 +112,7 @@ func (h hook) attached(dir int) (int, error) {
 	return -1, nil
 }
 
-// query lists the ids of the programs at this place of the cgroup itself.
+// query lists the ids of the programs attached to the cgroup itself at this place.
 func (h hook) query(dir int) ([]uint32, error) {
 	var ids [maxPrograms]uint32
 	attr := struct {
@@ -132,9 +134,9 @@ func openProgram(id uint32) (int, error) {
 	return bpf(unix.BPF_PROG_GET_FD_BY_ID, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 }
 
-// nameOf is the name of a program.
+// nameOf returns the name of a program.
 func nameOf(fd int) (string, error) {
-	// struct bpf_prog_info up to the name, which begins at byte 64.
+	// struct bpf_prog_info up to the name, which starts at byte 64.
 	var info [80]byte
 	attr := struct {
 		fd, length uint32
@@ -148,7 +150,8 @@ func nameOf(fd int) (string, error) {
 	return unix.ByteSliceToString(info[64:]), nil
 }
 
-// bpf is bpf(2). Loading gives EAGAIN when a signal comes in during verification.
+// bpf calls bpf(2). It repeats BPF_PROG_LOAD and the like on EAGAIN, which the
+// kernel returns if a signal arrives during verification.
 func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
 	for range bpfTries {
 		r, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)
@@ -163,5 +166,6 @@ func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
 	return -1, fmt.Errorf("interrupted %d times: %w", bpfTries, unix.EAGAIN)
 }
 
-// bpfTries is enough for any rate of signals that lets the runtime work at all.
+// bpfTries bounds the repetitions. A signal rate that exhausts it would leave the
+// runtime unable to work at all.
 const bpfTries = 32

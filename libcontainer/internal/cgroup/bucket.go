@@ -9,26 +9,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Words of a bucket, the one value of a bandwidth program's map. The program
-// writes the first five, the runtime the last two:
+// Words of a bucket, which is the only value of a bandwidth program's map. The
+// program writes the first five words, the runtime writes the last two. The runtime
+// also changes the time when the rate changes (see rescale):
 //
 //	0        8       16        24        32       40     48
 //	+--------+-------+---------+---------+--------+------+-------+
 //	|  time  | bytes | packets | dropped | marked | rate | burst |
 //	+--------+-------+---------+---------+--------+------+-------+
 const (
-	bucketTime    = 0 // CLOCK_MONOTONIC ns; when the packets so far would have left
+	bucketTime    = 0 // CLOCK_MONOTONIC ns at which the packets so far have left
 	bucketBytes   = 8
 	bucketPackets = 16
 	bucketDropped = 24
 	bucketMarked  = 32
-	bucketRate    = 40 // bits a second, as the program has it
+	bucketRate    = 40 // bits a second, as compiled into the program
 	bucketBurst   = 48 // bytes
 	bucketSize    = 56
 )
 
-// newBucket makes the map of a bandwidth program. It can be mapped into memory, so
-// that the runtime changes words of it while the program runs.
+// newBucket creates the map of a bandwidth program. The runtime can map it into
+// memory and change its words while the program runs.
 func newBucket(name string) (int, error) {
 	attr := struct {
 		kind, key, value, entries, flags, inner, node uint32
@@ -38,7 +39,7 @@ func newBucket(name string) (int, error) {
 	return bpf(unix.BPF_MAP_CREATE, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 }
 
-// bucketOf opens the bucket of a program.
+// bucketOf opens the bucket of a program. The program has no other map.
 func bucketOf(prog int) (int, error) {
 	var id uint32
 	// struct bpf_prog_info up to the map ids: the count at byte 52, a pointer at 56.
@@ -61,7 +62,7 @@ func bucketOf(prog int) (int, error) {
 	return bpf(unix.BPF_MAP_GET_FD_BY_ID, unsafe.Pointer(&find), unsafe.Sizeof(find))
 }
 
-// bucket is one in memory.
+// bucket is a bucket mapped into memory.
 type bucket []byte
 
 func mapBucket(fd int) (bucket, error) {
@@ -84,8 +85,8 @@ func (b bucket) setLimit(l Bandwidth) {
 	atomic.StoreUint64(b.word(bucketBurst), l.Burst)
 }
 
-// rescale keeps the bytes that have still to be paid for where the rate changes:
-// at a hundred times the rate they take a hundredth of the time.
+// rescale converts the bucket's lag to a new rate, so that the same number of bytes
+// is still due: at 100 times the rate they take a hundredth of the time.
 func (b bucket) rescale(from, to uint64) error {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {

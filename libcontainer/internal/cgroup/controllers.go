@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// need is a controller that must be had, and the field of config.json that says so.
+// need is a controller that a limit requires, and the limit's field in config.json.
 type need struct{ controller, field string }
 
 const subtreeControl = "cgroup.subtree_control"
 
-// enable turns on controllers for the cgroup d, of which the last levels are yet
-// to be made: in cgroup.subtree_control of every cgroup above those, from the top
-// down. It gives the controllers that are on then. All that the root has are
-// tried, since engines read statistics of those without limits too; only those
-// with limits must succeed.
+// enable turns on controllers for the cgroup d. The last missing levels of d do not
+// exist yet. enable writes cgroup.subtree_control of every existing cgroup above d
+// from the top down, and returns the controllers that are on afterwards. It tries
+// all controllers of the root, because engines also read the statistics of
+// controllers without limits. Only a controller that a limit needs must succeed.
 func (c *creation) enable(d Dir, missing int) ([]string, error) {
 	root, err := openGroup(d.Mountpoint)
 	if err != nil {
@@ -47,13 +47,14 @@ func (c *creation) enable(d Dir, missing int) ([]string, error) {
 	return want, nil
 }
 
-// enabledIn reports whether dir already gives its children all of want.
+// enabledIn reports whether dir has already enabled all of want for its children.
 func enabledIn(root group, dir string, want []string) bool {
 	text, err := root.read(path.Join(dir, subtreeControl))
 	return err == nil && len(without(want, strings.Fields(text))) == 0
 }
 
-// enableIn turns on want in dir, and returns those that are on then.
+// enableIn turns on want in dir, and returns the controllers that are on
+// afterwards.
 func (c *creation) enableIn(root group, dir string, want []string) ([]string, error) {
 	file := path.Join(dir, subtreeControl)
 	text, err := root.read(file)
@@ -63,7 +64,8 @@ func (c *creation) enableIn(root group, dir string, want []string) ([]string, er
 	return c.turnOn(root, file, want, without(want, strings.Fields(text)))
 }
 
-// turnOn turns on what of want is missing in a cgroup.subtree_control below g.
+// turnOn writes the controllers in missing to a cgroup.subtree_control below g. It
+// returns the controllers of want that are on afterwards.
 func (c *creation) turnOn(g group, file string, want, missing []string) ([]string, error) {
 	if len(missing) == 0 {
 		return want, nil
@@ -77,7 +79,7 @@ func (c *creation) turnOn(g group, file string, want, missing []string) ([]strin
 	case !g.has(file):
 		return nil, err // the cgroup is gone
 	}
-	// One that is refused takes the others with it: once more, one by one.
+	// The kernel refuses the whole write if it refuses one controller: retry each.
 	for _, name := range missing {
 		err := g.write(file, "+"+name)
 		if err == nil {
@@ -91,9 +93,10 @@ func (c *creation) turnOn(g group, file string, want, missing []string) ([]strin
 	return want, nil
 }
 
-// busy is the error for a cgroup with processes, if one of missing is needed. It
-// is not asked for one after the other: those that threads can have it would
-// give, and become a threaded one, in which no container can be.
+// busy returns the error for a cgroup that has processes, if a limit needs one of
+// missing. There is no retry controller by controller: the kernel would accept the
+// threaded controllers (cpu, pids) and turn the cgroup into a threaded domain. No
+// container can be created below a threaded domain.
 func (c *creation) busy(file string, missing []string) error {
 	for _, name := range missing {
 		if err := c.needed(name, &FileError{Op: "write", Path: file, Value: "+" + name, Err: unix.EBUSY}); err != nil {
@@ -103,8 +106,8 @@ func (c *creation) busy(file string, missing []string) error {
 	return nil
 }
 
-// needed is the error for a controller that could not be turned on, nil if it
-// may be missing.
+// needed returns the error for a controller that could not be turned on. It
+// returns nil if no limit needs the controller.
 func (c *creation) needed(controller string, err error) error {
 	for _, n := range c.needs {
 		if n.controller != controller {
@@ -131,7 +134,7 @@ func enableHint(e *FileError) string {
 	return ""
 }
 
-// checkNeeds is the error for a controller that the root does not have.
+// checkNeeds returns an error if the root lacks a controller that a limit needs.
 func (c *creation) checkNeeds(root string, available []string) error {
 	for _, n := range c.needs {
 		if !contains(available, n.controller) {
@@ -146,7 +149,7 @@ func noController(n need, dir string, available []string) error {
 		n.field, n.controller, dir, strings.Join(available, " "))
 }
 
-// above lists the cgroups above rel from the root ("."), top down.
+// above lists the cgroups above rel, from the root (".") down.
 func above(rel string) []string {
 	dirs := []string{"."}
 	for i, r := range rel {
@@ -157,7 +160,7 @@ func above(rel string) []string {
 	return dirs
 }
 
-// without is list less what is in drop.
+// without returns the elements of list that are not in drop.
 func without(list, drop []string) []string {
 	var rest []string
 	for _, s := range list {
@@ -168,9 +171,9 @@ func without(list, drop []string) []string {
 	return rest
 }
 
-// Lacks names all limits of r that this host cannot keep: for want of a
-// controller, or of a way to say them in the version of cgroups that has it.
-// Nothing is made for it. What Set would warn of, it warns of too.
+// Lacks returns an error for each limit of r that this host cannot apply: the
+// controller is missing, or its cgroup version has no such limit. It creates
+// nothing. It gives the same warnings as Set.
 func (p Paths) Lacks(r *specs.LinuxResources, warn func(string)) []error {
 	if r == nil || len(p.dirs()) == 0 {
 		return nil
@@ -192,7 +195,8 @@ func (p Paths) Lacks(r *specs.LinuxResources, warn func(string)) []error {
 	return l.problems
 }
 
-// freshView is that of a cgroup without limits, which has every file.
+// freshView returns the view of a new cgroup: no limit is set, and every file
+// exists.
 func freshView(v2 bool) view {
 	return view{v2: v2, has: func(string) bool { return true }, read: func(file string) (string, error) {
 		if file == "memory.max" {
@@ -210,7 +214,7 @@ func (p Paths) lacks(d Dir, mounted bool, k kind) error {
 		return nil
 	}
 	if k.v2 == "" {
-		return nil // a program does it
+		return nil // an eBPF program implements the limit
 	}
 	text, err := named(d.Mountpoint).read("cgroup.controllers")
 	if err != nil {

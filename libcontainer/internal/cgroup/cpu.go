@@ -8,7 +8,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// The range of cpu.shares: MIN_SHARES and MAX_SHARES of the kernel's scheduler.
+// The range of cpu.shares: MIN_SHARES and MAX_SHARES in the kernel's scheduler.
 const (
 	minShares = 2
 	maxShares = 1 << 18
@@ -24,7 +24,7 @@ func cpusetField(c *specs.LinuxCPU) string {
 	return ""
 }
 
-// cpuField is the first field of c in use that belongs to the cpu controller.
+// cpuField returns the first field of c that the cpu controller applies, or "".
 func cpuField(c *specs.LinuxCPU) string {
 	switch {
 	case positive(c.Shares):
@@ -47,7 +47,7 @@ func cpuField(c *specs.LinuxCPU) string {
 
 func positive(n *uint64) bool { return n != nil && *n > 0 }
 
-// cpu plans linux.resources.cpu but for the cpuset.
+// cpu plans linux.resources.cpu except for the cpuset.
 func (l *limits) cpu(c *specs.LinuxCPU, v view) {
 	l.weight(c, v)
 	if v.v2 {
@@ -82,8 +82,8 @@ func (l *limits) weight(c *specs.LinuxCPU, v view) {
 }
 
 // CPUWeight converts v1 shares (2 to 262144, default 1024) to a v2 weight (1 to
-// 10000, default 100). The curve goes through all three of these points; it is
-// the one that the other runtimes and the kubelet agreed on.
+// 10000, default 100). The curve passes through all three points. The other
+// runtimes and the kubelet use the same curve.
 func CPUWeight(shares uint64) uint64 {
 	if shares <= minShares {
 		return 1
@@ -113,8 +113,8 @@ func burst(c *specs.LinuxCPU, file string) write {
 	return write{field: resources + "/cpu/burst", file: file, value: strconv.FormatUint(*c.Burst, 10), optional: *c.Burst == 0}
 }
 
-// realtime goes before a process enters: one that is scheduled as real-time
-// could not, without a budget.
+// realtime plans the real-time budget. Set writes it before a process enters the
+// cgroup: a process with a real-time policy cannot enter without a budget.
 func (l *limits) realtime(c *specs.LinuxCPU) {
 	var b batch
 	if positive(c.RealtimePeriod) {
@@ -147,9 +147,9 @@ func (l *limits) bandwidthV2(c *specs.LinuxCPU, v view) {
 	l.add(b...)
 }
 
-// cpuMax is the new value of cpu.max and the field that it is for; "" for none.
-// Without a period the kernel keeps the old one; the quota it cannot keep, so
-// that is read.
+// cpuMax returns the new value of cpu.max and the field that sets it, or "" for no
+// change. If the value has no period, the kernel keeps the old period. It cannot
+// keep the old quota, so cpuMax reads that from cpu.max.
 func cpuMax(c *specs.LinuxCPU, v view) (value, field string) {
 	switch {
 	case set(c.Quota) && positive(c.Period):

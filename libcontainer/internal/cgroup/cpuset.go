@@ -7,7 +7,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// cpuset plans linux.resources.cpu.cpus and mems: the same files on v1 and v2.
+// cpuset plans linux.resources.cpu.cpus and mems. The files are the same on v1 and
+// v2.
 func (l *limits) cpuset(c *specs.LinuxCPU, _ view) {
 	if c.Cpus != "" {
 		l.add(write{field: resources + "/cpu/cpus", file: "cpuset.cpus", value: c.Cpus})
@@ -17,14 +18,15 @@ func (l *limits) cpuset(c *specs.LinuxCPU, _ view) {
 	}
 }
 
-// seeds are the values of cpus and mems, in their order.
+// seeds are the values for cpusetFiles, in that order.
 type seeds [len(cpusetFiles)]string
 
 var cpusetFiles = [...]string{"cpuset.cpus", "cpuset.mems"}
 
-// seedCpuset copies cpus and mems from above where they are empty: on v1 no
-// process can enter a cgroup before both are set. The last levels of d are yet to
-// be made, and get what those above have.
+// seedCpuset returns the cpus and mems for the last missing levels of d, which do
+// not exist yet: the values of the lowest existing cgroup. On v1 no process can
+// enter a cgroup before both are set. If an existing cgroup has an empty value,
+// seedCpuset copies its parent's value there.
 func seedCpuset(d Dir, missing int) (s seeds, err error) {
 	root, err := openGroup(d.Mountpoint)
 	if err != nil {
@@ -43,7 +45,7 @@ func seedCpuset(d Dir, missing int) (s seeds, err error) {
 	return s, nil
 }
 
-// write is for a cgroup that has been made.
+// write writes the seeds into a new cgroup.
 func (s seeds) write(at group, name string) error {
 	for i, file := range cpusetFiles {
 		if err := at.write(path.Join(name, file), s[i]); err != nil {
@@ -53,7 +55,8 @@ func (s seeds) write(at group, name string) error {
 	return nil
 }
 
-// seed returns the value of file in dir, which is its parent's if it has none.
+// seed returns the value of file in dir. If it is empty, seed first writes the
+// parent's value there.
 func seed(root group, dir, file string) (string, error) {
 	v, err := root.read(path.Join(dir, file))
 	if err != nil || v != "" || dir == "." {
