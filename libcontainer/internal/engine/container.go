@@ -12,14 +12,15 @@ import (
 
 func (w *walk) harden(s plan.Harden) error {
 	b := w.building
-	// The kernel lifts mm->user_ns to the one the stub was executed in, which
-	// is ours: container root cannot look into it (CVE-2016-9962).
+	// The kernel raises mm->user_ns to the user namespace in which the stub
+	// was executed, the runtime's. So the container's root cannot inspect an
+	// undumpable stub (CVE-2016-9962).
 	if !s.MapsFirst {
 		b.undumpable()
 	}
 	w.makeRoom()
 	b.CloseRange(w.layout.control, unix.CLOSE_RANGE_CLOEXEC)
-	b.CloseRange(w.layout.end, 0) // what our caller forgot to mark close-on-exec
+	b.CloseRange(w.layout.end, 0) // descriptors that the caller forgot to mark close-on-exec
 	b.Umask(0)
 	b.UnblockSignals()
 	for _, sig := range w.ignored {
@@ -28,8 +29,10 @@ func (w *walk) harden(s plan.Harden) error {
 	return nil
 }
 
-// closeFiles leaves the stub nothing of the host. From here on a runtime
-// without privilege may be let in again, for exec and hooks.
+// closeFiles closes all descriptors of the set-up: none of the host's remains in
+// the stub (CVE-2024-21626). Descriptors from First on are close-on-exec. From
+// here on a runtime without privilege may need access to the stub again, for
+// exec and hooks, so the stub becomes dumpable.
 func (w *walk) closeFiles(s plan.CloseFiles) {
 	w.building.CloseRange(w.layout.keep+1, 0)
 	w.building.CloseRange(s.First, unix.CLOSE_RANGE_CLOEXEC)
@@ -41,8 +44,9 @@ func (w *walk) closeFiles(s plan.CloseFiles) {
 func (f flight) dumpable()   { f.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 1) }
 func (f flight) undumpable() { f.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 0) }
 
-// joinCgroups: a thread that moves itself takes no lock on all of the host's
-// forks and waits for no RCU grace period (cgroup_procs_write_start).
+// joinCgroups moves the stub into its v1 cgroups: it writes "0" to their tasks
+// files. A thread that moves itself takes no lock on all forks of the host and
+// waits for no RCU grace period (cgroup_procs_write_start).
 func (w *walk) joinCgroups(s plan.JoinCgroups) error {
 	for _, f := range s.Files {
 		fd := w.building.Open(f, unix.O_WRONLY)
@@ -52,8 +56,12 @@ func (w *walk) joinCgroups(s plan.JoinCgroups) error {
 	return nil
 }
 
-// join enters a namespace. All paths are opened before the first is entered:
-// a joined mount namespace would hide the others.
+// join enters a namespace. The stub opens the paths of all joins before it
+// enters the first: a joined mount namespace would hide the other paths.
+//
+// If a user namespace is joined, too, the stub may lack the privilege for the
+// other namespaces until it is root there. So join tolerates EPERM, and
+// becomeRoot repeats the refused joins.
 func (w *walk) join(s plan.Join) error {
 	if w.joined == nil {
 		w.openJoined()
@@ -82,7 +90,7 @@ func (w *walk) openJoined() {
 	}
 }
 
-// joins tells whether a namespace of a type is joined by path.
+// joins reports whether the plan joins a namespace of the type by path.
 func (w *walk) joins(flag uint64) bool {
 	for _, it := range w.items {
 		if j, ok := it.Step.(plan.Join); ok && j.Flag == flag {
@@ -92,13 +100,13 @@ func (w *walk) joins(flag uint64) bool {
 	return false
 }
 
-// becomeRoot takes the ids of root in the user namespace that was entered,
-// and then joins what only its root may.
+// becomeRoot takes the ids of root in the user namespace. Then it repeats the
+// joins that only this root may do.
 func (w *walk) becomeRoot(s plan.BecomeRoot) error {
 	b := w.building
 	b.Setresgid(s.GID)
 	b.Setresuid(s.UID)
-	b.undumpable() // setresuid has reset it (prctl(2))
+	b.undumpable() // setresuid has reset the flag (prctl(2))
 	if w.joined == nil {
 		return nil
 	}
@@ -112,8 +120,10 @@ func (w *walk) becomeRoot(s plan.BecomeRoot) error {
 	return nil
 }
 
-// unshare is where a batch ends: new namespaces are the slow part of a start,
-// and the next batch is built meanwhile.
+// unshare ends a batch. The creation of namespaces is the slow part of a start,
+// so the runtime side works in the meantime, in this order: the caller's work
+// (others), many bind sources in groups (handOver), the remaining sources
+// (meanwhile). Then the trees go to the stub with the next batch.
 func (w *walk) unshare(s plan.Unshare) error {
 	w.building.Unshare(s.Flags)
 	switch back, err := w.cut(); {
@@ -157,15 +167,16 @@ func (w *walk) sessionKeyring(s plan.SessionKeyring) error {
 		}
 		b = w.building
 	}
-	r := b.JoinSessionKeyring(s.Name).Tolerate(unix.ENOSYS, unix.EPERM) // kernels without, and seccomp profiles of an outer container
-	// Possessor all but setattr, owner view, read, link and, for processes that
-	// lose the ids that made it, search.
+	r := b.JoinSessionKeyring(s.Name).Tolerate(unix.ENOSYS, unix.EPERM) // kernels without keyrings, and seccomp profiles of an outer container
+	// The kernel's default, and search for the owner: a process that has changed
+	// its ids needs it. The possessor has all permissions (0x3f), the owner view,
+	// read, search and link (0x1b).
 	b.SessionKeyringPerm(0x3f1b0000).TolerateAll()
 	r.OnFailSkip()
 	return nil
 }
 
-// loopbackUp sets the flags of lo, which a new network namespace has, down.
+// loopbackUp brings lo up. A new network namespace has it, but down.
 func (w *walk) loopbackUp() error {
 	b := w.building
 	sock := b.Socket("socket", unix.AF_INET, unix.SOCK_DGRAM, 0)
@@ -193,8 +204,8 @@ func (w *walk) pivot(s plan.Pivot) error {
 	if s.Move {
 		return w.moveRoot()
 	}
-	// The old root is stacked on the new one, where the same "." unmounts it
-	// (pivot_root(2), "pivot_root(".", ".")").
+	// The kernel stacks the old root on the new one, at the same ".", where
+	// umount2 finds and detaches it (pivot_root(2), "pivot_root(".", ".")").
 	b.PivotRoot(".", ".")
 	b.Umount2(".", unix.MNT_DETACH)
 	b.Chdir("/")
@@ -210,9 +221,10 @@ func (w *walk) changeRoot() error {
 	return nil
 }
 
-// securityLabel writes what the next execve takes on. The file is opened on
-// the runtime side, in its own procfs: in the container's a label may be
-// written to a file that only looks the part (CVE-2019-16884).
+// securityLabel writes the label that the next execve applies. The runtime side
+// opens the file in its own procfs and hands over the descriptor. In the
+// container's procfs, the label could be written to a file that only looks like
+// the right one (CVE-2019-16884).
 func (w *walk) securityLabel(s plan.SecurityLabel) error {
 	if s.LSM == "selinux" {
 		if err := (lsm.Host{}).CheckSELinux(s.Label); err != nil {
@@ -234,7 +246,7 @@ func labelFailure(it plan.Item, s plan.SecurityLabel, ce *remote.CallError) erro
 }
 
 func (w *walk) writeAttr(kind lsm.Kind, label string) error {
-	if err := w.settle(); err != nil { // after a fork it is another process, with other files
+	if err := w.settle(); err != nil { // a fork must be finished: the child has a file of its own
 		return err
 	}
 	procfs, err := os.Open("/proc")

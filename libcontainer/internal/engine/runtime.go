@@ -15,8 +15,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// defaultTimeout is for one batch: far above what a busy host takes, and
-// bounded.
+// defaultTimeout bounds one batch. A busy host needs far less.
 const defaultTimeout = 30 * time.Second
 
 func (w *walk) spawn(s plan.Spawn) error {
@@ -30,13 +29,14 @@ func (w *walk) spawn(s plan.Spawn) error {
 	w.layout.put(files, w.layout.start, w.Start)
 	w.layout.put(files, w.layout.enter, w.Enter)
 	spawn := remote.Spawn{Files: files, Control: w.layout.control, Cloneflags: s.Namespaces, Timeout: w.timeout(), Argv0: w.Name, Trace: remote.Trace{Recorder: w.Trace, Task: w.task}}
-	spawn.Wait = s.Cgroup || w.Spawned != nil // it may be short of memory with others
+	spawn.Wait = s.Cgroup || w.Spawned != nil // the OOM killer spares a process whose parent waits for it
 	if s.Cgroup {
 		spawn.Cgroup = w.Cgroup
 	} else {
 		w.layout.put(files, w.layout.cgroup, w.Cgroup)
 	}
-	// Before the fork: what is caught from here on, the child has by default.
+	// This has to come before the fork: signals that this process catches from
+	// here on have the default action in the child.
 	w.ignored = caught.Ignored()
 	stub, err := remote.Prepare(w.ctx, spawn)
 	if err != nil {
@@ -44,7 +44,7 @@ func (w *walk) spawn(s plan.Spawn) error {
 	}
 	w.stub, w.launching = stub, w.at
 	if w.Spawned == nil {
-		return nil // its first batch goes ahead of it
+		return nil // its first batch is in the socket before it starts
 	}
 	if err := w.launch(); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (w *walk) spawn(s plan.Spawn) error {
 	return w.Spawned(stub.Pid)
 }
 
-// launch starts the stub, if one was prepared.
+// launch starts the prepared stub, unless it is running already.
 func (w *walk) launch() error {
 	if w.stub == nil || w.stub.Launched() {
 		return nil
@@ -64,8 +64,8 @@ func (w *walk) launch() error {
 	return nil
 }
 
-// unborn is why there is no process. What may not be moved is in the kernel's
-// cgroup-v2.rst, "Delegation Containment".
+// unborn explains why the kernel creates no process. The kernel's rules on
+// moves between cgroups are in cgroup-v2.rst, "Delegation Containment".
 func (w *walk) unborn(it plan.Item, err error) error {
 	switch {
 	case errors.Is(err, unix.EACCES) && w.Cgroup != nil:
@@ -76,19 +76,20 @@ func (w *walk) unborn(it plan.Item, err error) error {
 	return err
 }
 
-// noMoreProcesses is what EAGAIN of clone means.
+// noMoreProcesses explains EAGAIN from clone.
 const noMoreProcesses = "the limit on processes is reached: pids.max of the container's cgroup, or RLIMIT_NPROC"
 
-// measureRoom compares the descriptors that the plan takes with the limit that
-// the stub inherits from this process. The program is to have our caller's
-// limit, which Go may have raised. Where there is room, mounts need not be let
-// go of before the end.
+// measureRoom compares the number of descriptors that the plan needs with the
+// limit that the stub inherits from this process. It decides three things: the
+// limit of the stub during the set-up (room), the limit to restore for the
+// program (nofile), and whether mounts must be closed early (lettingGo). The
+// program gets the limit of the runtime's caller, which Go may have raised.
 //
-// The limit is this process's own, asked for before the stub is launched: a
-// stub that runs may have other ids by now, and asking for its limit takes
-// CAP_SYS_RESOURCE then (prlimit(2)).
+// measureRoom asks for the limit of this process, before the stub is launched.
+// A running stub may have other ids; asking for its limit then requires
+// CAP_SYS_RESOURCE (prlimit(2)).
 func (w *walk) measureRoom() error {
-	const others = 64 // the layout, and what is open for a step or two
+	const others = 64 // the layout, and descriptors that are open during a step or two
 	need, hooks := uint64(others+len(w.Preserve)), false
 	for _, it := range w.items {
 		switch it.Step.(type) {
@@ -117,8 +118,8 @@ func (w *walk) measureRoom() error {
 	return nil
 }
 
-// makeRoom has the stub raise its soft limit on descriptors, where the plan
-// takes more.
+// makeRoom has the stub raise its soft limit on descriptors, if the plan needs
+// more.
 func (w *walk) makeRoom() {
 	if w.room != nil {
 		w.building.Setrlimit(w.room.Resource, w.room.Soft, w.room.Hard)
@@ -129,15 +130,16 @@ func noFile(l inherited.Limit) *plan.Rlimit {
 	return &plan.Rlimit{Name: "RLIMIT_NOFILE", Resource: unix.RLIMIT_NOFILE, Soft: l.Soft, Hard: l.Hard}
 }
 
-// restoreLimits gives the program the limit of our caller, with a call of the
-// stub's last batch. The hard limit stays, so this takes no privilege.
+// restoreLimits gives the program the limit of the runtime's caller, by a call
+// in the stub's last batch. The hard limit does not change, so the call requires
+// no privilege.
 func (w *walk) restoreLimits() {
 	if l := w.nofile; l != nil {
 		w.building.Setrlimit(l.Resource, l.Soft, l.Hard)
 	}
 }
 
-// put is for a descriptor that there may not be.
+// put sets a descriptor that may be absent.
 func (layout) put(files []*os.File, at int, f *os.File) {
 	if f != nil {
 		files[at] = f
@@ -151,13 +153,15 @@ func (w *walk) timeout() time.Duration {
 	return defaultTimeout
 }
 
-// oomScoreAdj is for a stub that has answered: until its execve its memory is
-// ours, and what has the same memory the kernel adjusts together.
+// oomScoreAdj requires a stub that has answered its first batch. Until its
+// execve the stub shares the runtime's memory, and the kernel adjusts all
+// processes that share memory together.
 func (w *walk) oomScoreAdj(s plan.OOMScoreAdj) error {
 	v := strconv.Itoa(s.Value)
 	err := writeProc(w.stub.Pid, "oom_score_adj", v)
 	if errors.Is(err, unix.EACCES) {
-		// Lowering it takes CAP_SYS_RESOURCE. What it is already need not be set.
+		// Lowering the value requires CAP_SYS_RESOURCE. If the value is in
+		// force already, nothing is to be done.
 		if have, readErr := os.ReadFile("/proc/self/oom_score_adj"); readErr == nil && string(have) == v+"\n" {
 			return nil
 		}
@@ -166,9 +170,9 @@ func (w *walk) oomScoreAdj(s plan.OOMScoreAdj) error {
 	return err
 }
 
-// oomScoreDenied has the words of both peers, with their capital letter: Docker
-// makes exit status 126 of "permission denied", which is for a program that
-// cannot be executed.
+// oomScoreDenied uses the words of both peers, with their capital letter.
+// Docker turns "permission denied" into exit status 126, which means a program
+// that cannot be executed.
 func oomScoreDenied(s plan.OOMScoreAdj) error {
 	const text = "failed to update /proc/self/oom_score_adj: Permission denied"
 	return &Failure{
@@ -177,7 +181,7 @@ func oomScoreDenied(s plan.OOMScoreAdj) error {
 	}
 }
 
-// writeProc writes to a file of a process of ours in the host's procfs.
+// writeProc writes to a file of the stub in the host's procfs.
 func writeProc(pid int, name, value string) error {
 	path := "/proc/" + strconv.Itoa(pid) + "/" + name
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -193,11 +197,13 @@ func writeProc(pid int, name, value string) error {
 
 func (w *walk) idMaps(s plan.IDMaps) error { return w.IDMaps(w.stub.Pid, s) }
 
-// hooks of a runtime without privilege enter the container's namespaces
-// without any either, which takes a stub that is dumpable for the moment: as
-// yet there is nobody else in them.
+// hooks runs the hooks of a kind.
+//
+// A runtime without privilege enters the container's namespaces without
+// privilege, too. For that the stub has to be dumpable for a moment. This is
+// safe: no program of the container runs in these namespaces yet.
 func (w *walk) hooks(s plan.Hooks) error {
-	w.closeTrees() // they are mounted, and may be unmounted
+	w.closeTrees() // an open tree would keep a mount busy that a hook wants to unmount
 	if w.unprivileged() {
 		w.building.dumpable()
 		if err := w.settle(); err != nil {
@@ -208,15 +214,16 @@ func (w *walk) hooks(s plan.Hooks) error {
 	return w.Hooks(w.ctx, s.Kind, w.stub.Pid)
 }
 
-// rlimits applies to the stub what the program will inherit. It takes
-// CAP_SYS_RESOURCE to limit a process with other ids, and for raising a hard
-// limit; a runtime without leaves what is no raise to the stub itself.
+// rlimits sets limits of the stub, which the program inherits. Limiting a
+// process with other ids, and raising a hard limit, require CAP_SYS_RESOURCE. A
+// runtime without it has the stub set the limits itself; that works unless a
+// hard limit is raised.
 func (w *walk) rlimits(s plan.Rlimits) error {
 	var own remote.Batch
 	var asked []plan.Rlimit
 	for _, l := range s.Limits {
 		if l.Resource == unix.RLIMIT_NOFILE {
-			w.nofile = nil // there is nothing to restore any more
+			w.nofile = nil // config.json sets the limit; do not restore the caller's
 		}
 		if l.Resource == unix.RLIMIT_NPROC && w.clones() {
 			if err := w.limitClone(l); err != nil {
@@ -243,7 +250,7 @@ func (w *walk) rlimits(s plan.Rlimits) error {
 	return nil
 }
 
-// rlimitRefused names the limit of the call that failed.
+// rlimitRefused names the limit whose call failed.
 func (w *walk) rlimitRefused(err error, asked []plan.Rlimit) error {
 	ce := (*remote.CallError)(nil)
 	named := errors.As(err, &ce) && ce.Index < len(asked)
@@ -254,19 +261,20 @@ func (w *walk) rlimitRefused(err error, asked []plan.Rlimit) error {
 	return err
 }
 
-// rlimitStep has runc's words.
+// rlimitStep uses runc's words.
 func rlimitStep(l plan.Rlimit) string {
 	return fmt.Sprintf("error setting rlimit type %d: set %s to %d:%d", l.Resource, l.Name, l.Soft, l.Hard)
 }
 
-// limitClone leaves a limit on processes to the clone, as it would count the
-// stub and could forbid the clone itself. Raising the hard limit takes our
-// privilege; without, the clone is told that it may not.
+// limitClone leaves a limit on processes to the clone. Set on the stub, it would
+// count the stub and could forbid the clone itself. The runtime side raises the
+// hard limit on the stub, because only it may have the privilege. Without the
+// privilege, the clone's own call fails and reports EPERM.
 func (w *walk) limitClone(l plan.Rlimit) error {
 	w.nproc = &l
 	var lim unix.Rlimit
 	if err := unix.Prlimit(w.stub.Pid, l.Resource, nil, &lim); err != nil || l.Hard <= lim.Max {
-		return nil //nolint:nilerr // EPERM: we have none
+		return nil //nolint:nilerr // EPERM: no privilege
 	}
 	lim.Max = l.Hard
 	if err := unix.Prlimit(w.stub.Pid, l.Resource, &lim, nil); err != nil && err != unix.EPERM {
@@ -281,7 +289,7 @@ func rlimitFailure(pid int, l plan.Rlimit, err error) error {
 	return f
 }
 
-// fork makes the stub's child the stub.
+// fork has the stub create a child, which becomes the walk's stub.
 func (w *walk) fork() error {
 	if err := w.settle(); err != nil {
 		return err
@@ -297,15 +305,17 @@ func (w *walk) fork() error {
 	return nil
 }
 
-// replace has the walk go on with another stub.
+// replace continues the walk with another stub.
 func (w *walk) replace(child *remote.Stub) {
 	w.stub.Dismiss()
 	w.dismissed = append(w.dismissed, w.stub)
 	w.stub = child
 }
 
-// forkInto makes a child of the stub that is born in the cgroup the stub. What
-// the stub has been told before, it does in the same batch.
+// forkInto has the stub create a child in the container's cgroup; the child
+// becomes the walk's stub. The calls before the fork are in the same batch.
+// forkInto does not wait: later steps build a batch for the child, and finishFork
+// collects the answer.
 func (w *walk) forkInto() error {
 	switch back, err := w.collect(); {
 	case err != nil:
@@ -329,12 +339,12 @@ func (w *walk) forkInto() error {
 	if err != nil {
 		return err
 	}
-	w.building.Close(cgroup) // a directory of the host (CVE-2024-21626)
+	w.building.Close(cgroup) // the child must not keep a directory of the host (CVE-2024-21626)
 	return nil
 }
 
-// finishFork waits for the child that forkInto has asked for. The next batch is
-// in its socket by then.
+// finishFork waits for the child of forkInto. By then the child's first batch is
+// in its socket.
 func (w *walk) finishFork() error {
 	f := w.forking
 	if f == nil {
@@ -349,7 +359,7 @@ func (w *walk) finishFork() error {
 	return nil
 }
 
-// forkFailure puts a failure down to the step whose call it was.
+// forkFailure attributes a failed fork to the step whose call failed.
 func (w *walk) forkFailure(err error) error {
 	ce := (*remote.CallError)(nil)
 	if !errors.As(err, &ce) {

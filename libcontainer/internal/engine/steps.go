@@ -8,7 +8,8 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/resctrl"
 )
 
-// step adds a step to the batch, or takes it where the runtime side does.
+// step adds the calls of a step to the batch, or does the step at once if it
+// belongs to the runtime side.
 func (w *walk) step(s plan.Step) error {
 	switch s := s.(type) {
 	case plan.Spawn:
@@ -140,11 +141,12 @@ func (w *walk) step(s plan.Step) error {
 	panic("BUG: no meaning for step " + plan.Name(s))
 }
 
-// slow is the other way for a step whose call failed: again tells that
-// something was put in order and the step is worth another try.
+// slow handles a step whose call failed. again reports that the cause is
+// repaired and that the step is worth another try. Errors with a better
+// explanation come back in err.
 func (w *walk) slow(it plan.Item, b *remote.Batch, ce *remote.CallError) (again bool, err error) {
 	if ce.Errno == unix.EAGAIN && w.retry.count < maxRetries {
-		return true, nil // a rename somewhere, while openat2 resolved ".."
+		return true, nil // a rename anywhere, while openat2 resolved ".."
 	}
 	if ce.Errno == unix.EXDEV && isCall(ce, "openat2") && !w.places.crossed {
 		w.places.crossed = true // see onRoot
@@ -183,7 +185,7 @@ func (w *walk) slow(it plan.Item, b *remote.Batch, ce *remote.CallError) (again 
 	return false, nil
 }
 
-// isLast tells whether the step belongs to the last batch.
+// isLast reports whether the step belongs to the last batch.
 func isLast(s plan.Step) bool {
 	switch s.(type) {
 	case plan.Seccomp, plan.CloneInto, plan.Gate, plan.Execute:

@@ -21,31 +21,34 @@ type Filter struct {
 	Flags   uint32
 }
 
-// Job is what a walk needs beyond the plan: descriptors, and the work of
-// others on the runtime side. The caller owns all files.
+// Job is the input of a walk beside the plan: descriptors, and functions that
+// do the caller's part of the work on the runtime side. The caller owns all
+// files.
 type Job struct {
-	Stdio    [3]*os.File // nil for a stream that the terminal will be
-	Preserve []*os.File  // become 3, 4, …
-	Cgroup   *os.File    // cgroup2 directory to be born in
-	Start    *os.File    // the gate's two ends in the container; nil for exec
-	Status   *os.File    // takes the errno of a failed execve
+	Stdio    [3]*os.File // nil for a stream that becomes the terminal
+	Preserve []*os.File  // descriptors 3, 4, … of the program
+	Cgroup   *os.File    // cgroup2 directory in which the stub or its child starts
+	Start    *os.File    // the gate (a FIFO), open for reading and writing; nil for exec
+	Status   *os.File    // receives the errno of a failed execve
 	Enter    *os.File    // pidfd of the container's first process, for exec
-	// MountNamespace is what Visit enters, and PIDNamespace, if there is one,
-	// what a procfs that it mounts is for.
+	// Visit enters MountNamespace. A procfs that it mounts belongs to
+	// PIDNamespace, which may be nil.
 	MountNamespace, PIDNamespace *os.File
 
 	Cgroups Cgroups
-	// Meanwhile is called once, before anything is mounted, while the stub is
-	// busy, which need not be the one that becomes the program.
+	// Meanwhile is called once, before the first mount, while the stub is busy.
+	// pid is the present stub, which may still fork: its child may be the
+	// process that becomes the program.
 	Meanwhile func(ctx context.Context, pid int) error
 	Hooks     func(ctx context.Context, kind string, pid int) error
 	Filter    func(ctx context.Context) (Filter, error)
 	IDMaps    func(pid int, s plan.IDMaps) error
-	Console   func(master *os.File) error // owns the pty master
+	Console   func(master *os.File) error // takes ownership of the pty master
 	Listener  func(ctx context.Context, pid int, fd *os.File) error
-	Spawned   func(pid int) error // before the stub is told anything
+	Spawned   func(pid int) error // called before the stub receives its first batch
 	Warn      func(msg string)
-	// Env gives the program's environment; home is "" unless it was looked up.
+	// Env returns the program's environment; home is "" unless the plan looks
+	// it up.
 	Env func(env []string, home string) []string
 
 	Timeout time.Duration // for one batch
@@ -53,22 +56,22 @@ type Job struct {
 	Trace   *timeline.Recorder
 }
 
-// Process is what a walk leaves behind: a process that waits at the gate or
-// runs the program.
+// Process is the result of a walk: a process that waits at the gate or executes
+// the program.
 type Process struct {
 	Pid   int
 	Pidfd *os.File
 
 	dismissed []*remote.Stub
 	trace     *timeline.Recorder
-	stub      int // who has the last batch
+	stub      int // pid of the stub that received the last batch
 }
 
-// Executed is for a trace: the last batch is done.
+// Executed ends the last batch in the trace: the program has been executed.
 func (p *Process) Executed() { p.trace.EndBatches(p.stub) }
 
-// Settle collects what the walk has left behind, stubs that have ended or are
-// about to. It is for when there is time.
+// Settle reaps the dismissed stubs, which have ended or are about to end. The
+// caller calls it when it has time.
 func (p *Process) Settle() {
 	for _, s := range p.dismissed {
 		s.Reap()
@@ -76,78 +79,81 @@ func (p *Process) Settle() {
 	p.dismissed = nil
 }
 
-// walk is a plan on its way.
+// walk is the state of a plan's execution.
 type walk struct {
 	*Job
 	ctx   context.Context
 	items []plan.Item
-	at    int // the item being added or acted on
+	at    int // the index of the item that is added or executed now
 
 	stub      *remote.Stub
-	forking   *remote.Forking // of stub, which is not known to be there yet
-	forker    *remote.Stub    // whose fork that is
+	forking   *remote.Forking // the fork that creates stub; nil once it has finished
+	forker    *remote.Stub    // the parent in that fork
 	dismissed []*remote.Stub  // to be reaped
-	ignored   []unix.Signal   // by us, and so by the stub
-	launching int             // the item that prepared it
-	building  flight          // what steps add to
-	inflight  []flight        // with the stub, their results not back yet
+	ignored   []unix.Signal   // signals that this process ignores; the stub inherits that
+	launching int             // index of the item that prepared the stub
+	building  flight          // the batch to which steps add calls
+	inflight  []flight        // sent batches whose results are not back yet
 	retry     struct{ item, count int }
-	nofile    *plan.Rlimit // to be restored
-	room      *plan.Rlimit // for the set-up; nil where there is enough
-	nproc     *plan.Rlimit // for the clone
+	nofile    *plan.Rlimit // RLIMIT_NOFILE of the program, to be restored
+	room      *plan.Rlimit // RLIMIT_NOFILE for the set-up; nil if the present limit suffices
+	nproc     *plan.Rlimit // RLIMIT_NPROC, which the clone sets itself
 	layout    layout
 
 	root    *remote.FD            // the root file system's tree
-	kept    map[string]*remote.FD // mounts of the plan by destination
+	kept    map[string]*remote.FD // mounts of the plan whose descriptors are kept, by destination
 	places  destinations
-	caution int // how often a full batch is halved
-	// lettingGo: mounts are closed once they are attached, as there is no room for
-	// all of them, or hooks may want to unmount them.
+	caution int // how many times the size of a full batch is halved
+	// lettingGo: the stub closes a mount's descriptor as soon as the mount is
+	// attached. Either the limit has no room for all of them, or hooks may
+	// want to unmount them.
 	lettingGo bool
 	toolbox   *remote.FD          // the tmpfs with the sources of masks
-	trees     map[int]*tree       // by item: what the runtime side opened for it
-	mappings  map[string]*os.File // user namespaces of id-mapped mounts, by their maps
-	ofClone   *plan.Item          // the scheduling that the runtime sets on the clone
+	trees     map[int]*tree       // by item: the source that the runtime side opened
+	mappings  map[string]*os.File // user namespaces for id-mapped mounts, by their maps
+	ofClone   *plan.Item          // the scheduling step that the runtime side applies to the clone
 	procfs    *remote.FD
-	// noPidnsOption: procfs does not know pidns= here, before Linux 6.18.
+	// noPidnsOption: this kernel's procfs has no option pidns= (before 6.18).
 	noPidnsOption bool
-	closedPts     bool               // ptmx in /dev/pts may not be opened: /dev/ptmx is taken
-	noFchmodat2   bool               // nor is there a chmod of O_PATH descriptors, before Linux 6.6
+	closedPts     bool               // /dev/pts/ptmx may not be opened; use /dev/ptmx
+	noFchmodat2   bool               // this kernel has no fchmodat2 (before 6.6)
 	joined        map[int]*remote.FD // namespaces to join, by item
-	refused       []int              // joins to be tried again behind the user namespace
+	refused       []int              // joins to repeat as root of the user namespace
 	home          string
-	homeRead      bool // home is that of the whole passwd
+	homeRead      bool // home is final: the slow path has set it
 	program       string
-	filter        *fetched        // nil until it was asked for
-	cwd           []remote.Result // the tries to enter process.cwd
-	live          *live           // in a container that runs, nil elsewhere
+	filter        *fetched        // nil until the first request
+	cwd           []remote.Result // the attempts to enter process.cwd
+	live          *live           // set in a running container, otherwise nil
 }
 
-// flight is a batch and what goes with it.
+// flight is a batch with the files that follow it and the checks of its
+// results.
 type flight struct {
 	*remote.Batch
-	files   [][]int // sent behind it, a group for each call that takes them
+	files   [][]int // sent behind the batch, one group for each call that receives files
 	pending []pending
 }
 
-// pending is a look at results, once they are there.
+// pending is a function that looks at results once they are back.
 type pending struct {
 	item int
 	look func() error
 }
 
-// layout is the stub's descriptor table above stdio.
-// What set-up alone needs is behind what the last batch needs.
+// layout holds the numbers of the stub's descriptors above stdio. The numbers
+// up to keep stay for the last batch. The set-up alone uses those behind it
+// (enter, cgroup), and closeFiles closes them.
 type layout struct{ preserve, control, status, start, keep, enter, cgroup, end int }
 
-// Run walks the plan. On failure the stub and everything it has mounted are
-// gone when it returns.
+// Run walks the plan. If it returns an error, the stub and all its mounts are
+// gone.
 func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
 	w := newWalk(ctx, p, job)
 	defer w.closeTrees()
 	proc, err := w.guarded(w.run)
 	if err != nil {
-		_ = w.finishFork() // there is a first error already
+		_ = w.finishFork() // err is the first error
 		if w.stub != nil {
 			w.stub.Kill()
 		}
@@ -157,7 +163,8 @@ func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
 	return proc, nil
 }
 
-// guarded takes steps of a walk, whose end after a panic is as after an error.
+// guarded calls take and turns a panic into an error. So the clean-up after a
+// panic is the same as after an error.
 func (w *walk) guarded(take func() (*Process, error)) (_ *Process, err error) {
 	defer bug.Caught(&err)
 	return take()
@@ -192,7 +199,7 @@ func (w *walk) lay() {
 	w.layout.end = n + 1
 }
 
-// run takes all steps and gives the last batch, which is the program's.
+// run takes all steps and sends the last batch, which executes the program.
 func (w *walk) run() (*Process, error) {
 	program, err := w.steps()
 	if err != nil {
@@ -204,8 +211,11 @@ func (w *walk) run() (*Process, error) {
 	return w.lastBatch()
 }
 
-// steps takes one step after the other, up to those of the last batch or, where
-// there is no program, to the end.
+// steps takes one step after the other. It stops at the first step of the last
+// batch, or at the end of a plan without a program.
+//
+// It flushes before each step of the runtime side: all steps before that one
+// have to be done. A flush may set w.at back to repeat a failed step.
 func (w *walk) steps() (program bool, err error) {
 	for w.at = 0; ; w.at++ {
 		if ctx := w.asking(); ctx.Err() != nil {
@@ -229,7 +239,7 @@ func (w *walk) steps() (program bool, err error) {
 	}
 }
 
-// asking is the context that can ask for an end.
+// asking returns the context whose end stops the walk between steps.
 func (w *walk) asking() context.Context {
 	if w.live != nil {
 		return w.live.ctx
@@ -237,7 +247,7 @@ func (w *walk) asking() context.Context {
 	return w.ctx
 }
 
-// take is step, with a trace if there is one.
+// take calls step and records it in the trace, if there is one.
 func (w *walk) take(it plan.Item) error {
 	if w.Trace == nil {
 		return w.step(it.Step)
@@ -252,8 +262,8 @@ func (w *walk) take(it plan.Item) error {
 	return err
 }
 
-// task is what calls with a tag are for. The stub's start has no calls: what is
-// not tagged belongs to the step that is being taken.
+// task returns the step and field for calls with the tag. The start of the stub
+// has no calls and no tag: it belongs to the present step.
 func (w *walk) task(tag int) timeline.Task {
 	if tag == 0 {
 		tag = min(w.at, len(w.items)-1)
@@ -261,36 +271,41 @@ func (w *walk) task(tag int) timeline.Task {
 	return timeline.Task{Step: w.items[tag].Step, Field: w.items[tag].Field}
 }
 
-// errAgain: the step needed results, and getting them sent the walk back.
+// errAgain reports that the walk has gone back. A step needed results, and the
+// flush for them found a failed call.
 var errAgain = errors.New("walk: again")
 
-// full tells whether a batch has enough steps. It leaves room for one more, the
-// largest of which are some long paths. After a step that failed, the next ones
-// are likely to fail too, as with mountpoints that are missing, and what was
-// built behind it was built for nothing: batches become smaller, and larger again
-// when they succeed.
+// full reports whether the batch is large enough to be sent. The limit leaves
+// room in the stub's arena for one more step; the largest steps contain several
+// long paths.
+//
+// After a failed step the next steps are likely to fail too, for example for
+// missing mountpoints. The work on the batch behind a failure is lost. So each
+// failure halves the limit (caution), and each success doubles it again.
 func (w *walk) full() bool { return w.building.Size() > maxBatch>>w.caution }
 
-// overfull tells whether one step alone has filled what full leaves room for.
+// overfull reports whether a single step has used the room that full leaves.
 func (w *walk) overfull() bool { return w.building.Size() > maxBatch+maxBatch/2 }
 
 const (
 	maxBatch   = 64 << 10
-	maxCaution = 7 // a step or two
+	maxCaution = 7 // 512 bytes: one step or two
 )
 
-// expect makes room for the steps that are left, or as many as a batch has.
+// expect reserves memory for the remaining steps, or for a full batch.
 func (w *walk) expect() {
-	const ofStep, ofData = 10, 24 // calls of a step, on average and some more, and bytes of data of a call
+	const ofStep, ofData = 10, 24 // calls of a step (the average and a margin), bytes of data of a call
 	w.building.Expect(min(ofStep*(len(w.items)-w.at), maxBatch/(remote.CallSize+ofData)))
 }
 
-// later has look called when the results of the batch are there.
+// later has look called once the results of the batch are there. look is not
+// called if the present step or an earlier one fails.
 func (w *walk) later(look func() error) {
 	w.building.pending = append(w.building.pending, pending{w.at, look})
 }
 
-// cut sends what has been built and goes on building while the stub works.
+// cut collects earlier results and sends the batch. The walk goes on building
+// the next batch while the stub executes this one.
 func (w *walk) cut() (back bool, err error) {
 	if back, err = w.collect(); back || err != nil {
 		return back, err
@@ -298,7 +313,7 @@ func (w *walk) cut() (back bool, err error) {
 	return false, w.send()
 }
 
-// send is cut without looking at results, which will be there later.
+// send sends the batch without collecting earlier results first.
 func (w *walk) send() error {
 	if w.building.Len() == 0 {
 		return w.launch()
@@ -316,7 +331,8 @@ func (w *walk) send() error {
 	return w.launch()
 }
 
-// give sends the stub a batch and its files.
+// give sends the stub a batch and its files. Behind another batch it marks this
+// one: the stub drops it if that one fails.
 func (w *walk) give(f flight) error {
 	var err error
 	if n := len(w.inflight); n == 0 {
@@ -338,13 +354,16 @@ func (w *walk) give(f flight) error {
 	return nil
 }
 
-// canFollow tells whether what has been built can be sent before the results of
-// what is with the stub have been looked at.
+// canFollow reports whether the batch may be sent before the results of the
+// previous one are known. At most one batch may be in flight. No check may wait
+// for its results, no fork may be in progress, and the new batch must not use a
+// descriptor that the previous one opens: its number is not known yet.
 func (w *walk) canFollow() bool {
 	return len(w.inflight) == 1 && len(w.inflight[0].pending) == 0 && w.forking == nil && w.building.CanFollow(w.inflight[0].Batch)
 }
 
-// forkless is why a stub could not be sent anything, if it is that there is none.
+// forkless returns the error of the fork if sending failed because the fork has
+// created no stub; otherwise it returns err.
 func (w *walk) forkless(err error) error {
 	if e := w.finishFork(); e != nil {
 		return e
@@ -352,8 +371,8 @@ func (w *walk) forkless(err error) error {
 	return err
 }
 
-// flush has everything executed that has been built. back tells that a step
-// has to be taken again; the walk is at the item before that one then.
+// flush has the stub execute the batch and collects all results. back reports
+// that a step has to be repeated: then w.at is the item before that step.
 func (w *walk) flush() (back bool, err error) {
 	if !w.canFollow() {
 		back, err = w.collect()
@@ -371,7 +390,7 @@ func (w *walk) flush() (back bool, err error) {
 	return w.collect()
 }
 
-// settle is flush for use inside of a step.
+// settle is flush for use inside a step; it returns errAgain for back.
 func (w *walk) settle() error {
 	switch back, err := w.flush(); {
 	case err != nil:
@@ -382,8 +401,9 @@ func (w *walk) settle() error {
 	return nil
 }
 
-// collect takes the results of what is with the stub. Nothing built on a batch
-// that failed is ever executed.
+// collect receives the results of the batches in flight, in order. It stops at
+// a failure. No later batch is ever executed then: the stub drops a batch that
+// is marked as behind the failed one, and results discards those here.
 func (w *walk) collect() (back bool, err error) {
 	for len(w.inflight) > 0 && !back && err == nil {
 		f := w.inflight[0]
@@ -416,7 +436,7 @@ func (w *walk) results(f flight) (back bool, err error) {
 		w.caution = max(0, w.caution-1)
 		return false, nil
 	}
-	closeFiles(f.Files()) // those of the step that failed; it will bring others
+	closeFiles(f.Files()) // the failed step will send new ones when it is repeated
 	w.caution = min(maxCaution, w.caution+1)
 	for _, behind := range append(w.inflight, w.building) {
 		behind.Discard()
@@ -431,15 +451,20 @@ func closeFiles(files []*os.File) {
 	}
 }
 
-// receive has the stub take files over.
+// receive adds the calls by which the stub takes over files, and returns their
+// descriptors in the stub.
 func (w *walk) receive(files []int, names []string) []*remote.FD {
 	w.building.files = append(w.building.files, files)
 	return w.building.ReceiveFiles(w.stub.Control(), names)
 }
 
-// rescue is for a batch that ended early. Steps before the failed one are
-// done, later ones are untouched: the failed one is taken again after its slow
-// path has found something to do about it.
+// rescue handles a failed call. The steps before the failed one are done, and
+// the later ones have not begun. If the slow path finds a remedy, rescue sets
+// the walk back to the failed step.
+//
+// The calls of the failed step before the failed call have been executed, too.
+// rescue closes the descriptors that they opened; the slow path takes care of
+// their other effects.
 func (w *walk) rescue(b *remote.Batch, err error) (bool, error) {
 	var ce *remote.CallError
 	if !errors.As(err, &ce) {
@@ -471,12 +496,13 @@ func (w *walk) rescue(b *remote.Batch, err error) (bool, error) {
 	return true, nil
 }
 
-// maxRetries bounds the walks back to one step: openat2(2) says EAGAIN for
-// every rename anywhere while it resolves "..", 128 tries leave 0.1 % failures
-// under a rename storm on 16 cores.
+// maxRetries bounds the repetitions of one step. While openat2(2) resolves "..",
+// it fails with EAGAIN for a rename anywhere on the host. With 128 tries, 0.1 %
+// of the walks fail under a rename storm on 16 cores.
 const maxRetries = 128
 
-// lost explains what became of a stub that does not answer.
+// lost explains a timeout of the stub: it names the step that the walk had
+// reached. It returns every other error as it is.
 func (w *walk) lost(err error) error {
 	it := w.items[min(w.at, len(w.items)-1)]
 	if errors.Is(err, remote.ErrTimeout) {
@@ -488,7 +514,8 @@ func (w *walk) lost(err error) error {
 	return err
 }
 
-// closeAll closes descriptors of a step that will be taken again.
+// closeAll has the stub close descriptors, for example of a step that will be
+// repeated.
 func (w *walk) closeAll(fds []*remote.FD) error {
 	if len(fds) == 0 {
 		return nil
@@ -500,11 +527,13 @@ func (w *walk) closeAll(fds []*remote.FD) error {
 	return w.stub.Do(&b)
 }
 
-// ask has the stub execute a batch of the slow path.
+// ask has the stub execute a batch at once, outside the walk's order. It is for
+// slow paths and for steps that have settled.
 func (w *walk) ask(b *remote.Batch) error { return w.stub.Do(b) }
 
-// kernelLog reads what a file system context has to say about a refused
-// parameter (fsopen(2), "retrieving diagnostic messages").
+// kernelLog reads the kernel's message about a refused parameter from the file
+// system context that the failed step has open (fsopen(2), "retrieving
+// diagnostic messages").
 func (w *walk) kernelLog(b *remote.Batch, ce *remote.CallError) string {
 	var ctx *remote.FD
 	for _, fd := range b.Opened(ce.Tag) {
@@ -521,7 +550,8 @@ func (w *walk) kernelLog(b *remote.Batch, ce *remote.CallError) string {
 	if w.stub.Do(&q) != nil || r.Value() <= 2 {
 		return ""
 	}
-	// "e message\n": the level, a space, what some file systems end a line with.
+	// "e message\n": the level and a space are cut off. Some file systems end
+	// the message with white space.
 	return strings.TrimSpace(string(buf.First(r.Value())[2:]))
 }
 
