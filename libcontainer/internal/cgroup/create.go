@@ -12,29 +12,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What callers of Create branch on.
+// Errors of Create that callers branch on.
 var (
-	// ErrFrozen: the cgroup, or one above it, is frozen; what is put there never runs.
+	// ErrFrozen: the cgroup or one above it is frozen. A process in it would never
+	// run.
 	ErrFrozen = errors.New("container's cgroup unexpectedly frozen")
-	// ErrPopulated: the cgroup exists and has processes, of another container perhaps.
+	// ErrPopulated: the cgroup exists and has processes, perhaps of another
+	// container.
 	ErrPopulated = errors.New("container's cgroup is not empty: it has processes already")
-	// ErrVanished: a cgroup that was there when Missing was asked is gone, with the
-	// container that it was made for, most likely. To be tried again.
+	// ErrVanished: a cgroup that existed when Missing ran has been removed since,
+	// probably at the end of the container that created it. The caller retries.
 	ErrVanished = errors.New("a cgroup has been removed meanwhile")
 )
 
-// CreateOptions is what Create needs to know beyond the paths.
+// CreateOptions are the parameters of Create beyond the paths.
 type CreateOptions struct {
-	Resources *specs.LinuxResources // the limits to come: their controllers must be had (may be nil)
+	Resources *specs.LinuxResources // limits to be set later: Create must enable their controllers (may be nil)
 	Warn      func(msg string)      // may be nil
-	Ours      bool                  // processes that are there already are the container's
-	// Missing is what Missing has said, and no other directory is made; nil where
-	// nobody has to know beforehand.
+	Ours      bool                  // processes already in the cgroup belong to the container
+	// Missing is the result of the method Missing; Create makes no other
+	// directory. If nil, Create calls the method itself: the caller then does not
+	// record the directories beforehand.
 	Missing []string
 }
 
-// Missing lists the directories (absolute, parents first) that Create will
-// make: the intent to record before it runs.
+// Missing lists the directories (absolute, parents first) that Create will make.
+// The caller records them before it calls Create.
 func (p Paths) Missing() []string {
 	var missing []string
 	for _, d := range p.dirs() {
@@ -43,7 +46,8 @@ func (p Paths) Missing() []string {
 	return missing
 }
 
-// missing asks of few: what is above one that is there is there too.
+// missing lists the levels of d that do not exist. It uses a binary search: if a
+// directory exists, so do all above it.
 func (d Dir) missing() []string {
 	levels := d.levels()
 	n := sort.Search(len(levels), func(i int) bool {
@@ -53,7 +57,7 @@ func (d Dir) missing() []string {
 	return levels[n:]
 }
 
-// levels are the absolute paths from below the mountpoint down to the cgroup.
+// levels returns the absolute paths from below the mountpoint down to the cgroup.
 func (d Dir) levels() []string {
 	var dirs []string
 	for i := 1; i <= len(d.Path); i++ {
@@ -64,11 +68,11 @@ func (d Dir) levels() []string {
 	return dirs
 }
 
-// Create makes the cgroup in every hierarchy, ready for its limits and
-// processes. It returns the paths that are in use from now on (fewer than p
-// where p.Optional, or without cgroup2 beside v1 where that is refused) and the
-// directories it made, parents first: what Remove wants to be told later. When it
-// fails it has removed them.
+// Create makes the cgroup in every hierarchy, ready for its limits and processes.
+// It returns the paths in use from now on and the directories it made, parents
+// first; Remove needs the latter. The paths are fewer than p in two cases, both for
+// want of privilege: p.Optional is set, or the hierarchy is a cgroup2 one beside v1
+// ones and no limit needs it. If Create fails, it has removed what it made.
 func (p Paths) Create(o CreateOptions) (used Paths, made []string, err error) {
 	if o.Missing != nil {
 		return p.create(o)
@@ -83,8 +87,8 @@ func (p Paths) Create(o CreateOptions) (used Paths, made []string, err error) {
 	return used, made, err
 }
 
-// Tries bounds how often ErrVanished is believed. Each time, another container
-// has ended between two system calls of ours.
+// Tries bounds the retries after ErrVanished. For each retry, another container
+// must have ended between two system calls of this process.
 const Tries = 64
 
 func (p Paths) create(o CreateOptions) (Paths, []string, error) {
@@ -104,8 +108,9 @@ func (p Paths) create(o CreateOptions) (Paths, []string, error) {
 	return used, c.made, nil
 }
 
-// canDoWithout tells the cgroup2 hierarchy beside v1 ones that no limit is for. A
-// user may have cgroups in those and none in this.
+// canDoWithout reports whether d is a cgroup2 hierarchy beside v1 ones that no
+// limit needs. An unprivileged user may have cgroups in the v1 hierarchies and none
+// in this one.
 func (c *creation) canDoWithout(p Paths, d Dir) bool {
 	if d.Controllers != nil || len(p.V1) == 0 || c.unified {
 		return false
@@ -119,8 +124,8 @@ func (c *creation) canDoWithout(p Paths, d Dir) bool {
 	return true
 }
 
-// whyNot says of a cgroup that has processes that it is frozen, if it is: that
-// is what whoever put them there has to know.
+// whyNot adds ErrFrozen to ErrPopulated if the cgroup is also frozen: the caller
+// needs to know that those processes cannot run.
 func (p Paths) whyNot(err error) error {
 	if !errors.Is(err, ErrPopulated) {
 		return err
@@ -139,7 +144,7 @@ func (p *Paths) add(d Dir) {
 	}
 }
 
-// refusedToUs reports an error for want of privilege, not of sense.
+// refusedToUs reports whether err is caused by missing privilege.
 func refusedToUs(err error) bool {
 	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
 }
@@ -155,14 +160,14 @@ func warner(f func(string)) func(string) {
 type creation struct {
 	warn    func(string)
 	needs   []need
-	unified bool // there are limits by the names of cgroup2 files
+	unified bool // linux.resources.unified sets limits
 	ours    bool
 	missing []string // absolute, parents first within a hierarchy
-	made    []string // as missing
+	made    []string // in the same order
 }
 
-// create makes d. A cgroup with processes is refused in every layout: they
-// would be the container's, to be limited, frozen and killed with it.
+// create makes d. It refuses a cgroup with processes in every layout: limits,
+// freezing and killing of the container would hit them too.
 func (c *creation) create(d Dir) (err error) {
 	before := len(c.made)
 	if d.Controllers == nil {
@@ -179,13 +184,14 @@ func (c *creation) create(d Dir) (err error) {
 	return err
 }
 
-// hasVanished: what is there and not delegated has a field that asks for it.
+// hasVanished reports whether err comes from a cgroup that has been removed. ENOENT
+// can also mean that a controller is not delegated; such an error has a Field.
 func hasVanished(err error) bool {
 	var fe *FileError
 	return errors.As(err, &fe) && fe.Field == "" && (fe.Err == unix.ENOENT || fe.Err == unix.ENODEV)
 }
 
-// missingOf are the directories to be made for d.
+// missingOf returns the directories of c.missing that belong to d.
 func (c *creation) missingOf(d Dir) (dirs []string) {
 	abs := d.Abs()
 	for _, dir := range c.missing {
@@ -196,8 +202,9 @@ func (c *creation) missingOf(d Dir) (dirs []string) {
 	return dirs
 }
 
-// mkdirs makes directories, parents first, and has each prepared before there
-// is one below it. Only those that nobody else has made meanwhile are ours.
+// mkdirs makes directories, parents first, and calls prepare for each one before it
+// makes the next level. It adds a directory to c.made only if its own mkdir created
+// it; another process may have been first.
 func (c *creation) mkdirs(dirs []string, prepare func(at group, name string) error) error {
 	return down(dirs, func(at group, name string) error {
 		switch err := unix.Mkdirat(at.fd, at.dir+name, 0o755); err {
@@ -223,8 +230,8 @@ func mkdirHint(err error) string {
 	return ""
 }
 
-// undo removes what was made since c.made had n entries, and gives what others use
-// by now.
+// undo removes the directories made since c.made had n entries. It returns those
+// that another process uses by now (EBUSY).
 func (c *creation) undo(n int) (used []string) {
 	for len(c.made) > n {
 		last := len(c.made) - 1
@@ -236,10 +243,11 @@ func (c *creation) undo(n int) (used []string) {
 	return used
 }
 
-// unprepared: most cgroups are fit as they are made.
+// unprepared is the prepare function for cgroups that need no preparation.
 func unprepared(group, string) error { return nil }
 
-// createV1 makes a v1 cgroup fit for processes, or says why it is not.
+// createV1 makes a v1 cgroup. It returns an error if the cgroup is not fit for
+// processes.
 func (c *creation) createV1(d Dir) error {
 	missing := c.missingOf(d)
 	prepare := unprepared
@@ -278,8 +286,9 @@ func (c *creation) checkV1(d Dir, fresh bool) error {
 	return nil
 }
 
-// createUnified makes a cgroup2 cgroup, and turns on controllers: in each level
-// before there is one below it, as the kernel takes up all that are below.
+// createUnified makes a cgroup2 cgroup and turns on controllers. It turns them on
+// in each new level before it makes the next one: to enable a controller, the
+// kernel visits all cgroups below.
 func (c *creation) createUnified(d Dir) error {
 	missing := c.missingOf(d)
 	want, err := c.enable(d, len(missing))
@@ -299,7 +308,7 @@ func (c *creation) createUnified(d Dir) error {
 	return c.checkUnified(named(leaf))
 }
 
-// checkUnified says why the cgroup is not fit for a container, if so.
+// checkUnified returns an error if the cgroup is not fit for a container.
 func (c *creation) checkUnified(leaf group) error {
 	if err := c.checkType(leaf); err != nil {
 		return err
@@ -318,8 +327,8 @@ func (c *creation) checkUnified(leaf group) error {
 	return nil
 }
 
-// checkType refuses threaded cgroups: processes enter a "domain invalid" one
-// never, and a "threaded" one has no memory or io limits (cgroups(7)).
+// checkType refuses threaded cgroups. A "domain invalid" cgroup accepts no process,
+// and a "threaded" one has no memory or io limits (cgroups(7)).
 func (c *creation) checkType(leaf group) error {
 	t, err := leaf.read("cgroup.type")
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// delegatedFiles is where the kernel lists what to give away with a cgroup.
+// delegatedFiles is the kernel's list of the cgroup files to delegate.
 const delegatedFiles = "/sys/kernel/cgroup/delegate"
 
-// Delegate gives the cgroup2 cgroup to uid, the directory and the files that
-// the kernel means to be delegated (config-linux.md, "Cgroup ownership"): the
-// one that maps to root in the container's user namespace.
+// Delegate changes the owner of the cgroup2 cgroup to uid: of the directory and of
+// the files that the kernel lists for delegation (config-linux.md, "Cgroup
+// ownership"). uid is the host uid of root in the container's user namespace.
 func (p Paths) Delegate(uid int) error {
 	if p.Unified == nil {
 		return nil
@@ -34,9 +34,9 @@ func (p Paths) Delegate(uid int) error {
 	return nil
 }
 
-// EnterSub moves process pid into the cgroup2 cgroup sub, below p, which is made
-// for it and belongs to uid. The controllers of p are turned on for its children
-// once p itself has no process any more.
+// EnterSub creates the cgroup2 cgroup sub below p, moves process pid into it and
+// gives it to uid. Between these steps, when p itself has no process any more,
+// EnterSub turns on p's controllers for its children.
 func (p Paths) EnterSub(sub string, pid, uid int) error {
 	s := p.Below(sub)
 	c := creation{warn: warner(nil)}
@@ -52,15 +52,15 @@ func (p Paths) EnterSub(sub string, pid, uid int) error {
 	return s.Delegate(uid)
 }
 
-// Below is the cgroup2 cgroup sub of p, whether there is one or not.
+// Below returns the paths of the cgroup2 cgroup sub below p. It need not exist.
 func (p Paths) Below(sub string) Paths {
 	u := *p.Unified
 	u.Path = path.Join(u.Path, sub)
 	return Paths{Unified: &u}
 }
 
-// filesToDelegate reads the kernel's list; where there is none, that of
-// config-linux.md holds.
+// filesToDelegate reads the kernel's list. If the kernel has none, it returns the
+// list of config-linux.md.
 func filesToDelegate(list string) []string {
 	text, err := readPath(list)
 	if err != nil {

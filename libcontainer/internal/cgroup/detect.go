@@ -32,23 +32,24 @@ func (m Mode) String() string {
 type Hierarchy struct {
 	Controllers []string // in the kernel's order, "name=systemd" included; nil for cgroup2
 	Mountpoint  string
-	Root        string // the cgroup that shows at Mountpoint, as /proc/self/cgroup has it; "" for "/"
-	Own         string // the runtime's own cgroup, from Mountpoint; begins with "/"
+	Root        string // the cgroup mounted at Mountpoint, as named in /proc/self/cgroup; "" for "/"
+	Own         string // the runtime's own cgroup, relative to Mountpoint; begins with "/"
 }
 
-// Host is what there is on this host, seen from this mount namespace.
+// Host describes the host's hierarchies, as seen from this mount namespace.
 type Host struct {
 	Mode        Mode
 	Hierarchies []Hierarchy // v1, in the order of /proc/self/cgroup
-	Unified     *Hierarchy  // the cgroup2 one, nil where there is none
+	Unified     *Hierarchy  // cgroup2, nil if not mounted
 }
 
-// unifiedMountpoint is where every distribution mounts cgroup2 in a pure v2 host.
+// unifiedMountpoint is the mountpoint of cgroup2 on a pure v2 host, the same for
+// every distribution.
 const unifiedMountpoint = "/sys/fs/cgroup"
 
-// Detect finds the host's hierarchies. On a v2 host that is one statfs and one
-// read of /proc/self/cgroup; otherwise /proc/self/mountinfo is read too, up to the
-// last hierarchy looked for.
+// Detect finds the host's hierarchies. On a v2 host it takes one statfs and one
+// read of /proc/self/cgroup. On others it also reads /proc/self/mountinfo, up to
+// the line of the last hierarchy.
 func Detect() (*Host, error) {
 	own, err := readPath("/proc/self/cgroup")
 	if err != nil {
@@ -73,7 +74,7 @@ func Detect() (*Host, error) {
 	return h, nil
 }
 
-// v2Host is a pure v2 host, from the text of /proc/self/cgroup.
+// v2Host returns the Host of a pure v2 host, from the text of /proc/self/cgroup.
 func v2Host(own string) *Host {
 	u := &Hierarchy{Mountpoint: unifiedMountpoint, Own: "/"}
 	for _, m := range memberships(own) {
@@ -84,9 +85,9 @@ func v2Host(own string) *Host {
 	return &Host{Mode: V2, Unified: u}
 }
 
-// mountedHost joins the hierarchies of /proc/self/cgroup with their mounts.
-// next yields the lines of mountinfo; it is not called again once every
-// hierarchy has been found.
+// mountedHost joins the hierarchies of /proc/self/cgroup with their mounts. next
+// yields the lines of mountinfo. mountedHost stops calling it once it has found the
+// standard mount of every hierarchy.
 func mountedHost(own string, next func() (string, bool)) *Host {
 	ms := memberships(own)
 	mounts := make([]mount, len(ms))
@@ -113,7 +114,7 @@ func mountedHost(own string, next func() (string, bool)) *Host {
 	return assemble(ms, mounts)
 }
 
-// assemble builds the Host of those hierarchies that are mounted.
+// assemble builds the Host from the hierarchies that are mounted.
 func assemble(ms []membership, mounts []mount) *Host {
 	h := new(Host)
 	for i, m := range mounts {
@@ -171,16 +172,17 @@ func memberships(text string) []membership {
 // mount is a cgroup mount of mountinfo.
 type mount struct {
 	v2      bool
-	root    string // the cgroup that shows at point
+	root    string // the cgroup mounted at point
 	point   string
-	options string // of the superblock: "rw,cpu,cpuacct"
+	options string // superblock options: "rw,cpu,cpuacct"
 }
 
-// standard reports whether it is mounted where others look for it. The same
-// hierarchy can show in several places: containers' mounts, for one.
+// standard reports whether the mountpoint is below /sys/fs/cgroup, where other
+// programs look for it. One hierarchy can have several mounts, for example those of
+// containers.
 func (m mount) standard() bool { return strings.HasPrefix(m.point, unifiedMountpoint+"/") }
 
-// hierarchy is the index in ms of the hierarchy that m mounts, or -1.
+// hierarchy returns the index in ms of the hierarchy that m mounts, or -1.
 func (m mount) hierarchy(ms []membership) int {
 	options := strings.Split(m.options, ",")
 	for i, x := range ms {
@@ -194,7 +196,8 @@ func (m mount) hierarchy(ms []membership) int {
 	return -1
 }
 
-// parseMount reads one line of mountinfo, false unless it is a cgroup mount:
+// parseMount parses one line of mountinfo. It returns false if the line is not a
+// cgroup mount:
 //
 //	36 31 0:33 /root /sys/fs/cgroup/devices rw,relatime shared:9 - cgroup cgroup rw,devices
 func parseMount(line string) (mount, bool) {
@@ -215,7 +218,7 @@ func parseMount(line string) (mount, bool) {
 	}, true
 }
 
-// unescape undoes the octal escapes of mountinfo (space, tab, newline, backslash).
+// unescape decodes the octal escapes of mountinfo (space, tab, newline, backslash).
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -223,9 +226,9 @@ func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
-// below is the cgroup path as seen from a mount whose root is the cgroup root.
-// A path outside of it (another cgroup namespace's "/..", a bind mount of a
-// sibling) cannot be named from here: the mount's own root stands for it.
+// below returns the cgroup path relative to a mount whose root is the cgroup root.
+// A path outside of that mount has no name there (another cgroup namespace's "/..",
+// a bind mount of a sibling). For it below returns the mount's own root, "/".
 func below(root, path string) string {
 	if hasDotDot(path) {
 		return "/"
