@@ -13,22 +13,22 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// Failure is one failed step: the field of config.json that asked for it, what
-// was being done, and the call that failed. It prints as one line with the
-// errno's text last.
+// Failure is the error of one step: the field of config.json that requests the
+// step, the action, and the call that failed. It prints as one line; the text of
+// the errno is last.
 type Failure struct {
-	Field   string     // JSON pointer, "" where no field asks for the step
-	Step    string     // what was being done, e.g. "mount proc on /proc"
-	Syscall string     // the call with its arguments, "" where none failed
-	Errno   unix.Errno // 0 where no syscall failed
-	Hint    string     // what to do about it, "" where nothing useful is known
-	Err     error      // the cause where it is more than an errno
+	Field   string     // JSON pointer; "" if no field requests the step
+	Step    string     // the action, e.g. "mount proc on /proc"
+	Syscall string     // the call with its arguments; "" if no call failed
+	Errno   unix.Errno // 0 if no call failed
+	Hint    string     // advice; "" if there is none
+	Err     error      // the cause, if it is more than an errno
 }
 
-// Error prints `field: step: syscall: (hint): errno` and leaves out the
-// unknown parts. The errno comes last: engines look for its text. A step
-// without a system call stands beside its errno, with the hint in front, as in
-// runc's "exec /run.sh: no such file or directory".
+// Error returns `field: step: syscall: (hint): errno` without the unknown parts.
+// The errno comes last, because engines look for its text. Without a system call,
+// the step stands beside the errno and the hint before it, as in runc's
+// "exec /run.sh: no such file or directory".
 func (f *Failure) Error() string {
 	hint, cause := "", f.Errno.Error()
 	if f.Hint != "" {
@@ -44,7 +44,7 @@ func (f *Failure) Error() string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": ")
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (f *Failure) Unwrap() error {
 	if f.Err != nil {
 		return f.Err
@@ -52,13 +52,13 @@ func (f *Failure) Unwrap() error {
 	return f.Errno
 }
 
-// others is an error of what is done during a step and has nothing to do with
-// it.
+// others wraps an error that occurred during a step but was not caused by it.
 type others struct{ error }
 
 func (o others) Unwrap() error { return o.error }
 
-// failed puts err down to the step of an item.
+// failed attributes err to the step of an item. An error that is attributed to a
+// step already keeps its step.
 func failed(it plan.Item, err error) error {
 	if o := (others{}); errors.As(err, &o) {
 		return o.error
@@ -82,8 +82,8 @@ func failed(it plan.Item, err error) error {
 	return f
 }
 
-// doing is a step in an error. The words for mounts, sysctls and the working
-// directory are runc's: people search for them.
+// doing returns the text of a step in an error. Mounts, sysctls and the working
+// directory use runc's words: people search for them.
 func doing(s plan.Step) string {
 	switch s := s.(type) {
 	case plan.Bind:
@@ -100,7 +100,7 @@ func doing(s plan.Step) string {
 	return s.String()
 }
 
-// hint is failed with advice.
+// hint is failed with advice. An earlier hint stays.
 func hint(it plan.Item, err error, advice string) error {
 	err = failed(it, err)
 	if f := (*Failure)(nil); errors.As(err, &f) && f.Hint == "" {
@@ -109,8 +109,8 @@ func hint(it plan.Item, err error, advice string) error {
 	return err
 }
 
-// Killed tells whether err is the death of the first process, and whether
-// that was by SIGKILL.
+// Killed reports whether err is the death of the first process, and whether
+// SIGKILL caused it.
 func Killed(err error) (died, killed bool) {
 	var d *remote.DeathError
 	if !errors.As(err, &d) {
@@ -119,8 +119,8 @@ func Killed(err error) (died, killed bool) {
 	return true, d.Status.Signaled() && d.Status.Signal() == unix.SIGKILL
 }
 
-// Stillborn tells whether err is the first process's being killed before it has
-// done anything.
+// Stillborn reports whether the first process was killed by SIGKILL before it
+// answered anything.
 func Stillborn(err error) bool {
 	var d *remote.DeathError
 	_, killed := Killed(err)

@@ -13,8 +13,8 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// mapTrees maps the ids of the trees that were opened here. It is done once the
-// container's user namespace is there, which may be the one to map by.
+// mapTrees maps the ids of the trees that the runtime side opened. It comes after
+// the creation of the container's user namespace, which may be the mapping.
 func (w *walk) mapTrees() error {
 	for i, it := range w.items {
 		s, ok := it.Step.(plan.Bind)
@@ -30,11 +30,12 @@ func (w *walk) mapTrees() error {
 	return nil
 }
 
-// mapMount maps the ids of a detached mount that the stub has made. The call is
-// made here: it takes privilege over both user namespaces, that of the mapping
-// and that of the file system, and the stub has it over the container's only.
+// mapMount maps the ids of a detached mount that the stub created. The runtime
+// side makes the call: the call requires privilege over the user namespaces of
+// the mapping and of the file system. The stub has privilege over the
+// container's only.
 func (w *walk) mapMount(m *remote.FD, name string, i *plan.Idmap) error {
-	if err := w.settle(); err != nil { // its number has to be known
+	if err := w.settle(); err != nil { // the number of m has to be known
 		return err
 	}
 	fd, err := unix.PidfdGetfd(w.stub.Pidfd(), m.Number(), 0)
@@ -45,8 +46,8 @@ func (w *walk) mapMount(m *remote.FD, name string, i *plan.Idmap) error {
 	return w.mapIDs(fd, name, i)
 }
 
-// mapIDs maps the ids of a tree before it is attached anywhere
-// (mount_setattr(2), "ID-mapped mounts").
+// mapIDs maps the ids of a tree. The kernel allows it only before the tree is
+// attached (mount_setattr(2), "ID-mapped mounts").
 func (w *walk) mapIDs(tree int, name string, m *plan.Idmap) error {
 	ns, err := w.mapping(m)
 	if err != nil {
@@ -77,8 +78,8 @@ func mapHint(err error) string {
 	return ""
 }
 
-// mapping is a user namespace with the mapping, the container's own or one that
-// is made for it. Mounts with the same mapping share one.
+// mapping returns a user namespace with the mapping: the container's own, or one
+// created for it. Mounts with the same mapping share one.
 func (w *walk) mapping(m *plan.Idmap) (*os.File, error) {
 	key := idMapText(m.UIDs) + "/" + idMapText(m.GIDs)
 	if ns := w.mappings[key]; ns != nil {
@@ -98,16 +99,17 @@ func (w *walk) mapping(m *plan.Idmap) (*os.File, error) {
 	return ns, nil
 }
 
-// newMapping takes the user namespace of a process that is made for it and
-// ended again.
+// newMapping starts a process in a new user namespace, writes the maps, opens the
+// namespace, and ends the process.
 func (w *walk) newMapping(m *plan.Idmap) (*os.File, error) {
 	holder, err := remote.Start(w.ctx, remote.Spawn{Cloneflags: unix.CLONE_NEWUSER, Control: 3, Timeout: defaultTimeout, Argv0: w.Name})
 	if err != nil {
 		return nil, fmt.Errorf("make a user namespace for the mapping: %w", err)
 	}
 	defer holder.Kill()
-	// As long as it has executed nothing it is as closed to us as we are to others
-	// (PR_SET_DUMPABLE), but for CAP_SYS_PTRACE.
+	// Before its execve the holder shares this process's memory, which is
+	// undumpable (PR_SET_DUMPABLE). Without CAP_SYS_PTRACE this process cannot
+	// write the holder's maps then. An answer proves that the execve is done.
 	var b remote.Batch
 	b.Umask(0)
 	if err := holder.Do(&b); err != nil {
@@ -126,7 +128,7 @@ func usernsOf(pid int) (*os.File, error) {
 	return os.Open("/proc/" + strconv.Itoa(pid) + "/ns/user")
 }
 
-// idMapText is what is written to uid_map and gid_map (user_namespaces(7)).
+// idMapText returns the text for uid_map and gid_map (user_namespaces(7)).
 func idMapText(list []specs.LinuxIDMapping) string {
 	var b strings.Builder
 	for _, m := range list {

@@ -13,21 +13,21 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// lastBatch is what the process that will be the program is left with: to load
-// the filter, to wait at the gate, to execute, and to say so if it could not.
-// It needs nothing from us any more.
+// lastBatch sends the batch for the process that becomes the program: it loads
+// the filter, waits at the gate, calls execve, and reports a failed execve. This
+// batch needs nothing more from the runtime side, except to accept a listener.
 //
-// Behind a filter the calls are read, write, execve and exit_group, and capset
-// where loading it took a capability: what is reported goes through write, not
-// through the stub's own sendto.
+// Behind a filter the batch uses only read, write, execve and exit_group, and
+// capset if loading the filter required a capability. So a result behind the
+// filter is reported with write: the stub's own reply would use sendto.
 func (w *walk) lastBatch() (*Process, error) {
-	if f := w.Meanwhile; f != nil { // there was nothing to be busy with
+	if f := w.Meanwhile; f != nil { // no step gave an opportunity before
 		if err := f(w.ctx, w.stub.Pid); err != nil {
 			return nil, err
 		}
 	}
 	w.restoreLimits()
-	if w.Start != nil { // it may wait for long
+	if w.Start != nil { // a created container may wait at the gate for long
 		w.building.FreeArena()
 	}
 	l := last{walk: w, control: w.stub.Control()}
@@ -39,7 +39,7 @@ func (w *walk) lastBatch() (*Process, error) {
 	}
 	if l.forks {
 		l.clone.OnPositiveSkipTo(l.end)
-		l.stub.Outlast() // or the clone would be nobody's
+		l.stub.Outlast() // its report must be read even if ctx ends, or the clone would never be reaped
 	}
 	if err := w.stub.SendLast(w.building.Batch); err != nil {
 		return nil, w.lost(err)
@@ -51,14 +51,15 @@ func (w *walk) lastBatch() (*Process, error) {
 type last struct {
 	*walk
 	control  *remote.FD
-	filtered bool // behind the filter
+	filtered bool // the calls from here on run under the filter
 	forks    bool
 	clone    remote.Result
 	end      int
 	reports  []report
 }
 
-// report is what comes through the control socket before the gate, in order.
+// report is one result that arrives through the control socket before the gate.
+// Reports arrive in order.
 type report struct {
 	item plan.Item
 	take func(value int) error
@@ -72,7 +73,7 @@ func (l *last) step(it plan.Item) error {
 	case plan.CloneInto:
 		l.clone, l.forks = b.Clone(unix.CLONE_PARENT), true
 		if !l.filtered {
-			b.Close(l.control) // the child reports through nothing but its exit
+			b.Close(l.control) // the child has nothing to report to the runtime side
 		}
 		l.newSession()
 		l.limitProcesses()
@@ -89,16 +90,18 @@ func (l *last) step(it plan.Item) error {
 	return nil
 }
 
-// seccomp loads the filter: before the gate with a report, behind it without. A
-// listener is always before: the agent has it before the program runs.
+// seccomp loads the filter. Before the gate or the clone, the stub reports the
+// result through the control socket. Behind the gate nobody reads the socket: a
+// failure goes to the status FIFO. A filter with a listener always reports,
+// because the agent has to have the listener before the program starts.
 func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
 	f, err := l.fetched()
 	if err != nil {
 		return err
 	}
 	b := l.building
-	// A path for notifications is of no use to a profile that sends none
-	// (config-linux.md, "listenerPath"): then there is no descriptor to take.
+	// A profile that sends no notifications ignores a path for them
+	// (config-linux.md, "listenerPath"). Then there is no listener to take.
 	listens := s.Listener && f.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0
 	early := l.waits() || listens
 	var loaded remote.Result
@@ -120,7 +123,7 @@ func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
 		l.reports = append(l.reports, report{it, func(v int) error { return l.loaded(listens, v) }})
 		return nil
 	}
-	// Nobody reads replies any more: a failure goes the way of a failed execve.
+	// Nobody reads replies any more: report a failure as a failed execve.
 	loaded.TolerateAll()
 	b.WriteResult(remote.Inherited(l.layout.status, "status"), loaded).TolerateAll()
 	b.Exit(exitExec)
@@ -128,9 +131,11 @@ func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
 	return nil
 }
 
-// awaitProceed holds the stub, from which the listener has to be taken, and what
-// it would clone. Behind the filter it does so with read, and where it may not, or
-// is alone, it goes the way of a failed execve.
+// awaitProceed makes the stub wait for a byte on the control socket: the runtime
+// side has to take the listener out of the stub before the stub clones or
+// executes anything. Under the filter the stub waits with read. If the filter
+// forbids read, or the runtime side is gone, the stub reports a failed execve and
+// exits.
 func (l *last) awaitProceed() {
 	b := l.building
 	r := b.AwaitByte(l.control).TolerateAll()
@@ -139,15 +144,15 @@ func (l *last) awaitProceed() {
 	r.OnPositiveSkip()
 }
 
-// fetched is the filter, or why there is none.
+// fetched is the filter, or the reason why there is none.
 type fetched struct {
 	Filter
 	err error
 }
 
-// fetchFilter finds or compiles the filter while the stub is busy with the last
-// of what comes before it. Why there is none is said in its turn: what the stub
-// has to say comes first.
+// fetchFilter finds or compiles the filter while the stub executes the batch
+// before the last one. It keeps an error for later: the errors of the stub's
+// batch come first.
 func (w *walk) fetchFilter() {
 	if w.filter != nil || len(w.inflight) == 0 || w.at < len(w.items) && !isLast(w.items[w.at].Step) {
 		return
@@ -167,8 +172,8 @@ func (w *walk) fetched() (Filter, error) {
 	return w.filter.Filter, w.filter.err
 }
 
-// waits tells whether the steps still to come have the gate, or the clone
-// whose result is waited for.
+// waits reports whether the gate or a clone is still to come. Until then the
+// runtime side reads the control socket.
 func (l *last) waits() bool {
 	for _, it := range l.items[l.at:] {
 		switch it.Step.(type) {
@@ -179,8 +184,8 @@ func (l *last) waits() bool {
 	return false
 }
 
-// loaded takes the listener out of the stub by its number, gives it to the agent,
-// and lets the stub go on.
+// loaded takes the listener out of the stub by its number, gives it to the
+// agent, and lets the stub go on.
 func (l *last) loaded(listens bool, number int) error {
 	if !listens {
 		return nil
@@ -197,10 +202,10 @@ func (l *last) loaded(listens bool, number int) error {
 	return l.stub.Proceed(l.building.Batch)
 }
 
-// newSession makes the clone the leader of a session of its own, the one that
-// its terminal belongs to: the stub's would end with the stub, and take the
-// terminal from it (setsid(2), SIGHUP). A filter may forbid it; then it is as
-// with any program under that filter.
+// newSession makes the clone the leader of a new session, to which its terminal
+// belongs. The stub's session would end with the stub, and the clone would lose
+// its terminal (setsid(2), SIGHUP). A filter may forbid these calls; then the
+// program stays without a session, like any program under that filter.
 func (l *last) newSession() {
 	l.building.Setsid().TolerateAll()
 	if l.hasTerminal() {
@@ -208,8 +213,8 @@ func (l *last) newSession() {
 	}
 }
 
-// limitProcesses is the clone's own limit (see limitClone). A failure goes the
-// way of a failed execve.
+// limitProcesses sets the clone's own limit (see limitClone). A failure is
+// reported as a failed execve.
 func (l *last) limitProcesses() {
 	if l.nproc == nil {
 		return
@@ -242,8 +247,8 @@ func (l *last) execute(s plan.Execute) error {
 	return nil
 }
 
-// execve adds the call. Arguments that leave no room for others in the batch go
-// ahead of it.
+// execve adds the call. Arguments that are too large for the last batch go into
+// the stub's memory before it.
 func (l *last) execve(args, env []string) (remote.Result, error) {
 	size := 0
 	for _, s := range slices.Concat(args, env) {
@@ -259,14 +264,14 @@ func (l *last) execve(args, env []string) (remote.Result, error) {
 	return l.building.Execute(p), nil
 }
 
-// maxArguments is what arguments may take of the last batch, whose other part
-// is a filter, of 32 KiB at most (BPF_MAXINSNS).
+// maxArguments bounds the arguments in the last batch. The batch also contains
+// the filter, of at most 32 KiB (BPF_MAXINSNS).
 const maxArguments = 64 << 10
 
 // exitExec is the exit status of a stub whose execve failed.
 const exitExec = 255
 
-// finish waits for the reports, and for the clone's pid, the last of them.
+// finish waits for the reports. The last one is the clone's pid.
 func (l *last) finish() (*Process, error) {
 	for _, r := range l.reports {
 		v, err := l.stub.Report(l.building.Batch)
@@ -304,15 +309,16 @@ func (l *last) finish() (*Process, error) {
 	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed, trace: l.Trace, stub: l.stub.Pid}, nil
 }
 
-// endUnheld ends a clone of which no pidfd can be had, for want of descriptors,
-// say: it has begun to execute its program. If it is a child of ours, the pid is
-// its own until it is reaped.
+// endUnheld ends a clone for which the runtime side has no pidfd, for example
+// because no descriptor is free. The clone has begun to execute its program.
+// waitid checks that the pid is a child of this process: the kernel cannot give
+// a child's pid to another process before the child is reaped.
 func endUnheld(pid int) {
 	if unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) != nil {
 		return
 	}
 	_ = unix.Kill(pid, unix.SIGKILL)
-	go func() { // it may be in a call that cannot be interrupted
+	go func() { // the clone may be in a system call that cannot be interrupted
 		for {
 			if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
 				return
@@ -321,8 +327,10 @@ func endUnheld(pid int) {
 	}()
 }
 
-// ourChild: behind a filter the clone still has the control socket, and could
-// be made to name another process as itself, for us to signal.
+// ourChild checks that the reported process is a child of this process. Under a
+// filter the clone keeps the control socket. A process of the container that
+// takes control of the clone could report another process, which the runtime
+// side would then signal.
 func ourChild(pidfd *os.File) error {
 	err := unix.Waitid(unix.P_PIDFD, int(pidfd.Fd()), nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 	if err != nil {

@@ -15,39 +15,39 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// LiveMounts is what Visit has changed.
+// LiveMounts lists the changes that Visit made.
 type LiveMounts struct {
-	Made []LiveMount // in their order
-	Gone []uint64    // the ids of those that were unmounted
+	Made []LiveMount // in order
+	Gone []uint64    // ids of the unmounted mounts
 }
 
-// A LiveMount was made in a container that runs.
+// LiveMount is a mount that Visit made in a running container.
 type LiveMount struct {
 	Destination string
 	ID          uint64 // statx(2), stx_mnt_id
 }
 
-// live is what a walk among the mounts of a container that runs keeps.
+// live is the additional state of a walk among the mounts of a running container.
 type live struct {
-	ctx   context.Context // asks for an end, which waits for the batch that is under way
-	files *remote.FD      // /proc/self/fd of the stub, on the host
-	pid   *remote.FD      // the container's pid namespace, for a procfs
+	ctx   context.Context // asks for an end; the present batch is still finished
+	files *remote.FD      // /proc/self/fd of the stub in the host's procfs
+	pid   *remote.FD      // the pid namespace of the container, for a procfs
 	mnt   *remote.FD      // the mount namespace to enter
 	made  []made
 	gone  []uint64
 }
 
-// made is a mount that has been attached, and may have to be taken back.
+// made is a mount that a step attaches. takeBack detaches it after a failure.
 type made struct {
 	item  int
 	mount *remote.FD
 	stat  remote.Stat
 }
 
-// Visit walks a plan that has no program: the stub does what it says in a
-// container that runs, and ends. After a failure no mounts are made, as those
-// that were made before it are taken back, unless the stub does not answer any
-// more.
+// Visit walks a plan without a program: the stub takes the steps in a running
+// container and ends. After a failure Visit unmounts what it had mounted before,
+// so the container is unchanged. If the stub no longer answers, the mounts stay;
+// LiveMounts lists them and the error says so.
 func Visit(ctx context.Context, p *plan.Plan, job *Job) (LiveMounts, error) {
 	answering, stop := outlasting(ctx, grace)
 	defer stop()
@@ -71,12 +71,12 @@ func Visit(ctx context.Context, p *plan.Plan, job *Job) (LiveMounts, error) {
 	return LiveMounts{w.madeMounts(), w.live.gone}, err
 }
 
-// grace is how long the stub may take for what it is doing when it is asked to
-// end: it has to be there to take back what it has done, unless it waits for a
-// file system that does not answer.
+// grace is the time that the stub has for the present batch when ctx ends. The
+// stub is needed afterwards, to unmount what it has mounted. It does not get
+// longer, because it may be waiting for a file system that does not answer.
 const grace = 2 * time.Second
 
-// outlasting gives a context that ends a while after ctx does.
+// outlasting returns a context that ends d after ctx ends.
 func outlasting(ctx context.Context, d time.Duration) (context.Context, func()) {
 	later, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
@@ -98,7 +98,8 @@ func (w *walk) madeMounts() []LiveMount {
 	return out
 }
 
-// attached: a step that was taken again has tried more than once.
+// attached reports whether the mount is in place. A repeated step leaves an
+// entry for each try; the entries of failed tries are not attached.
 func (m *made) attached() bool {
 	return m.mount.Number() >= 0 && m.stat.Ran() && m.stat.Errno() == 0
 }
@@ -113,14 +114,14 @@ func placeOf(s plan.Step) string {
 	panic("BUG: no mount: " + plan.Name(s))
 }
 
-// takeBack undoes what was done before err, the last first, and says what it
-// has to leave.
+// takeBack unmounts the mounts made before err, the last one first. It adds the
+// mounts that it cannot unmount to the error.
 func (w *walk) takeBack(err error) error {
 	answers := !errors.Is(err, remote.ErrTimeout)
 	for _, f := range w.inflight {
 		e := w.stub.Receive(f.Batch)
 		if answers = answered(e); e != nil {
-			break // what is behind is left out
+			break // the stub drops the batches behind this one
 		}
 	}
 	w.inflight = nil
@@ -144,24 +145,27 @@ func (w *walk) takeBack(err error) error {
 	return err
 }
 
-// answered tells whether the stub is there to be asked more.
+// answered reports whether the stub can execute more batches.
 func answered(err error) bool {
 	var ce *remote.CallError
 	return err == nil || errors.As(err, &ce)
 }
 
-// detach unmounts what a descriptor stands for. The call knows no descriptors,
-// but follows the link to one in /proc, whose number is a name without a
-// slash.
+// detach unmounts the mount behind a descriptor. umount2(2) takes a path, but it
+// follows the symlink in /proc/self/fd. The working directory is that directory
+// in the host's procfs, and the number is a name without a slash. So the lookup
+// touches no directory of the container.
 func (w *walk) detach(b *remote.Batch, mount *remote.FD) {
 	b.Fchdir(w.live.files)
 	b.Umount2(strconv.Itoa(mount.Number()), unix.MNT_DETACH)
 }
 
-// put attaches a mount. Its descriptor is closed with all others when the set-up
-// is done (closeFiles), which takes one call, or at once. In a container that runs
-// it has to be known again, and known before the next name is looked up, which
-// may be the last thing that the stub does.
+// put attaches a mount. Usually closeFiles closes its descriptor, with all others
+// in one call; with lettingGo the stub closes it at once.
+//
+// In a running container the mount's id has to be known, so that it can be found
+// again. It has to be known before the stub looks up the next name: that lookup
+// may hang forever on a file system of the container.
 func (w *walk) put(m, to *remote.FD, keep bool) error {
 	b := w.building
 	b.MoveMount(m, to)
@@ -176,8 +180,10 @@ func (w *walk) put(m, to *remote.FD, keep bool) error {
 	return nil
 }
 
-// takeAlong opens here what is the host's, and the stub has it, ready to be
-// attached, before it leaves the host's mounts.
+// takeAlong opens the host's files and hands them to the stub, ready to be
+// attached, before the stub leaves the host's mounts. Inside the container's
+// mount namespace the stub can neither clone a tree of the host nor find
+// the host's procfs.
 func (w *walk) takeAlong() error {
 	if err := w.meanwhile(); err != nil {
 		return err
@@ -190,8 +196,8 @@ func (w *walk) takeAlong() error {
 	}
 	w.receiveTrees()
 	w.cloneOrigins()
-	// The clones go by the tags of the mounts that they are for, and must not be
-	// closed when one of those is taken again: they are of a batch of their own.
+	// The clones have the tags of their mounts. They are in a batch of their
+	// own: a repeated step closes the descriptors of its tag in the same batch.
 	if err := w.settle(); err != nil {
 		return err
 	}
@@ -200,8 +206,8 @@ func (w *walk) takeAlong() error {
 	return nil
 }
 
-// cloneOrigins makes trees of what the stub has to clone itself: where it goes
-// it could not.
+// cloneOrigins clones the trees that the stub itself has to clone. After the
+// stub has entered the container's mount namespace, the kernel would refuse it.
 func (w *walk) cloneOrigins() {
 	tag := w.at
 	for _, i := range w.all() {
@@ -217,8 +223,8 @@ func (w *walk) cloneOrigins() {
 	w.building.Tag(tag)
 }
 
-// takeNamespaces hands over the mount namespace, and the pid namespace that a
-// procfs is for.
+// takeNamespaces hands over the mount namespace, and the pid namespace for a
+// procfs.
 func (w *walk) takeNamespaces() {
 	w.live.mnt = w.receive([]int{int(w.MountNamespace.Fd())}, []string{"mount namespace"})[0]
 	if w.PIDNamespace != nil {
@@ -226,8 +232,9 @@ func (w *walk) takeNamespaces() {
 	}
 }
 
-// enter joins the namespaces of the container's first process. Visit takes the
-// mount namespace that was looked at: by now the process may be in another.
+// enter joins the namespaces of the container's first process. Visit enters the
+// mount namespace that the runtime side has checked: the process may be in
+// another one by now.
 func (w *walk) enter(s plan.Enter) error {
 	flags := s.Flags
 	if w.live != nil {
@@ -247,9 +254,9 @@ func (w *walk) holdRoot() {
 	w.root.SetName("rootfs")
 }
 
-// unmount takes away the mount that was made, and no other: what the
-// container's names lead to may be a mount that hides something, or makes it
-// read-only.
+// unmount detaches the mount with the recorded id, and no other. The
+// destination is a name in the container, which may lead to a mask or to a
+// read-only mount by now.
 func (w *walk) unmount(s plan.Unmount) error {
 	b := w.building
 	fd := b.Openat2(w.root, relative(s.At.Path), unix.O_PATH, 0, remote.InRoot)
@@ -269,9 +276,10 @@ func (w *walk) unmount(s plan.Unmount) error {
 	return nil
 }
 
-// notShared refuses a destination that turns out to be on a mount that the host
-// shares (mount_namespaces(7)): there the new mount would be too, and stay when
-// the container is gone. Before Linux 6.8 it cannot be known.
+// notShared refuses a destination on a mount that is shared with the host
+// (mount_namespaces(7)). There the new mount would appear on the host too, and
+// stay after the container's end. Before Linux 6.8 there is no statmount, and
+// the check is left out.
 func (w *walk) notShared(to *remote.FD, at plan.Place) error {
 	st := w.building.Statx(to, "", 0)
 	if err := w.settle(); err != nil {
@@ -295,11 +303,11 @@ func (w *walk) notShared(to *remote.FD, at plan.Place) error {
 	return nil
 }
 
-// inPeerGroup tells whether mountinfo has a mount of a peer group.
+// inPeerGroup reports whether mountinfo lists a mount of the peer group.
 func inPeerGroup(mountinfo string, group uint64) bool {
 	tag := "shared:" + strconv.FormatUint(group, 10)
 	for line := range strings.Lines(mountinfo) {
-		// The optional fields are from the seventh on, and end with "-".
+		// The optional fields begin with the seventh; "-" ends them.
 		fields := strings.Fields(line)
 		for _, f := range fields[min(6, len(fields)):] {
 			if f == "-" {

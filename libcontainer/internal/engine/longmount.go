@@ -10,15 +10,15 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// longest is the length of a value that fsconfig(2) takes (fs/fsopen.c,
-// strndup_user); mount(2) takes a page of options. The lower directories of an
-// image with some layers are longer.
+// longest is the maximal length of a value of fsconfig(2) (fs/fsopen.c,
+// strndup_user). mount(2) takes a page of options. The list of lower directories
+// of an image with several layers is longer than 255 bytes.
 const (
 	longest    = 255
 	optionPage = 4095
 )
 
-// hasLong tells whether fsconfig(2) cannot say what the mount is made of.
+// hasLong reports whether a value of the mount is too long for fsconfig(2).
 func hasLong(s plan.Mount) bool {
 	for _, p := range s.Params {
 		if len(p.Key) > longest || len(p.Value) > longest {
@@ -28,9 +28,10 @@ func hasLong(s plan.Mount) bool {
 	return len(s.Source) > longest
 }
 
-// longMount makes the file system by mount(2), which takes a place and not a
-// descriptor: a directory of a tmpfs of our own, which lies on the destination for
-// this long. A clone of it goes on like any other mount.
+// longMount creates the file system with mount(2), which takes a path and not a
+// descriptor. The path is a directory in a new tmpfs, which is attached to the
+// destination for a moment. The stub clones the mount out of it and detaches the
+// tmpfs. The clone is then attached like any other mount.
 func (w *walk) longMount(s plan.Mount, to *remote.FD) error {
 	if w.live != nil {
 		return fmt.Errorf("an option or a source of more than %d bytes is not for a container that runs: %w", longest, unix.E2BIG)
@@ -60,7 +61,7 @@ func (w *walk) longMount(s plan.Mount, to *remote.FD) error {
 	return w.attach(m, to, s)
 }
 
-// classic is the parameters as mount(2) takes them.
+// classic returns the parameters in the form of mount(2).
 func classic(params []plan.Param) (flags uint64, data string) {
 	var list []string
 	for _, p := range params {
@@ -73,7 +74,8 @@ func classic(params []plan.Param) (flags uint64, data string) {
 	return flags, strings.Join(list, ",")
 }
 
-// superFlag is the flag of mount(2) for what fsconfig(2) has a key for.
+// superFlag returns the flag of mount(2) that replaces a key of fsconfig(2), or
+// 0 if there is none.
 func superFlag(p plan.Param) uint64 {
 	if p.Value != "" {
 		return 0
@@ -93,8 +95,8 @@ func superFlag(p plan.Param) uint64 {
 	return 0
 }
 
-// optionText has the quotes of an SELinux context, which may have commas, back
-// (selinux_sb_eat_lsm_opts).
+// optionText returns the parameter as one option of mount(2). It quotes an SELinux
+// context with commas (selinux_sb_eat_lsm_opts).
 func optionText(p plan.Param) string {
 	if strings.Contains(p.Value, ",") && strings.HasSuffix(p.Key, "context") {
 		return p.Key + `="` + p.Value + `"`

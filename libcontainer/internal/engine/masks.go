@@ -9,22 +9,21 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// What paths are masked with, in the tmpfs of mask sources.
+// The names of the mask sources in their tmpfs.
 const (
 	maskFile = "null"
 	maskDir  = "empty"
 )
 
-// maskSources makes the tmpfs that masks are cloned from: one for all of the
-// container, and never one that the container could have prepared
-// (CVE-2025-31133). It is attached below the clone of the root file system,
-// because a mount that is attached nowhere cannot be cloned before Linux 6.15
-// (open_tree(2)).
+// maskSources creates the tmpfs from which all masks are cloned. The container
+// cannot have prepared its contents (CVE-2025-31133). The tmpfs is attached
+// below the clone of the root file system, where no path leads: before Linux
+// 6.15 an unattached mount cannot be cloned (open_tree(2)).
 func (w *walk) maskSources(s plan.AttachRootfs) {
 	b := w.building
 	ctx := b.Fsopen("tmpfs")
 	b.FsconfigString(ctx, "mode", "755")
-	b.FsconfigString(ctx, "size", "4k") // nothing is ever written: two inodes without a page
+	b.FsconfigString(ctx, "size", "4k") // it holds two inodes and no data
 	if s.Label != "" {
 		b.FsconfigString(ctx, "context", s.Label)
 	}
@@ -47,10 +46,10 @@ func (w *walk) maskSources(s plan.AttachRootfs) {
 	b.MountSetattr(w.toolbox, "", false, remote.Attr{Set: unix.MOUNT_ATTR_RDONLY})
 }
 
-// masks covers each path with the null device or with the empty directory:
-// exactly one of them fits what is there, so nothing has to be asked. Paths
-// that are not there need no mask. What did not fit is a mount that goes away
-// again, 40 us, so the likely one comes first.
+// masks covers each path with the null device or with the empty directory. The
+// kernel attaches only the one that has the same type as the path. So the stub
+// tries both, and does not ask for the type. A missing path needs no mask. A try
+// that fails costs 40 us for the unused clone, so the likely source comes first.
 func (w *walk) masks(s plan.Masks) error {
 	b := w.building
 	for _, p := range s.Paths {
@@ -79,7 +78,7 @@ func (w *walk) masks(s plan.Masks) error {
 	return nil
 }
 
-// isDirectoryInLinux knows the directories among the paths that engines mask.
+// isDirectoryInLinux reports whether a path that engines mask is a directory.
 func isDirectoryInLinux(path string) bool {
 	switch path {
 	case "/proc/acpi", "/proc/asound", "/proc/scsi":

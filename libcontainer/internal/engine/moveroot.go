@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// moveRoot is for a root file system that pivot_root cannot leave, a ramdisk.
-// The old root stays below, so whole procfs and sysfs mounts of the host go
-// first: their files would be there unmasked for whoever gets out of a chroot.
+// moveRoot replaces pivot_root(2) on a root file system that pivot_root cannot
+// leave: a ramdisk. The old root stays below the new one. So moveRoot first
+// unmounts the whole procfs and sysfs mounts of the old root. A process that escapes from
+// the chroot would find their files unmasked.
 func (w *walk) moveRoot() error {
 	if err := w.settle(); err != nil {
 		return err
@@ -22,7 +23,7 @@ func (w *walk) moveRoot() error {
 	b := w.building
 	for _, p := range wholeProcs(string(info), w.rootfs()) {
 		gone := b.Umount2(p, unix.MNT_DETACH).TolerateAll()
-		b.Mount("tmpfs", p, "tmpfs", unix.MS_RDONLY, "size=4k") // a locked mount cannot go, it is covered
+		b.Mount("tmpfs", p, "tmpfs", unix.MS_RDONLY, "size=4k") // a locked mount cannot be unmounted: cover it
 		gone.OnZeroSkip()
 	}
 	b.Mount(".", "/", "", unix.MS_MOVE, "")
@@ -31,8 +32,9 @@ func (w *walk) moveRoot() error {
 	return nil
 }
 
-// wholeProcs lists the mountpoints of procfs and sysfs outside of the root
-// file system, the deepest first (proc_pid_mountinfo(5)).
+// wholeProcs lists the mountpoints of whole procfs and sysfs mounts outside the
+// root file system in reverse order, so that the deepest comes first
+// (proc_pid_mountinfo(5)).
 func wholeProcs(mountinfo, rootfs string) []string {
 	var out []string
 	for line := range strings.Lines(mountinfo) {
@@ -49,7 +51,7 @@ func wholeProcs(mountinfo, rootfs string) []string {
 	return out
 }
 
-// unescape undoes the octal escapes of mountinfo.
+// unescape decodes the octal escapes of mountinfo.
 func unescape(s string) string {
 	for _, e := range [][2]string{{`\040`, " "}, {`\011`, "\t"}, {`\012`, "\n"}, {`\134`, `\`}} {
 		s = strings.ReplaceAll(s, e[0], e[1])

@@ -10,9 +10,10 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// netDevice: the host sends the device, by the privilege over the namespace that
-// it is in; the stub gives it back the addresses that the kernel takes away on
-// the way, in the namespace that it has come to.
+// netDevice moves a device of the host into the container. The runtime side moves
+// it: that requires privilege over the device's present namespace. On the way
+// the kernel removes the device's addresses; the stub restores them, in the
+// container's network namespace.
 func (w *walk) netDevice(s plan.NetDevice) error {
 	d, err := netdev.Find(s.Host)
 	if err != nil {
@@ -38,8 +39,9 @@ func (w *walk) rtnetlink() *remote.FD {
 	return w.building.Socket("rtnetlink", unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
 }
 
-// mustBeFree looks before the leap: the kernel moves a device first and finds
-// out then that its name is taken. The device would be lost with the container.
+// mustBeFree checks that the name is free before the move. The kernel moves a
+// device first and looks at the name afterwards. After a conflict the device
+// would disappear with the container.
 func (w *walk) mustBeFree(name string) error {
 	if strings.HasSuffix(name, "%d") {
 		return nil
@@ -61,13 +63,13 @@ func (w *walk) mustBeFree(name string) error {
 	return err
 }
 
-// deviceSize is room for all that the kernel says of one device.
+// deviceSize is the buffer size for the kernel's description of one device.
 const deviceSize = 16 << 10
 
-// answerSize is room for an answer with some words of the kernel's.
+// answerSize is the buffer size for an answer with a message of the kernel.
 const answerSize = 1 << 10
 
-// tell has the stub send a request of rtnetlink, and looks at the answer later.
+// tell has the stub send an rtnetlink request, and checks the answer later.
 func (w *walk) tell(sock *remote.FD, request []byte) {
 	w.building.Write(sock, string(request))
 	n, buf := w.building.Read(sock, answerSize)

@@ -12,10 +12,13 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 )
 
-// timeOffsets is the runtime's to do, to whom the stub's file belongs as long as
-// that is not dumpable. A runtime without privilege could not open it: the stub
-// does, dumpable for the moment. Nobody else is in its namespaces yet, and
-// whoever has the runtime's own ids outside could have been the runtime.
+// timeOffsets writes the clock offsets. The runtime side writes them: it owns the
+// stub's /proc files while the stub is undumpable.
+//
+// A runtime without privilege cannot open the file. Then the stub writes it
+// itself, and is dumpable while it opens the file. No other process is in its
+// namespaces yet. A process outside with the runtime's ids gains nothing: it
+// could have acted as the runtime.
 func (w *walk) timeOffsets(s plan.TimeOffsets) error {
 	if !w.unprivileged() {
 		err := writeProc(w.stub.Pid, "timens_offsets", offsetText(s))
@@ -47,11 +50,13 @@ func (w *walk) unprivileged() bool {
 	})
 }
 
-// enterTime: before Linux 6.0, execve alone would not do it, and exec joins the
-// namespace that the first process is in, not the one that its children get.
+// enterTime enters the new time namespace. Before Linux 6.0, execve alone does
+// not enter it. Also, exec joins the namespace of the first process, not the one
+// of its children.
 //
-// The name is the stub's own in the host's procfs, which it sees as long as it
-// has not entered the mount namespace of somebody else.
+// The stub opens the namespace in the host's procfs, as its own. It sees that
+// procfs until it joins another mount namespace. If the plan joins one, the
+// runtime side opens the file (enterTimeFromHere).
 func (w *walk) enterTime() error {
 	if w.joins(unix.CLONE_NEWNS) {
 		return w.enterTimeFromHere()
@@ -63,7 +68,7 @@ func (w *walk) enterTime() error {
 }
 
 func (w *walk) enterTimeFromHere() error {
-	if err := w.settle(); err != nil { // what was unshared is there now
+	if err := w.settle(); err != nil { // the unshare must be done
 		return err
 	}
 	f, err := os.Open("/proc/" + strconv.Itoa(w.stub.Pid) + "/ns/time_for_children")
@@ -77,8 +82,8 @@ func (w *walk) enterTimeFromHere() error {
 	return w.settle()
 }
 
-// timeFailure explains an offset that would set a clock to before its zero, or
-// beyond what it can count (time_namespaces(7)).
+// timeFailure explains an offset that would set a clock before its zero or beyond
+// its range (time_namespaces(7)).
 func timeFailure(it plan.Item, err error) error {
 	if isErrno(err, unix.ERANGE) {
 		return hint(it, err, "the clock would be negative, or beyond 146 years")
