@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultDevices are the rules that every container has after its own: making
-// any node, and using the ones that every container has (config-linux.md,
-// "Default Devices"), pseudo-terminals, and tun.
+// DefaultDevices returns the rules that every container gets after its own. They
+// allow mknod of any node and the use of the default devices (config-linux.md,
+// "Default Devices"), of pseudo-terminals and of tun.
 func DefaultDevices() []specs.LinuxDeviceCgroup {
 	const any = -1
 	allow := func(typ string, major, minor int64, access string) specs.LinuxDeviceCgroup {
@@ -41,8 +41,8 @@ func DefaultDevices() []specs.LinuxDeviceCgroup {
 	}
 }
 
-// access is a set of what can be done to a device node, in the bits of the
-// kernel's BPF_DEVCG_ACC_*.
+// access is a set of operations on a device node, in the bits of the kernel's
+// BPF_DEVCG_ACC_*.
 type access uint8
 
 const (
@@ -67,7 +67,7 @@ func (a access) String() string {
 	return s
 }
 
-// wildcard stands for every major or minor.
+// wildcard means every major or minor number.
 const wildcard = -1
 
 // nodes is a set of device nodes.
@@ -76,7 +76,7 @@ type nodes struct {
 	major, minor int64
 }
 
-// covers reports whether all of o is in n.
+// covers reports whether n contains all nodes of o.
 func (n nodes) covers(o nodes) bool {
 	return n.kind == o.kind &&
 		(n.major == wildcard || n.major == o.major) &&
@@ -90,7 +90,7 @@ func (n nodes) meets(o nodes) bool {
 		(n.minor == wildcard || o.minor == wildcard || n.minor == o.minor)
 }
 
-// rule is one exception of a policy, as v1 files spell it: "c 1:3 rwm".
+// rule is one exception of a policy. Its text is that of the v1 files: "c 1:3 rwm".
 type rule struct {
 	nodes
 	allow  bool
@@ -107,14 +107,15 @@ func (r rule) String() string {
 	return fmt.Sprintf("%c %s:%s %v", r.kind, number(r.major), number(r.minor), r.access)
 }
 
-// policy is device rules without what later rules hide. For each access, the
-// last rule that matches decides, else allow does.
+// policy is a list of device rules, without the rules that later ones override. For
+// each access the last matching rule decides. Without a match, allow decides.
 type policy struct {
 	allow bool
 	rules []rule
 }
 
-// newPolicy is what rules, applied in order to a cgroup without devices, come to.
+// newPolicy returns the result of applying rules in order to a cgroup that allows
+// no device.
 func newPolicy(rules []specs.LinuxDeviceCgroup) (policy, error) {
 	var (
 		p    policy
@@ -136,8 +137,8 @@ func newPolicy(rules []specs.LinuxDeviceCgroup) (policy, error) {
 	return p, oneLine(errs)
 }
 
-// DeviceRule is a rule for one kind of device nodes, 'b' or 'c'; a negative
-// number stands for all.
+// DeviceRule is a rule for one kind of device nodes, 'b' or 'c'. A negative number
+// means all numbers.
 type DeviceRule struct {
 	Kind         byte
 	Major, Minor int64
@@ -145,8 +146,8 @@ type DeviceRule struct {
 	Access       string
 }
 
-// Devices says what device rules come to: what holds for devices without a
-// rule, and the rules that are not hidden by later ones.
+// Devices returns the effect of device rules: the answer for devices without a
+// rule, and the rules that no later rule overrides.
 func Devices(rules []specs.LinuxDeviceCgroup) (allow bool, left []DeviceRule, err error) {
 	p, err := newPolicy(rules)
 	for _, r := range p.rules {
@@ -155,8 +156,8 @@ func Devices(rules []specs.LinuxDeviceCgroup) (allow bool, left []DeviceRule, er
 	return p.allow, left, err
 }
 
-// parseRule is the rule in our form; two for type "a" with a restriction; none
-// if it is about everything, and so replaces all before it.
+// parseRule converts a rule. Type "a" with a restriction gives two rules. A rule
+// about all devices gives none: it replaces all rules before it.
 func parseRule(d specs.LinuxDeviceCgroup) ([]rule, error) {
 	acc, err := parseAccess(d.Access)
 	if err != nil {
@@ -188,7 +189,7 @@ func number(n *int64) int64 {
 	return *n
 }
 
-// parseAccess parses "rwm"; empty is everything.
+// parseAccess parses "rwm". The empty string means all operations.
 func parseAccess(s string) (access, error) {
 	if s == "" {
 		return allAccess, nil
@@ -202,7 +203,7 @@ func parseAccess(s string) (access, error) {
 			a |= writable
 		case 'm':
 			a |= mknod
-		case 'a': // says nothing more
+		case 'a': // no effect beside r, w and m
 		default:
 			return 0, fmt.Errorf("/access: %q has a letter other than r, w and m", s)
 		}
@@ -210,10 +211,12 @@ func parseAccess(s string) (access, error) {
 	return a, nil
 }
 
-// add applies r after the rules so far. Of a rule that says the same nothing is
-// taken away in part: v1 wants all of an access in one rule.
+// add applies r after the present rules. r removes its access bits from each
+// covered rule that decides the opposite. A covered rule that decides the same is
+// removed only if r contains all of its bits: the v1 controller allows an access
+// only if one rule has all of it.
 func (p *policy) add(r rule) {
-	kept := p.rules[:0] // in place: a list of thousands would be copied for each
+	kept := p.rules[:0] // in place: avoids copying lists of thousands for each rule
 	for _, e := range p.rules {
 		if rest := e.access &^ r.access; r.covers(e.nodes) && (e.allow != r.allow || rest == 0) {
 			e.access = rest
@@ -233,7 +236,8 @@ func (p *policy) add(r rule) {
 	p.rules = append(p.rules, r)
 }
 
-// contradicts reports whether a rule so far says otherwise about some of r.
+// contradicts reports whether a present rule decides the opposite about some access
+// of r.
 func (p *policy) contradicts(r rule) bool {
 	for _, e := range p.rules {
 		if e.allow != r.allow && e.access&r.access != 0 && e.meets(r.nodes) {
@@ -243,8 +247,8 @@ func (p *policy) contradicts(r rule) bool {
 	return false
 }
 
-// mergeable is the index of a rule for the very same nodes that r can join, -1
-// if there is none: nothing after it may say otherwise about them.
+// mergeable returns the index of a rule for exactly the nodes of r that r can join,
+// or -1. No rule after it may decide the opposite about those nodes.
 func (p *policy) mergeable(r rule) int {
 	for i := len(p.rules) - 1; i >= 0; i-- {
 		e := p.rules[i]
@@ -258,7 +262,7 @@ func (p *policy) mergeable(r rule) int {
 	return -1
 }
 
-// allows is what the policy comes to for one access to one node.
+// allows returns the policy's decision about one access to one node.
 func (p policy) allows(n nodes, a access) bool {
 	for i := len(p.rules) - 1; i >= 0; i-- {
 		r := p.rules[i]
@@ -276,8 +280,8 @@ func (p policy) allows(n nodes, a access) bool {
 	return p.allow
 }
 
-// checkV1 says what the v1 controller cannot express: it has a default, and
-// exceptions of one kind only.
+// checkV1 returns an error if the v1 controller cannot express the policy. That
+// controller has a default, and all its exceptions are of the opposite kind.
 func (p policy) checkV1() error {
 	for _, r := range p.rules {
 		if r.allow == p.allow {
@@ -287,8 +291,8 @@ func (p policy) checkV1() error {
 	return nil
 }
 
-// CheckDevices says whether such rules could be applied, before anybody else is
-// told of them: systemd takes seconds over thousands.
+// CheckDevices returns an error if the rules cannot be applied. The runtime calls
+// it before it passes the rules to systemd, which takes seconds for thousands.
 func (p Paths) CheckDevices(rules []specs.LinuxDeviceCgroup) error {
 	d, ok := p.find("devices")
 	if !ok {
@@ -341,7 +345,7 @@ func (a *applier) setDevices(r *specs.LinuxResources, o SetOptions) error {
 func (a *applier) updateDevices(r *specs.LinuxResources, o SetOptions) error {
 	d, ok := a.paths.find("devices")
 	if !ok || d.Controllers == nil {
-		return a.setDevices(r, o) // one program takes the place of the other, or does not
+		return a.setDevices(r, o) // the kernel replaces the program in one step or not at all
 	}
 	p, err := newPolicy(append(r.Devices[:len(r.Devices):len(r.Devices)], o.Devices...))
 	if err != nil {
@@ -354,7 +358,7 @@ func (a *applier) updateDevices(r *specs.LinuxResources, o SetOptions) error {
 	return updateDevicesV1(g, p)
 }
 
-// setDevicesV1 starts from everything or nothing, and writes the exceptions.
+// setDevicesV1 first allows or denies all devices, then writes the exceptions.
 func setDevicesV1(g group, p policy) error {
 	if err := p.checkV1(); err != nil {
 		return err
@@ -369,9 +373,10 @@ func setDevicesV1(g group, p policy) error {
 	return writeRules(g, exceptions, ruleTexts(p.rules)...)
 }
 
-// updateDevicesV1 writes the difference only, so that a process in the cgroup
-// loses nothing that both the old and the new rules allow. After an error the
-// old rules hold again.
+// updateDevicesV1 writes only the difference between old and new rules, so that
+// processes in the cgroup keep every access that both allow. It cannot do so if
+// either policy allows everything; then it writes the new policy whole. After an
+// error it restores the old rules.
 func updateDevicesV1(g group, p policy) error {
 	if err := p.checkV1(); err != nil {
 		return err
@@ -398,8 +403,8 @@ func updateDevicesV1(g group, p policy) error {
 	return err
 }
 
-// changeRules goes from one set of allowed devices to another: first what is
-// new, so that nothing is missing in between.
+// changeRules changes the set of allowed devices. It adds the new ones before it
+// removes old ones, so that no common device is missing in between.
 func changeRules(g group, from, to policy) error {
 	if err := writeRules(g, "devices.allow", ruleTexts(beyond(to, from))...); err != nil {
 		return err
@@ -407,8 +412,8 @@ func changeRules(g group, from, to policy) error {
 	return writeRules(g, "devices.deny", ruleTexts(beyond(from, to))...)
 }
 
-// beyond is what the rules of p have that those of q have not, by exact nodes:
-// the v1 controller knows no other relation between rules.
+// beyond returns the access that p's rules have and q's rules lack. It compares
+// rules with the same nodes only: the v1 controller knows no other relation.
 func beyond(p, q policy) []rule {
 	var rs []rule
 	for _, r := range p.rules {
@@ -424,8 +429,8 @@ func beyond(p, q policy) []rule {
 	return rs
 }
 
-// parseList parses devices.list. A cgroup that allows everything does not tell
-// its exceptions.
+// parseList parses devices.list. A cgroup that allows everything does not list its
+// exceptions.
 func parseList(text string) (policy, error) {
 	var p policy
 	for line := range strings.Lines(text) {
@@ -445,7 +450,7 @@ func parseList(text string) (policy, error) {
 	return p, nil
 }
 
-// listNumber parses a number of devices.list, written by the kernel.
+// listNumber parses a device number that the kernel wrote to devices.list.
 func listNumber(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {

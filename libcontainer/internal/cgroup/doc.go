@@ -1,28 +1,31 @@
-// Package cgroup makes, limits, watches and removes the cgroup of one
-// container, directly in cgroupfs, on all three layouts a host can have:
+// Package cgroup creates, limits, watches and removes the cgroup of one container.
+// It works directly in cgroupfs, on all three layouts that a host can have:
 //
-//   - V1: one hierarchy for each controller (or group of them);
-//   - Hybrid: that, and a cgroup2 hierarchy beside it;
+//   - V1: one hierarchy for each controller (or group of controllers);
+//   - Hybrid: the v1 hierarchies and a cgroup2 hierarchy beside them;
 //   - V2: one cgroup2 hierarchy at /sys/fs/cgroup.
 //
-// Detect says which layout this is, Resolve turns linux.cgroupsPath into
-// Paths, and everything else is a method of Paths. Paths is plain data: it goes
-// into the container's state as JSON, and a later process works on with it.
-// The zero Paths is a container without a cgroup; its methods do nothing.
+// Detect finds the layout, Resolve turns linux.cgroupsPath into Paths, and nearly
+// everything else is a method of Paths. Paths is plain data: the container's state
+// file contains it as JSON, and a later process continues with it. The zero Paths
+// is a container without a cgroup; most of its methods do nothing.
 //
-// The one rule: nothing here sleeps in order to find something out. What the
-// kernel announces is polled for (cgroup.events, memory.events, pidfds,
-// eventfds), always under a context. The one exception is the v1 freezer, which
-// announces nothing; see freeze.go.
+// The one rule: this package does not sleep to find something out if the kernel
+// announces it. It polls the announcing descriptor (cgroup.events, memory.events,
+// pidfds, eventfds), always under a context. The kernel announces three things
+// nowhere: the state of the v1 freezer, that a v1 cgroup has become empty, and that
+// a busy empty cgroup can be removed. For these the package looks again after short
+// pauses; see freeze.go and remove.go.
 //
 // Where to read on:
 //
-//	detect.go   which hierarchies there are        paths.go    where the cgroup is
-//	create.go   mkdir, controllers, undo           join.go     processes into it
+//	detect.go   the hierarchies of the host        paths.go    the place of the cgroup
+//	create.go   mkdir, controllers, undo           join.go     moving processes into it
 //	set.go      limits as data, written, restored  memory.go, cpu.go, ... one resource each
-//	devices.go  device rules, for v1               bpf.go      the same as an eBPF program, for v2
-//	freeze.go, kill.go, remove.go                  its end
-//	stats.go                                       what it uses
-//	events.go, pressure.go, victims.go             what the kernel announces
-//	file.go, wait.go                               the two ways the kernel is touched
+//	devices.go  device rules, for v1               bpf.go      device rules as an eBPF program, for v2
+//	bandwidth.go network bandwidth limits          network.go  mark and priority of sockets
+//	freeze.go, kill.go, remove.go                  stopping, killing and removing
+//	stats.go                                       resource usage
+//	events.go, pressure.go, victims.go             announcements of the kernel
+//	file.go, wait.go                               the two kinds of kernel access
 package cgroup

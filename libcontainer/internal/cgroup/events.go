@@ -7,26 +7,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoController: what was to be watched is not accounted on this host.
+// ErrNoController: this host does not account the resource to be watched.
 var ErrNoController = errors.New("not accounted on this host")
 
-// OOMWatch announces that the OOM killer came for the cgroup or one below it.
-// Its owner polls it beside other descriptors, and then reads how often it was.
+// OOMWatch reports OOM kills in the cgroup and below. Its owner polls PollFd beside
+// other descriptors, and then reads the number of kills.
 type OOMWatch struct {
 	file  notify // memory.events; memory.oom_control on v1
 	event int    // v1: an eventfd; -1 on v2
 	last  OOM    // v2: the counters of the last read
 }
 
-// OOM is what has happened since the last read.
+// OOM counts the events since the last read.
 type OOM struct {
-	// Count is of processes killed. V1 announces only that some are about to
-	// be chosen, which counts as one; with the killer disabled none dies.
+	// Count is the number of killed processes. On v1 the kernel announces only
+	// that it is about to choose victims. Each announcement counts as one, even
+	// if the OOM killer is disabled and no process dies.
 	Count uint64
-	Group uint64 // times that all of a cgroup were killed together (v2, memory.oom.group)
+	Group uint64 // kills of a whole cgroup (v2, memory.oom.group)
 }
 
-// WatchOOM begins to watch. ErrNoController where memory is not accounted.
+// WatchOOM starts a watch. It returns ErrNoController if memory is not accounted.
 func (p Paths) WatchOOM() (*OOMWatch, error) {
 	d, ok := p.find("memory")
 	if !ok {
@@ -52,15 +53,15 @@ func (g group) watchOOMV2() (*OOMWatch, error) {
 		return nil, err
 	}
 	w := &OOMWatch{file: events, event: -1}
-	if _, err := w.Read(); err != nil { // what was before does not count
+	if _, err := w.Read(); err != nil { // skips the events before the watch
 		w.Close()
 		return nil, err
 	}
 	return w, nil
 }
 
-// watchOOMV1 has the kernel add to an eventfd at each OOM, and when the cgroup
-// is removed.
+// watchOOMV1 registers an eventfd. The kernel adds to it at each OOM and when the
+// cgroup is removed.
 func (g group) watchOOMV1() (*OOMWatch, error) {
 	control, err := g.notify("memory.oom_control")
 	if err != nil {
@@ -79,7 +80,8 @@ func (g group) watchOOMV1() (*OOMWatch, error) {
 	return w, nil
 }
 
-// PollFd is ready when there is something to read.
+// PollFd returns the descriptor to poll. It is ready when Read has something to
+// report.
 func (w *OOMWatch) PollFd() unix.PollFd {
 	if w.event < 0 {
 		return w.file.pollFd()
@@ -87,7 +89,8 @@ func (w *OOMWatch) PollFd() unix.PollFd {
 	return unix.PollFd{Fd: int32(w.event), Events: unix.POLLIN}
 }
 
-// Read does not wait. An error once the cgroup is gone.
+// Read returns the events since the last read. It does not block. It returns an
+// error once the cgroup has been removed.
 func (w *OOMWatch) Read() (OOM, error) {
 	if w.event < 0 {
 		return w.readV2()
@@ -115,7 +118,7 @@ func (w *OOMWatch) readV1() (OOM, error) {
 	case err != nil:
 		return OOM{}, &FileError{Op: "read", Path: "the eventfd of " + w.file.path, Err: err}
 	}
-	// The removal of the cgroup adds to it too.
+	// The kernel also adds to the eventfd when the cgroup is removed.
 	if err := unix.Access(w.file.path, unix.F_OK); err != nil {
 		return OOM{}, &FileError{Op: "access", Path: w.file.path, Err: err}
 	}

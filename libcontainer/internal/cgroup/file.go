@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FileError is an operation on a file of cgroupfs that the kernel refused.
+// FileError is an operation on a file of cgroupfs that failed.
 type FileError struct {
-	Field string // JSON pointer into config.json, "" where none applies
-	Op    string // "open", "read", "write", "mkdir", "rmdir"
+	Field string // JSON pointer into config.json, "" if none applies
+	Op    string // "open", "read", "write", "mkdir", "rmdir", ...
 	Path  string
-	Value string // what was written
-	Hint  string // what that errno means here, "" where nothing is known
+	Value string // the written value
+	Hint  string // probable cause of the errno here, "" if unknown
 	Err   error
 }
 
@@ -29,7 +29,7 @@ func (e *FileError) Error() string {
 		b.WriteString(e.Hint + ": ")
 	}
 	if e.Op == "write" {
-		b.WriteString("failed to write " + strconv.Quote(e.Value) + ": ") // runc's words
+		b.WriteString("failed to write " + strconv.Quote(e.Value) + ": ") // runc's wording
 	}
 	fmt.Fprintf(&b, "%s %s: %v", e.Op, e.Path, e.Err)
 	return b.String()
@@ -37,21 +37,21 @@ func (e *FileError) Error() string {
 
 func (e *FileError) Unwrap() error { return e.Err }
 
-// group is a cgroup directory: open, and closed by its owner; or named only,
-// for one or two files that are not worth an open directory.
+// group is a cgroup directory. It is either open, and its owner closes it, or
+// named: for access to one or two files an open directory is not worth its cost.
 type group struct {
 	fd   int
 	dir  string // prefix of file names: "" if the directory is open
-	path string // for errors
+	path string // for error messages
 }
 
-// named is the directory of an absolute path, not opened.
+// named returns a directory by its absolute path, without opening it.
 func named(path string) group { return group{fd: unix.AT_FDCWD, dir: path + "/", path: path} }
 
 // openGroup opens a cgroup directory by its absolute path.
 func openGroup(path string) (group, error) { return group{fd: unix.AT_FDCWD}.open(path) }
 
-// open opens the directory name, which may have several components, below g.
+// open opens the directory name below g. The name may have several components.
 func (g group) open(name string) (group, error) {
 	fd, err := openat(g.fd, g.dir+name, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
@@ -73,7 +73,7 @@ func (g group) join(name string) string {
 	return g.path + "/" + name
 }
 
-// write writes value to file in one write(2), as cgroupfs wants it.
+// write writes value to file in one write(2), as cgroupfs requires.
 func (g group) write(file, value string) error {
 	fd, err := openat(g.fd, g.dir+file, unix.O_WRONLY)
 	if err == nil {
@@ -86,7 +86,7 @@ func (g group) write(file, value string) error {
 	return nil
 }
 
-// read is the text of file without its last newline.
+// read returns the text of file without its last newline.
 func (g group) read(file string) (string, error) {
 	fd, err := openat(g.fd, g.dir+file, unix.O_RDONLY)
 	if err != nil {
@@ -100,12 +100,12 @@ func (g group) read(file string) (string, error) {
 	return strings.TrimSuffix(s, "\n"), nil
 }
 
-// has reports whether the group has such a file.
+// has reports whether the group has the file.
 func (g group) has(file string) bool {
 	return unix.Faccessat(g.fd, g.dir+file, unix.F_OK, 0) == nil
 }
 
-// readPath is the text of a file outside of any group.
+// readPath returns the text of a file outside of any group.
 func readPath(path string) (string, error) {
 	fd, err := openat(unix.AT_FDCWD, path, unix.O_RDONLY)
 	if err != nil {
@@ -119,7 +119,8 @@ func readPath(path string) (string, error) {
 	return s, nil
 }
 
-// openat, close-on-exec, again after EINTR: opening may wait for a lock.
+// openat opens with O_CLOEXEC. It retries after EINTR: the open may wait for a
+// lock, and a signal interrupts that wait.
 func openat(dir int, name string, flags int) (int, error) {
 	for {
 		fd, err := unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0)
@@ -129,8 +130,8 @@ func openat(dir int, name string, flags int) (int, error) {
 	}
 }
 
-// writeAll writes s once. EINTR is tried again: a signal to the runtime ends
-// the reclaim that a lowered memory limit starts.
+// writeAll writes s in one write(2). It retries after EINTR: a signal to the
+// runtime interrupts the reclaim that a lowered memory limit starts.
 func writeAll(fd int, s string) error {
 	for {
 		n, err := unix.Write(fd, []byte(s))
@@ -162,8 +163,9 @@ func readAll(fd int) (string, error) {
 		default:
 			text = append(text, buf[:n]...)
 			if n < len(buf)/2 {
-				// The kernel stops short of a buffer where a record does not fit
-				// (seq_read_iter); none is half a page.
+				// A short read is not always the end: the kernel stops before a
+				// record that does not fit into the buffer (seq_read_iter). No
+				// record is half a page long, so less than half is the end.
 				return string(text), nil
 			}
 		}
@@ -188,7 +190,8 @@ func openLines(path string) (*lines, error) {
 
 func (l *lines) close() { unix.Close(l.fd) }
 
-// next is the next line, without its newline; false at the end or at an error.
+// next returns the next line without its newline, or false at the end of the file
+// and after an error.
 func (l *lines) next() (string, bool) {
 	for {
 		if line, rest, ok := bytes.Cut(l.buf, []byte("\n")); ok {

@@ -8,15 +8,16 @@ import (
 	"time"
 )
 
-// The v1 freezer announces nothing: freezer.state becomes FROZEN only while it is
-// read. So it is read again, after a pause that doubles between these two.
+// The kernel does not announce a change of the v1 freezer: freezer.state becomes
+// FROZEN only during a read. The runtime therefore reads it repeatedly, after
+// pauses that double from firstPause up to longPause.
 const (
 	firstPause = 50 * time.Microsecond
 	longPause  = 10 * time.Millisecond
 )
 
-// freezer is where the container is frozen: the v1 freezer where there is one,
-// since others (CRIU, engines) look there.
+// freezer returns the cgroup to freeze. On a host with the v1 freezer it is that
+// one, because other programs (CRIU, engines) look there.
 func (p Paths) freezer() (g group, v2, ok bool, err error) {
 	d, ok := p.find("freezer")
 	if !ok {
@@ -26,8 +27,8 @@ func (p Paths) freezer() (g group, v2, ok bool, err error) {
 	return g, d.Controllers == nil, err == nil, err
 }
 
-// Freeze stops all processes, and returns when they have stopped. When ctx ends
-// first they run again, and the error names those that did not stop.
+// Freeze stops all processes and returns when they have stopped. If ctx ends first,
+// it lets them run again, and the error names the processes that did not stop.
 func (p Paths) Freeze(ctx context.Context) error {
 	g, v2, ok, err := p.freezer()
 	if err != nil {
@@ -52,11 +53,11 @@ func (g group) freeze(ctx context.Context, v2 bool) error {
 	}
 	left, names := running(g), ""
 	if v2 {
-		names = stubborn(left) // letting the others run again wakes these up, too
+		names = stubborn(left) // before the thaw, which also wakes these up
 	}
 	thaw := g.thaw(context.WithoutCancel(ctx), v2)
 	if !v2 {
-		names = stubborn(left) // before, all that have stopped look like that
+		names = stubborn(left) // after the thaw: before it, every frozen process is in state D
 	}
 	if thaw != nil {
 		return fmt.Errorf("freeze %s: waiting for %s, and the others are not running again (%w): %w", g.path, names, thaw, err)
@@ -71,8 +72,8 @@ func (g group) freezeV2(ctx context.Context) error {
 	return g.await(ctx, "cgroup.events", "frozen", 1)
 }
 
-// freezeV1 writes FROZEN again each time: that reaches processes that were born
-// meanwhile.
+// freezeV1 repeats the write of FROZEN in each round. The repeated write also
+// reaches processes forked in the meantime.
 func (g group) freezeV1(ctx context.Context) error {
 	for d := firstPause; ; d = min(2*d, longPause) {
 		if err := g.write("freezer.state", "FROZEN"); err != nil {
@@ -88,9 +89,9 @@ func (g group) freezeV1(ctx context.Context) error {
 	}
 }
 
-// running are the processes of g that have not stopped, as far as that can be
-// seen: since Linux 6.1 ("freezer,sched: Rewrite core freezer logic") some stop
-// where they sleep.
+// running returns the processes of g that do not look frozen. It cannot recognise
+// all frozen ones: since Linux 6.1 ("freezer,sched: Rewrite core freezer logic")
+// the kernel freezes some sleeping processes in place.
 func running(g group) []int {
 	pids, err := allProcs(g.path)
 	if err != nil {
@@ -105,7 +106,8 @@ func running(g group) []int {
 	})
 }
 
-// stubborn names those of pids that are in uninterruptible sleep, all if none is.
+// stubborn names the processes of pids that are in uninterruptible sleep, or all of
+// pids if none is.
 func stubborn(pids []int) string {
 	asleep := slices.DeleteFunc(slices.Clone(pids), func(pid int) bool {
 		stat, err := readPath(fmt.Sprintf("/proc/%d/stat", pid))
@@ -139,26 +141,27 @@ func (g group) thaw(ctx context.Context, v2 bool) error {
 		return err
 	}
 	if above, err := g.read("../cgroup.events"); err == nil && flatKeyed(above)["frozen"] == 1 {
-		return nil // frozen from above: that is not ours to wait for
+		return nil // frozen by a cgroup above, which this thaw does not change
 	}
 	return g.await(ctx, "cgroup.events", "frozen", 0)
 }
 
-// Frozen reports whether the cgroup is frozen or being frozen, by itself or from
-// above. A cgroup that is gone is not.
+// Frozen reports whether the cgroup is frozen or being frozen, by itself or by a
+// cgroup above. A removed cgroup is not frozen.
 func (p Paths) Frozen() (bool, error) {
 	return new(Look).Frozen(p)
 }
 
-// Look is one look at many cgroups: what is above several is read once.
+// Look examines many cgroups and reads the files of common ancestors only once.
 type Look struct {
-	freezing map[string]bool // by path, whether it, or one above it, is to be frozen; nil for a look at one
+	freezing map[string]bool // by path: whether it or a cgroup above is to be frozen; nil: look at one cgroup only
 }
 
-// LookAtMany is worth it from the second on that have one above in common.
+// LookAtMany returns a Look for several cgroups. It saves reads from the second
+// cgroup on, if they have an ancestor in common.
 func LookAtMany() *Look { return &Look{freezing: map[string]bool{}} }
 
-// Frozen is Paths.Frozen.
+// Frozen is like Paths.Frozen.
 func (l *Look) Frozen(p Paths) (bool, error) {
 	d, ok := p.find("freezer")
 	if !ok {
@@ -182,7 +185,8 @@ func (l *Look) frozen(d Dir) (bool, error) {
 	return flatKeyed(text)["frozen"] == 1, err
 }
 
-// above tells whether dir, or one above it, is to be frozen. The root never is.
+// above reports whether dir or a cgroup above it is to be frozen. The root cannot
+// be frozen.
 func (l *Look) above(root, dir string) bool {
 	if len(dir) <= len(root) {
 		return false

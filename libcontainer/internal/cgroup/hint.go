@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hint says what the kernel means by refusing w, "" where its errno says enough.
+// hint returns the probable reason why the kernel refused w, or "" if the errno
+// alone is clear.
 func (w write) hint(err error, g group) string {
 	if errors.Is(err, unix.ENOENT) {
 		return "this kernel or cgroup has no such limit"
@@ -62,7 +63,7 @@ func cpusetHint(err error) string {
 	return ""
 }
 
-// text is the text of a file for a message.
+// text returns the text of a file for an error message.
 func text(g group, file string) string {
 	s, err := g.read(file)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// hugepages plans linux.resources.hugepageLimits: the limit of pages in use, and
-// that of reserved ones where the kernel has it (5.7). The latter fails an mmap
-// where the former kills.
+// hugepages plans linux.resources.hugepageLimits. It sets the limit of used pages
+// and, if the kernel has it (5.7), the limit of reserved pages. Exceeding the
+// reservation limit makes mmap fail; exceeding the usage limit kills the process.
 func (l *limits) hugepages(hs []specs.LinuxHugepageLimit, v view) {
 	suffix := "limit_in_bytes"
 	if v.v2 {

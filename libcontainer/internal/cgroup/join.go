@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SelfJoinFiles are the `tasks` files of the v1 cgroups. A process of one thread
-// joins by writing "0" to each: that moves the thread alone, without the
-// kernel's lock on all threads of all processes, whose taking waits for an RCU
-// grace period: 7 ms for all hierarchies where cgroup.procs is written after a
-// moment's rest, 0.2 ms this way.
+// SelfJoinFiles returns the `tasks` files of the v1 cgroups. A process with one
+// thread joins by writing "0" to each. This moves the thread alone and avoids the
+// kernel's lock on all threads of all processes. A writer of that lock waits for an
+// RCU grace period: after an idle moment, cgroup.procs of all hierarchies takes
+// 7 ms, `tasks` takes 0.2 ms.
 func (p Paths) SelfJoinFiles() []string {
 	files := make([]string, len(p.V1))
 	for i, d := range p.V1 {
@@ -22,14 +22,15 @@ func (p Paths) SelfJoinFiles() []string {
 	return files
 }
 
-// OpenUnified is the cgroup2 directory for CLONE_INTO_CGROUP, an O_PATH
-// descriptor; nil where there is no such hierarchy.
+// OpenUnified returns an O_PATH descriptor of the cgroup2 directory for
+// CLONE_INTO_CGROUP, or nil if there is no cgroup2 hierarchy.
 //
-// Linux 6.18 (not 6.1) kills such a child at birth if cgroup.kill has been written
-// to more often for the one cgroup than for the caller's own: since "cgroup: fix
-// race between fork and cgroup.kill" it compares the caller's counter with that
-// of the new cgroup. A child that dies so, by SIGKILL before its first
-// instruction, is to be made without the flag, and moved with Join.
+// Linux 6.18 (not 6.1) kills such a child at birth if cgroup.kill was written more
+// often in the new cgroup than in the caller's own cgroup. Since the commit
+// "cgroup: fix race between fork and cgroup.kill" the kernel compares the caller's
+// counter with that of the new cgroup. The child then dies by SIGKILL before its
+// first instruction. The caller must create it again without the flag and move it
+// with Join.
 func (p Paths) OpenUnified() (*os.File, error) {
 	if p.Unified == nil {
 		return nil, nil
@@ -41,8 +42,8 @@ func (p Paths) OpenUnified() (*os.File, error) {
 	return os.NewFile(uintptr(g.fd), g.path), nil
 }
 
-// Join moves process pid with all its threads into the cgroup, in all
-// hierarchies. It is the slow way in; see SelfJoinFiles.
+// Join moves process pid with all its threads into the cgroup, in all hierarchies.
+// It is slower than SelfJoinFiles.
 func (p Paths) Join(pid int) error {
 	for _, d := range p.dirs() {
 		g, err := openGroup(d.Abs())
@@ -58,9 +59,9 @@ func (p Paths) Join(pid int) error {
 	return nil
 }
 
-// Occupy makes the cgroup2 cgroup and moves process pid there from the one above
-// it, which can have controllers for its children only without a process of its
-// own: so before Create.
+// Occupy makes the cgroup2 cgroup and moves process pid there from the cgroup above
+// it. The cgroup above can enable controllers for its children only while it has no
+// process itself, so Occupy must run before Create.
 func (p Paths) Occupy(pid int) error {
 	if p.Unified == nil {
 		return nil

@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freezeForSignal is how long signalling waits for a v1 cgroup to freeze. A
-// process in uninterruptible sleep can keep it from that for ever; then all are
-// signalled as they run.
+// freezeForSignal bounds the wait for a cgroup to freeze before signalling. A
+// process in uninterruptible sleep can prevent the freeze for ever. In that case
+// the processes get the signal while they run.
 const freezeForSignal = 500 * time.Millisecond
 
-// Kill sends SIGKILL to every process in the cgroup and below, those that are
-// being forked too. It does not wait for their end (WaitEmpty does). A frozen
-// cgroup is thawed, since on v1 frozen processes do not die.
+// Kill sends SIGKILL to every process in the cgroup and below, including processes
+// that are being forked. It does not wait for their end; WaitEmpty does. It thaws a
+// frozen cgroup, because frozen processes on v1 do not die.
 func (p Paths) Kill(ctx context.Context) error {
 	s := signaller{paths: p, sig: unix.SIGKILL, done: make(map[int]bool)}
 	if p.Unified != nil {
@@ -45,8 +45,8 @@ func (p Paths) Kill(ctx context.Context) error {
 	}
 }
 
-// Signal sends sig to every process in the cgroup and below. Those that are
-// forked meanwhile get it too, unless something keeps the cgroup from freezing.
+// Signal sends sig to every process in the cgroup and below. Processes forked
+// meanwhile also get it, unless the cgroup cannot be frozen.
 func (p Paths) Signal(ctx context.Context, sig unix.Signal) error {
 	if sig == unix.SIGKILL {
 		return p.Kill(ctx)
@@ -56,8 +56,8 @@ func (p Paths) Signal(ctx context.Context, sig unix.Signal) error {
 	return err
 }
 
-// killUnified kills by cgroup.kill, atomically. False where the kernel has no
-// such file, or where the cgroup is threaded.
+// killUnified kills by cgroup.kill, atomically. It returns false if the kernel has
+// no such file or if the cgroup is threaded.
 func killUnified(dir string) (bool, error) {
 	g, err := openGroup(dir)
 	if err != nil {
@@ -71,16 +71,16 @@ func killUnified(dir string) (bool, error) {
 	return true, unlessGone(err)
 }
 
-// signaller sends one signal to all processes of a container, once to each.
+// signaller sends one signal to all processes of a container, once to each process.
 type signaller struct {
 	paths       Paths
 	sig         unix.Signal
 	done        map[int]bool
-	unifiedDone bool // all in the cgroup2 cgroup have had it
+	unifiedDone bool // all processes in the cgroup2 cgroup have had the signal
 }
 
-// round signals those that have not had the signal yet, while all are frozen,
-// and says how many they were.
+// round freezes the cgroup and signals the processes that have not had the signal
+// yet. It returns their number.
 func (s *signaller) round(ctx context.Context) (int, error) {
 	pids, err := s.todo()
 	if err != nil || len(pids) == 0 {
@@ -91,8 +91,8 @@ func (s *signaller) round(ctx context.Context) (int, error) {
 	return n, oneLine(notNil(err, thaw(), ctx.Err()))
 }
 
-// freezeBriefly freezes what is not frozen yet, as far as it can be done
-// soon. The function it returns undoes that.
+// freezeBriefly freezes the cgroup if it is not frozen and can be frozen within
+// freezeForSignal. It returns a function that undoes this.
 func (p Paths) freezeBriefly(ctx context.Context) func() error {
 	nothing := func() error { return nil }
 	if frozen, err := p.Frozen(); err != nil || frozen {
@@ -101,12 +101,12 @@ func (p Paths) freezeBriefly(ctx context.Context) func() error {
 	short, cancel := context.WithTimeout(ctx, freezeForSignal)
 	defer cancel()
 	if p.Freeze(short) != nil {
-		return nothing // Freeze has thawed
+		return nothing // Freeze has thawed the cgroup again
 	}
 	return func() error { return p.Thaw(context.WithoutCancel(ctx)) }
 }
 
-// todo are the processes that have not had the signal yet.
+// todo returns the processes that have not had the signal yet.
 func (s *signaller) todo() ([]int, error) {
 	var todo []int
 	for _, d := range s.paths.processDirs() {
@@ -126,9 +126,9 @@ func (s *signaller) todo() ([]int, error) {
 	return todo, nil
 }
 
-// signalAll signals by pidfd. Each process is looked up twice: if the pid is
-// still listed once the pidfd is open, the pidfd is of that process, not of a
-// later one with the same pid.
+// signalAll signals by pidfd. It lists the processes before and after it opens the
+// pidfds. A pid that is still listed afterwards belongs to the process of its
+// pidfd, not to a later process with the same pid.
 func (s *signaller) signalAll() (int, error) {
 	first, err := s.todo()
 	if err != nil {
@@ -167,8 +167,8 @@ func notNil(errs ...error) []error {
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
-// processDirs are the directories that between them know every process: a
-// process that has been moved in one hierarchy is still there in another.
+// processDirs returns directories that together contain every process: a process
+// moved away in one hierarchy is still there in the other.
 func (p Paths) processDirs() []Dir {
 	var dirs []Dir
 	if d, ok := (Paths{V1: p.V1}).primary(); ok {

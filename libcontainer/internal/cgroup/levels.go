@@ -2,13 +2,14 @@ package cgroup
 
 import "path"
 
-// stride is how many levels a name has at most where there are many: to find a
-// cgroup by its whole path takes longer with each level above it, and to open a
-// directory for every level takes two calls more.
+// stride is the largest number of path components in one call for a deep cgroup.
+// A lookup by the whole path takes longer with each level above, and opening a
+// directory for every level takes two more calls per level.
 const stride = 8
 
-// down calls f with each of dirs, absolute and one below the other, from the top
-// down: by its name from a directory above it. f makes what is not there yet.
+// down calls f with each of dirs from the top down. The paths are absolute, each one
+// below the previous one. f gets a directory above and the relative name; it makes
+// the cgroup if that does not exist.
 func down(dirs []string, f func(at group, name string) error) error {
 	if len(dirs) == 0 {
 		return nil
@@ -31,8 +32,8 @@ func down(dirs []string, f func(at group, name string) error) error {
 	return nil
 }
 
-// up calls f with each of dirs, absolute and one above the other, from the lowest
-// up.
+// up calls f with each of dirs, from the lowest up. The paths are absolute, each one
+// above the previous one.
 func up(dirs []string, f func(at group, name string) error) error {
 	for len(dirs) > 0 {
 		n := min(stride, len(dirs))
@@ -58,7 +59,8 @@ func upFrom(top string, dirs []string, f func(at group, name string) error) erro
 	return nil
 }
 
-// anchor opens a directory for n that are below it, if they are worth it.
+// anchor returns a directory for access to n cgroups below it. It opens the
+// directory only if n makes that worth two calls.
 func anchor(dir string, n int) (group, error) {
 	if n < 3 {
 		return named(dir), nil
@@ -66,5 +68,5 @@ func anchor(dir string, n int) (group, error) {
 	return openGroup(dir)
 }
 
-// name is that of a cgroup below g.
+// name returns the name, relative to g, of a cgroup below g.
 func (g group) name(abs string) string { return abs[len(g.path)+1:] }

@@ -8,15 +8,15 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// asItIs: m asks for nothing but that the OOM killer be left alone, which
-// docker writes always and which takes no controller.
+// asItIs reports whether m only asks to leave the OOM killer enabled. Docker always
+// writes this; it needs no memory controller.
 func asItIs(m *specs.LinuxMemory) bool {
 	rest := *m
 	rest.DisableOOMKiller = nil
 	return m.DisableOOMKiller != nil && !*m.DisableOOMKiller && memoryField(&rest) == ""
 }
 
-// memoryField is the first field of m in use.
+// memoryField returns the first field of m that is set, or "".
 func memoryField(m *specs.LinuxMemory) string {
 	switch {
 	case set(m.Limit):
@@ -36,7 +36,7 @@ func memoryField(m *specs.LinuxMemory) string {
 	return ""
 }
 
-// set reports whether a number is there: engines send 0 for "not set".
+// set reports whether a number is set. Engines send 0 for "not set".
 func set(n *int64) bool { return n != nil && *n != 0 }
 
 // memory plans linux.resources.memory.
@@ -52,8 +52,8 @@ func (l *limits) memory(m *specs.LinuxMemory, v view) {
 	}
 }
 
-// memoryIgnored warns of fields that runtimes may ignore (specs-go,
-// LinuxMemory), because no kernel does anything about them.
+// memoryIgnored warns of fields that runtimes may ignore (specs-go, LinuxMemory).
+// Present kernels do not implement them.
 func (l *limits) memoryIgnored(m *specs.LinuxMemory, v view) {
 	//lint:ignore SA1019 deprecated, which is what we say of it
 	if set(m.Kernel) && !v.v2 {
@@ -64,7 +64,8 @@ func (l *limits) memoryIgnored(m *specs.LinuxMemory, v view) {
 	}
 }
 
-// checkUsage refuses a limit below what is in use: cgroup2 would kill for it.
+// checkUsage refuses a limit below the current usage: on cgroup2 the kernel would
+// kill processes.
 func (l *limits) checkUsage(limit int64, v view) {
 	file := "memory.usage_in_bytes"
 	if v.v2 {
@@ -85,7 +86,7 @@ func (l *limits) memoryV1(m *specs.LinuxMemory, v view) {
 		b = append(b, write{field: resources + "/memory/limit", file: "memory.limit_in_bytes", value: decimal(*m.Limit)})
 	}
 	if swap := swapV1(m); swap != 0 {
-		// Without swap accounting there is nothing to unlimit.
+		// Without swap accounting the kernel has no swap limit to remove.
 		b = append(b, write{field: resources + "/memory/swap", file: "memory.memsw.limit_in_bytes", value: decimal(swap), optional: swap < 0})
 	}
 	l.add(b...)
@@ -106,8 +107,8 @@ func (l *limits) memoryV1(m *specs.LinuxMemory, v view) {
 	}
 }
 
-// swapV1 is the memory+swap limit to write, 0 for none. No memory limit means
-// no swap limit either, unless one is asked for.
+// swapV1 returns the memory+swap limit to write, or 0 for no change. If the memory
+// limit is removed, so is the memory+swap limit, unless m sets one.
 func swapV1(m *specs.LinuxMemory) int64 {
 	switch {
 	case set(m.Swap):
@@ -118,7 +119,8 @@ func swapV1(m *specs.LinuxMemory) int64 {
 	return 0
 }
 
-// oomControl writes only a change: the kernel logs each write as deprecated.
+// oomControl plans a write only if it changes the value: the kernel logs a
+// deprecation warning for each write.
 func (l *limits) oomControl(disable bool, v view) {
 	const file = "memory.oom_control"
 	want := "0"
@@ -131,7 +133,7 @@ func (l *limits) oomControl(disable bool, v view) {
 	l.add(write{field: resources + "/memory/disableOOMKiller", file: file, value: want, optional: !disable, undo: oomDisabled})
 }
 
-// oomDisabled is the value of oom_kill_disable in the text of memory.oom_control.
+// oomDisabled returns oom_kill_disable from the text of memory.oom_control.
 func oomDisabled(text string) string {
 	return strconv.FormatUint(flatKeyed(text)["oom_kill_disable"], 10)
 }
@@ -140,7 +142,7 @@ func (l *limits) memoryV2(m *specs.LinuxMemory, v view) {
 	if swap, err := swapV2(m, v); err != nil {
 		l.refuse("/memory/swap", "%v", err)
 	} else if swap != "" {
-		// Without swap there is no file; then there is nothing to limit either.
+		// Without swap in the kernel the file is missing, and there is no swap to limit.
 		l.add(write{field: resources + "/memory/swap", file: "memory.swap.max", value: swap, optional: swap == "max" || swap == "0"})
 	}
 	if set(m.Limit) {
@@ -164,8 +166,8 @@ func (l *limits) memoryV2(m *specs.LinuxMemory, v view) {
 	}
 }
 
-// swapV2 is memory.swap.max for the memory+swap limit of m: cgroup2 limits the
-// swap alone. "" for none.
+// swapV2 returns the value of memory.swap.max for the memory+swap limit of m: the
+// difference, because cgroup2 limits swap alone. It returns "" for no change.
 func swapV2(m *specs.LinuxMemory, v view) (string, error) {
 	swap := swapV1(m)
 	if swap <= 0 {
@@ -187,7 +189,8 @@ func swapV2(m *specs.LinuxMemory, v view) (string, error) {
 	return decimal(swap - limit), nil
 }
 
-// memoryLimit is the memory limit that will hold: the new one, else the current one.
+// memoryLimit returns the memory limit after the update: the new one, or else the
+// current one. -1 means no limit.
 func memoryLimit(m *specs.LinuxMemory, v view) (int64, error) {
 	if set(m.Limit) {
 		return *m.Limit, nil
@@ -204,7 +207,7 @@ func memoryLimit(m *specs.LinuxMemory, v view) (int64, error) {
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
-// orMax is n as cgroup2 files want it: all negative numbers are "max".
+// orMax returns n as text for a cgroup2 file. Negative numbers become "max".
 func orMax(n int64) string {
 	if n < 0 {
 		return "max"

@@ -2,18 +2,18 @@ package cgroup
 
 import "path"
 
-// Mount is what a container's mount of type "cgroup" shows of one hierarchy.
+// Mount describes one hierarchy in a container's mount of type "cgroup".
 type Mount struct {
-	Name       string   // directory in the container's cgroup mount, e.g. "cpu,cpuacct"; "" for all of it on v2
+	Name       string   // directory in the container's cgroup mount, e.g. "cpu,cpuacct"; "" on v2: the mount itself
 	Links      []string // symlinks beside it to Name, e.g. "cpu" and "cpuacct"
-	V2         bool     // file system cgroup2, else cgroup
+	V2         bool     // file system type cgroup2 (else cgroup)
 	Options    string   // of the superblock in a new cgroup namespace, e.g. "cpu,cpuacct" or "none,name=systemd"
-	Mountpoint string   // the host's
+	Mountpoint string   // on the host
 	Path       string   // the container's cgroup, absolute: the source of a bind mount
 }
 
-// Mounts says what to mount for a container's mount of type "cgroup": one for
-// each v1 hierarchy, and the cgroup2 one.
+// Mounts returns the mounts behind a container's mount of type "cgroup": one for
+// each v1 hierarchy, and one for cgroup2.
 func (p Paths) Mounts() []Mount {
 	var ms []Mount
 	for _, d := range p.V1 {
@@ -35,7 +35,7 @@ func (p Paths) Mounts() []Mount {
 	return ms
 }
 
-// mountOptions are the options that select this v1 hierarchy in a mount.
+// mountOptions returns the mount options that select this v1 hierarchy.
 func (d Dir) mountOptions() string {
 	s := ""
 	for i, c := range d.Controllers {

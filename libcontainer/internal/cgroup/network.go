@@ -21,7 +21,7 @@ func prioritiesField(n *specs.LinuxNetwork) string {
 	return "/network/priorities"
 }
 
-// classID plans linux.resources.network.classID. On v2, setSockets does it.
+// classID plans linux.resources.network.classID. On v2, setSockets applies it.
 func (l *limits) classID(id uint32, v view) {
 	if v.v2 {
 		return
@@ -29,8 +29,8 @@ func (l *limits) classID(id uint32, v view) {
 	l.add(write{field: resources + "/network/classID", file: "net_cls.classid", value: strconv.FormatUint(uint64(id), 10)})
 }
 
-// priorities plans linux.resources.network.priorities. On v2, setSockets gives one
-// to every socket, whatever the interface that it sends by.
+// priorities plans linux.resources.network.priorities. On v2, setSockets gives
+// every socket the same priority, independent of the outgoing interface.
 func (l *limits) priorities(ps []specs.LinuxInterfacePriority, v view) {
 	for i, p := range ps {
 		field := fmt.Sprintf("/network/priorities/%d", i)
@@ -49,9 +49,9 @@ func (l *limits) priorities(ps []specs.LinuxInterfacePriority, v view) {
 	}
 }
 
-// setSockets has the kernel give new sockets the class as their mark, and the
-// priority, where no v1 controller does so. The function that it returns takes that
-// back; it is nil where nothing was done.
+// setSockets attaches a program that sets mark (the class) and priority of new
+// sockets, if no v1 controller does so. It returns a function that undoes this, or
+// nil if there was nothing to do.
 func (a *applier) setSockets(r *specs.LinuxResources) (undo func() error, err error) {
 	if r == nil || r.Network == nil {
 		return nil, nil
@@ -67,7 +67,7 @@ func (a *applier) setSockets(r *specs.LinuxResources) (undo func() error, err er
 	return a.replaceSockets(g, socketProgram(mark, priority))
 }
 
-// socketValues are those that cgroup v2 has no controller for.
+// socketValues returns the values of n that no v1 controller can apply here.
 func (a *applier) socketValues(n *specs.LinuxNetwork) (mark, priority *uint32) {
 	unified := func(controller string) bool {
 		d, ok := a.paths.find(controller)

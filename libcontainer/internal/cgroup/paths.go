@@ -10,15 +10,15 @@ import (
 type Dir struct {
 	Controllers []string `json:"controllers,omitempty"` // nil for cgroup2
 	Mountpoint  string   `json:"mountpoint"`
-	Root        string   `json:"root,omitempty"` // what of the hierarchy shows at Mountpoint; "" for all
-	Path        string   `json:"path"`           // from Mountpoint; begins with "/", clean
+	Root        string   `json:"root,omitempty"` // the cgroup mounted at Mountpoint; "" for "/"
+	Path        string   `json:"path"`           // relative to Mountpoint; begins with "/", clean
 }
 
-// Abs is the directory's absolute path.
+// Abs returns the absolute path of the directory.
 func (d Dir) Abs() string { return path.Join(d.Mountpoint, d.Path) }
 
-// Name is what the hierarchy is called in errors and mountpoints: its
-// controllers ("cpu,cpuacct"), its name ("systemd"), or "unified".
+// Name returns the name of the hierarchy for error messages: its controllers
+// ("cpu,cpuacct"), its name ("systemd"), or "unified".
 func (d Dir) Name() string {
 	if d.Controllers == nil {
 		return "unified"
@@ -26,25 +26,26 @@ func (d Dir) Name() string {
 	return strings.TrimPrefix(strings.Join(d.Controllers, ","), "name=")
 }
 
-// Paths is where one container's cgroup is, in every hierarchy of the host. It
-// holds all that is needed to work on it later, by another process.
+// Paths is the place of one container's cgroup in every hierarchy of the host. It
+// contains everything that another process needs to work on the cgroup later.
 type Paths struct {
 	V1      []Dir `json:"v1,omitempty"`
 	Unified *Dir  `json:"unified,omitempty"`
-	// Optional: nobody asked for this cgroup by name, and the runtime has no
-	// privilege; hierarchies that it may not write to are left out.
+	// Optional: config.json names no cgroup and the runtime has no privilege. It
+	// then leaves out the hierarchies that it may not write to.
 	Optional bool `json:"optional,omitempty"`
 }
 
-// Resolve says where the container's cgroup is (config-linux.md, "Cgroups Path"):
+// Resolve returns the place of the container's cgroup (config-linux.md, "Cgroups
+// Path"):
 //
-//   - an absolute path is below each hierarchy's mountpoint;
-//   - a relative one is below the runtime's own cgroup on v1 hierarchies. On cgroup2
-//     it is beside it: a cgroup with processes, such as the runtime's own, cannot
-//     have children with controllers;
-//   - an empty one is the container's id, relative.
+//   - An absolute path is relative to each hierarchy's mountpoint.
+//   - A relative path is below the runtime's own cgroup on v1 hierarchies. On a pure
+//     v2 host it is beside the runtime's own cgroup: a cgroup with processes, such
+//     as that one, cannot have children with controllers.
+//   - An empty path is replaced by the container's id, a relative path.
 //
-// A path with ".." is refused: it would leave the mountpoint.
+// Resolve refuses a path with "..": it could leave the mountpoint.
 func Resolve(h *Host, cgroupsPath, id string, rootless bool) (Paths, error) {
 	p := Paths{Optional: rootless && cgroupsPath == ""}
 	if cgroupsPath == "" {
@@ -62,8 +63,9 @@ func Resolve(h *Host, cgroupsPath, id string, rootless bool) (Paths, error) {
 	return p, nil
 }
 
-// unifiedBase is what relative paths of the cgroup2 hierarchy start from. Beside
-// v1 hierarchies it carries no processes' limits, and the plain rule holds.
+// unifiedBase returns the base of relative paths in the cgroup2 hierarchy. Beside v1
+// hierarchies cgroup2 applies no limits, so a cgroup with processes may have
+// children there, and the base is the runtime's own cgroup.
 func unifiedBase(h *Host) string {
 	if h.Mode == V2 {
 		return path.Dir(h.Unified.Own)
@@ -71,7 +73,7 @@ func unifiedBase(h *Host) string {
 	return h.Unified.Own
 }
 
-// checkPath refuses what cannot be a cgroup below the mountpoint.
+// checkPath refuses a path that cannot be a cgroup below the mountpoint.
 func checkPath(p string) error {
 	switch {
 	case hasDotDot(p):
@@ -84,7 +86,7 @@ func checkPath(p string) error {
 	return nil
 }
 
-// under is p from base, unless p is absolute.
+// under returns p relative to base, or p itself if p is absolute.
 func under(base, p string) string {
 	if path.IsAbs(p) {
 		return path.Clean(p)
@@ -96,7 +98,7 @@ func hasDotDot(p string) bool {
 	return contains(strings.Split(p, "/"), "..")
 }
 
-// dirs are all directories, the v1 ones first.
+// dirs returns all directories, the v1 ones first.
 func (p Paths) dirs() []Dir {
 	if p.Unified == nil {
 		return p.V1
@@ -104,8 +106,8 @@ func (p Paths) dirs() []Dir {
 	return append(p.V1[:len(p.V1):len(p.V1)], *p.Unified)
 }
 
-// primary is the directory that is asked about processes: the cgroup2 one,
-// else that of the freezer, else any. False for a container without a cgroup.
+// primary returns the directory whose process list is read: the cgroup2 one, else
+// the freezer's, else any. It returns false for a container without a cgroup.
 func (p Paths) primary() (Dir, bool) {
 	if p.Unified != nil {
 		return *p.Unified, true
@@ -119,7 +121,7 @@ func (p Paths) primary() (Dir, bool) {
 	return Dir{}, false
 }
 
-// String is the directory that is asked about processes.
+// String returns the path of the primary directory.
 func (p Paths) String() string {
 	d, ok := p.primary()
 	if !ok {
@@ -128,9 +130,10 @@ func (p Paths) String() string {
 	return d.Abs()
 }
 
-// find is the directory where controller is, false where no hierarchy of the
-// container is known to have it. The cgroup2 one answers for all that v1
-// hierarchies do not have: which controllers it has, only its files tell.
+// find returns the directory that has controller. It returns false if no hierarchy
+// of the container can have it. find returns the cgroup2 directory for every
+// controller that no v1 hierarchy has: only its files tell which controllers are
+// enabled.
 func (p Paths) find(controller string) (Dir, bool) {
 	for _, d := range p.V1 {
 		if contains(d.Controllers, controller) {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Threshold is a pressure to be told about: Stall or more of waiting within a
-// Window, by some of the tasks or, with Full, by all at the same time.
+// Threshold is a pressure to report: tasks waited for Stall or longer within a
+// Window. Some tasks waiting is enough; with Full all must wait at the same time.
 type Threshold struct {
 	Resource string // "cpu", "memory", "io"
 	Full     bool
@@ -17,15 +17,15 @@ type Threshold struct {
 	Window   time.Duration
 }
 
-// PressureWatch is a threshold that the kernel watches (psi.rst, "Monitoring
-// for pressure thresholds"). Its owner polls it beside other descriptors.
+// PressureWatch is a threshold watched by the kernel (psi.rst, "Monitoring for
+// pressure thresholds"). Its owner polls PollFd beside other descriptors.
 type PressureWatch struct {
 	Threshold
 	file notify
 }
 
-// WatchPressure begins to watch. The kernel announces a threshold at most once
-// in a window.
+// WatchPressure starts a watch. The kernel reports a threshold at most once in a
+// window.
 func (p Paths) WatchPressure(t Threshold) (*PressureWatch, error) {
 	if p.Unified == nil {
 		return nil, fmt.Errorf("pressure needs a cgroup2 hierarchy: %w", ErrNoController)
@@ -44,7 +44,8 @@ func (p Paths) WatchPressure(t Threshold) (*PressureWatch, error) {
 	return w, nil
 }
 
-// trigger is "some 150000 1000000": microseconds of stall and of the window.
+// trigger returns the kernel's form of t: "some 150000 1000000", with stall and
+// window in microseconds.
 func (t Threshold) trigger() string {
 	kind := "some"
 	if t.Full {
@@ -63,11 +64,11 @@ func pressureHint(err error) string {
 	return ""
 }
 
-// PollFd is ready, with POLLPRI, when the threshold was reached; with POLLERR
-// when the cgroup is gone.
+// PollFd returns the descriptor to poll. It reports POLLPRI after the threshold was
+// reached, and POLLERR once the cgroup has been removed.
 func (w *PressureWatch) PollFd() unix.PollFd { return w.file.pollFd() }
 
-// Read is the pressure now.
+// Read returns the present pressure.
 func (w *PressureWatch) Read() (*Pressures, error) {
 	text, err := w.file.read()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Procs are the processes in the cgroup itself, as pids of the runtime's pid
-// namespace. A cgroup that is gone has none.
+// Procs returns the processes in the cgroup itself, as pids of the runtime's pid
+// namespace. A removed cgroup has none.
 func (p Paths) Procs() ([]int, error) {
 	d, ok := p.primary()
 	if !ok {
@@ -22,7 +22,7 @@ func (p Paths) Procs() ([]int, error) {
 	return pids, unlessGone(err)
 }
 
-// AllProcs are the processes in the cgroup and below.
+// AllProcs returns the processes in the cgroup and below.
 func (p Paths) AllProcs() ([]int, error) {
 	d, ok := p.primary()
 	if !ok {
@@ -40,8 +40,8 @@ func procsIn(dir string) ([]int, error) {
 	return g.procs()
 }
 
-// procs are the processes in g. A threaded cgroup has none of its own: they are
-// listed in the cgroup above it that is not.
+// procs returns the processes in g. For a threaded cgroup that is none: the kernel
+// lists its processes in the nearest cgroup above that is not threaded.
 func (g group) procs() ([]int, error) {
 	text, err := g.read("cgroup.procs")
 	if errors.Is(err, unix.EOPNOTSUPP) {
@@ -53,8 +53,8 @@ func (g group) procs() ([]int, error) {
 	return parsePids(text), nil
 }
 
-// parsePids parses cgroup.procs. A process of a pid namespace that is not below
-// ours shows as 0.
+// parsePids parses cgroup.procs. It skips 0, which stands for a process outside of
+// the runtime's pid namespace.
 func parsePids(text string) []int {
 	var pids []int
 	for line := range strings.SplitSeq(text, "\n") {
@@ -76,13 +76,13 @@ func allProcs(dir string) ([]int, error) {
 		pids = append(pids, ps...)
 		return err
 	})
-	// A process may move while the walk goes on, and be seen twice.
+	// A process may move during the walk and appear twice.
 	slices.Sort(pids)
 	return slices.Compact(pids), err
 }
 
-// unlessGone is err, nil if it says that the cgroup has been removed: ENOENT by
-// name, ENODEV by descriptor.
+// unlessGone returns err, or nil if err means that the cgroup has been removed:
+// ENOENT by name, ENODEV by descriptor.
 func unlessGone(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
 		return nil
@@ -90,9 +90,9 @@ func unlessGone(err error) error {
 	return err
 }
 
-// Describe names processes for a message: what they are, and what they wait for.
+// Describe names processes for a message, with state and wait channel.
 func Describe(pids []int) string {
-	const most = 8 // on one line
+	const most = 8 // fit on one line
 	var names []string
 	for i, pid := range pids {
 		if i == most {
@@ -104,8 +104,8 @@ func Describe(pids []int) string {
 	return strings.Join(names, ", ")
 }
 
-// describeOne is "1234 (sleep, S, hrtimer_nanosleep)". The name is the
-// container's choice, so it is quoted where it is strange.
+// describeOne returns text like "1234 (sleep, S, hrtimer_nanosleep)". The container
+// chooses the process name, so unusual characters are quoted.
 func describeOne(pid int) string {
 	dir := "/proc/" + strconv.Itoa(pid)
 	stat, err := readPath(path.Join(dir, "stat"))
@@ -123,8 +123,8 @@ func describeOne(pid int) string {
 	return s + ")"
 }
 
-// waitChannel is the kernel function that a process waits in; "" if it runs, or
-// if we may not know.
+// waitChannel returns the kernel function that a process waits in. It returns "" if
+// the process runs or the runtime lacks the permission.
 func waitChannel(pid int) string {
 	w, err := readPath(fmt.Sprintf("/proc/%d/wchan", pid))
 	if err != nil || w == "0" {
@@ -133,8 +133,8 @@ func waitChannel(pid int) string {
 	return w
 }
 
-// parseStat takes the name and the state from /proc/PID/stat. The name may have
-// parentheses itself.
+// parseStat returns the name and the state from /proc/PID/stat. The name itself may
+// contain parentheses.
 func parseStat(stat string) (comm, state string) {
 	open, end := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
 	if open < 0 || end < open || len(stat) < end+3 {

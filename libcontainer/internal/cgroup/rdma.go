@@ -9,7 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// rdma plans linux.resources.rdma: the same file on v1 and v2.
+// rdma plans linux.resources.rdma. The file is the same on v1 and v2.
 func (l *limits) rdma(rs map[string]specs.LinuxRdma) {
 	for _, dev := range slices.Sorted(maps.Keys(rs)) {
 		value := dev
@@ -31,7 +31,7 @@ func (l *limits) rdma(rs map[string]specs.LinuxRdma) {
 	}
 }
 
-// pointerToken is s as one step of a JSON pointer (RFC 6901).
+// pointerToken returns s as one reference token of a JSON pointer (RFC 6901).
 func pointerToken(s string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(s)
 }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WaitEmpty returns when no process is left in the cgroup and below. When ctx
-// ends first, the error names those that are.
+// WaitEmpty returns when no process is left in the cgroup and below. If ctx ends
+// first, the error names the remaining processes.
 func (p Paths) WaitEmpty(ctx context.Context) error {
 	for _, d := range p.processDirs() {
 		if err := waitEmpty(ctx, d.Abs(), d.Controllers == nil); err != nil {
@@ -37,8 +37,9 @@ func waitEmpty(ctx context.Context, dir string, v2 bool) error {
 	return nil
 }
 
-// waitProcs waits for the end of the processes of a v1 cgroup, by pidfd. One
-// that has ended is listed a moment longer; that nothing announces.
+// waitProcs waits for the end of the processes of a v1 cgroup, by pidfd. An ended
+// process stays listed for a moment, and the kernel does not announce its removal
+// from the list. waitProcs therefore reads the list again after a pause.
 func waitProcs(ctx context.Context, dir string) error {
 	for d := firstPause; ; d = min(2*d, longPause) {
 		pids, err := allProcs(dir)
@@ -59,13 +60,13 @@ func waitProcs(ctx context.Context, dir string) error {
 func waitProc(ctx context.Context, pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return nil // gone, or only a thread of it left: the caller looks again
+		return nil // gone, or its leader is gone and a thread is left: the caller looks again
 	}
 	defer unix.Close(fd)
 	return poll(ctx, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 }
 
-// leftover says what is still in dir.
+// leftover adds the remaining processes of dir to err.
 func leftover(dir string, err error) error {
 	pids, e := allProcs(dir)
 	if e != nil || len(pids) == 0 {
@@ -74,9 +75,10 @@ func leftover(dir string, err error) error {
 	return fmt.Errorf("cgroup %s still has %s: %w", dir, Describe(pids), err)
 }
 
-// RemoveEmpty removes the container's cgroups, all of them, if made lists them
-// and none has a process or a cgroup below it: the usual end of a container, in
-// one system call a hierarchy. Then RemoveParents is what is left to do.
+// RemoveEmpty removes the container's own cgroups with one system call for each
+// hierarchy. It reports whether all are removed: made must list them, and none may
+// have a process or a cgroup below it. This is the usual end of a container.
+// Afterwards only RemoveParents is left to call.
 func (p Paths) RemoveEmpty(made []string) bool {
 	for _, d := range p.dirs() {
 		if !contains(made, d.Abs()) {
@@ -89,11 +91,11 @@ func (p Paths) RemoveEmpty(made []string) bool {
 	return true
 }
 
-// Remove removes the cgroups that made lists (see Create): the container's with
-// all below them, waiting for processes that are about to end; and the parents
-// made for it, where nobody else uses them. What is gone already is no error.
-// All hierarchies are tried before an error is returned; of those that are still
-// in use when ctx ends, it is about the first.
+// Remove removes the cgroups in made (see Create). It removes the container's own
+// cgroups with everything below them, and waits for processes that are about to
+// end. It removes the parents in made unless others use them. A cgroup that has
+// been removed already is no error. Remove tries all hierarchies before it returns
+// an error. Of those still in use when ctx ends, it reports only the first.
 func (p Paths) Remove(ctx context.Context, made []string) error {
 	var (
 		errs []error
@@ -110,19 +112,20 @@ func (p Paths) Remove(ctx context.Context, made []string) error {
 	return oneLine(errs)
 }
 
-// RemoveParents is what Remove has to do where the container's own are gone.
+// RemoveParents removes the parents in made, after the container's own cgroups have
+// been removed.
 func (p Paths) RemoveParents(made []string) { p.removeMade(made, func(Dir) {}) }
 
-// RemoveUnclaimed removes of the cgroups that made lists those that have nothing
-// in them: where it is not known who has made them.
+// RemoveUnclaimed removes the cgroups in made that are empty. It is for a list
+// whose cgroups may have been made by another process.
 func (p Paths) RemoveUnclaimed(made []string) {
 	p.removeMade(made, func(d Dir) { _ = unix.Rmdir(d.Abs()) })
 }
 
-// removeMade has the container's own cgroups removed, and removes their parents
-// behind them.
+// removeMade calls removeOwn for each of the container's own cgroups in made, and
+// removes their unused parents afterwards.
 func (p Paths) removeMade(made []string, removeOwn func(Dir)) {
-	var parents []string // one above the other
+	var parents []string // each one above the previous one
 	for i := len(made) - 1; i >= 0; i-- {
 		d, own := p.at(made[i])
 		if n := len(parents); n > 0 && (own || path.Dir(parents[n-1]) != made[i]) {
@@ -138,13 +141,13 @@ func (p Paths) removeMade(made []string, removeOwn func(Dir)) {
 	removeUnused(parents)
 }
 
-// removeUnused removes cgroups, the lowest first, as far as nobody else has one
-// below or a process in them.
+// removeUnused removes cgroups, the lowest first. It stops at the first one that
+// another process or cgroup uses.
 func removeUnused(dirs []string) {
 	_ = up(dirs, func(at group, name string) error { return at.rmdir(name) })
 }
 
-// at is the directory of the container with that absolute path.
+// at returns the container's own directory with the absolute path abs.
 func (p Paths) at(abs string) (Dir, bool) {
 	for _, d := range p.dirs() {
 		if d.Abs() == abs {
@@ -154,7 +157,7 @@ func (p Paths) at(abs string) (Dir, bool) {
 	return Dir{}, false
 }
 
-// remove removes the cgroup dir with all below it.
+// remove removes the cgroup dir with everything below it.
 func remove(ctx context.Context, dir string, v2 bool) error {
 	err := unix.Rmdir(dir)
 	for d := firstPause; err == unix.EBUSY; d = min(2*d, longPause) {
@@ -167,7 +170,7 @@ func remove(ctx context.Context, dir string, v2 bool) error {
 		if err = unix.Rmdir(dir); err != unix.EBUSY {
 			break
 		}
-		// Empty, and busy all the same: a last reference is on its way out.
+		// The cgroup is empty but still busy: the kernel is about to drop a last reference.
 		if e := pause(ctx, d); e != nil {
 			return leftover(dir, e)
 		}
@@ -179,8 +182,8 @@ func remove(ctx context.Context, dir string, v2 bool) error {
 }
 
 // prune removes dir and all cgroups below it, the lowest first. It keeps one
-// directory open at a time, however deep a container has gone. EBUSY if
-// processes stand in the way.
+// directory open at a time, however deep the container has nested cgroups. It
+// returns EBUSY if a cgroup has processes.
 func prune(dir string) error {
 	g, err := openGroup(dir)
 	if err != nil {
@@ -212,8 +215,8 @@ func prune(dir string) error {
 	}
 }
 
-// removeChildren removes the cgroups right below g that can be, and returns the
-// name of one that could not.
+// removeChildren removes the cgroups directly below g. It returns the name of the
+// first one that is busy, or "" if all are removed.
 func (g group) removeChildren() (string, error) {
 	names, err := g.children()
 	if err != nil {
@@ -247,7 +250,7 @@ func (g group) step(name string) (group, error) {
 	return next, err
 }
 
-// pruneErrno is the errno in err, which callers of prune compare.
+// pruneErrno returns the errno in err, for callers of prune that compare it.
 func pruneErrno(err error) error {
 	var errno unix.Errno
 	if errors.As(err, &errno) {

@@ -9,13 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SetOptions is what Set and Update need to know beyond the limits.
+// SetOptions are the parameters of Set and Update beyond the limits.
 type SetOptions struct {
-	Devices  []specs.LinuxDeviceCgroup // rules after those of the resources: DefaultDevices for a container
-	Rootless bool                      // device rules that the kernel refuses to an unprivileged runtime are left out
+	Devices  []specs.LinuxDeviceCgroup // rules appended to those of the resources: DefaultDevices for a container
+	Rootless bool                      // leave out device rules that the kernel refuses with EPERM
 	Warn     func(msg string)          // may be nil
-	// Before is called by Update once all limits are known to be possible, and
-	// before the first is set: for others who keep them. May be nil.
+	// Update calls Before after it has checked all limits and before it sets the
+	// first one. Other managers of the limits, such as systemd, get them here. May
+	// be nil.
 	Before func() error
 }
 
@@ -36,8 +37,8 @@ func (p Paths) Set(r *specs.LinuxResources, o SetOptions) error {
 	return a.setDevices(r, o)
 }
 
-// Update changes the limits of a cgroup in use, and its device rules if r has
-// some. If one is refused, all are as they were.
+// Update changes the limits of a cgroup in use, and its device rules if r has any.
+// If the kernel refuses one, Update restores all old values.
 func (p Paths) Update(r *specs.LinuxResources, o SetOptions) error {
 	a := applier{paths: p, warn: warner(o.Warn)}
 	defer a.close()
@@ -81,27 +82,27 @@ type write struct {
 	dir      string // the cgroup, absolute; limits.add fills it in
 	file     string
 	value    string
-	optional bool                    // the kernel may be without this file
-	undo     func(old string) string // what to write to have the file's text old again; nil: old itself
+	optional bool                    // a missing file is no error
+	undo     func(old string) string // returns the value that restores the file's text old; nil: old itself
 }
 
-// batch is writes that constrain each other (memory and memory+swap, quota and
-// burst): which one goes first depends on the old values.
+// batch is a set of writes that constrain each other (memory and memory+swap, quota
+// and burst). The right order depends on the old values.
 type batch []write
 
-// view is a controller's cgroup as far as planning needs it.
+// view is the part of a controller's cgroup that planning needs.
 type view struct {
 	v2   bool
 	has  func(file string) bool
 	read func(file string) (string, error)
 }
 
-// resources is where the fields of LinuxResources are in config.json.
+// resources is the JSON pointer of LinuxResources in config.json.
 const resources = "/linux/resources"
 
-// limits is LinuxResources as writes.
+// limits is the plan for LinuxResources: the writes, the errors and the warnings.
 type limits struct {
-	dir      string // of the controller at hand
+	dir      string // of the current controller
 	batches  []batch
 	problems []error
 	warnings []string
@@ -116,7 +117,7 @@ func (l *limits) add(ws ...write) {
 	}
 }
 
-// refuse notes a field that cannot be had, and why.
+// refuse records a field that cannot be applied, with the reason.
 func (l *limits) refuse(field, format string, args ...any) {
 	l.problems = append(l.problems, fmt.Errorf("%s%s: %s", resources, field, fmt.Sprintf(format, args...)))
 }
@@ -125,16 +126,16 @@ func (l *limits) warn(field, text string) {
 	l.warnings = append(l.warnings, resources+field+": "+text)
 }
 
-// kind is one controller's part in LinuxResources.
+// kind is one controller's part of LinuxResources.
 type kind struct {
-	v1, v2 string // the controller's names; "" where a program does it
-	field  string // the first one in use, "" if none is
+	v1, v2 string // the controller's names; "" if an eBPF program does the work
+	field  string // JSON pointer of the first field that is set
 	plan   func(l *limits, v view)
-	// optional: without the controller things are as they are asked to be.
+	// optional: a host without the controller already is in the requested state.
 	optional bool
 }
 
-// kinds lists the controllers that r is about, in the order in which they are written.
+// kinds lists the controllers that r sets, in the order of their writes.
 func kinds(r *specs.LinuxResources) []kind {
 	var ks []kind
 	use := func(v1, v2, field string, plan func(l *limits, v view)) {
@@ -171,7 +172,7 @@ func kinds(r *specs.LinuxResources) []kind {
 	return ks
 }
 
-// needs lists the controllers that r needs of the cgroup2 hierarchy.
+// needs lists the controllers that r needs from the cgroup2 hierarchy.
 func (p Paths) needs(r *specs.LinuxResources) []need {
 	if r == nil || p.Unified == nil {
 		return nil
@@ -185,12 +186,12 @@ func (p Paths) needs(r *specs.LinuxResources) []need {
 	return append(ns, unifiedNeeds(r.Unified)...)
 }
 
-// applier is one run of Set or Update: it owns the open cgroups.
+// applier is one run of Set or Update. It owns the open cgroups and programs.
 type applier struct {
 	paths       Paths
 	warn        func(string)
 	groups      map[string]group
-	controllers []string // of the cgroup2 cgroup; nil until asked for
+	controllers []string // of the cgroup2 cgroup; nil until read
 	programs    []int    // descriptors
 }
 
@@ -203,7 +204,7 @@ func (a *applier) close() {
 	}
 }
 
-// group is the open directory of an absolute path.
+// group returns the open directory of an absolute path.
 func (a *applier) group(dir string) (group, error) {
 	if g, ok := a.groups[dir]; ok {
 		return g, nil
@@ -219,7 +220,8 @@ func (a *applier) group(dir string) (group, error) {
 	return g, nil
 }
 
-// plan turns r into writes for this host, or names all that cannot be had.
+// plan converts r to writes for this host. The error names every limit that cannot
+// be applied.
 func (a *applier) plan(r *specs.LinuxResources) ([]batch, error) {
 	if r == nil {
 		return nil, nil
@@ -264,12 +266,12 @@ func (a *applier) view(k kind) (view, string, error) {
 		return v, g.path, nil
 	}
 	if k.v2 == "" {
-		return v, g.path, nil // a program does it: setSockets
+		return v, g.path, nil // setSockets applies it by an eBPF program
 	}
 	return v, g.path, a.has(g, need{k.v2, k.field})
 }
 
-// has checks that the cgroup2 cgroup g has a controller.
+// has returns an error if the cgroup2 cgroup g lacks a controller.
 func (a *applier) has(g group, n need) error {
 	if a.controllers == nil {
 		text, err := g.read("cgroup.controllers")
@@ -294,7 +296,7 @@ func (a *applier) apply(bs []batch) error {
 	return nil
 }
 
-// restore writes all that can be written of old values.
+// restore writes the old values. It continues after an error.
 func (a *applier) restore(old []batch) error {
 	var errs []error
 	for _, b := range old {
@@ -309,9 +311,9 @@ func (a *applier) restore(old []batch) error {
 	return oneLine(errs)
 }
 
-// fillCpuset gives a cpuset what is above it. That is what it had by being
-// empty, which not every kernel lets one with processes become again (6.1 does
-// not).
+// fillCpuset gives a cpuset the effective values of the cgroup above. An empty
+// cpuset has these values too, but some kernels do not let a cpuset with processes
+// become empty again (6.1 does not).
 func (a *applier) fillCpuset(b batch) error {
 	for i, w := range b {
 		g, err := a.group(w.dir)
@@ -325,8 +327,9 @@ func (a *applier) fillCpuset(b batch) error {
 	return a.applyBatch(b)
 }
 
-// applyBatch writes a batch in the order that the kernel accepts: what it finds
-// invalid beside the other old values is tried again after the others.
+// applyBatch writes a batch in an order that the kernel accepts. The kernel answers
+// EINVAL to a value that conflicts with the present values of the others. applyBatch
+// repeats such writes after the others, as long as each round has a success.
 func (a *applier) applyBatch(b batch) error {
 	for {
 		var (
@@ -353,7 +356,7 @@ func (a *applier) applyBatch(b batch) error {
 	}
 }
 
-// write writes one value; a refusal carries the field, and what it means.
+// write writes one value. Its error has the field and the probable cause.
 func (a *applier) write(w write) error {
 	g, err := a.group(w.dir)
 	if err != nil {
@@ -370,8 +373,8 @@ func (a *applier) write(w write) error {
 	return err
 }
 
-// snapshot is the writes that bring back what the files of bs have now. A file
-// that cannot be read has nothing to bring back.
+// snapshot returns the writes that restore the present values of the files in bs. It
+// skips files that cannot be read.
 func (a *applier) snapshot(bs []batch) []batch {
 	old := make([]batch, 0, len(bs))
 	for _, b := range bs {
@@ -394,7 +397,7 @@ func (a *applier) snapshot(bs []batch) []batch {
 	return old
 }
 
-// restoring is the write that brings back the text old.
+// restoring returns the write that restores the text old.
 func (w write) restoring(old string) write {
 	if w.undo != nil {
 		old = w.undo(old)
@@ -406,8 +409,8 @@ func (w write) restoring(old string) write {
 	return w
 }
 
-// undoLine restores one line of a file with a line for each key: as it was, or
-// gone by reset if there was none.
+// undoLine returns an undo function for a file that has one line for each key. It
+// returns the key's old line. If there was none, it returns reset, which removes it.
 func undoLine(key, reset string) func(string) string {
 	return func(old string) string {
 		for line := range strings.SplitSeq(old, "\n") {
@@ -419,7 +422,7 @@ func undoLine(key, reset string) func(string) string {
 	}
 }
 
-// oneLine joins errors on one line.
+// oneLine joins errors by "; " instead of newlines.
 func oneLine(errs []error) error {
 	if len(errs) < 2 {
 		return errors.Join(errs...)
