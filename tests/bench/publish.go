@@ -44,7 +44,7 @@ func publish(all []Result) error {
 // loose is all blocks one after the other.
 func loose(made map[string]string) string {
 	var b strings.Builder
-	for _, name := range []string{"run", "goals", "goal of p99", "memory goals", "lifecycle", "cold", "concurrency", "exec loop", "events", "memory", "growth"} {
+	for _, name := range []string{"run", "lifecycle", "cold", "concurrency", "exec loop", "events", "memory", "growth"} {
 		if made[name] != "" {
 			fmt.Fprintf(&b, "\n## %s\n\n%s", name, made[name])
 		}

@@ -34,18 +34,15 @@ func (t *table) row(cells ...string) {
 // blocks are the parts of the documents that a run rewrites, by name.
 func blocks(all []Result) map[string]string {
 	made := map[string]string{
-		"run":          aboutRun(all),
-		"goals":        goals(all),
-		"goal of p99":  p99Goal(all),
-		"memory goals": memoryGoals(all),
-		"lifecycle":    lifecycles(all),
-		"cold":         colds(all),
-		"concurrency":  concurrencies(all),
-		"exec loop":    execLoops(all),
-		"events":       eventTables(all),
-		"memory":       memories(all),
-		"growth":       growths(all),
-		"readme":       readme(all),
+		"run":         aboutRun(all),
+		"lifecycle":   lifecycles(all),
+		"cold":        colds(all),
+		"concurrency": concurrencies(all),
+		"exec loop":   execLoops(all),
+		"events":      eventTables(all),
+		"memory":      memories(all),
+		"growth":      growths(all),
+		"readme":      readme(all),
 	}
 	for name, text := range made {
 		if text == "" {
@@ -83,107 +80,6 @@ func (r *Result) ratio(key Key, competitor string) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.2f", own/other)
-}
-
-// goal is the most that a ratio of onggi to somebody else is meant to be.
-type goal struct {
-	metric, of string
-	most       float64
-}
-
-// goalsOf are the goals for a bundle's row.
-func goalsOf(bundle, name string) []goal {
-	all := []goal{{"wall", "crun", 0.5}, {"cpu", "crun", 0.6}, {"wall", "runc", 0.1}}
-	if bundle == defaultBundle && name == "run" {
-		all = append(all, goal{"wall", "floor", 1.7})
-	}
-	return all
-}
-
-// goals is a table of the ratios that are meant to be reached. What is not is bold.
-func goals(all []Result) string {
-	headings := []string{"bundle", "", "onggi takes", "at most:"}
-	for i := range all {
-		for _, mode := range all[i].distinct("lifecycle", modeOf) {
-			headings = append(headings, all[i].Layout+", "+mode+":")
-		}
-	}
-	if len(headings) == 4 {
-		return ""
-	}
-	t := newTable(headings...)
-	for _, bundle := range all[0].distinct("lifecycle", bundleOf) {
-		for _, name := range []string{"run", whole, "exec"} {
-			for _, goal := range goalsOf(bundle, name) {
-				cells := []string{bundle, name, goal.metric + " of " + goal.of, fmt.Sprint(goal.most)}
-				for i := range all {
-					for _, mode := range all[i].distinct("lifecycle", modeOf) {
-						cells = append(cells, all[i].against(goal, Key{"lifecycle", bundle, mode, name, goal.metric}))
-					}
-				}
-				t.row(cells...)
-			}
-		}
-	}
-	return t.String()
-}
-
-func (r *Result) against(g goal, key Key) string {
-	own, other := r.median(key, subject), r.median(key, g.of)
-	return bold(r.ratio(key, g.of), other > 0 && own/other > g.most)
-}
-
-// p99Goal is whether the slowest of eight at once are as far ahead of crun's as the median is.
-func p99Goal(all []Result) string {
-	t := newTable("onggi takes, of crun, 8 at once", "of median:", "of p99, at most as much:")
-	empty := true
-	for i := range all {
-		key := Key{"concurrency", defaultBundle, "8", "run", "wall"}
-		own, other := summarize(all[i].find(key)[subject]), summarize(all[i].find(key)["crun"])
-		if own.median == 0 || other.median == 0 {
-			continue
-		}
-		median, p99 := own.median/other.median, own.p99/other.p99
-		t.row(all[i].Layout, fmt.Sprintf("%.2f", median), bold(fmt.Sprintf("%.2f", p99), p99 > median))
-		empty = false
-	}
-	if empty {
-		return ""
-	}
-	return t.String()
-}
-
-func bold(text string, yes bool) string {
-	if yes {
-		return "**" + text + "**"
-	}
-	return text
-}
-
-// memoryGoals are the most that onggi is meant to need, in KiB.
-func memoryGoals(all []Result) string {
-	headings := []string{"", "at most:"}
-	for i := range all {
-		headings = append(headings, all[i].Layout+":")
-	}
-	t := newTable(headings...)
-	empty := true
-	for _, goal := range []struct {
-		name string
-		most float64
-	}{{residentRow, 64}, {peakRow + "run", 8 << 10}, {limitRow, 256}, {sizeRow, 6 << 10}} {
-		cells := []string{goal.name, figure([]float64{goal.most}, "memory")}
-		for i := range all {
-			samples := all[i].find(Key{"memory", defaultBundle, "", goal.name, "memory"})[subject]
-			cells = append(cells, bold(figure(samples, "memory"), summarize(samples).median > goal.most))
-			empty = empty && len(samples) == 0
-		}
-		t.row(cells...)
-	}
-	if empty {
-		return ""
-	}
-	return t.String()
 }
 
 // lifecycles has one table of medians for each layout and mode.
