@@ -5,14 +5,14 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// Cgroups is what the runtime side does to the container's cgroup while the
-// container is being set up.
+// Cgroups is the runtime side's work on the container's cgroup during the set-up.
 type Cgroups interface {
 	// Delegate gives the cgroup to a user.
 	Delegate(uid int) error
-	// EnterSub moves a process into a cgroup below it, made for uid.
+	// EnterSub creates the cgroup sub below it for uid and moves a process
+	// there.
 	EnterSub(sub string, pid, uid int) error
-	// LimitBandwidth limits what its processes send and receive.
+	// LimitBandwidth limits the network traffic of the cgroup's processes.
 	LimitBandwidth(egress, ingress specconv.Bandwidth) error
 }
 

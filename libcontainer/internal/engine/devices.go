@@ -36,8 +36,7 @@ func (w *walk) device(s plan.Device) error {
 	return nil
 }
 
-// parent is the directory that a node goes to, and whether it was opened for
-// this.
+// parent returns the directory for a node, and whether parent has opened it.
 func (w *walk) parent(at plan.Place) (dir *remote.FD, opened bool) {
 	if dir := w.freshDir(at); dir != nil {
 		return dir, false
@@ -45,8 +44,8 @@ func (w *walk) parent(at plan.Place) (dir *remote.FD, opened bool) {
 	return w.building.Openat2(w.root, relative(path.Dir(at.Path)), unix.O_PATH|unix.O_DIRECTORY, 0, remote.InRoot), true
 }
 
-// slowDevice is for a directory that is missing, and for a node that is there
-// already: it has to be the very device (config-linux.md, "Devices").
+// slowDevice creates a missing directory. If the node exists already, it has to
+// be the same device (config-linux.md, "Devices").
 func (w *walk) slowDevice(it plan.Item, s plan.Device, ce *remote.CallError) (bool, error) {
 	switch {
 	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT && s.FromHost != "":
@@ -61,9 +60,9 @@ func (w *walk) slowDevice(it plan.Item, s plan.Device, ce *remote.CallError) (bo
 	return false, nil
 }
 
-// sameDevice checks a node that is there, sets its mode and owner, and lets
-// the walk go on behind the step. All through one descriptor: what has the
-// name by now may be a symlink, to anywhere.
+// sameDevice checks an existing node, sets its mode and owner, and marks the step
+// as done. It uses one descriptor for all: by now the name may be a symlink to
+// any file.
 func (w *walk) sameDevice(it plan.Item, s plan.Device) error {
 	var q remote.Batch
 	fd := q.Openat2(w.root, relative(s.At.Path), unix.O_PATH|unix.O_NOFOLLOW, 0, remote.InRoot)
@@ -87,8 +86,8 @@ func (w *walk) sameDevice(it plan.Item, s plan.Device) error {
 	return nil
 }
 
-// own gives the node behind fd its owner and, as that takes bits away, then
-// its mode.
+// own sets the owner of the node behind fd, then its mode: a change of the owner
+// clears mode bits.
 func (w *walk) own(fd *remote.FD, have unix.Statx_t, s plan.Device) error {
 	if have.Uid != s.UID || have.Gid != s.GID {
 		var q remote.Batch
@@ -103,9 +102,10 @@ func (w *walk) own(fd *remote.FD, have unix.Statx_t, s plan.Device) error {
 	return w.chmod(fd, s.Mode)
 }
 
-// chmod changes the mode of the file behind fd, an O_PATH one. Before Linux
-// 6.6 that takes the link to it in procfs: the host's, on the old root, and
-// the stub's own, which leads to the open file and not by its name.
+// chmod changes the mode of the file behind fd, an O_PATH descriptor. Before
+// Linux 6.6 there is no fchmodat2(2), and the stub uses the link to the
+// descriptor in procfs. That procfs is the host's, on the old root. The link is
+// the stub's own, and leads to the open file, not to a name.
 func (w *walk) chmod(fd *remote.FD, mode uint32) error {
 	if !w.noFchmodat2 {
 		var q remote.Batch
@@ -120,13 +120,13 @@ func (w *walk) chmod(fd *remote.FD, mode uint32) error {
 	return w.ask(&q)
 }
 
-// skipStep replaces the step that is being taken again by nothing.
+// skipStep makes the step a done one, so that its repetition does nothing.
 func (w *walk) skipStep() { w.items[w.at].Step = done{w.items[w.at].Step} }
 
 // done is a step that its slow path has completed.
 type done struct{ plan.Step }
 
-// checkDevice holds a node of the host against what it is taken for.
+// checkDevice checks that a node of the host is the device of the step.
 func checkDevice(t *tree, s plan.Device) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(t.fd, &st); err != nil {
@@ -146,7 +146,7 @@ func notDevice(name string, s plan.Device) error {
 	return fmt.Errorf("the host's %s is not device %s %d:%d: %w", name, s.Type, s.Major, s.Minor, unix.ENODEV)
 }
 
-// hostDevice is the device that a step takes from the host.
+// hostDevice returns the device that a step binds from the host.
 func hostDevice(s plan.Step) (plan.Device, bool) {
 	switch s := s.(type) {
 	case plan.Device:
@@ -171,8 +171,8 @@ func (w *walk) symlink(s plan.Symlink) error {
 	return nil
 }
 
-// slowSymlink is for a directory that is missing, and for a link that takes
-// another's place.
+// slowSymlink creates a missing directory, or removes the file that a forced
+// symlink replaces.
 func (w *walk) slowSymlink(it plan.Item, s plan.Symlink, ce *remote.CallError) (bool, error) {
 	switch {
 	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT:
@@ -190,7 +190,7 @@ func (w *walk) slowSymlink(it plan.Item, s plan.Symlink, ce *remote.CallError) (
 	return false, nil
 }
 
-// copySymlink makes a copy of a symlink of the host.
+// copySymlink creates a copy of a symlink of the host.
 func (w *walk) copySymlink(s plan.Bind) error {
 	target, err := os.Readlink(s.Source)
 	if err != nil {

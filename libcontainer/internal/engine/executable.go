@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// headSize is how much of a file is looked at: its ELF header and program
-// headers, or its #! line.
+// headSize is the number of bytes that are read of a file. They contain its ELF
+// header and program headers, or its #! line.
 const headSize = 4096
 
-// executable is what the first bytes of a file say about executing it.
+// executable holds the facts that the head of a file tells about its execution.
 type executable struct {
 	script      bool
-	interpreter string // of the #! line; an ELF image has its own at interpAt
-	interpAt    uint64 // place and length of the ELF interpreter's name, 0 for none
+	interpreter string // of the #! line; the ELF interpreter's name is at interpAt
+	interpAt    uint64 // offset and length of the ELF interpreter's name, 0 for none
 	interpLen   uint64
-	problem     string // why the kernel takes it for no program, "" where nothing is known
+	problem     string // why the kernel refuses to execute it; "" if no reason is known
 }
 
-// readExecutable looks at the head of a file as the kernel does (fs/exec.c,
+// readExecutable parses the head of a file as the kernel does (fs/exec.c,
 // fs/binfmt_elf.c, fs/binfmt_script.c).
 func readExecutable(head []byte) executable {
 	switch {
@@ -35,7 +35,7 @@ func readExecutable(head []byte) executable {
 	return executable{problem: "is neither an ELF image nor a script with a #! line"}
 }
 
-// scriptLine is how much of a #! line the kernel reads (BINPRM_BUF_SIZE).
+// scriptLine is the part of a #! line that the kernel reads (BINPRM_BUF_SIZE).
 const scriptLine = 256 - len("#!")
 
 func readScript(rest []byte) executable {
@@ -54,8 +54,8 @@ func readScript(rest []byte) executable {
 	return e
 }
 
-// Offsets in the ELF header and in a program header, for files of 64 and of 32
-// bits (elf(5)).
+// elfLayout holds offsets in the ELF header and in a program header, for files of
+// 64 or 32 bits (elf(5)).
 type elfLayout struct {
 	header, phoff, phentsize, phnum int
 	phsize, offset, filesz          int
@@ -96,7 +96,7 @@ func (e *executable) findInterpreter(head []byte, l elfLayout, order binary.Byte
 	at, size := l.word(order, head[l.phoff:]), uint64(order.Uint16(head[l.phentsize:]))
 	for range order.Uint16(head[l.phnum:]) {
 		if size < uint64(l.phsize) || at > uint64(len(head)-l.phsize) {
-			return // further away than anyone's linker puts it, or damaged
+			return // the headers are beyond any linker's place for them, or damaged
 		}
 		ph := head[at:]
 		if order.Uint32(ph) == ptInterp {
@@ -107,11 +107,11 @@ func (e *executable) findInterpreter(head []byte, l elfLayout, order binary.Byte
 	}
 }
 
-// machines are values of e_machine (<linux/elf-em.h>) that people meet.
+// machines lists the common values of e_machine (<linux/elf-em.h>).
 var machines = [...]struct {
 	number uint16
 	name   string
-	goarch string // where it has 64 bits and is little endian
+	goarch string // of the 64-bit, little-endian variant
 }{
 	{3, "x86 (32 bits)", ""},
 	{8, "MIPS", "mips64le"},
@@ -136,8 +136,8 @@ func machineName(number uint16) string {
 	return "machine number " + strconv.Itoa(int(number))
 }
 
-// foreign says so where an image is for another machine than this one, "" where
-// it is for this one.
+// foreign returns a clause if an image is for another machine than this one,
+// otherwise "".
 func foreign(machine uint16, class, order byte) string {
 	own := ""
 	for _, m := range machines {
@@ -154,7 +154,7 @@ func foreign(machine uint16, class, order byte) string {
 	return "is a program for " + machineName(machine) + ", and this machine is " + own
 }
 
-// interpreterName takes the name out of what stands at interpAt.
+// interpreterName returns the name in the bytes at interpAt.
 func interpreterName(p []byte) string {
 	name, _, _ := strings.Cut(string(p), "\x00")
 	return name

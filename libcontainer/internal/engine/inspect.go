@@ -13,20 +13,21 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// Inspection is a look at a program whose execve has failed.
+// Inspection describes a program whose execve has failed.
 type Inspection struct {
-	User    *os.File // the container's user namespace, which may be ours
-	Mount   *os.File // its mount namespace
+	User    *os.File // the container's user namespace; it may be the runtime's own
+	Mount   *os.File // the container's mount namespace
 	Process *specs.Process
 	Errno   unix.Errno
 }
 
-// Inspect has a stub enter the namespaces and find out why the program could
-// not be executed. The answer is a clause about it, "" where there is none.
+// Inspect finds out why the program could not be executed. It returns a clause,
+// or "" if it finds no reason.
 //
-// The stub has the ids of the process and no capability: it opens nothing that
-// the process could not have opened. It is in no pid namespace of the
-// container, and what it reads is looked at as bytes of a stranger.
+// A stub enters the container's namespaces and looks at the files. It has the ids
+// of the process and no capability, so it opens nothing that the process could
+// not have opened. It is in no pid namespace of the container. The runtime side
+// treats the bytes that it reads as hostile.
 func Inspect(ctx context.Context, i Inspection) string {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -48,18 +49,19 @@ func Inspect(ctx context.Context, i Inspection) string {
 	return in.search(plan.Program(i.Process), i.Errno)
 }
 
-// inspector looks at files of a container through a stub that is in it.
+// inspector looks at files of a container through a stub inside it.
 type inspector struct{ ask func(*remote.Batch) error }
 
-// enter: a mount namespace that belongs to our user namespace can only be
-// entered before the container's, any other one only after it when we are not
-// privileged. Both ways are tried.
+// enter joins the namespaces and takes the ids of the process. A mount namespace
+// of the runtime's own user namespace can only be entered before the container's
+// user namespace. Without privilege, any other mount namespace can only be
+// entered after it. So enter tries both orders.
 func (in *inspector) enter(i Inspection, user, mount *remote.FD) error {
 	var b remote.Batch
 	b.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 0)
 	first := b.Setns(mount, unix.CLONE_NEWNS).Tolerate(unix.EPERM)
-	b.Setns(user, unix.CLONE_NEWUSER).Tolerate(unix.EINVAL) // it is our own
-	b.Setgroups(nil).TolerateAll()                          // denied where a user namespace without privilege has made it
+	b.Setns(user, unix.CLONE_NEWUSER).Tolerate(unix.EINVAL) // the stub is in it already
+	b.Setgroups(nil).TolerateAll()                          // forbidden in a user namespace that was created without privilege
 	b.Setresgid(i.Process.User.GID)
 	if err := in.ask(&b); err != nil {
 		return err
@@ -70,12 +72,12 @@ func (in *inspector) enter(i Inspection, user, mount *remote.FD) error {
 	}
 	late.Setresuid(i.Process.User.UID)
 	late.Capset(0, 0, 0)
-	late.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 0) // setresuid has reset it (prctl(2))
+	late.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 0) // setresuid has reset the flag (prctl(2))
 	late.Chdir(i.Process.Cwd).TolerateAll()
 	return in.ask(&late)
 }
 
-// search finds the file that was executed, as execvp would, and inspects it.
+// search finds the executed file as execvp does, and inspects it.
 func (in *inspector) search(s plan.FindProgram, e unix.Errno) string {
 	for _, path := range candidates(s) {
 		var b remote.Batch
@@ -88,8 +90,8 @@ func (in *inspector) search(s plan.FindProgram, e unix.Errno) string {
 	return ""
 }
 
-// subject makes a clause of what is known about the program itself. That it is
-// missing needs no clause.
+// subject returns a clause about the program itself. It returns "" for a missing
+// program: the errno says that already.
 func (in *inspector) subject(path string, e unix.Errno) string {
 	text := in.fault(path, e, maxInterpreters)
 	if text == "" || text == missing {
@@ -100,12 +102,12 @@ func (in *inspector) subject(path string, e unix.Errno) string {
 
 const missing = "is missing"
 
-// maxInterpreters is how often the kernel goes on to an interpreter, and the
-// ELF interpreter behind them.
+// maxInterpreters is the number of interpreters that the kernel follows, and one
+// more for the ELF interpreter.
 const maxInterpreters = 5 + 1
 
-// fault says what is wrong with executing a file: "is missing", "is a
-// directory", …; "" where nothing is.
+// fault returns the reason why a file cannot be executed, for example "is
+// missing" or "is a directory", or "".
 func (in *inspector) fault(path string, e unix.Errno, left int) string {
 	if left == 0 {
 		return "has too many interpreters"
@@ -115,7 +117,7 @@ func (in *inspector) fault(path string, e unix.Errno, left int) string {
 	}
 	head, err := in.read(path, headSize, 0)
 	if err != nil {
-		return "" // not readable is executable still
+		return "" // an unreadable file can still be executed
 	}
 	x := readExecutable(head)
 	switch {
@@ -141,7 +143,7 @@ func (in *inspector) interpreterFault(what, name string, e unix.Errno, left int)
 	return what + strconv.Quote(name) + ", which " + text
 }
 
-// accessFault is about the file as such, not its content.
+// accessFault checks the file's type, mount and permissions, not its content.
 func (in *inspector) accessFault(path string) string {
 	var b remote.Batch
 	fd := b.Openat2(remote.Cwd(), path, unix.O_PATH, 0, unix.RESOLVE_NO_MAGICLINKS)
@@ -163,7 +165,7 @@ func (in *inspector) accessFault(path string) string {
 	return fileFault(st.Get(), fs.Get(), access.Errno())
 }
 
-// missing tells a name that is not there from a symlink to one.
+// missing tells a missing name from a symlink with a missing target.
 func (in *inspector) missing(path string) string {
 	var b remote.Batch
 	r, buf := b.Readlinkat(remote.Cwd(), path)
@@ -174,7 +176,7 @@ func (in *inspector) missing(path string) string {
 	return missing
 }
 
-// fileFault: what stat, statfs and access say.
+// fileFault returns the fault that stat, statfs and access show.
 func fileFault(st unix.Statx_t, fs unix.Statfs_t, access unix.Errno) string {
 	switch mode := st.Mode; {
 	case mode&unix.S_IFMT == unix.S_IFDIR:
@@ -191,9 +193,9 @@ func fileFault(st unix.Statx_t, fs unix.Statfs_t, access unix.Errno) string {
 	return ""
 }
 
-// read gives at most n bytes of a file from off on. It was a regular file a
-// moment ago: O_NONBLOCK and O_NOCTTY are for one that has become something
-// else.
+// read returns at most n bytes of a file from off on. The file was a regular file
+// at the last look. O_NONBLOCK and O_NOCTTY protect the stub if it has become
+// something else.
 func (in *inspector) read(path string, n int, off uint64) ([]byte, error) {
 	var b remote.Batch
 	fd := b.Openat2(remote.Cwd(), path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0, unix.RESOLVE_NO_MAGICLINKS)

@@ -12,30 +12,33 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// maxLinks is how many symlinks a path may go over, as in the kernel
+// maxLinks is the number of symlinks that a path may contain, as in the kernel
 // (MAXSYMLINKS, path_resolution(7)).
 const maxLinks = 40
 
 // climber walks a path in the root file system one component at a time, and
-// makes what is missing: what resolving inside the root would have led to, had
-// it been there. A dangling symlink gets the file it points to.
+// creates missing components. It goes where RESOLVE_IN_ROOT would have led if
+// they had existed. For a dangling symlink it creates the target.
+//
+// The climber reads each symlink and continues with its components; the kernel
+// never follows one. So no step can leave the root file system.
 type climber struct {
 	w      *walk
-	dirs   []*remote.FD // from the root to where we are
-	opened []*remote.FD // by us, gone from dirs again or not
+	dirs   []*remote.FD // from the root to the present directory
+	opened []*remote.FD // all that the climber has opened, also those no longer in dirs
 	links  int
 	made   bool // the last component was missing
 }
 
-// destinations is what is known of the places that mounts go to.
+// destinations holds facts about the destinations of mounts.
 type destinations struct {
-	crossed bool         // there are mounts that the plan does not know of
-	missing int          // how many were, so far
-	ahead   bool         // those of later steps have been made, too
-	made    map[int]bool // by item: those that were missing
+	crossed bool         // the root file system contains mounts that the plan does not know
+	missing int          // the number of missing mountpoints so far
+	ahead   bool         // the mountpoints of later steps have been created, too
+	made    map[int]bool // by item: the mountpoint was missing
 }
 
-// makeMountpoint makes the directory or the file that a mount needs.
+// makeMountpoint creates the directory or the file that a mount needs.
 func (w *walk) makeMountpoint(it plan.Item, path string, file bool) error {
 	names := components(path)
 	w.places.missing++
@@ -61,8 +64,8 @@ func (w *walk) makeMountpoint(it plan.Item, path string, file bool) error {
 	return nil
 }
 
-// makePlain makes a mountpoint at once where that is simple: directories that are
-// there or missing, and no symlink.
+// makePlain creates a mountpoint in one batch. It works if all components are
+// existing or missing directories, and none is a symlink.
 func (w *walk) makePlain(names []string, file bool) bool {
 	if len(names) == 0 || len(names) > maxPlain {
 		return false
@@ -72,13 +75,13 @@ func (w *walk) makePlain(names []string, file bool) bool {
 	return w.ask(&q) == nil && made.Ran() && made.Errno() == 0
 }
 
-// maxPlain keeps a chain, of at most three calls for a component, shorter than a
-// call can skip.
+// maxPlain bounds a chain: it has at most three calls for each component, and a
+// call can skip at most 255.
 const maxPlain = 64
 
-// makeChain adds calls that go down from root, each directory by the descriptor
-// of the one before, and make what is missing. They do nothing where there is a
-// symlink.
+// makeChain adds calls that create the missing components below root. Each
+// directory is opened through the descriptor of the one before. At a symlink the
+// remaining calls do nothing.
 func makeChain(b *remote.Batch, root *remote.FD, names []string, file bool) (made remote.Result) {
 	type opening struct {
 		fd   *remote.FD
@@ -99,8 +102,8 @@ func makeChain(b *remote.Batch, root *remote.FD, names []string, file bool) (mad
 	return made
 }
 
-// makeOthers is for what is likely once a second mountpoint was missing: that
-// others are, too. Each would cost two replies.
+// makeOthers creates the mountpoints of later mounts, once a second one was
+// missing: then more are likely to be missing. Each one costs two round trips.
 func (w *walk) makeOthers(it plan.Item) error {
 	if w.places.missing < 2 || w.places.ahead || w.live != nil {
 		return nil
@@ -126,8 +129,8 @@ func (w *walk) makeOthers(it plan.Item) error {
 	return nil
 }
 
-// plainPlaces are the destinations of steps to come which are in the root file
-// system itself, and whose kind is known.
+// plainPlaces returns the destinations of later steps that are in the root file
+// system itself and whose kind, file or directory, is known.
 func (w *walk) plainPlaces() map[int]plan.Place {
 	places := map[int]plan.Place{}
 	for i, it := range w.items {
@@ -147,7 +150,7 @@ func (w *walk) plainPlaces() map[int]plan.Place {
 	return places
 }
 
-// makeNode makes a mountpoint, of one kind or the other.
+// makeNode creates a mountpoint: a file or a directory.
 func makeNode(b *remote.Batch, dir *remote.FD, name string, file bool) remote.Result {
 	if file {
 		return b.Mknodat(dir, name, unix.S_IFREG|0o644, 0)
@@ -155,7 +158,7 @@ func makeNode(b *remote.Batch, dir *remote.FD, name string, file bool) remote.Re
 	return b.Mkdirat(dir, name, 0o755)
 }
 
-// makeDirectory makes a directory, for a step that is no mount.
+// makeDirectory creates a directory for a step that is not a mount.
 func (w *walk) makeDirectory(it plan.Item, path string) error {
 	return w.makeMountpoint(it, path, false)
 }
@@ -203,8 +206,8 @@ func (c *climber) walk(names []string, file bool) error {
 	return nil
 }
 
-// enter goes to name, makes it where it is missing, and gives the target
-// where it is a symlink.
+// enter goes to name and creates it if it is missing. If name is a symlink, enter
+// returns its target.
 func (c *climber) enter(name string, file bool) (link string, err error) {
 	var q remote.Batch
 	dir := c.dirs[len(c.dirs)-1]

@@ -14,11 +14,14 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// lookUpHome reads the container's passwd as the stub, which may wait for a
-// file system that does not answer where the runtime must not. O_NONBLOCK is
-// for a FIFO, which is empty then. A longer file than nearly every image's ends
-// the batch, and slowHome reads all of it: later the root's descriptor and the
-// right to read the file may be gone.
+// lookUpHome has the stub read the container's passwd: the file system may never
+// answer, and the runtime side must not wait for it. With O_NONBLOCK a FIFO reads
+// as empty.
+//
+// One read suffices for nearly all images. A longer file ends the batch on
+// purpose, with a call that always fails, and slowHome reads all of it. This
+// cannot happen later: the stub may have neither the root's descriptor nor the
+// right to read the file then.
 func (w *walk) lookUpHome(s plan.Home) error {
 	if w.homeRead {
 		return nil
@@ -51,16 +54,16 @@ func (w *walk) openPasswd(b *remote.Batch) *remote.FD {
 }
 
 const (
-	// passwdChunk is what nearly every image's passwd fits in.
+	// passwdChunk is larger than nearly every image's passwd.
 	passwdChunk = 4 << 10
-	// passwdMax is the most that is read of one: 10,000 users.
+	// passwdMax bounds the part that is read: 10,000 users.
 	passwdMax = 1 << 20
-	// noOption is none of prctl's: it fails, and so ends a batch.
+	// noOption is not an option of prctl(2): the call fails and ends the batch.
 	noOption = -1
 )
 
-// slowHome reads a long passwd. One that root may not read, or that is no file,
-// has no home directories; any other error is one.
+// slowHome reads a long passwd. If root may not read the file, or it is no
+// regular file, the home directory is "/". Every other error fails the walk.
 func (w *walk) slowHome(s plan.Home, ce *remote.CallError) (bool, error) {
 	switch {
 	case isCall(ce, "prctl"):
@@ -76,7 +79,7 @@ func (w *walk) slowHome(s plan.Home, ce *remote.CallError) (bool, error) {
 	return w.homeRead, nil
 }
 
-// readPasswd reads all of the passwd, up to its bound.
+// readPasswd reads the passwd up to passwdMax bytes.
 func (w *walk) readPasswd() ([]byte, error) {
 	var open remote.Batch
 	fd := w.openPasswd(&open)
@@ -98,8 +101,8 @@ func (w *walk) readPasswd() ([]byte, error) {
 	return text, w.closeAll(open.Opened(0))
 }
 
-// homeOf finds the home directory in a passwd(5), "/" where there is none. Some
-// files leave the last field, the shell, out.
+// homeOf returns the home directory of uid in a passwd(5), or "/" without one.
+// Some files leave out the last field, the shell.
 func homeOf(passwd []byte, uid uint32) string {
 	want := strconv.FormatUint(uint64(uid), 10)
 	for line := range bytes.Lines(passwd) {
@@ -111,8 +114,8 @@ func homeOf(passwd []byte, uid uint32) string {
 	return "/"
 }
 
-// enterCwd tries as root; what root may not enter (a volume of another
-// machine, say) the user may, later.
+// enterCwd enters the working directory as root. If root may not enter it, for
+// example on a network file system, checkCwd tries again as the user.
 func (w *walk) enterCwd(s plan.Cwd) error {
 	w.cwd = []remote.Result{w.tryCwd(s.Path)}
 	return nil
@@ -140,8 +143,9 @@ func (w *walk) slowCwd(it plan.Item, s plan.Cwd, ce *remote.CallError) (bool, er
 	return false, nil
 }
 
-// checkCwd asks where the stub is once the credentials are final: nothing
-// outside of the container has a path there (CVE-2024-21626).
+// checkCwd tries to enter the working directory with the final credentials, and
+// asks for its path. A directory outside the container's root has no path there
+// (CVE-2024-21626).
 func (w *walk) checkCwd(path string) {
 	if len(w.cwd) == 0 {
 		return
@@ -164,11 +168,12 @@ func (w *walk) checkCwd(path string) {
 	})
 }
 
-// maxCap is the highest capability that the sets have room for.
+// maxCap is the highest capability for which the sets have a bit.
 const maxCap = 63
 
-// boundingSet drops up to the first capability that the kernel does not have,
-// not up to the last one that this code has heard of.
+// boundingSet drops all capabilities of the running kernel that are not kept,
+// also those that this program does not know. EINVAL of an unknown capability
+// ends the list.
 func (w *walk) boundingSet(s plan.BoundingSet) error {
 	var unknown []remote.Result
 	for c := range maxCap + 1 {
@@ -213,7 +218,8 @@ func (w *walk) identity(s plan.Identity) error {
 	return nil
 }
 
-// loadLarge brings data into the stub that is too much for a batch; nil for less.
+// loadLarge loads data into the stub that is too large for a batch. It returns
+// nil for smaller data.
 func (w *walk) loadLarge(p []byte) (*remote.Large, error) {
 	if len(p) < remote.LargeData {
 		return nil, nil
@@ -225,13 +231,14 @@ func (w *walk) loadLarge(p []byte) (*remote.Large, error) {
 	return &large, err
 }
 
-// chownStdio gives the standard streams to the user, so that it can open them
-// again through /dev/stderr and its like. A stream that cannot be given stays.
+// chownStdio makes the user the owner of the standard streams, so that the
+// program can open them again, for example as /dev/stderr. A failure leaves the
+// owner as it is.
 func (w *walk) chownStdio(s plan.Identity) {
 	for i, f := range w.Stdio {
 		if !s.ChownStdio {
 			w.building.Fchown(remote.Inherited(i, "terminal"), s.UID, ^uint32(0)).TolerateAll()
-			return // the three are one
+			return // all three are the terminal
 		}
 		if f == nil || !givable(f, s.UID) {
 			continue
@@ -240,8 +247,8 @@ func (w *walk) chownStdio(s plan.Identity) {
 	}
 }
 
-// givable tells whether a stream is a pipe or a terminal. A regular file or a
-// device is the caller's, or the host's, and keeps its owner.
+// givable reports whether a stream is a pipe or a terminal. Regular files and
+// other devices belong to the caller or the host, and keep their owner.
 func givable(f *os.File, uid uint32) bool {
 	var st unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil || st.Uid == uid && uid == 0 {
@@ -269,8 +276,8 @@ func (w *walk) capabilities(s plan.Capabilities) error {
 	return nil
 }
 
-// findProgram looks args[0] up with the final credentials, and while it is at
-// it checks the working directory.
+// findProgram looks up args[0] with the final credentials. It also checks the
+// working directory.
 func (w *walk) findProgram(s plan.FindProgram) error {
 	for _, it := range w.items {
 		if c, ok := it.Step.(plan.Cwd); ok {
@@ -300,8 +307,8 @@ func (w *walk) findProgram(s plan.FindProgram) error {
 	return nil
 }
 
-// whyNot looks for the reason why none of the candidates can be executed, at
-// the first that is there.
+// whyNot returns the first reason that it finds among the existing candidates,
+// or "".
 func (w *walk) whyNot(s plan.FindProgram, list []string, e unix.Errno) string {
 	in := &inspector{ask: w.ask}
 	if s.Name == "" {
@@ -315,7 +322,7 @@ func (w *walk) whyNot(s plan.FindProgram, list []string, e unix.Errno) string {
 	return ""
 }
 
-// defaultPath is for a process without PATH, as execvp(3) has it.
+// defaultPath applies without PATH, as in execvp(3).
 const defaultPath = "/bin:/usr/bin"
 
 func candidates(s plan.FindProgram) []string {
@@ -336,15 +343,15 @@ func candidates(s plan.FindProgram) []string {
 	return out
 }
 
-// The texts that engines turn into exit codes 127 and 126. Podman knows only
-// the second of the last two words, and runc has only the first.
+// Engines turn these texts into the exit codes 127 and 126. For a directory
+// Podman knows only the second phrase, and runc prints only the first.
 const (
 	notFound  = "executable file not found in $PATH"
 	forbidden = "permission denied"
 	directory = "is a directory: " + forbidden
 )
 
-// choose takes the first candidate that can be executed.
+// choose returns the first candidate that can be executed.
 func choose(s plan.FindProgram, list []string, stats []remote.Stat, access []remote.Result) (string, error) {
 	var denied string
 	for i, p := range list {
@@ -378,8 +385,8 @@ func choose(s plan.FindProgram, list []string, stats []remote.Stat, access []rem
 	return "", programError(s, notFound, unix.ENOENT)
 }
 
-// programError words a program that cannot be executed as exec(2)'s callers
-// are used to, `exec: "NAME": …`, around the texts that engines look for.
+// programError words a failed lookup as the callers of exec(2) expect it,
+// `exec: "NAME": …`, around the texts that engines look for.
 func programError(s plan.FindProgram, text string, e unix.Errno) error {
 	return &Failure{
 		Field: "/process/args/0", Step: "exec: " + strconv.Quote(s.Name), Errno: e,
@@ -387,7 +394,7 @@ func programError(s plan.FindProgram, text string, e unix.Errno) error {
 	}
 }
 
-// textError is an errno under another text.
+// textError is an errno with another text.
 type textError struct {
 	text  string
 	errno unix.Errno

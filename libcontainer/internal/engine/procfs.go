@@ -10,9 +10,9 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// sysctl writes through a procfs of the plan's own making, by a path of which
-// no component is a symlink and none leads to another mount: what is written is
-// what was checked (CVE-2025-52881).
+// sysctl writes through a procfs that the plan itself has mounted. The path may
+// contain no symlink and may cross no mount, so the stub writes to exactly the
+// checked parameter (CVE-2025-52881).
 func (w *walk) sysctl(s plan.Sysctl) error {
 	b := w.building
 	fd := b.Openat2(w.sysctlProc(), "sys/"+strings.Join(s.Path, "/"), unix.O_WRONLY, 0, remote.Beneath|unix.RESOLVE_NO_XDEV)
@@ -24,12 +24,12 @@ func (w *walk) sysctl(s plan.Sysctl) error {
 	return nil
 }
 
-// sysctlPiece is less than the page that the kernel takes of a list at a time
-// (proc_do_large_bitmap in kernel/sysctl.c).
+// sysctlPiece is smaller than a page: the kernel reads at most one page of a list
+// in one write (proc_do_large_bitmap in kernel/sysctl.c).
 const sysctlPiece = 4000
 
-// longSysctl writes a value piece by piece: the kernel says how much it has taken
-// of each, and adds the next one to it.
+// longSysctl writes a value in pieces. For each write the kernel returns the
+// number of bytes that it has used; it adds the next piece to the list.
 func (w *walk) longSysctl(fd *remote.FD, value string) error {
 	if err := w.settle(); err != nil {
 		return err
@@ -38,7 +38,7 @@ func (w *walk) longSysctl(fd *remote.FD, value string) error {
 		var q remote.Batch
 		piece := value[:min(len(value), sysctlPiece)]
 		if end := strings.LastIndexAny(piece, ", \t"); end > 0 && len(piece) < len(value) {
-			piece = piece[:end+1] // no number is cut in two
+			piece = piece[:end+1] // do not cut a number in two
 		}
 		r := q.Write(fd, piece)
 		if err := w.ask(&q); err != nil {
@@ -67,7 +67,7 @@ func (w *walk) sysctlProc() *remote.FD {
 	return w.procfs
 }
 
-// readonlyProc tells whether the container's own procfs can be written to.
+// readonlyProc reports whether the container's own procfs is read-only.
 func (w *walk) readonlyProc() bool {
 	for _, it := range w.items {
 		if m, ok := it.Step.(plan.Mount); ok && m.At.Path == "/proc" {
@@ -77,8 +77,8 @@ func (w *walk) readonlyProc() bool {
 	return false
 }
 
-// slowSysctl turns to the procfs of the old root, which is the host's and
-// still there, where the kernel refuses us one of our own.
+// slowSysctl falls back to the procfs of the old root, the host's, if the kernel
+// refuses a new procfs. The old root is still there at this point.
 func (w *walk) slowSysctl(it plan.Item, s plan.Sysctl, ce *remote.CallError) (bool, error) {
 	switch {
 	case ce.Errno == unix.EPERM && (isCall(ce, "fsmount") || isCall(ce, "fsopen") || isCall(ce, "fsconfig")):
@@ -91,10 +91,10 @@ func (w *walk) slowSysctl(it plan.Item, s plan.Sysctl, ce *remote.CallError) (bo
 	return false, nil
 }
 
-// joinedProc mounts a procfs of the pid namespace that was joined, which the
-// stub itself is not in: by the file system's own parameter (Linux 6.18), or
-// in a child that shares the stub's memory and descriptors and lives for these
-// few calls only.
+// joinedProc mounts a procfs for the pid namespace that the plan joins. The stub
+// itself is not in that namespace. Since Linux 6.18 the file system has an option
+// for it (pidns). Before, a child of the stub mounts it: the child shares the
+// stub's memory and descriptors, and exits after these few calls.
 func (w *walk) joinedProc(s plan.Mount) (*remote.FD, error) {
 	ns := w.joinedPID()
 	if !w.noPidnsOption {

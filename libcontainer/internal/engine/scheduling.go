@@ -40,8 +40,8 @@ func schedAttr(s *specs.Scheduler) unix.SchedAttr {
 	return a
 }
 
-// scheduleClone is for a policy that its owner must not have had while it
-// cloned. A clone that waits for nothing may have ended.
+// scheduleClone sets a policy that the stub must not have while it clones. If
+// nothing holds the clone, it may have ended already (ESRCH).
 func (w *walk) scheduleClone(pid int) error {
 	if w.ofClone == nil {
 		return nil
@@ -96,7 +96,7 @@ func (w *walk) memoryPolicy(p *specs.LinuxMemoryPolicy) error {
 	return nil
 }
 
-// maxCPUs is the most that the kernel can be built for (NR_CPUS).
+// maxCPUs is the upper limit of the kernel's NR_CPUS.
 const maxCPUs = 8192
 
 func (w *walk) affinity(s plan.Affinity) error {
@@ -105,7 +105,7 @@ func (w *walk) affinity(s plan.Affinity) error {
 		for i := range all {
 			all[i] = ^uint64(0)
 		}
-		w.building.SchedSetaffinity(all).TolerateAll() // it is what it is
+		w.building.SchedSetaffinity(all).TolerateAll() // a failure leaves the affinity as it is
 		return nil
 	}
 	cpus, err := mask(s.CPUs)
@@ -116,7 +116,7 @@ func (w *walk) affinity(s plan.Affinity) error {
 	return nil
 }
 
-// mask is a list like "0-3,7" as a bit mask.
+// mask returns a list such as "0-3,7" as a bit mask.
 func mask(list string) ([]uint64, error) {
 	ranges, err := specconv.ParseList(list)
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// terminal opens a pseudo-terminal of the container's devpts, sends the master
-// out, and makes the other end the standard streams. The other end is taken
-// from the master, not by its name, which the container could have covered
-// (CVE-2025-52565).
+// terminal opens a pseudo-terminal in the container's devpts, sends the master to
+// the runtime side, and makes the other end the standard streams. It opens the
+// other end through the master, not by name: the container could have covered
+// the name (CVE-2025-52565).
 func (w *walk) terminal(s plan.Terminal) error {
 	b := w.building
 	master := w.openMaster()
@@ -45,15 +45,15 @@ func (w *walk) terminal(s plan.Terminal) error {
 	return nil
 }
 
-// openMaster opens ptmx of the devpts that the plan has mounted, or of the one
-// that is there; sendConsole checks what it was.
+// openMaster opens ptmx of the plan's own devpts. Without such a mount it opens
+// the one in the root file system, and sendConsole checks that it is a ptmx.
 func (w *walk) openMaster() *remote.FD {
 	if pts := w.kept["/dev/pts"]; pts != nil {
 		return w.building.Openat2(pts, "ptmx", unix.O_RDWR|unix.O_NOCTTY, 0, remote.Beneath)
 	}
 	root := w.root
 	if root == nil {
-		// exec: the root of the mount namespace that was entered.
+		// exec: this is the root of the mount namespace that the stub has joined.
 		root = w.building.Open("/", unix.O_PATH|unix.O_DIRECTORY)
 	}
 	multiplexer := "dev/pts/ptmx"
@@ -76,8 +76,9 @@ func (w *walk) sendConsole(b *remote.Batch, st unix.Statx_t) error {
 	return w.giveAway(master)
 }
 
-// giveAway hands the master over, as a file of its own with the name that
-// engines expect. Fd makes it blocking again: the flag is seen by who gets it.
+// giveAway hands over the master as a file with the name that engines expect.
+// Fd makes the open file description blocking again: the receiver shares this
+// flag.
 func (w *walk) giveAway(master *os.File) error {
 	defer master.Close()
 	fd, err := unix.FcntlInt(master.Fd(), unix.F_DUPFD_CLOEXEC, 0)
@@ -95,7 +96,7 @@ func (w *walk) slowTerminal(it plan.Item, s plan.Terminal, ce *remote.CallError)
 		return false, hint(it, ce, "a terminal takes a devpts mounted on /dev/pts in the container")
 	}
 	if isCall(ce, "openat2") && ce.Errno == unix.EACCES && !w.closedPts {
-		w.closedPts = true // the host's devpts, whose ptmx is for nobody (ptmxmode=000)
+		w.closedPts = true // the host's devpts, whose ptmx nobody may open (ptmxmode=000)
 		return true, nil
 	}
 	if isCall(ce, "openat2") && ce.Errno == unix.ELOOP && s.Console.Path != "" {
@@ -106,8 +107,8 @@ func (w *walk) slowTerminal(it plan.Item, s plan.Terminal, ce *remote.CallError)
 
 func (w *walk) hasMaster() bool { return w.kept["/dev/pts"] != nil }
 
-// clones tells whether the program is a clone of the stub: the session that
-// the terminal belongs to is the clone's then.
+// clones reports whether the program is a clone of the stub. Then the terminal
+// belongs to the clone's session.
 func (w *walk) clones() bool {
 	for _, it := range w.items {
 		if _, ok := it.Step.(plan.CloneInto); ok {
