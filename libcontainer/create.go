@@ -329,7 +329,7 @@ func (c *creation) makeState() (err error) {
 	spec := c.config.Spec
 	c.record = state.Record{
 		OCIVersion: spec.Version, ID: c.id, Bundle: c.bundle, Rootfs: c.rootfs, Created: time.Now().UTC(),
-		Annotations: spec.Annotations, Rootless: c.rootless, NoNewKeyring: c.o.NoNewKeyring, PidFile: c.o.PidFile, NotifySocket: c.o.NotifySocket,
+		Annotations: spec.Annotations, Rootless: c.rootless, NoNewKeyring: c.o.NoNewKeyring, NotifySocket: c.o.NotifySocket,
 	}
 	c.noteCgroup()
 	if c.dir, err = c.store.Create(c.id); err != nil {

@@ -234,8 +234,8 @@ func (c *Container) madeCgroups() (dirs []string) {
 	return dirs
 }
 
-// undo undoes the intents: the scope and the pid file, then the resctrl directories,
-// then the cgroup directories.
+// undo undoes the intents: the scope, then the resctrl directories, then the cgroup
+// directories.
 func (c *Container) undo(ctx context.Context) error {
 	defer c.runtime.span("remove the cgroup").End()
 	for _, i := range c.record.Intents {
@@ -248,8 +248,6 @@ func (c *Container) undo(ctx context.Context) error {
 			if err := stopScope(ctx, i.Name, c.record.Rootless); err != nil {
 				c.runtime.warn(err.Error())
 			}
-		case state.PidFile:
-			_ = os.Remove(i.Name)
 		}
 	}
 	if err := c.leaveResctrl(); err != nil {

@@ -63,7 +63,7 @@ func TestLiveSourcesInTheContainerKeepItsRestrictions(t *testing.T) {
 		mount specs.Mount
 		text  string
 	}{
-		{inside("proc", "rbind"), "/0: rbind " + filepath.Join(c.rootfs, "tmp/proc") + " on /mnt/proc (rslave): the source /tmp/proc leads into /proc"},
+		{inside("proc", "rbind"), "rbind " + filepath.Join(c.rootfs, "tmp/proc") + " on /mnt/proc (rslave): the source /tmp/proc leads into /proc"},
 		{inside("sysctls", "rbind", "rw"), "the source /tmp/sysctls leads into /proc"},
 		{inside("proc", "bind"), "/0: a source in a container that runs takes rbind"},
 		{inside("sys", "rbind", "rw"), "the source /tmp/sys is on a mount that is more restricted in the container"},

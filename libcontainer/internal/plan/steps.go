@@ -246,7 +246,6 @@ type Bind struct {
 	DestNofollow bool
 	CopySymlink  bool
 	Idmap        *Idmap
-	Keep         bool
 }
 
 // Remount changes the attributes of the mount at a destination.

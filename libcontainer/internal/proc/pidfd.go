@@ -174,11 +174,3 @@ func exitStatus(info *unix.Siginfo) (code int, sig unix.Signal) {
 	}
 	return 0, unix.Signal(status)
 }
-
-// SetSubreaper makes this process the one to which orphaned descendants fall.
-func SetSubreaper() error {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("prctl(PR_SET_CHILD_SUBREAPER): %w", err)
-	}
-	return nil
-}

@@ -53,12 +53,8 @@ func (r *reader) record(rec *Record) {
 			rec.Rootless = r.bool()
 		case "noNewKeyring":
 			rec.NoNewKeyring = r.bool()
-		case "pidFile":
-			rec.PidFile = r.str()
 		case "notifySocket":
 			rec.NotifySocket = r.str()
-		case "namespaces":
-			rec.Namespaces = r.dict()
 		case "cgroup":
 			rec.Cgroup = r.cgroup()
 		case "resctrl":

@@ -30,9 +30,7 @@ func (r *Record) encode() []byte {
 		w.identity("creating", r.Creating)
 		w.flag("rootless", r.Rootless)
 		w.flag("noNewKeyring", r.NoNewKeyring)
-		w.str("pidFile", r.PidFile)
 		w.str("notifySocket", r.NotifySocket)
-		w.dict("namespaces", r.Namespaces)
 		w.cgroup(r.Cgroup)
 		if len(r.Resctrl) > 0 {
 			w.key("resctrl")

@@ -28,14 +28,10 @@ type Record struct {
 	Creating proc.Identity `json:"creating,omitzero"`
 	Rootless bool          `json:"rootless,omitempty"`
 	// NoNewKeyring says that the processes stay in their caller's session keyring.
-	NoNewKeyring bool   `json:"noNewKeyring,omitempty"`
-	PidFile      string `json:"pidFile,omitempty"`
+	NoNewKeyring bool `json:"noNewKeyring,omitempty"`
 	// NotifySocket is the service manager's socket, from the caller of create.
 	NotifySocket string `json:"notifySocket,omitempty"`
-	// Namespaces are the paths of the namespaces that were joined, by type in config.json.
-	// No create sets them.
-	Namespaces map[string]string `json:"namespaces,omitempty"`
-	Cgroup     Cgroup            `json:"cgroup,omitzero"`
+	Cgroup       Cgroup `json:"cgroup,omitzero"`
 	// Resctrl are the resctrl directories of the container's processes.
 	Resctrl []string `json:"resctrl,omitempty"`
 	// Intents are in the order in which they are made.
@@ -67,7 +63,6 @@ const (
 	CgroupDir  Kind = "cgroup"  // directory: rmdir with its sub-cgroups
 	ResctrlDir Kind = "resctrl" // directory: rmdir
 	Scope      Kind = "scope"   // systemd unit: stop
-	PidFile    Kind = "pidfile" // file: unlink; no create records one
 )
 
 // Intent is one thing that create was about to make. It may not exist.
@@ -135,7 +130,7 @@ func (r *Record) checkResctrl() error {
 func (r *Record) checkIntents() error {
 	for i, n := range r.Intents {
 		switch n.Kind {
-		case CgroupDir, ResctrlDir, PidFile:
+		case CgroupDir, ResctrlDir:
 			if !clean(n.Name) {
 				return fmt.Errorf("/intents/%d/name: %q is not a clean absolute path", i, n.Name)
 			}

@@ -28,7 +28,6 @@ func record(id string) *Record {
 		Annotations:  map[string]string{"a null": "a \"null\" \\"},
 		Init:         proc.Identity{Pid: 42, PidfdInode: 7, BootID: "boot"},
 		Creating:     proc.Identity{Pid: 43, StartTime: 8, BootID: "boot"},
-		Namespaces:   map[string]string{"network": "/proc/1/ns/net"},
 		NotifySocket: "/run/systemd/notify",
 		Resctrl:      []string{"/sys/fs/resctrl/gold", "/sys/fs/resctrl/gold/mon_groups/c"},
 		Cgroup:       Cgroup{Manager: "cgroupfs", V1: []CgroupPath{{Controllers: []string{"cpu"}, Mountpoint: "/sys/fs/cgroup/cpu", Path: "/x"}}, Unified: &CgroupPath{Mountpoint: "/sys/fs/cgroup/unified", Root: "/r", Path: "/x"}},
@@ -647,7 +646,7 @@ func TestStartedOnce(t *testing.T) {
 // encoding/json reads and writes the record in the same way as this package.
 func TestEncode(t *testing.T) {
 	full := record("c")
-	full.Rootless, full.NoNewKeyring, full.PidFile, full.Cgroup.Scope = true, true, "/run/pid", "x.scope"
+	full.Rootless, full.NoNewKeyring, full.Cgroup.Scope = true, true, "x.scope"
 	full.Init.StartTime = 1<<64 - 1
 	full.Annotations = map[string]string{"": "", "b": "<&> \u2028 \t \x00 \\ \"", "a": "\u00e9\U0001f600"}
 	bare := &Record{OCIVersion: "1", ID: "c", Bundle: "/", Rootfs: "/", Created: full.Created}
