@@ -59,7 +59,7 @@ func heading(width, figures int) string {
 func line(width, figures int, name string, cells ...string) string {
 	widths := [...]int{7, 7, 7, 7, 7, 7, 5, 5, 5, 7, 7, 7, 7, 7}
 	var b strings.Builder
-	b.WriteString(fit(name, max(width-figures, fewest)))
+	b.WriteString(fit(printable(name), max(width-figures, fewest)))
 	for i, cell := range shown(figures, cells) {
 		fmt.Fprintf(&b, " %*s", widths[i], cell)
 	}

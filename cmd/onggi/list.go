@@ -80,7 +80,7 @@ func listIDs(c *call, r *libcontainer.Runtime, w io.Writer) error {
 
 func printIDs(w io.Writer, ids []string) error {
 	for _, id := range ids {
-		if _, err := fmt.Fprintln(w, id); err != nil {
+		if _, err := fmt.Fprintln(w, printable(id)); err != nil {
 			return err
 		}
 	}
@@ -105,14 +105,15 @@ func printStates(w io.Writer, states []libcontainer.State) error {
 	return printJSON(w, states, "")
 }
 
-// printTable prints runc's columns with runc's spacing.
+// printTable prints runc's columns with runc's spacing. A bundle's path may have
+// any characters: none of them moves a cursor or makes a column.
 func printTable(w io.Writer, states []libcontainer.State) error {
 	const minWidth, tabWidth, padding = 12, 1, 3
 	t := tabwriter.NewWriter(w, minWidth, tabWidth, padding, ' ', 0)
 	fmt.Fprint(t, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n")
 	for _, s := range states {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n",
-			s.ID, s.InitProcessPid, s.Status, s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner)
+			printable(s.ID), s.InitProcessPid, s.Status, printable(s.Bundle), s.Created.Format(time.RFC3339Nano), printable(s.Owner))
 	}
 	return t.Flush()
 }

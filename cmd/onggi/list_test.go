@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/onggi-dev/onggi/libcontainer"
 )
@@ -103,5 +105,25 @@ func TestListOfARootThatCannotBeRead(t *testing.T) {
 		if got := contents(t, std.err); !strings.Contains(got, "the state root cannot be used: open "+file) || !strings.Contains(got, "not a directory") {
 			t.Errorf("onggi %v: %q", args, got)
 		}
+	}
+}
+
+// A bundle's path and a user's name may have any characters.
+func TestTablesMoveNoCursor(t *testing.T) {
+	bad := "\x1b]0;evil\a\t\n\u009b2J\u202e\xff"
+	var list, top, ps, ids strings.Builder
+	all := []libcontainer.State{{ID: bad, Bundle: "/b" + bad, Owner: bad}}
+	err := errors.Join(printTable(&list, all), printIDs(&ids, []string{bad}), printUsage(&top, []usage{{id: bad}}),
+		filterTable(&ps, "PID CMD\n1 "+bad[:strings.Index(bad, "\n")]+"\u009b\t한국\n", []int{1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"list": list.String(), "list -q": ids.String(), "top": top.String(), "ps": strings.ReplaceAll(ps.String(), "\t", "")} {
+		if strings.ContainsAny(text, "\x1b\a\t\u009b\u202e") || !utf8.ValidString(text) || strings.Count(text, "\n") > 2 {
+			t.Errorf("%s prints %q", name, text)
+		}
+	}
+	if !strings.HasSuffix(ps.String(), "\t한국\n") {
+		t.Errorf("ps prints %q; want the tab and the name", ps.String())
 	}
 }

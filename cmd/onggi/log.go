@@ -183,9 +183,11 @@ func oneLine(err error) string {
 	return printable(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 }
 
+// printable replaces what a terminal acts on: control characters and those that
+// change the direction of text.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return '?'
 		}
 		return r
@@ -204,5 +206,5 @@ func (t textFormat) Format(e *logrus.Entry) ([]byte, error) {
 	if e.Level != logrus.ErrorLevel {
 		prefix += e.Level.String() + ": "
 	}
-	return []byte(prefix + e.Message + "\n"), nil
+	return []byte(prefix + printable(e.Message) + "\n"), nil
 }

@@ -1,7 +1,8 @@
 package main
 
 import (
-	"fmt"
+	"io"
+	"strings"
 
 	"github.com/onggi-dev/onggi/libcontainer"
 )
@@ -48,7 +49,11 @@ func definePlan(f *flags) action {
 		if format == "json" {
 			return printJSON(c.std.out, plan, "  ")
 		}
-		_, err = fmt.Fprint(c.std.out, plan)
-		return err
+		for line := range strings.Lines(plan.String()) {
+			if _, err := io.WriteString(c.std.out, shownLine(line)); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 }

@@ -69,6 +69,21 @@ func printProcesses(w io.Writer, options []string, pids []int) error {
 	return filterTable(w, string(table), pids)
 }
 
+// shownLine is a line as a terminal may get it: the host's ps may print the names of a
+// container's programs as they are. It keeps tabs.
+func shownLine(line string) string {
+	text, end := strings.CutSuffix(line, "\n")
+	cells := strings.Split(text, "\t")
+	for i := range cells {
+		cells[i] = printable(cells[i])
+	}
+	text = strings.Join(cells, "\t")
+	if end {
+		text += "\n"
+	}
+	return text
+}
+
 // filterTable prints the heading of a ps table and the lines of pids.
 func filterTable(w io.Writer, table string, pids []int) error {
 	head, lines, _ := strings.Cut(table, "\n")
@@ -76,7 +91,7 @@ func filterTable(w io.Writer, table string, pids []int) error {
 	if column < 0 {
 		return errors.New("the host's ps printed no PID column: choose options that have one")
 	}
-	if _, err := fmt.Fprintln(w, head); err != nil {
+	if _, err := fmt.Fprintln(w, shownLine(head)); err != nil {
 		return err
 	}
 	for line := range strings.Lines(lines) {
@@ -88,7 +103,7 @@ func filterTable(w io.Writer, table string, pids []int) error {
 		if err != nil || !slices.Contains(pids, pid) {
 			continue
 		}
-		if _, err := io.WriteString(w, line); err != nil {
+		if _, err := io.WriteString(w, shownLine(line)); err != nil {
 			return err
 		}
 	}
