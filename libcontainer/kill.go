@@ -222,6 +222,9 @@ func (c *Container) Pause(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if status == StatusPaused {
+		return ErrNotRunning // in runc's words
+	}
 	if status != StatusRunning && status != StatusCreated {
 		return fmt.Errorf("cannot pause a container that is %s: %w", status, ErrNotRunning)
 	}
