@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -111,11 +112,24 @@ func (o owners) of(dir *state.Dir) string {
 	return name
 }
 
+// passwdMax bounds what is read of the host's /etc/passwd, as of a container's.
+const passwdMax = 1 << 20
+
+// readStart reads the first bytes of a file, and does not wait for a FIFO.
+func readStart(path string, most int64) ([]byte, error) {
+	f, err := os.OpenFile(path, unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
 // userName returns the name of a user in the host's /etc/passwd, or "#" and the uid.
 // os/user would use the name service of the C library.
 func userName(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
-	passwd, err := os.ReadFile("/etc/passwd")
+	passwd, err := readStart("/etc/passwd", passwdMax)
 	if err != nil {
 		return "#" + id
 	}

@@ -34,6 +34,7 @@ import (
 // configuration, or a *Failure for a failed step.
 func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) (_ *Container, err error) {
 	defer bug.Caught(&err)
+	defer nameLimit(&err)
 	c, err := r.prepare(ctx, id, o)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,9 @@ package libcontainer
 
 import (
 	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
@@ -58,3 +61,19 @@ type Bug = bug.Error
 // Failure is one failed step: the field of config.json that asks for it (a JSON
 // pointer), the action, the system call that failed, and its errno.
 type Failure = engine.Failure
+
+// nameLimit adds the limit of open files to an error for want of descriptors. It
+// is deferred.
+func nameLimit(err *error) {
+	var limit unix.Rlimit
+	if !errors.Is(*err, unix.EMFILE) || unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return
+	}
+	hint := fmt.Sprintf("the limit of open files, RLIMIT_NOFILE, is %d for the runtime: raise it", limit.Cur)
+	f := (*Failure)(nil)
+	if !errors.As(*err, &f) {
+		*err = &Failure{Hint: hint, Err: *err}
+	} else if f.Hint == "" {
+		f.Hint = hint
+	}
+}

@@ -42,6 +42,7 @@ type Process struct {
 // Errors: ErrNotRunning, ErrPaused, ErrNoConsole, or a *Failure.
 func (c *Container) Exec(ctx context.Context, o ExecOptions) (_ *Process, err error) {
 	defer bug.Caught(&err)
+	defer nameLimit(&err)
 	if err := c.enter(); err != nil {
 		return nil, err
 	}

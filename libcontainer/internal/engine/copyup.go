@@ -104,7 +104,7 @@ func (c *copier) dir(l level) error {
 		}
 		for names := range slices.Chunk(entries(buf.First(r.Value())), copyAtOnce) {
 			if c.n += len(names); c.n > copyEntries {
-				return fmt.Errorf("more than %d files: %w", copyEntries, unix.EMFILE)
+				return fmt.Errorf("more than %d files", copyEntries)
 			}
 			if err := c.entries(l, names); err != nil {
 				return err

@@ -188,10 +188,26 @@ func (d *Dir) Config() ([]byte, error) {
 // another process has removed the container before.
 func (d *Dir) Remove(ctx context.Context) error {
 	err := d.locked(ctx, d.remove)
+	if errors.Is(err, unix.EMFILE) && d.lock == 0 {
+		err = d.removeWithoutDescriptors()
+	}
 	if errors.Is(err, ErrNotExist) {
 		return nil
 	}
 	return err
+}
+
+// removeWithoutDescriptors takes the lock by the descriptor that is there: none
+// is left for Lock. It does not wait.
+func (d *Dir) removeWithoutDescriptors() error {
+	if err := unix.Flock(d.fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock %s: %w", d.path, err)
+	}
+	defer unix.Flock(d.fd, unix.LOCK_UN)
+	if err := d.stillThere(); err != nil {
+		return err
+	}
+	return d.remove()
 }
 
 // remove holds the lock, so the name is still ours: removing or recreating it needs
