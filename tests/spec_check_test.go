@@ -52,7 +52,7 @@ func TestCheckSaysAllThatIsWrong(t *testing.T) {
 		`error: /linux/namespaces/0/path: "/no/such/namespace": no such file or directory`,
 		`warning: /linux/seccomp/syscalls: libseccomp does not know frobnicate`,
 		`error: /linux/sysctl/net.ipv4.nonsense: this kernel has no such parameter`,
-		`error: /linux/netDevices/nonsense0: find it: `,
+		`error: /linux/netDevices/nonsense0: link not found for interface nonsense0: `,
 		`error: /linux/memoryPolicy/nodes: this host has no memory node 99`,
 	}
 	if !hasResourcePrivilege() {

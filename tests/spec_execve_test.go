@@ -104,7 +104,7 @@ func TestWhyAProgramIsRefusedByCreate(t *testing.T) {
 		texts         []string
 		edits         []edit
 	}{
-		{"directory", "/bin", denied, []string{"/bin is a directory"}, nil},
+		{"directory", "/bin", denied, []string{`exec: "/bin": is a directory`}, nil},
 		{"no permission", "/etc/passwd", denied, []string{"/etc/passwd has no execute permission (mode 0644)"}, nil},
 		{"others' permission", "/private", denied, []string{"/private is executable for others only (mode 0700, owner 0:0)"}, []edit{func(s *specs.Spec) {
 			s.Process.User.UID, s.Process.User.GID = 1000, 1000

@@ -159,12 +159,12 @@ func TestIdmapRefused(t *testing.T) {
 	t.Run("nothing to map by", func(t *testing.T) {
 		c := withOwners(t)
 		c.volume([]string{"bind", "idmap"})
-		c.runFails().has(t, "/mounts/", "", "idmap needs uidMappings and gidMappings, or a user namespace")
+		c.runFails().has(t, "/mounts/", "", "id-mapped mounts must have both uid and gid mappings specified, or a user namespace")
 	})
 	t.Run("one of the two", func(t *testing.T) {
 		c := withOwners(t)
 		c.volume([]string{"bind", "idmap"}, func(m *specs.Mount) { m.UIDMappings = []specs.LinuxIDMapping{idmap(0, 1, 1)} })
-		c.runFails().has(t, "/mounts/", "", "must be given together")
+		c.runFails().has(t, "/mounts/", "", "id-mapped mounts must have both uid and gid mappings specified")
 	})
 	t.Run("a file system that cannot", func(t *testing.T) {
 		c := withOwners(t)
