@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestKernelBandwidthPrograms has the kernel's verifier check the programs.
+// TestKernelBandwidthPrograms passes the programs to the kernel's verifier.
 func TestKernelBandwidthPrograms(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
@@ -41,7 +41,7 @@ func TestKernelBandwidthPrograms(t *testing.T) {
 	}
 }
 
-// networkPrograms are those of the golden file.
+// networkPrograms returns the text of the programs in the golden file.
 func networkPrograms() string {
 	mark, priority := uint32(0x100001), uint32(3)
 	limit := Bandwidth{Rate: 10_000_000, Burst: 250_000}
@@ -51,7 +51,7 @@ func networkPrograms() string {
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// TestNetworkProgramTexts shows what the kernel gets.
+// TestNetworkProgramTexts compares the instructions with the golden file.
 func TestNetworkProgramTexts(t *testing.T) {
 	const golden = "testdata/network.txt"
 	got := networkPrograms()
@@ -84,7 +84,7 @@ func TestBurstTime(t *testing.T) {
 	}
 }
 
-// TestKernelBucketRescales: at ten times the rate, what has still to be paid for takes a tenth of the time.
+// TestKernelBucketRescales checks that at ten times the rate the lag shrinks to a tenth.
 func TestKernelBucketRescales(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The text of programs, in the manner of bpftool(8): one line an instruction, with its number; jumps have their goals.
+// This file prints programs like bpftool(8): one numbered line for each instruction; jumps show their target.
 
 func programText(prog []instruction) string {
 	var b strings.Builder
@@ -31,7 +31,7 @@ func wideText(i, next instruction) string {
 	return fmt.Sprintf("r%d = %d ll", i.dst, uint64(uint32(next.imm))<<32|uint64(uint32(i.imm)))
 }
 
-// sizes are those of loads and stores.
+// sizes maps the size bits of loads and stores to their names.
 var sizes = map[uint8]string{unix.BPF_B: "u8", unix.BPF_H: "u16", unix.BPF_W: "u32", unix.BPF_DW: "u64"}
 
 func (i instruction) text(at int) string {

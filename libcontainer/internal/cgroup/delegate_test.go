@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestKernelEnterSub moves a process below a cgroup that it was in, and wants
-// that to be the new owner's to divide.
+// TestKernelEnterSub moves a process to a new cgroup below its present one. The new owner must be able to divide the
+// new cgroup.
 func TestKernelEnterSub(t *testing.T) {
 	p, _ := create(t, newPaths(t, "entersub"), CreateOptions{})
 	if p.Unified == nil {
@@ -50,8 +50,8 @@ func TestKernelEnterSub(t *testing.T) {
 	}
 }
 
-// TestFilesToDelegate: without the kernel's list, that of the specification
-// holds (config-linux.md, "Cgroup ownership").
+// TestFilesToDelegate: without the kernel's list, filesToDelegate returns the list of the specification
+// (config-linux.md, "Cgroup ownership").
 func TestFilesToDelegate(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "delegate")
 	want := []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}

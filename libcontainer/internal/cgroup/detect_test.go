@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// feed yields the lines of text and counts them.
+// feed returns an iterator over the lines of text, and the number of lines read so far.
 func feed(text string) (next func() (string, bool), read *int) {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	n := 0

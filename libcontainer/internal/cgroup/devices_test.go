@@ -94,8 +94,7 @@ func TestNewPolicyRefuses(t *testing.T) {
 	}
 }
 
-// ordered is the meaning of rules, without any simplification: for each access,
-// the last rule that matches decides.
+// ordered applies rules without any simplification: for each access, the last rule that matches decides.
 func ordered(rules []specs.LinuxDeviceCgroup, n nodes, a access) bool {
 	for bit := mknod; bit <= writable; bit <<= 1 {
 		if a&bit != 0 && !orderedBit(rules, n, bit) {
@@ -117,7 +116,7 @@ func orderedBit(rules []specs.LinuxDeviceCgroup, n nodes, bit access) bool {
 	return allowed
 }
 
-// run interprets the program: what the kernel does, for the opcodes we use.
+// run interprets the program like the kernel, for the opcodes that the package uses.
 func run(t *testing.T, prog []instruction, n nodes, a access) bool {
 	kind := uint32(blockDevice)
 	if n.kind == 'c' {
@@ -158,7 +157,7 @@ func run(t *testing.T, prog []instruction, n nodes, a access) bool {
 	}
 }
 
-// checkReachable does what the kernel's verifier begins with.
+// checkReachable checks the condition that the kernel's verifier checks first: every instruction is reachable.
 func checkReachable(t *testing.T, prog []instruction) {
 	reached := make([]bool, len(prog)+1)
 	reached[0] = true
@@ -182,8 +181,8 @@ func checkReachable(t *testing.T, prog []instruction) {
 	}
 }
 
-// TestProgram checks policies and programs of random rules against the plain
-// meaning of the rules, for every node and access that the rules can tell apart.
+// TestProgram compares the policies and programs of random rules with ordered, for every node and access that the
+// rules can distinguish.
 func TestProgram(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(from ...string) string { return from[random.IntN(len(from))] }
@@ -254,7 +253,7 @@ func TestCheckDevices(t *testing.T) {
 	v2 := Paths{Unified: &Dir{}}
 	var many []specs.LinuxDeviceCgroup
 	for n := range int64(1 << 13) {
-		major := 300 + n%2 // so that none covers the next
+		major := 300 + n%2 // no rule covers the next one
 		many = append(many, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &major, Minor: &n, Access: "rw"})
 	}
 	tests := []struct {

@@ -33,7 +33,7 @@ func TestParseVictim(t *testing.T) {
 	}
 }
 
-// A victim belongs to a cgroup, whatever is in the log.
+// FuzzParseVictim checks for any record that cgroup and command stand in it, in the kernel's order.
 func FuzzParseVictim(f *testing.F) {
 	f.Add("4,9,99,-;oom-kill:constraint=CONSTRAINT_NONE,global_oom,task_memcg=/a,task=sh,pid=12,uid=0")
 	f.Fuzz(func(t *testing.T, record string) {

@@ -17,14 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// testParent is the cgroup that every kernel test works below.
+// testParent returns the cgroup below which every kernel test works.
 func testParent() string { return fmt.Sprintf("/onggi-test-%d", os.Getpid()) }
 
-// testTimeout bounds every wait for the kernel; none takes a tenth of it.
+// testTimeout bounds every wait for the kernel. No wait takes a tenth of it.
 const testTimeout = 20 * time.Second
 
-// newPaths is a new cgroup, not created yet, for one test. What is left of it
-// fails the test.
+// newPaths returns a cgroup for one test, not created yet. The test fails if something of it is left at the end.
 func newPaths(t testing.TB, name string) Paths {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -50,7 +49,7 @@ func newPaths(t testing.TB, name string) Paths {
 	return p
 }
 
-// create makes p for one test and removes it after.
+// create creates p for one test and removes it afterwards.
 func create(t testing.TB, p Paths, o CreateOptions) (Paths, []string) {
 	t.Helper()
 	used, made, err := p.Create(o)
@@ -78,10 +77,10 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// start runs a command in p and reaps it in the end.
+// start runs a command in p. It reaps the command at the end of the test.
 func start(t testing.TB, p Paths, argv ...string) *exec.Cmd {
 	t.Helper()
-	// It waits for its input's end, so that all it forks is in the v1 cgroups too.
+	// The shell waits for the end of its input, so that everything it forks is in the v1 cgroups too.
 	cmd := exec.Command("sh", append([]string{"-c", `read x; exec "$@"`, "sh"}, argv...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if f, err := p.OpenUnified(); err != nil {
@@ -122,7 +121,7 @@ func TestKernelCreateRemove(t *testing.T) {
 
 func BenchmarkCreateRemove(b *testing.B) {
 	p := newPaths(b, "bench")
-	// The parent stays, as an engine's does.
+	// The parent stays, as the parent cgroup of an engine does.
 	_, parents, err := newPathsParent(p).Create(CreateOptions{})
 	if err != nil {
 		b.Fatal(err)
@@ -155,8 +154,7 @@ func newPathsParent(p Paths) Paths {
 	return p
 }
 
-// TestPureV2 runs the kernel tests once more where cgroup2 is all there is: in a
-// mount namespace of its own.
+// TestPureV2 runs the kernel tests once more with cgroup2 only, in a mount namespace of its own.
 func TestPureV2(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
@@ -178,7 +176,7 @@ func TestPureV2(t *testing.T) {
 	}
 }
 
-// readBack is a file of p's cgroup for a controller, "-" where it is not there.
+// readBack returns the text of a file of p's cgroup for a controller, or "-" if the file does not exist.
 func readBack(t testing.TB, p Paths, controller, file string) string {
 	t.Helper()
 	d, ok := p.find(controller)
@@ -192,8 +190,7 @@ func readBack(t testing.TB, p Paths, controller, file string) string {
 	return text
 }
 
-// controllersOf lists what the host has for the container: by v1 names, and
-// "v2:name" for those of the cgroup2 hierarchy.
+// controllersOf lists the host's controllers for the container: the v1 ones by name, the cgroup2 ones as "v2:name".
 func controllersOf(t testing.TB, p Paths) map[string]bool {
 	t.Helper()
 	have := make(map[string]bool)
@@ -218,7 +215,7 @@ func TestKernelSet(t *testing.T) {
 	p, _ := create(t, newPaths(t, "set"), CreateOptions{})
 	have := controllersOf(t, p)
 	for _, test := range []struct {
-		needs      string // "" for v1, where the v2 name differs in kind
+		needs      string // entry of controllersOf without which the case is skipped
 		resources  string
 		controller string
 		file, want string
@@ -258,7 +255,7 @@ func TestKernelSet(t *testing.T) {
 			continue
 		}
 		if readBack(t, p, test.controller, test.file) == "-" && test.controller == "blkio" {
-			continue // a kernel without BFQ, or without io.cost
+			continue // the kernel has no BFQ or no io.cost
 		}
 		if err := p.Set(parseResources(t, test.resources), SetOptions{}); err != nil {
 			t.Errorf("Set(%s): %v", test.resources, err)
@@ -271,8 +268,7 @@ func TestKernelSet(t *testing.T) {
 	}
 }
 
-// TestKernelPrograms loads the programs of all kinds of rules: the kernel checks
-// what it loads.
+// TestKernelPrograms loads the programs of all kinds of rules. The kernel verifies each program that it loads.
 func TestKernelPrograms(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
@@ -294,7 +290,7 @@ func TestKernelPrograms(t *testing.T) {
 	}
 }
 
-// TestKernelSetRefuses sets what no host of the tests has.
+// TestKernelSetRefuses sets limits that no test host supports.
 func TestKernelSetRefuses(t *testing.T) {
 	p, _ := create(t, newPaths(t, "refuse"), CreateOptions{})
 	have := controllersOf(t, p)
@@ -331,8 +327,8 @@ func TestKernelCreateRefuses(t *testing.T) {
 	}
 }
 
-// A cgroup that has a process gives its children no controllers; the process is
-// moved into the child first.
+// TestKernelOccupy: a cgroup with a process cannot enable controllers for its children. Occupy first moves the
+// process to the child.
 func TestKernelOccupy(t *testing.T) {
 	p := newPaths(t, "scope")
 	if p.Unified == nil {
@@ -537,7 +533,7 @@ func TestKernelRemoveSubgroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// cpuset on v1 needs its values at each level.
+	// On v1 cpuset needs its values at each level.
 	for _, d := range sub.V1 {
 		if contains(d.Controllers, "cpuset") {
 			if _, err := seedCpuset(d, 0); err != nil {
@@ -608,7 +604,7 @@ func TestKernelRemoveEmpty(t *testing.T) {
 	}
 }
 
-// TestKernelRemoveDeep removes more levels than a process may have descriptors.
+// TestKernelRemoveDeep removes more levels than a process may have open descriptors.
 func TestKernelRemoveDeep(t *testing.T) {
 	p := newPaths(t, "deep")
 	p.V1 = p.V1[:min(1, len(p.V1))]
@@ -644,7 +640,7 @@ func TestKernelRemoveDeep(t *testing.T) {
 	}
 }
 
-// TestKernelRemoveKeeps checks that what was there before stays.
+// TestKernelRemoveKeeps checks that Remove keeps the cgroups that existed before.
 func TestKernelRemoveKeeps(t *testing.T) {
 	p := newPaths(t, "keeps/x")
 	parent := newPathsParent(p)
@@ -653,7 +649,7 @@ func TestKernelRemoveKeeps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A second container in the same cgroup made nothing, and removes nothing.
+	// A second container in the same cgroup has made nothing, so it removes nothing.
 	_, none, err := p.Create(CreateOptions{})
 	if err != nil || len(none) > 0 {
 		t.Fatalf("a second Create made %v, %v", none, err)
@@ -676,8 +672,8 @@ func TestKernelRemoveKeeps(t *testing.T) {
 	}
 }
 
-// TestKernelKillForkBomb kills processes that fork as fast as they can. Each way
-// has a cgroup of its own: see OpenUnified about cgroups that have seen cgroup.kill.
+// TestKernelKillForkBomb kills processes that fork as fast as they can. Each way of killing has its own cgroup: see
+// OpenUnified about cgroups whose cgroup.kill was written.
 func TestKernelKillForkBomb(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -727,9 +723,8 @@ func TestKernelWaitEmptyDeadline(t *testing.T) {
 	}
 }
 
-// Another who removes the cgroup takes away what the kernel was about to
-// announce: it announces once in 10 ms at most, and here the process came and
-// went within that.
+// TestKernelWaitEmptyRemovedByAnother: another process removes the cgroup before the kernel has announced that it is
+// empty. The kernel announces at most once in 10 ms, and here the process starts and ends within that time.
 func TestKernelWaitEmptyRemovedByAnother(t *testing.T) {
 	for i := range 20 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -746,7 +741,7 @@ func TestKernelWaitEmptyRemovedByAnother(t *testing.T) {
 			go func() { waited <- waitEmpty(ctx, dir, true) }()
 			time.Sleep(time.Duration(i%4) * time.Millisecond)
 			cmd.Process.Kill()
-			for unix.Rmdir(dir) == unix.EBUSY && ctx.Err() == nil { // as soon as it can be
+			for unix.Rmdir(dir) == unix.EBUSY && ctx.Err() == nil { // retry until the cgroup is empty
 			}
 			if err := <-waited; err != nil || time.Since(begin) > testTimeout/4 {
 				t.Errorf("waitEmpty() = %v after %v", err, time.Since(begin))
@@ -756,7 +751,7 @@ func TestKernelWaitEmptyRemovedByAnother(t *testing.T) {
 	}
 }
 
-// asleep waits until a process is sleep, and does.
+// asleep waits until the process has executed sleep and sleeps.
 func asleep(t testing.TB, pid int) {
 	t.Helper()
 	var stat []byte
@@ -792,11 +787,11 @@ func TestKernelWatchOOM(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
-	// A shell that doubles a string goes over any limit.
+	// A shell that doubles a string exceeds any limit.
 	cmd := start(t, p, "sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done")
 	begin := time.Now()
 	var oom OOM
-	for oom.Count == 0 && err == nil { // on v2, the limit is told of before the kill is
+	for oom.Count == 0 && err == nil { // on v2 the kernel announces the limit before the kill
 		if err := poll(ctx, w.PollFd()); err != nil {
 			t.Fatal(err)
 		}
@@ -830,7 +825,7 @@ func TestKernelWatchPressure(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	// Ten loops on fewer processors wait for each other.
+	// Ten loops on fewer processors compete for CPU time.
 	for range 10 {
 		start(t, p, "sh", "-c", "while :; do :; done")
 	}
@@ -940,7 +935,7 @@ func TestKernelSelfJoin(t *testing.T) {
 	}
 }
 
-// TestKernelNothingLeft runs last: the parent of all tests is gone in all hierarchies.
+// TestKernelNothingLeft runs last. It checks that the tests' parent is gone in all hierarchies.
 func TestKernelNothingLeft(t *testing.T) {
 	p := newPaths(t, "x")
 	for _, d := range p.dirs() {

@@ -28,8 +28,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// Directories are made and removed one below the other, by names that do not get
-// longer and longer.
+// TestLevels makes and removes directories one below the other. The relative names must not grow with the depth.
 func TestLevels(t *testing.T) {
 	for _, n := range []int{1, 2, 3, stride, stride + 1, 4*stride + 3} {
 		root := t.TempDir()
@@ -61,7 +60,7 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// What is in use ends the way up.
+// TestRemoveUnused checks that removal stops at the first directory in use.
 func TestRemoveUnused(t *testing.T) {
 	root := t.TempDir()
 	for _, dir := range []string{"a/b/c/d", "a/b/other"} {
@@ -79,7 +78,7 @@ func TestRemoveUnused(t *testing.T) {
 	}
 }
 
-// Controllers are on in every level, and nothing is left.
+// TestKernelManyLevels checks that every level has the controllers, and that Remove leaves nothing.
 func TestKernelManyLevels(t *testing.T) {
 	p := newPaths(t, "levels"+strings.Repeat("/d", 20))
 	missing := p.Missing()
@@ -112,7 +111,7 @@ func TestKernelManyLevels(t *testing.T) {
 	}
 }
 
-// A parent that another container has made goes with it, at whatever moment.
+// TestKernelParentVanishes: another container removes the parent that it made, between Missing and Create.
 func TestKernelParentVanishes(t *testing.T) {
 	p, other := newPaths(t, "vanishes/below/x"), newPaths(t, "vanishes/below/other")
 	theirs, madeByThem, err := other.Create(CreateOptions{})
@@ -136,7 +135,7 @@ func TestKernelParentVanishes(t *testing.T) {
 	}
 }
 
-// Containers that share parents come and go; none fails for another.
+// TestKernelSharedParents starts and ends containers with shared parents. None may fail because of another.
 func TestKernelSharedParents(t *testing.T) {
 	const containers, lives = 4, 50
 	var wg sync.WaitGroup
@@ -156,7 +155,7 @@ func TestKernelSharedParents(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// Who has made a level that another one uses leaves it behind.
+	// A container leaves behind a level that it made if another container uses it.
 	for _, d := range newPathsParent(newPaths(t, "shared/a/b/c/x")).dirs() {
 		for dir := d.Path; dir != "/"; dir = path.Dir(dir) {
 			_ = unix.Rmdir(path.Join(d.Mountpoint, dir))
@@ -164,7 +163,7 @@ func TestKernelSharedParents(t *testing.T) {
 	}
 }
 
-// A look at many sees what a look at each does: frozen itself, from above, or not.
+// TestKernelLookAtMany compares one look at many cgroups with a look at each: frozen itself, frozen from above, or not.
 func TestKernelLookAtMany(t *testing.T) {
 	ctx := testContext(t)
 	all, _ := create(t, newPaths(t, "look"), CreateOptions{})

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// hybridHost is a host whose runtime is in /own, and in /own/init on cgroup2.
+// hybridHost returns a host whose runtime is in /own on v1 and in /own/init on cgroup2.
 func hybridHost() *Host {
 	return &Host{
 		Mode: Hybrid,

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fake is a view of files given as a map.
+// fake returns a view of the files in a map.
 func fake(v2 bool, files map[string]string) view {
 	return view{
 		v2:  v2,
@@ -34,8 +34,7 @@ func parseResources(t *testing.T, text string) *specs.LinuxResources {
 	return r
 }
 
-// planned renders what r comes to: "file=value" for writes, the texts of
-// problems and warnings behind "!" and "?".
+// planned renders the plan for r: writes as "file=value", problems with a "!" and warnings with a "?" in front.
 func planned(r *specs.LinuxResources, v view) string {
 	var l limits
 	for _, k := range kinds(r) {
@@ -137,7 +136,7 @@ func TestPlanLimits(t *testing.T) {
 			`{"hugepageLimits":[{"pageSize":"../3MB","limit":9}]}`, none,
 			`!/hugepageLimits/0/pageSize: this host has no huge pages of size "../3MB"`, `!/hugepageLimits/0/pageSize: this host has no huge pages of size "../3MB"`,
 		},
-		// network: on v2 it is a program's
+		// network: on v2 an eBPF program applies it
 		{`{"network":{"classID":7,"priorities":[{"name":"lo","priority":3}]}}`, none, "net_cls.classid=7|net_prio.ifpriomap=lo 3", ""},
 		{
 			`{"network":{"priorities":[{"name":"a","priority":3},{"name":"b","priority":4}]}}`, none,

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// stat reads statistics of one cgroup. A file that is missing or strange counts
-// as zero: which ones there are differs from kernel to kernel.
+// stat reads statistics of one cgroup. A missing or unreadable value counts as 0:
+// the set of files differs between kernels.
 type stat struct{ g group }
 
 func (f stat) text(file string) string {
@@ -20,7 +20,7 @@ func (f stat) text(file string) string {
 
 func (f stat) keyed(file string) map[string]uint64 { return flatKeyed(f.text(file)) }
 
-// number is the number in a file; "max" is MaxUint64.
+// number returns the number in a file. "max" is MaxUint64.
 func (f stat) number(file string) uint64 {
 	text := f.text(file)
 	if text == "max" {
@@ -33,7 +33,7 @@ func (f stat) number(file string) uint64 {
 	return n
 }
 
-// numbers are the numbers of a line.
+// numbers returns the numbers in a file.
 func (f stat) numbers(file string) []uint64 {
 	var ns []uint64
 	for _, s := range strings.Fields(f.text(file)) {
@@ -44,7 +44,7 @@ func (f stat) numbers(file string) []uint64 {
 	return ns
 }
 
-// list parses a list of CPUs or memory nodes: "0-2,7".
+// list returns a list of CPUs or memory nodes, parsed from text like "0-2,7".
 func (f stat) list(file string) []uint16 {
 	var list []uint16
 	for part := range strings.SplitSeq(f.text(file), ",") {
@@ -67,14 +67,15 @@ func (f stat) list(file string) []uint16 {
 	return list
 }
 
-// Pressures is a pressure file: the time in which some, or all, tasks waited.
+// Pressures is the content of a pressure file: the time in which some, or all,
+// tasks waited.
 type Pressures struct {
 	Some *Pressure `json:"some,omitempty"`
 	Full *Pressure `json:"full,omitempty"`
 }
 
-// Pressure is shares of time in percent, over the last 10, 60 and 300 seconds,
-// and all of it in microseconds.
+// Pressure is the share of time in percent over the last 10, 60 and 300 seconds,
+// and the total time in microseconds.
 type Pressure struct {
 	Avg10  float64 `json:"avg10"`
 	Avg60  float64 `json:"avg60"`
@@ -82,7 +83,7 @@ type Pressure struct {
 	Total  uint64  `json:"total"`
 }
 
-// pressure reads a pressure file; nil where the kernel does not account it.
+// pressure reads a pressure file. It returns nil if the kernel has no such file.
 func (f stat) pressure(file string) *Pressures {
 	text := f.text(file)
 	if text == "" {
@@ -110,7 +111,7 @@ func parsePressure(s string) *Pressure {
 	p := new(Pressure)
 	for _, field := range strings.Fields(s) {
 		key, value, _ := strings.Cut(field, "=")
-		// What does not parse stays zero.
+		// A value that does not parse stays 0.
 		switch key {
 		case "avg10":
 			p.Avg10, _ = strconv.ParseFloat(value, 64)
@@ -220,7 +221,7 @@ func (f stat) memoryV2() MemoryStats {
 	return m
 }
 
-// saturate adds limits; one that is MaxUint64, none, makes the sum none.
+// saturate adds two limits. The sum is MaxUint64 (no limit) if either one is.
 func saturate(a, b uint64) uint64 {
 	if a > math.MaxUint64-b {
 		return math.MaxUint64
@@ -236,8 +237,8 @@ func (f stat) pids() PidsStats {
 	return PidsStats{Current: f.number("pids.current"), Limit: limit}
 }
 
-// blockIOV1 reads the counters of the I/O scheduler where it has some (BFQ, and
-// CFQ until Linux 5.0), else those of throttling, which counts always.
+// blockIOV1 reads the counters of the I/O scheduler if it has any (BFQ, and CFQ
+// until Linux 5.0). Otherwise it reads those of throttling, which always exist.
 func (f stat) blockIOV1() BlockIOStats {
 	for _, prefix := range []string{"blkio.bfq.", "blkio."} {
 		entries := func(file string) []BlockIOEntry { return parseBlkio(f.text(prefix + file)) }
@@ -260,8 +261,8 @@ func (f stat) blockIOV1() BlockIOStats {
 	}
 }
 
-// parseBlkio parses "8:0 Read 4096" lines; some files leave the operation out.
-// The last line, the total, has no device.
+// parseBlkio parses "8:0 Read 4096" lines. Some files have no operation. The last
+// line is the total and has no device.
 func parseBlkio(text string) []BlockIOEntry {
 	var es []BlockIOEntry
 	for line := range strings.SplitSeq(text, "\n") {
@@ -342,7 +343,7 @@ func (s *BlockIOStats) add(key string, e BlockIOEntry) {
 	}
 }
 
-// hugetlb reads the use of pages of each size that the host has.
+// hugetlb reads the usage of each huge page size of the host.
 func (f stat) hugetlb(v2 bool) map[string]HugetlbUse {
 	uses := make(map[string]HugetlbUse)
 	for _, size := range hugepageSizes() {
@@ -364,7 +365,8 @@ func (f stat) hugetlb(v2 bool) map[string]HugetlbUse {
 	return uses
 }
 
-// hugepageSizes are the host's sizes as file names have them: "64KB", "2MB", "1GB".
+// hugepageSizes returns the host's sizes as spelled in file names: "64KB", "2MB",
+// "1GB".
 func hugepageSizes() []string {
 	g, err := openGroup("/sys/kernel/mm/hugepages")
 	if err != nil {

@@ -1,8 +1,8 @@
 package cgroup
 
-// Stats is what there is to tell about a cgroup. Its JSON is the data of
-// `events --stats`, in the field names of runc, which engines parse. What a
-// host's layout does not have is left zero.
+// Stats are the statistics of a cgroup. Their JSON is the data of `events --stats`,
+// with the field names of runc, which engines parse. Fields that the host's layout
+// does not have are 0.
 type Stats struct {
 	CPU     CPUStats              `json:"cpu"`
 	CPUSet  CPUSetStats           `json:"cpuset"`
@@ -13,14 +13,14 @@ type Stats struct {
 	Network *NetworkStats         `json:"network_limits,omitempty"`
 }
 
-// CPUStats are times in nanoseconds.
+// CPUStats has times in nanoseconds.
 type CPUStats struct {
 	Usage      CPUUsage   `json:"usage"`
 	Throttling Throttling `json:"throttling"`
 	Pressure   *Pressures `json:"psi,omitempty"`
 }
 
-// CPUUsage is time used; the lists are by CPU, and v1 only.
+// CPUUsage is the used CPU time. The lists have one entry for each CPU, on v1 only.
 type CPUUsage struct {
 	Total        uint64   `json:"total,omitempty"`
 	PerCPU       []uint64 `json:"percpu,omitempty"`
@@ -30,14 +30,15 @@ type CPUUsage struct {
 	User         uint64   `json:"user"`
 }
 
-// Throttling is what cpu.quota did.
+// Throttling is the effect of cpu.quota.
 type Throttling struct {
 	Periods          uint64 `json:"periods,omitempty"`
 	ThrottledPeriods uint64 `json:"throttledPeriods,omitempty"`
 	ThrottledTime    uint64 `json:"throttledTime,omitempty"` // ns
 }
 
-// CPUSetStats are the files of the v1 cpuset controller; on v2 only CPUs and Mems.
+// CPUSetStats has the files of the v1 cpuset controller. On v2 it has only CPUs and
+// Mems.
 type CPUSetStats struct {
 	CPUs                  []uint16 `json:"cpus,omitempty"`
 	CPUExclusive          uint64   `json:"cpu_exclusive"`
@@ -52,7 +53,7 @@ type CPUSetStats struct {
 	SchedRelaxDomainLevel int64    `json:"sched_relax_domain_level"`
 }
 
-// MemoryStats are bytes. Swap is memory and swap together, on v2 too.
+// MemoryStats has sizes in bytes. Swap is memory plus swap, on v2 too.
 type MemoryStats struct {
 	Cache     uint64            `json:"cache,omitempty"`
 	Usage     MemoryUse         `json:"usage"`
@@ -63,7 +64,7 @@ type MemoryStats struct {
 	Pressure  *Pressures        `json:"psi,omitempty"`
 }
 
-// MemoryUse is one kind of memory. A Limit of MaxUint64 is none.
+// MemoryUse is one kind of memory. A Limit of MaxUint64 means no limit.
 type MemoryUse struct {
 	Limit   uint64 `json:"limit"`
 	Usage   uint64 `json:"usage,omitempty"`
@@ -71,13 +72,13 @@ type MemoryUse struct {
 	Failcnt uint64 `json:"failcnt"`
 }
 
-// PidsStats counts tasks. A Limit of 0 is none.
+// PidsStats counts tasks. A Limit of 0 means no limit.
 type PidsStats struct {
 	Current uint64 `json:"current,omitempty"`
 	Limit   uint64 `json:"limit,omitempty"`
 }
 
-// BlockIOStats are counters by device and operation.
+// BlockIOStats has counters for each device and operation.
 type BlockIOStats struct {
 	ServiceBytes []BlockIOEntry `json:"ioServiceBytesRecursive,omitempty"`
 	Serviced     []BlockIOEntry `json:"ioServicedRecursive,omitempty"`
@@ -98,14 +99,14 @@ type BlockIOEntry struct {
 	Value uint64 `json:"value,omitempty"`
 }
 
-// HugetlbUse is bytes in pages of one size.
+// HugetlbUse is the number of bytes in huge pages of one size.
 type HugetlbUse struct {
 	Usage   uint64 `json:"usage,omitempty"`
 	Max     uint64 `json:"max,omitempty"`
 	Failcnt uint64 `json:"failcnt"`
 }
 
-// Stats reads all of it. An error only if the cgroup is not there.
+// Stats reads all statistics. It returns an error only if a cgroup cannot be opened.
 func (p Paths) Stats() (*Stats, error) {
 	s := new(Stats)
 	for _, d := range p.dirs() {
@@ -115,7 +116,7 @@ func (p Paths) Stats() (*Stats, error) {
 		}
 		if d.Controllers == nil {
 			s.readUnified(stat{g}, p)
-			s.Network, _ = networkStats(g) // without the right to, there is nothing to tell
+			s.Network, _ = networkStats(g) // best effort: bpf(2) needs privilege
 		} else {
 			s.readV1(stat{g}, d.Controllers)
 		}
@@ -124,7 +125,7 @@ func (p Paths) Stats() (*Stats, error) {
 	return s, nil
 }
 
-// readV1 reads what the controllers of one v1 hierarchy tell.
+// readV1 reads the statistics of the controllers of one v1 hierarchy.
 func (s *Stats) readV1(f stat, controllers []string) {
 	for _, c := range controllers {
 		switch c {
@@ -146,8 +147,8 @@ func (s *Stats) readV1(f stat, controllers []string) {
 	}
 }
 
-// readUnified reads what the cgroup2 cgroup tells, but for what v1 hierarchies
-// have. Pressure it has beside these too.
+// readUnified reads the statistics of the cgroup2 cgroup, except for controllers
+// that a v1 hierarchy has. It reads pressure in any case.
 func (s *Stats) readUnified(f stat, p Paths) {
 	v2 := func(controller string) bool {
 		d, _ := p.find(controller)

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sub is the cgroup that `exec --cgroup` names: "[controller[,controller]:]path",
-// each path from p and existing. Hierarchies that are not named stay at p.
+// Sub returns the cgroup that `exec --cgroup` names:
+// "[controller[,controller]:]path", relative to p. The cgroup must exist. In
+// hierarchies without a name it is p.
 func (p Paths) Sub(names []string) (Paths, error) {
 	s := p.clone()
 	for _, name := range names {
@@ -34,7 +35,8 @@ func (p Paths) Sub(names []string) (Paths, error) {
 	return s, nil
 }
 
-// named are the directories of a list of controllers; all for an empty list.
+// named returns the directories of a list of controllers, or all directories for an
+// empty list.
 func (p *Paths) named(controllers string) ([]*Dir, error) {
 	var dirs []*Dir
 	for i := range p.V1 {
@@ -77,7 +79,7 @@ func containsDir(dirs []*Dir, d *Dir) bool {
 	return false
 }
 
-// clone is a copy that shares nothing that Sub and Of change.
+// clone returns a copy that shares no memory that Sub and Of change.
 func (p Paths) clone() Paths {
 	p.V1 = append([]Dir(nil), p.V1...)
 	if p.Unified != nil {
@@ -87,10 +89,9 @@ func (p Paths) clone() Paths {
 	return p
 }
 
-// Of is where process pid is now. A container may have moved its init below
-// its cgroup; what /proc says is believed only if it is p or below it, since the
-// container can have had a hand in it. Where p has been removed there is no other
-// place.
+// Of returns the present cgroup of process pid. A container may have moved its init
+// to a cgroup below p. The container can influence /proc/PID/cgroup, so Of accepts
+// only p and cgroups below it. If p itself has been removed, Of accepts any cgroup.
 func (p Paths) Of(pid int) (Paths, error) {
 	file := fmt.Sprintf("/proc/%d/cgroup", pid)
 	text, err := readPath(file)
@@ -100,8 +101,8 @@ func (p Paths) Of(pid int) (Paths, error) {
 	return p.of(memberships(text), file, Dir.removed)
 }
 
-// of takes a membership outside of the container's cgroup only where that is
-// removed.
+// of implements Of. It accepts a membership outside of the container's cgroup only
+// if that cgroup has been removed.
 func (p Paths) of(ms []membership, file string, removed func(Dir) bool) (Paths, error) {
 	s := p.clone()
 	dirs, _ := s.named("")
@@ -124,7 +125,7 @@ func (p Paths) of(ms []membership, file string, removed func(Dir) bool) (Paths, 
 	return s, nil
 }
 
-// membership is the line of /proc/PID/cgroup for this hierarchy.
+// membership returns the line of /proc/PID/cgroup for this hierarchy.
 func (d Dir) membership(ms []membership) (membership, bool) {
 	for _, m := range ms {
 		if strings.Join(m.controllers, ",") == strings.Join(d.Controllers, ",") {
@@ -134,8 +135,8 @@ func (d Dir) membership(ms []membership) (membership, bool) {
 	return membership{}, false
 }
 
-// removed tells that the container's cgroup is gone: a process that is left has
-// moved elsewhere, or has been moved.
+// removed reports whether the container's cgroup no longer exists. Its remaining
+// processes then are in other cgroups.
 func (d Dir) removed() bool {
 	var st unix.Stat_t
 	return unix.Lstat(d.Abs(), &st) == unix.ENOENT

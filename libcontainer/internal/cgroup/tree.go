@@ -7,20 +7,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A container that may write to its cgroup can nest thousands of cgroups, with
-// names of 255 bytes each. Everything here keeps one directory open at a time,
-// and never builds the path of one that is deep: the paths of 4,000 levels take
-// 2 GiB. Errors name the cgroup that the walk began at.
+// A container that may write to its cgroup can nest thousands of cgroups, with names
+// of 255 bytes each. This file keeps one directory open at a time and never builds
+// the path of a deep cgroup: the paths of 4,000 levels take 2 GiB. Errors name the
+// cgroup where the walk started.
 
-// walk calls f for g and all cgroups below it, each before those below it, and
-// closes them.
+// walk calls f for g and all cgroups below it. It calls f for a cgroup before those
+// below it. It closes all of them, g included.
 func (g group) walk(f func(group) error) error {
 	defer func() { g.close() }()
 	names, err := g.visit(f)
 	if err != nil {
 		return err
 	}
-	trail := [][]string{names} // cgroups that are still to be visited, for each level down to g
+	trail := [][]string{names} // for each level down to g: cgroups still to visit
 	for {
 		level := &trail[len(trail)-1]
 		n := len(*level)
@@ -50,8 +50,8 @@ func (g group) walk(f func(group) error) error {
 	}
 }
 
-// visit calls f and gives the names of the cgroups right below g. One that has been
-// removed has none.
+// visit calls f for g and returns the names of the cgroups directly below. A removed
+// cgroup has none.
 func (g group) visit(f func(group) error) ([]string, error) {
 	err := f(g)
 	if err != nil {
@@ -61,7 +61,7 @@ func (g group) visit(f func(group) error) ([]string, error) {
 	return names, unlessGone(err)
 }
 
-// below opens the directory name, keeping the path of g.
+// below opens the directory name in g. The result keeps the path of g for errors.
 func (g group) below(name string) (group, error) {
 	fd, err := openat(g.fd, g.dir+name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err != nil {
@@ -70,14 +70,14 @@ func (g group) below(name string) (group, error) {
 	return group{fd: fd, path: g.path}, nil
 }
 
-// enter is below that closes g.
+// enter opens the directory name in g like below, and closes g.
 func (g group) enter(name string) (group, error) {
 	next, err := g.below(name)
 	g.close()
 	return next, err
 }
 
-// children are the names of the cgroups right below g.
+// children returns the names of the cgroups directly below g.
 func (g group) children() ([]string, error) {
 	fd, err := openat(g.fd, g.dir+".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -100,7 +100,7 @@ func (g group) children() ([]string, error) {
 	}
 }
 
-// appendDirs takes the directories out of what getdents64(2) gives:
+// appendDirs appends the directories in a buffer from getdents64(2) to names:
 //
 //	| d_ino 8 | d_off 8 | d_reclen 2 | d_type 1 | d_name, with a NUL … |
 func appendDirs(names []string, entries []byte) []string {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// unifiedNeeds lists the controllers that linux.resources.unified is about. The
-// files of the core ("cgroup.freeze") need none.
+// unifiedNeeds lists the controllers that linux.resources.unified needs. The core
+// files such as cgroup.freeze need none.
 func unifiedNeeds(u map[string]string) []need {
 	var ns []need
 	for _, file := range slices.Sorted(maps.Keys(u)) {
@@ -20,8 +20,8 @@ func unifiedNeeds(u map[string]string) []need {
 
 func unifiedField(file string) string { return resources + "/unified/" + pointerToken(file) }
 
-// planUnified plans linux.resources.unified: files of the cgroup2 cgroup, as they
-// are. They come last, and win over the other fields.
+// planUnified plans linux.resources.unified: values for files of the cgroup2 cgroup,
+// without conversion. They come last, so they override the other fields.
 func (a *applier) planUnified(l *limits, u map[string]string) {
 	d := a.paths.Unified
 	if d == nil {
@@ -44,8 +44,8 @@ func (a *applier) planUnified(l *limits, u map[string]string) {
 	}
 }
 
-// unified plans one file. Its lines are written one by one: that is how the
-// kernel takes limits of several devices.
+// unified plans one file. Each line is a write of its own, because the kernel
+// accepts the limit of one device per write.
 func (l *limits) unified(file, value string) {
 	if strings.Contains(file, "/") || !strings.Contains(strings.Trim(file, "."), ".") {
 		l.refuse("/unified/"+pointerToken(file), "not the name of a cgroup file (CONTROLLER.PARAMETER)")
@@ -59,8 +59,9 @@ func (l *limits) unified(file, value string) {
 	}
 }
 
-// undoUnified restores a file of unknown format: the line with the key of line
-// if it has one; for a device without a line, no limit; else the whole text.
+// undoUnified returns an undo function for a file of unknown format. It restores the
+// old line with the same key, if there is one. For a device without an old line it
+// removes the limit. Otherwise it restores the whole text.
 func undoUnified(file, line string) func(string) string {
 	key, _, _ := strings.Cut(line, " ")
 	return func(old string) string {

@@ -9,21 +9,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Victim is a process that the OOM killer chose.
+// Victim is a process that the OOM killer has killed.
 type Victim struct {
-	Pid     int    // in the first pid namespace
+	Pid     int    // in the initial pid namespace
 	Command string // as the process named itself
 }
 
-// Victims finds those of one cgroup in the kernel's log: no file of a cgroup
-// names them.
+// Victims finds the victims of one cgroup in the kernel's log. No cgroup file names
+// them.
 type Victims struct {
 	log    int
 	cgroup string // absolute, as the kernel prints it
 }
 
-// OpenVictims begins to look, from the end of the log on. An error where the
-// log may not be read; then nothing can be known.
+// OpenVictims starts to read at the end of the log. It returns an error if the
+// runtime may not read the log; then the victims stay unknown.
 func (p Paths) OpenVictims() (*Victims, error) {
 	const file = "/dev/kmsg"
 	fd, err := openat(unix.AT_FDCWD, file, unix.O_RDONLY|unix.O_NONBLOCK)
@@ -38,10 +38,10 @@ func (p Paths) OpenVictims() (*Victims, error) {
 	return &Victims{fd, path.Join("/", d.Root, d.Path)}, nil
 }
 
-// Next waits for the next victim until ctx ends; false if none came. Of many
-// within seconds the kernel does not print all.
+// Next waits for the next victim. It returns false when ctx ends first. The kernel
+// limits the rate of these records, so some victims of a burst are missing.
 func (v *Victims) Next(ctx context.Context) (Victim, bool) {
-	var record [8192]byte // the longest the kernel gives (CONSOLE_EXT_LOG_MAX)
+	var record [8192]byte // the longest record (CONSOLE_EXT_LOG_MAX)
 	for {
 		n, err := unix.Read(v.log, record[:])
 		switch err {
@@ -67,9 +67,9 @@ func (v *Victims) Close() { unix.Close(v.log) }
 //
 //	4,1234,5678,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,task_memcg=/a/b,task=sh,pid=12,uid=0
 //
-// The name of a cgroup or a process may look like any of it: so the pid is
-// taken from the end. What a user writes into the log has a facility: a number
-// from 8 on in front.
+// The names of a cgroup and of a process may contain any of this text, so
+// parseVictim takes the pid from the end of the line. A record written by a user
+// has a facility, which makes the first number 8 or larger.
 func parseVictim(record string) (v Victim, cgroup string, ok bool) {
 	line, _, _ := strings.Cut(record, "\n")
 	head, line, ok := strings.Cut(line, ";oom-kill:constraint=")

@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poll waits until one of fds is ready, or ctx ends. It is poll(2) because
-// cgroupfs announces changes as POLLPRI, which Go's own poller does not ask for.
+// poll waits until one of fds is ready or ctx ends. It uses poll(2) because cgroupfs
+// announces changes as POLLPRI, which Go's own poller does not request.
 func poll(ctx context.Context, fds ...unix.PollFd) error { return pollAtMost(ctx, -1, fds...) }
 
-// pollAtMost is poll that returns without an error after so many milliseconds.
+// pollAtMost is like poll, but returns nil after ms milliseconds. -1 is no timeout.
 func pollAtMost(ctx context.Context, ms int, fds ...unix.PollFd) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -23,8 +23,8 @@ func pollAtMost(ctx context.Context, ms int, fds ...unix.PollFd) error {
 	if err != nil {
 		return &FileError{Op: "eventfd", Path: "for a wait", Err: err}
 	}
-	// The end of ctx is written into a descriptor that is polled with the others.
-	// The descriptor is closed after the write, or after it is sure not to come.
+	// The end of ctx is written to a descriptor that is polled with the others. The
+	// descriptor is closed after that write, or after it can no longer happen.
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
@@ -41,7 +41,8 @@ func pollAtMost(ctx context.Context, ms int, fds ...unix.PollFd) error {
 	return ctx.Err()
 }
 
-// pollFor is poll(2) with a timeout in milliseconds, -1 for none.
+// pollFor calls poll(2) with a timeout in milliseconds (-1: none), and again after
+// EINTR.
 func pollFor(fds []unix.PollFd, ms int) error {
 	for {
 		_, err := unix.Poll(fds, ms)
@@ -51,7 +52,8 @@ func pollFor(fds []unix.PollFd, ms int) error {
 	}
 }
 
-// pause waits for d or the end of ctx, for what the kernel does not announce.
+// pause waits for d or the end of ctx. It is for changes that the kernel does not
+// announce.
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -63,7 +65,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// notify is a cgroupfs file that announces its changes (cgroup.events, memory.events).
+// notify is a cgroupfs file that announces its changes (cgroup.events,
+// memory.events).
 type notify struct {
 	fd   int
 	path string
@@ -81,7 +84,7 @@ func (n notify) close() { unix.Close(n.fd) }
 
 func (n notify) pollFd() unix.PollFd { return unix.PollFd{Fd: int32(n.fd), Events: unix.POLLPRI} }
 
-// read is the file's text now. A change after this read ends the next poll.
+// read returns the file's present text. A change after this read wakes the next poll.
 func (n notify) read() (string, error) {
 	if _, err := unix.Seek(n.fd, 0, 0); err != nil {
 		return "", &FileError{Op: "seek", Path: n.path, Err: err}
@@ -93,13 +96,14 @@ func (n notify) read() (string, error) {
 	return s, nil
 }
 
-// unannounced is after how many milliseconds await looks again. The kernel
-// announces a change at most every 10 ms, the last one late (cgroup_file_notify);
-// when somebody else, such as systemd, removes the cgroup in that time, what was
-// to be announced is not, nor is the removal.
+// unannounced is the number of milliseconds after which await looks again without an
+// announcement. The kernel announces changes at most every 10 ms and delays the last
+// one (cgroup_file_notify). If another process, such as systemd, removes the cgroup
+// during the delay, the kernel announces neither the change nor the removal.
 const unannounced = 50
 
-// await polls file of g until key has the value want.
+// await polls file of g until key has the value want. If the cgroup is removed, it
+// returns the error of the read.
 func (g group) await(ctx context.Context, file, key string, want uint64) error {
 	n, err := g.notify(file)
 	if err != nil {
