@@ -15,7 +15,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 )
 
-// dirent is a struct linux_dirent64.
+// dirent returns a struct linux_dirent64.
 func dirent(name string) []byte {
 	n := (19 + len(name) + 1 + 7) &^ 7
 	p := make([]byte, n)
@@ -155,7 +155,7 @@ func sameContent(t *testing.T, rel, path, copied string, fi os.FileInfo) error {
 	return nil
 }
 
-// What an image can make a copy cost is bounded.
+// TestCopyUpIsBounded: an image cannot make the copy arbitrarily expensive.
 func TestCopyUpIsBounded(t *testing.T) {
 	in := newInside(t)
 	in.file("d"+strings.Repeat("/d", copyDepth+2), "/")
@@ -171,7 +171,7 @@ func TestCopyUpIsBounded(t *testing.T) {
 	}
 }
 
-// mknod(2) refuses devices in a user namespace.
+// TestCopyUpWarnsOfDevices: mknod(2) refuses devices in a user namespace.
 func TestCopyUpWarnsOfDevices(t *testing.T) {
 	in := newInside(t)
 	in.file("d/dev", "/")
@@ -193,7 +193,8 @@ func TestCopyUpWarnsOfDevices(t *testing.T) {
 	}
 }
 
-// Every batch fits the stub's arena, however long the names are.
+// TestCopyUpLongNames: each batch fits into the stub's arena, however long the
+// names are.
 func TestCopyUpLongNames(t *testing.T) {
 	in := newInside(t)
 	for i := range 400 {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// image makes an ELF header with program headers right behind it.
+// image returns an ELF header with the program headers behind it.
 func image(class elf.Class, order binary.ByteOrder, machine elf.Machine, progs ...elf.ProgType) []byte {
 	var b bytes.Buffer
 	ident := [16]byte{0x7f, 'E', 'L', 'F', byte(class), byte(elf.ELFDATA2LSB), 1}
@@ -31,7 +31,7 @@ func image(class elf.Class, order binary.ByteOrder, machine elf.Machine, progs .
 	return b.Bytes()
 }
 
-// own is an image for this machine.
+// own returns an image for this machine.
 func own(progs ...elf.ProgType) []byte {
 	for _, m := range machines {
 		if foreign(m.number, 2, 1) == "" {
@@ -102,7 +102,7 @@ func TestReadExecutableOfAnotherMachine(t *testing.T) {
 	}
 }
 
-// The test binary is a program of this machine.
+// TestReadExecutableOfThisProgram: the test binary is a program for this machine.
 func TestReadExecutableOfThisProgram(t *testing.T) {
 	data, err := os.ReadFile("/proc/self/exe")
 	if err != nil {

@@ -42,7 +42,7 @@ func TestFailureIs(t *testing.T) {
 			t.Errorf("%q; want one line with the errno last", err)
 		}
 	}
-	// Who was first has said it.
+	// The first attribution and the first hint stay.
 	first := &Failure{Field: "/first", Errno: unix.EPERM, Hint: "first"}
 	if got := failed(it, first); got != error(first) {
 		t.Errorf("failed(failure) = %v; want it as it is", got)
@@ -70,7 +70,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestStillborn: whoever has done something is not replaced by another.
+// TestStillborn: only a process that has never answered may be replaced.
 func TestStillborn(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
@@ -140,7 +140,7 @@ func TestUnborn(t *testing.T) {
 	}
 }
 
-// TestForkFailure: a child that the container has frozen at birth is said to be.
+// TestForkFailure: after a timeout the error says that the child may be frozen.
 func TestForkFailure(t *testing.T) {
 	w := &walk{Job: &Job{}, items: []plan.Item{{Step: plan.ForkInto{}}}}
 	if err := w.forkFailure(remote.ErrTimeout); !errors.Is(err, remote.ErrTimeout) || !strings.Contains(err.Error(), "frozen") {

@@ -21,7 +21,7 @@ func TestIDMapText(t *testing.T) {
 	}
 }
 
-// TestMapIDs maps a tree of the host twice: the kernel does it once.
+// TestMapIDs maps a tree of the host twice: the kernel allows it only once.
 func TestMapIDs(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mapping a mount of the host takes root")
@@ -55,13 +55,13 @@ func TestMapIDs(t *testing.T) {
 	}
 }
 
-// TestMappingWithoutPtrace is in a process that nobody may look into, as the
-// program onggi is, and that may not look into others of that kind.
+// TestMappingWithoutPtrace runs in an undumpable process, like the program onggi,
+// and without CAP_SYS_PTRACE, so it may not inspect undumpable processes.
 func TestMappingWithoutPtrace(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("making a user namespace for any mapping takes root")
 	}
-	runtime.LockOSThread() // and never unlocked: the thread ends with its capabilities
+	runtime.LockOSThread() // never unlocked: the thread ends together with its reduced capabilities
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// here is an inspector whose stub stays where the test is.
+// here returns an inspector whose stub stays in the test's namespaces.
 func here(t *testing.T) *inspector {
 	t.Helper()
 	stub, err := remote.Start(t.Context(), remote.Spawn{Control: 3, Timeout: 10 * time.Second, Argv0: "stub"})

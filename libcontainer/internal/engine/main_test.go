@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A process or a descriptor that is left over fails the run.
+// TestMain fails the run if a process or a descriptor is left over.
 func TestMain(m *testing.M) {
-	// What this process was started with is nobody's here.
+	// Children of the tests must not inherit the descriptors of this process.
 	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		panic(err)
 	}
-	r, w, err := os.Pipe() // starts the runtime's poller, which keeps descriptors
+	r, w, err := os.Pipe() // starts the poller of the Go runtime, which keeps descriptors
 	if err != nil {
 		panic(err)
 	}
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// openFiles counts this process's descriptors, less the one it takes to count.
+// openFiles counts this process's descriptors, without the one for counting.
 func openFiles() int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

@@ -53,7 +53,7 @@ func TestMasks(t *testing.T) {
 	}
 }
 
-// A container may have many paths, more than one batch takes.
+// TestManyPaths: a container may have more paths than one batch takes.
 func TestManyPaths(t *testing.T) {
 	const n = 600
 	in := newInside(t)
@@ -104,7 +104,7 @@ func TestReadonly(t *testing.T) {
 	}
 }
 
-// What masks are made from is out of the container's reach.
+// TestMaskSourcesAreHidden: the container cannot reach the mask sources.
 func TestMaskSourcesAreHidden(t *testing.T) {
 	in := newInside(t)
 	in.masked = true

@@ -29,14 +29,14 @@ func TestRelative(t *testing.T) {
 	}
 }
 
-// Where a mountpoint is missing, it is made where resolving inside the root
-// would have led, had it been there.
+// TestMissingMountpoints: a missing mountpoint is created where the lookup inside
+// the root would have led if it had existed.
 func TestMissingMountpoints(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		files map[string]string // of the root file system
-		at    string            // what is mounted on
-		want  string            // where that turns out to be, "" where it must fail
+		at    string            // the destination
+		want  string            // the place of the mountpoint; "" for an error
 		errno unix.Errno
 	}{
 		{"a directory", nil, "/a", "/a", 0},
@@ -85,7 +85,7 @@ func TestMissingMountpoints(t *testing.T) {
 	}
 }
 
-// A file is mounted on a file, which is made.
+// TestMissingFiles: the mountpoint of a file is created as a file.
 func TestMissingFiles(t *testing.T) {
 	source := filepath.Join(t.TempDir(), "source")
 	if err := os.WriteFile(source, []byte("hello"), 0o644); err != nil {
@@ -139,8 +139,8 @@ func TestKindMismatch(t *testing.T) {
 	}
 }
 
-// The climber makes directories that others may enter, and files that they may
-// read, whatever this process's umask.
+// TestMountpointModes: other users may enter created directories and read created
+// files, whatever this process's umask is.
 func TestMountpointModes(t *testing.T) {
 	in := newInside(t)
 	err := in.take(newMountNamespace(), []plan.Step{plan.Bind{Source: "/dev/null", At: place("/a/b/file")}}, func(func(string) string) {
@@ -156,8 +156,8 @@ func TestMountpointModes(t *testing.T) {
 	}
 }
 
-// Of many mountpoints that are missing only a few hold the walk up; and none is
-// made where a mount covers it.
+// TestManyMissingMountpoints: only a few of many missing mountpoints interrupt the
+// walk, and none is created below a mount.
 func TestManyMissingMountpoints(t *testing.T) {
 	in := newInside(t)
 	in.file("etc", "->/usr/etc")
@@ -191,7 +191,7 @@ func TestManyMissingMountpoints(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(in.rootfs, "covered/a")); err == nil {
 		t.Error("a mountpoint was made below a mount")
 	}
-	if in.places.missing > 4 { // two, that by way of a symlink and that in a mount
+	if in.places.missing > 4 { // the first two, the one behind a symlink and the one in a mount
 		t.Errorf("the walk was held up %d times", in.places.missing)
 	}
 }

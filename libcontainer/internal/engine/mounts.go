@@ -10,8 +10,10 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// attachRootfs is the first step that uses trees: the stub gets all of them
-// here, in one message or a few.
+// attachRootfs attaches a clone of the root file system over the original. It is
+// the first step that uses trees: before it all sources are opened, their ids
+// mapped, and the stub receives them in one message or a few. So no bind source
+// is looked up after anything is mounted in the container.
 func (w *walk) attachRootfs(s plan.AttachRootfs) error {
 	if err := w.meanwhile(); err != nil {
 		return err
@@ -34,9 +36,10 @@ func (w *walk) attachRootfs(s plan.AttachRootfs) error {
 	return w.notProc(w.root, plan.Place{Path: "/"})
 }
 
-// target resolves where a mount goes, once, to the descriptor that is its only
-// handle from then on. file tells the kind of mountpoint to make where that is
-// free of risk: in a mount of the plan.
+// target resolves the destination of a mount once. All later calls use the
+// descriptor, so the container cannot redirect them. In a mount of the plan,
+// target also creates the mountpoint; file selects its kind. Only there is this
+// free of risk: no other entry can be in the way.
 func (w *walk) target(at plan.Place, file bool, flags, resolve uint64) *remote.FD {
 	b := w.building
 	if dir := w.freshDir(at); dir != nil {
@@ -46,8 +49,10 @@ func (w *walk) target(at plan.Place, file bool, flags, resolve uint64) *remote.F
 	return b.Openat2(w.root, relative(at.Path), unix.O_PATH|flags, 0, resolve)
 }
 
-// destination is the target of a mount, and not in procfs. What is on the
-// mount that the root file system is on is not: no file system is asked then.
+// destination resolves the destination of a mount and makes sure that it is not
+// in procfs. If no mount may be crossed (onRoot), the destination is on the same
+// mount as the root, and the check is not needed: it would be a statfs, which
+// asks the file system.
 func (w *walk) destination(at plan.Place, file bool, flags, resolve uint64) (*remote.FD, error) {
 	if w.onRoot(at) {
 		return w.target(at, file, flags, resolve|unix.RESOLVE_NO_XDEV), nil
@@ -56,14 +61,15 @@ func (w *walk) destination(at plan.Place, file bool, flags, resolve uint64) (*re
 	return to, w.notProc(to, at)
 }
 
-// onRoot tells whether nothing is known to be mounted above a place. A symlink
-// may lead to a mount all the same, or the root file system consist of several:
-// then it is known from there on (see slow).
+// onRoot reports whether no known mount covers the place or a parent of it. The
+// assumption may be false: a symlink may lead to a mount, or the root file system
+// may consist of several mounts. Then openat2 fails with EXDEV, slow sets
+// places.crossed, and the walk makes no such assumption from there on.
 func (w *walk) onRoot(at plan.Place) bool {
 	return !at.Below && !w.places.crossed && w.live == nil && at.Path != "/proc"
 }
 
-// freshDir is the mount that a place is in, where the plan made it.
+// freshDir returns the mount of the plan that contains the place directly, or nil.
 func (w *walk) freshDir(at plan.Place) *remote.FD {
 	if at.In == "" {
 		return nil
@@ -71,7 +77,7 @@ func (w *walk) freshDir(at plan.Place) *remote.FD {
 	return w.kept[at.In]
 }
 
-// relative is a clean absolute path as seen from the root's descriptor.
+// relative turns a clean absolute path into a path below the root's descriptor.
 func relative(p string) string {
 	if p == "/" {
 		return "."
@@ -120,7 +126,7 @@ func mountFlags(s plan.Mount) (flags, resolve uint64) {
 	return flags, resolve
 }
 
-// newMount makes a detached mount.
+// newMount creates a detached mount.
 func (w *walk) newMount(s plan.Mount) (*remote.FD, error) {
 	ctx := w.fileSystem(s)
 	if err := w.parameters(ctx, s.Params); err != nil {
@@ -138,7 +144,7 @@ func (w *walk) newMount(s plan.Mount) (*remote.FD, error) {
 	return m, nil
 }
 
-// fileSystem begins one, with the source that mountinfo will show.
+// fileSystem begins a file system, with the source that mountinfo will show.
 func (w *walk) fileSystem(s plan.Mount) *remote.FD {
 	ctx := w.building.Fsopen(s.Type)
 	if s.Source != "" {
@@ -147,7 +153,7 @@ func (w *walk) fileSystem(s plan.Mount) *remote.FD {
 	return ctx
 }
 
-// parameters may be more than a batch has room for.
+// parameters sets the parameters. It flushes if they do not fit into one batch.
 func (w *walk) parameters(ctx *remote.FD, list []plan.Param) error {
 	for _, p := range list {
 		if w.overfull() {
@@ -184,8 +190,9 @@ func (w *walk) attach(m, to *remote.FD, s plan.Mount) error {
 	return w.put(m, to, s.Keep)
 }
 
-// unlessLocked clears what is implied where the kernel has not locked it. This
-// comes first and may fail; the rest has to succeed.
+// unlessLocked clears the implied attributes, unless the kernel has locked them.
+// The call is separate, because it may fail; the other attributes have to
+// succeed.
 func (w *walk) unlessLocked(m *remote.FD, a *plan.Attrs) {
 	if a.Implied != 0 {
 		w.building.MountSetattr(m, "", false, remote.Attr{Clear: a.Implied}).Tolerate(unix.EPERM)
@@ -193,7 +200,7 @@ func (w *walk) unlessLocked(m *remote.FD, a *plan.Attrs) {
 	}
 }
 
-// attributes applies to the mount, then to all of the tree.
+// attributes sets the attributes of the mount, then those of the whole tree.
 func (w *walk) attributes(m *remote.FD, a plan.Attrs) {
 	if a.First != 0 {
 		w.building.MountSetattr(m, "", true, remote.Attr{Propagation: a.First})
@@ -213,8 +220,8 @@ func (w *walk) attributes(m *remote.FD, a plan.Attrs) {
 	}
 }
 
-// modeOf is the mode of the directory that a tmpfs will cover, asked of the
-// descriptor that it will be attached to.
+// modeOf returns the mode of the directory that a tmpfs will cover. It asks
+// through the descriptor to which the tmpfs will be attached.
 func (w *walk) modeOf(to *remote.FD) (string, error) {
 	st := w.building.Statx(to, "", 0)
 	if err := w.settle(); err != nil {
@@ -223,13 +230,14 @@ func (w *walk) modeOf(to *remote.FD) (string, error) {
 	return fmt.Sprintf("%o", st.Get().Mode&0o7777), nil
 }
 
-// procMagic is what statfs(2) says of procfs.
+// procMagic is the type of procfs in statfs(2).
 const procMagic = unix.PROC_SUPER_MAGIC
 
-// notProc refuses a destination that turns out to be in procfs, by way of a
-// symlink. It is known only when the batch is back, behind the mount, but
-// before anything of the container has run, and the mount goes with the stub.
-// In a container that runs already it has to be known before.
+// notProc refuses a destination in procfs, to which a symlink may lead. The
+// result is known after the batch, when the mount is already there. That is early
+// enough in a new container: no program of it has run, and the mount disappears
+// with the stub. In a running container, notProc waits for the result before the
+// mount.
 func (w *walk) notProc(to *remote.FD, at plan.Place) error {
 	if w.freshDir(at) != nil || at.Path == "/proc" {
 		return nil
@@ -275,11 +283,11 @@ func (w *walk) bind(s plan.Bind) error {
 	return w.put(m, to, false)
 }
 
-// checkInside refuses a source in the container that turns out to be in procfs,
-// by way of a symlink: its clone would be without the masks and read-only mounts
-// that are on it. In a container that runs, the mount keeps what it forbids, as
-// the kernel has it between user namespaces. As in notProc, there it has to be
-// known before.
+// checkInside refuses a source in procfs, to which a symlink may lead: the clone
+// would lack the masks and read-only mounts on top of it. In a running container
+// it also refuses to clear restrictions of the source's mount (ro, nosuid, …), as
+// the kernel does between user namespaces. There it waits for the result before
+// the mount, like notProc.
 func (w *walk) checkInside(from *remote.FD, s plan.Bind) error {
 	st := w.building.Statfs(from)
 	w.later(func() error {
@@ -298,7 +306,7 @@ func (w *walk) checkInside(from *remote.FD, s plan.Bind) error {
 	return nil
 }
 
-// attrsOf are the attributes of a mount as statfs(2) has them.
+// attrsOf converts the flags of a mount in statfs(2) to attributes.
 func attrsOf(flags int64) (attrs uint64) {
 	for _, f := range []struct {
 		flag int64
@@ -308,7 +316,7 @@ func attrsOf(flags int64) (attrs uint64) {
 		{unix.ST_NOSUID, unix.MOUNT_ATTR_NOSUID},
 		{unix.ST_NODEV, unix.MOUNT_ATTR_NODEV},
 		{unix.ST_NOEXEC, unix.MOUNT_ATTR_NOEXEC},
-		{0x2000, unix.MOUNT_ATTR_NOSYMFOLLOW}, // ST_NOSYMFOLLOW (linux/statfs.h), which x/sys/unix has not
+		{0x2000, unix.MOUNT_ATTR_NOSYMFOLLOW}, // ST_NOSYMFOLLOW (linux/statfs.h), which x/sys/unix does not define
 	} {
 		if flags&f.flag != 0 {
 			attrs |= f.attr
@@ -343,7 +351,8 @@ func destFlags(s plan.Bind) uint64 {
 	return 0
 }
 
-// rootfs is the path that sources inside of the root file system begin with.
+// rootfs returns the path of the root file system on the host. Sources inside it
+// begin with this path.
 func (w *walk) rootfs() string {
 	for _, it := range w.items {
 		switch s := it.Step.(type) {
@@ -368,8 +377,8 @@ func (w *walk) remount(s plan.Remount) error {
 	return nil
 }
 
-// reconfigure changes the parameters of the file system, then the attributes
-// of the mount.
+// reconfigure changes the parameters of the file system, then the attributes of
+// the mount.
 func (w *walk) reconfigure(m *remote.FD, s plan.Remount) error {
 	if len(s.Params) > 0 {
 		ctx := w.building.Fspick(m)
@@ -391,12 +400,13 @@ func (w *walk) slowRemount(it plan.Item, s plan.Remount, b *remote.Batch, ce *re
 	return failed(it, ce)
 }
 
-// slowMount is for a mountpoint that is not there, and for file systems that
-// the kernel refuses here.
+// slowMount creates a missing mountpoint, and replaces a file system that the
+// kernel refuses here: a procfs with pidns= by one from a child, a refused mount
+// by its bind mount (OrBind).
 func (w *walk) slowMount(it plan.Item, s plan.Mount, ce *remote.CallError) (bool, error) {
 	switch {
 	case s.JoinedPID && w.live != nil && isCall(ce, "fsconfig") && ce.Errno == unix.EINVAL:
-		// The other way takes a privileged process in the pid namespace.
+		// The other way needs a privileged process in the pid namespace.
 		return false, hint(it, ce, "mounting a procfs in a container that runs takes Linux 6.18")
 	case s.JoinedPID && !w.noPidnsOption && isCall(ce, "fsconfig") && ce.Errno == unix.EINVAL:
 		w.noPidnsOption = true
@@ -408,7 +418,7 @@ func (w *walk) slowMount(it plan.Item, s plan.Mount, ce *remote.CallError) (bool
 	case s.OrBind != "" && (isCall(ce, "fsconfig") || isCall(ce, "fsmount") || isCall(ce, "fsopen")) && isErrno(ce, unix.EPERM, unix.EBUSY):
 		attrs := s.Attrs
 		if attrs.Propagation == 0 {
-			attrs.Propagation = unix.MS_PRIVATE // no peer of the host's mount
+			attrs.Propagation = unix.MS_PRIVATE // not a peer of the host's mount
 		}
 		w.items[w.at].Step = plan.Bind{Source: s.OrBind, At: s.At, Attrs: attrs}
 		return true, w.lateTree()
@@ -422,8 +432,8 @@ func (w *walk) slowMount(it plan.Item, s plan.Mount, ce *remote.CallError) (bool
 	return false, nil
 }
 
-// lateTree opens the source of a bind mount that the plan did not foresee, and
-// hands it over.
+// lateTree opens the source of a bind mount that replaces another step, and hands
+// it over.
 func (w *walk) lateTree() error {
 	if err := w.meanwhile(); err != nil {
 		return err
@@ -462,7 +472,7 @@ func (w *walk) slowBind(it plan.Item, s plan.Bind, b *remote.Batch, ce *remote.C
 	case isCall(ce, "open_tree") && ce.Errno == unix.EINVAL && !s.Recursive:
 		return false, hint(it, ce, "something is mounted below the source, and a container with a user namespace may not look under it: use rbind")
 	case isCall(ce, "mount_setattr") && ce.Errno == unix.EPERM && s.Attrs.Implied != 0 && (t == nil || !t.origin):
-		s.Attrs.Implied = 0 // locked flags stay, unless config.json says otherwise
+		s.Attrs.Implied = 0 // locked flags stay; config.json does not ask to clear them
 		w.items[w.at].Step = s
 		return true, nil
 	case isCall(ce, "mount_setattr") && ce.Errno == unix.EPERM:
@@ -471,7 +481,8 @@ func (w *walk) slowBind(it plan.Item, s plan.Bind, b *remote.Batch, ce *remote.C
 	return false, nil
 }
 
-// kindMismatch says what engines look for when a file meets a directory.
+// kindMismatch returns the error that engines look for if a file meets a
+// directory.
 func (w *walk) kindMismatch(it plan.Item, s plan.Bind, t *tree, ce *remote.CallError) error {
 	dir, err := w.treeIsDir(it, t)
 	if err != nil {
@@ -482,13 +493,13 @@ func (w *walk) kindMismatch(it plan.Item, s plan.Bind, t *tree, ce *remote.CallE
 		kind = "the directory " + s.Source + " does not fit on a file"
 	}
 	f := &Failure{Field: it.Field, Step: doing(s), Syscall: ce.Call, Errno: unix.ENOTDIR}
-	// Docker makes 126 of "is a directory" and a hint of "not a directory".
+	// Docker turns "is a directory" into 126, and "not a directory" into a hint.
 	f.Hint = kind + ": are you trying to mount a directory onto a file (or vice-versa)?"
 	return f
 }
 
-// isDir tells whether a source is a directory; t is nil for one in the root file
-// system.
+// isDir reports whether a source is a directory. t is nil for a source in the
+// root file system.
 func (w *walk) isDir(t *tree, it plan.Item, s plan.Bind) (bool, error) {
 	if t != nil {
 		return w.treeIsDir(it, t)

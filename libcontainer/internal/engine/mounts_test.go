@@ -13,9 +13,8 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 )
 
-// mountOf gives the line of mountinfo for a path of the root file system: the
-// options of the mount, its propagation, the type and the options of the file
-// system.
+// mountOf returns the line of mountinfo for a path of the root file system: the
+// mount's options and propagation, the file system's type and options.
 func (in *inside) mountOf(p string) (line string, ok bool) {
 	in.t.Helper()
 	info, err := os.ReadFile("/proc/" + strconv.Itoa(in.stub.Pid) + "/mountinfo")
@@ -24,7 +23,7 @@ func (in *inside) mountOf(p string) (line string, ok bool) {
 	}
 	for l := range strings.Lines(string(info)) {
 		if f := strings.Fields(l); f[4] == filepath.Join(in.rootfs, p) {
-			line, ok = strings.Join(f[5:], " "), true // the last is the uppermost
+			line, ok = strings.Join(f[5:], " "), true // the last one is on top
 		}
 	}
 	return line, ok
@@ -92,8 +91,8 @@ func TestMountOptions(t *testing.T) {
 	}
 }
 
-// A source in the root file system shows what was mounted before it, one
-// outside is the host's.
+// TestSourcesInside: a source in the root file system shows earlier mounts; a
+// source outside is the host's.
 func TestSourcesInside(t *testing.T) {
 	in := newInside(t)
 	in.file("data/file", "of the image")
@@ -130,7 +129,8 @@ func TestSourcesInside(t *testing.T) {
 	}
 }
 
-// A file system that the kernel refuses in a user namespace is bound instead.
+// TestBindInsteadOfMount: a bind mount replaces a file system that the kernel
+// refuses in a user namespace.
 func TestBindInsteadOfMount(t *testing.T) {
 	source := t.TempDir()
 	if err := os.WriteFile(filepath.Join(source, "file"), []byte("hello"), 0o644); err != nil {
@@ -157,7 +157,7 @@ func TestBindInsteadOfMount(t *testing.T) {
 	}
 }
 
-// What the kernel says about a parameter is in the error.
+// TestRefusedParameter: the error contains the kernel's message about a parameter.
 func TestRefusedParameter(t *testing.T) {
 	in := newInside(t)
 	err := in.take(newMountNamespace(), []plan.Step{
@@ -181,8 +181,8 @@ func TestRefusedParameter(t *testing.T) {
 	}
 }
 
-// A tmpfs takes on the mode of what it covers. What is made for it is not
-// meant to lend one, or nobody but root could write to it.
+// TestModeFromTarget: a tmpfs takes the mode of the directory that it covers. A
+// mountpoint created for it does not count: its mode lets only root write.
 func TestModeFromTarget(t *testing.T) {
 	in := newInside(t)
 	in.file("d", "/")
@@ -284,7 +284,7 @@ func TestSymlinks(t *testing.T) {
 	}
 }
 
-// Nothing of all this is seen by the host.
+// TestHostSeesNoMounts: none of the mounts appears on the host.
 func TestHostSeesNoMounts(t *testing.T) {
 	before, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

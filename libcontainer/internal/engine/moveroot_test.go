@@ -36,7 +36,8 @@ func TestUnescape(t *testing.T) {
 	}
 }
 
-// Whoever gets out of the chroot finds no whole procfs, nor sysfs.
+// TestMoveRoot: a process that escapes from the chroot finds no whole procfs or
+// sysfs.
 func TestMoveRoot(t *testing.T) {
 	in := newInside(t)
 	in.file("proc", "/")

@@ -50,7 +50,7 @@ func FuzzHomeOf(f *testing.F) {
 	})
 }
 
-// The passwd of an image may be anything.
+// TestHome: the passwd of an image may contain anything.
 func TestHome(t *testing.T) {
 	long := strings.Repeat("user:x:7:7::/home/user:/bin/sh\n", 300)
 	for _, tt := range []struct {
@@ -118,13 +118,14 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// The texts are what containerd and docker make exit codes 126 and 127 of.
+// TestFindProgram: containerd and Docker turn these texts into the exit codes 126
+// and 127.
 func TestFindProgram(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		prepare func(*inside)
 		find    plan.FindProgram
-		want    string // the program, or how the error ends
+		want    string // the program, or the end of the error
 	}{
 		{"by PATH", func(in *inside) { program(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b:/c"}, "/b/x"},
 		{"the first", func(in *inside) { program(in, "a/x", 0o755); program(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b"}, "/a/x"},
@@ -169,7 +170,7 @@ func program(in *inside, path string, mode os.FileMode) {
 	}
 }
 
-// What counts is what the user may do, not what root may.
+// TestFindProgramAsTheUser: the permissions of the user count, not those of root.
 func TestFindProgramAsTheUser(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -286,7 +287,7 @@ func TestGivable(t *testing.T) {
 	}
 }
 
-// Credentials as the kernel shows them: nothing else is asked.
+// TestCredentials compares the credentials that the kernel shows, and no others.
 func TestCredentials(t *testing.T) {
 	const kill, chown = 1 << unix.CAP_KILL, 1 << unix.CAP_CHOWN
 	in := newInside(t)

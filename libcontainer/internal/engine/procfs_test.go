@@ -13,8 +13,8 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// The procfs of a pid namespace that is joined, by the file system's own
-// parameter and, as on kernels before 6.18, by a child that is in it.
+// TestJoinedProc mounts the procfs of a joined pid namespace: with the file
+// system's option, and, as before Linux 6.18, by a child in that namespace.
 func TestJoinedProc(t *testing.T) {
 	for _, forced := range []bool{false, true} {
 		t.Run("without pidns="+strconv.FormatBool(forced), func(t *testing.T) {
@@ -28,7 +28,7 @@ func TestJoinedProc(t *testing.T) {
 			defer first.Kill()
 			var q remote.Batch
 			q.Umask(0)
-			if err := first.Do(&q); err != nil { // it is the stub by now
+			if err := first.Do(&q); err != nil { // after this answer, the process has executed the stub
 				t.Fatal(err)
 			}
 			join := plan.Join{Type: "pid", Path: "/proc/" + strconv.Itoa(first.Pid) + "/ns/pid", Flag: unix.CLONE_NEWPID}
@@ -83,7 +83,7 @@ func TestSysctl(t *testing.T) {
 		{"in one that is read-only", []plan.Step{plan.Unshare{Flags: ipc}}, []plan.Step{
 			plan.Mount{Type: "proc", At: place("/proc"), Keep: true, Attrs: plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY}}, set,
 		}},
-		// Without a pid namespace of its own, its root may not mount a procfs.
+		// Without a new pid namespace, root of a user namespace may not mount a procfs.
 		{"in the old root's", newUserNamespace(unix.CLONE_NEWIPC), []plan.Step{set}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestSysctl(t *testing.T) {
 	}
 }
 
-// shmmni asks the stub, whose namespace it is.
+// shmmni reads the value through the stub, in its namespace.
 func shmmni(t *testing.T, in *inside) string {
 	t.Helper()
 	var q remote.Batch
@@ -120,7 +120,8 @@ func shmmni(t *testing.T, in *inside) string {
 	return string(buf.First(r.Value()))
 }
 
-// A container's /proc that is not one must not be written to.
+// TestSysctlThroughSymlinks: a /proc of the container that is no procfs is not
+// written to.
 func TestSysctlThroughSymlinks(t *testing.T) {
 	in := newInside(t)
 	in.file("proc/sys/kernel/shmmni", "untouched")

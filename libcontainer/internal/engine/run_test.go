@@ -19,7 +19,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// programPlan executes a program of the host, with a gate before it or not.
+// programPlan executes a program of the host, with or without a gate.
 func programPlan(gate bool, path string, args []string, more ...plan.Step) *plan.Plan {
 	list := append([]plan.Step{plan.Spawn{}, plan.Harden{}}, more...)
 	list = append(list, plan.FindProgram{Name: path}, plan.CloseFiles{First: 3})
@@ -34,8 +34,8 @@ func programPlan(gate bool, path string, args []string, more ...plan.Step) *plan
 	return p
 }
 
-// ends are the runtime side's ends of a program's standard output, its gate and
-// its status.
+// ends are the test's ends of the program's standard output, its gate and its
+// status.
 type ends struct {
 	out, start, status *os.File
 	job                *Job
@@ -62,7 +62,7 @@ func newEnds(t *testing.T, gate bool) *ends {
 	return e
 }
 
-// letGo closes what the program has of its own by now.
+// letGo closes the test's copies of descriptors that the program has now.
 func (e *ends) letGo() {
 	e.job.Stdio[1].Close()
 	e.job.Status.Close()
@@ -112,7 +112,7 @@ func TestRunWaitsAtTheGate(t *testing.T) {
 	e.letGo()
 	n := openOf(t, p.Pid)
 	for end := time.Now().Add(5 * time.Second); n != 3 && time.Now().Before(end); n = openOf(t, p.Pid) {
-		time.Sleep(time.Millisecond) // it is still on its way
+		time.Sleep(time.Millisecond) // it has not arrived yet
 	}
 	if n != 3 {
 		t.Errorf("at the gate %d descriptors are open; want stdout, the gate and the status", n)
@@ -135,7 +135,7 @@ func openOf(t *testing.T, pid int) int {
 	return in.descriptors()
 }
 
-// A failing execve comes through the status.
+// TestRunReportsTheErrno: a failed execve is reported through the status.
 func TestRunReportsTheErrno(t *testing.T) {
 	script := t.TempDir() + "/script"
 	if err := os.WriteFile(script, []byte("no script at all"), 0o755); err != nil {
@@ -156,7 +156,7 @@ func TestRunReportsTheErrno(t *testing.T) {
 	}
 }
 
-// What does not fit a batch goes ahead of it.
+// TestRunWithALargeEnvironment: arguments that do not fit go before the batch.
 func TestRunWithALargeEnvironment(t *testing.T) {
 	e := newEnds(t, true)
 	large := []string{"A=" + strings.Repeat("a", 100_000), "B=" + strings.Repeat("b", 100_000), "C=c"}
@@ -176,7 +176,7 @@ func TestRunWithALargeEnvironment(t *testing.T) {
 	e.wait(t, p)
 }
 
-// A failure leaves nothing: no process, no descriptor.
+// TestRunThatFails: a failure leaves no process and no descriptor.
 func TestRunThatFails(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -217,7 +217,7 @@ func TestRunThatFails(t *testing.T) {
 
 var errEnough = errors.New("enough")
 
-// A stub that is stopped by whomever is given up at the deadline.
+// TestRunHasADeadline: the walk gives up a stopped stub at the deadline.
 func TestRunHasADeadline(t *testing.T) {
 	e := newEnds(t, true)
 	e.job.Timeout = 100 * time.Millisecond
@@ -232,8 +232,8 @@ func TestRunHasADeadline(t *testing.T) {
 	}
 }
 
-// The program is a clone where a pid namespace is joined: the stub is gone, the
-// clone is our child.
+// TestRunAClone: with a joined pid namespace the program is a clone. The stub is
+// gone, and the clone is a child of this process.
 func TestRunAClone(t *testing.T) {
 	e := newEnds(t, false)
 	p := programPlan(false, "/bin/sh", []string{"sh", "-c", "echo $PPID; ps -o sid= -p $$"})
@@ -254,7 +254,8 @@ func TestRunAClone(t *testing.T) {
 	}
 }
 
-// A clone that cannot be held, as no descriptor is free, does not go on either.
+// TestRunACloneWithoutDescriptors: if no descriptor is free for the clone's pidfd,
+// the clone is killed.
 func TestRunACloneWithoutDescriptors(t *testing.T) {
 	e := newEnds(t, false)
 	var before unix.Rlimit
@@ -267,7 +268,7 @@ func TestRunACloneWithoutDescriptors(t *testing.T) {
 		}
 	}
 	defer limit(before.Cur)
-	e.job.Env = func(env []string, _ string) []string { // the last that is done here before the clone
+	e.job.Env = func(env []string, _ string) []string { // the last action of this process before the clone
 		limit(0)
 		return env
 	}

@@ -10,8 +10,9 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 )
 
-// A pseudo-terminal that came before it turned out that /dev/console has to be
-// made is let go of: the terminal is the first of its devpts.
+// TestTerminalWhoseMountpointIsMissing: /dev/console turns out to be missing after
+// a pseudo-terminal has arrived. The walk closes that one, so the new terminal is
+// the first of its devpts.
 func TestTerminalWhoseMountpointIsMissing(t *testing.T) {
 	in := newInside(t)
 	if err := os.MkdirAll(filepath.Join(in.rootfs, "dev/pts"), 0o755); err != nil {

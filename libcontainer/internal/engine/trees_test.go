@@ -13,8 +13,8 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// What a bind mount asks of the kernel in the container. Each of the calls is
-// made as often as there are mounts.
+// TestCallsOfABind counts the calls of one bind mount: each of them is made once
+// for each mount.
 func TestCallsOfABind(t *testing.T) {
 	ro := plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_SLAVE}
 	all := plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_PRIVATE, PropagationRec: true}
@@ -47,8 +47,8 @@ func TestCallsOfABind(t *testing.T) {
 	}
 }
 
-// More sources than are opened one by one, and files as well as directories
-// whose mountpoints are missing.
+// TestManySources uses more sources than are opened one by one, both files and
+// directories, whose mountpoints are missing.
 func TestManySources(t *testing.T) {
 	for _, n := range []int{1, fewSources, fewSources + 1, 300} {
 		in := newInside(t)
@@ -82,7 +82,7 @@ func TestManySources(t *testing.T) {
 	}
 }
 
-// A symlink leads to a mount that its name does not tell of.
+// TestMountsThatAreCrossed: a symlink leads to a mount that the path does not show.
 func TestMountsThatAreCrossed(t *testing.T) {
 	in := newInside(t)
 	in.file("run", "/")
@@ -104,7 +104,7 @@ func TestMountsThatAreCrossed(t *testing.T) {
 	}
 }
 
-// Where a name leads into procfs, by whatever way, nothing is mounted.
+// TestNothingIsMountedInProc: no path may lead a mount into procfs.
 func TestNothingIsMountedInProc(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -18,17 +18,17 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// inside walks the start of a plan: a stub in a mount namespace of its own,
-// with a root file system attached, and then the steps of a test. The stub and
-// all it has mounted are gone at the end of the test.
+// inside walks the start of a plan, then the steps of a test. The stub is in a
+// new mount namespace with an attached root file system. The stub and its mounts
+// are gone at the end of the test.
 type inside struct {
 	*walk
 	t      *testing.T
 	rootfs string
-	masked bool // the steps have masks
+	masked bool // the steps contain masks
 }
 
-// newInside makes the root file system.
+// newInside creates the root file system.
 func newInside(t *testing.T) *inside {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -61,9 +61,9 @@ func newUserNamespace(more uint64) []plan.Step {
 	return []plan.Step{plan.Unshare{Flags: unix.CLONE_NEWUSER}, plan.IDMaps{}, plan.BecomeRoot{}, plan.Unshare{Flags: unix.CLONE_NEWNS | more}}
 }
 
-// take takes the steps, and look looks at what they did while the stub still
-// holds it. What look is given is the stub's view of a path in the root file
-// system.
+// take walks the steps. Then look checks the result while the stub still holds
+// it. The argument of look turns a path of the root file system into the stub's
+// view of it.
 func (in *inside) take(namespaces []plan.Step, steps []plan.Step, look func(path func(string) string)) error {
 	in.t.Helper()
 	list := append([]plan.Step{plan.Spawn{}, plan.Harden{}, plan.EnterRootfs{Path: in.rootfs}}, namespaces...)
@@ -106,8 +106,8 @@ func changesRoot(steps []plan.Step) bool {
 	})
 }
 
-// file makes a file of the root file system; a directory where text is "/", a
-// symlink where it starts with "->".
+// file creates a file in the root file system: a directory if text is "/", a
+// symlink if text starts with "->".
 func (in *inside) file(path, text string) {
 	in.t.Helper()
 	path = filepath.Join(in.rootfs, path)
@@ -127,7 +127,7 @@ func (in *inside) file(path, text string) {
 	}
 }
 
-// descriptors counts what the stub has open.
+// descriptors counts the open descriptors of the stub.
 func (in *inside) descriptors() int {
 	in.t.Helper()
 	entries, err := os.ReadDir("/proc/" + strconv.Itoa(in.stub.Pid) + "/fd")
@@ -139,8 +139,8 @@ func (in *inside) descriptors() int {
 
 func place(p string) plan.Place { return plan.Place{Path: p} }
 
-// A batch that fails is taken up again at its step: what came before is not
-// done twice, what comes after is done.
+// TestRescueGoesOnWhereItFailed: the walk repeats the failed step. Earlier steps
+// are not repeated, later steps follow.
 func TestRescueGoesOnWhereItFailed(t *testing.T) {
 	in := newInside(t)
 	in.file("once", "/")
@@ -164,7 +164,7 @@ func TestRescueGoesOnWhereItFailed(t *testing.T) {
 	}
 }
 
-// The descriptors of a step that was taken again are closed.
+// TestRescueLeavesNoDescriptors: the descriptors of a repeated step are closed.
 func TestRescueLeavesNoDescriptors(t *testing.T) {
 	steps := []plan.Step{plan.Mount{Type: "tmpfs", At: place("/a/b/c")}, plan.Mount{Type: "tmpfs", At: place("/l/x")}}
 	count := func(prepare func(*inside)) (n int) {
@@ -203,7 +203,7 @@ func TestEndOfContextBetweenSteps(t *testing.T) {
 	in.ctx = ctx
 	cause := errors.New("enough")
 	err := in.take([]plan.Step{plan.Hooks{}}, []plan.Step{plan.Mount{Type: "tmpfs", At: place("/x")}}, func(func(string) string) { cancel(cause) })
-	if err != nil { // the hook is also the one that looks, and ends the walk
+	if err != nil { // the hook is also look, and ends the context
 		t.Fatal(err)
 	}
 	again := newInside(t)
