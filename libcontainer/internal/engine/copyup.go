@@ -13,22 +13,23 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// The image decides about the tree that tmpcopyup copies. So the number of its
-// entries and its depth are bounded. A file's content ends at its size.
+// The image controls the tree that tmpcopyup copies. So the number of its entries
+// and its depth are bounded. The content of a file is copied up to its size.
 const (
 	copyEntries  = 100_000
 	copyDepth    = 64
 	copyChunk    = 1 << 20   // bytes of content in one batch, within its deadline
 	copyNames    = 8 << 10   // bytes of names in one getdents
-	copyAtOnce   = 128       // entries that one batch asks about: at most 600 bytes of the arena each
-	copyLinks    = 16        // symlinks that one batch reads: PATH_MAX bytes of the arena each
+	copyAtOnce   = 128       // entries in one batch of statx: each takes at most 600 bytes of the arena
+	copyLinks    = 16        // symlinks in one batch of readlinkat: each takes PATH_MAX bytes of the arena
 	copyTogether = 32        // entries that one batch copies
-	copyTiny     = 4 << 10   // bytes up to which a file takes read and write, cheaper than sendfile there
-	copySmall    = 64 << 10  // bytes up to which a file is copied in a common batch
-	copyRoom     = 120 << 10 // the size of a batch that takes no further entry (copy takes 2 KiB)
+	copyTiny     = 4 << 10   // largest file that is copied with read and write, which are cheaper there than sendfile
+	copySmall    = 64 << 10  // largest file that is copied in a common batch
+	copyRoom     = 120 << 10 // batches above this size take no further entry (an entry takes 2 KiB)
 )
 
-// copyUp fills a new tmpfs, before it is attached, with what it will cover.
+// copyUp copies the directory that a new tmpfs will cover into the tmpfs, before
+// the tmpfs is attached.
 func (w *walk) copyUp(at plan.Place, to *remote.FD) error {
 	if err := w.settle(); err != nil {
 		return err
@@ -53,7 +54,7 @@ func (w *walk) copyUp(at plan.Place, to *remote.FD) error {
 	return err
 }
 
-// copier copies a tree with few round trips: it asks about many entries in one
+// copier copies a tree with few round trips. It asks about many entries in one
 // batch, and copies many in the next.
 type copier struct {
 	w       *walk
@@ -81,7 +82,7 @@ type found struct {
 func (f found) kind() uint16 { return f.stat.Mode & unix.S_IFMT }
 func (f found) perm() uint32 { return uint32(f.stat.Mode) & 0o7777 }
 
-// report warns of the special files that are missing in the copy.
+// report warns about the special files that are missing in the copy.
 func (c *copier) report() {
 	if c.left > 0 && c.w.Warn != nil {
 		c.w.Warn(fmt.Sprintf("tmpcopyup of %s: %d special files are not copied, %s first: %v", c.root, c.left, c.example, c.errno))
@@ -113,7 +114,7 @@ func (c *copier) dir(l level) error {
 	}
 }
 
-// entries takes the names out of struct linux_dirent64's (getdents(2)).
+// entries returns the names in a list of struct linux_dirent64 (getdents(2)).
 func entries(p []byte) []string {
 	var out []string
 	for len(p) >= 19 {
@@ -130,8 +131,8 @@ func entries(p []byte) []string {
 	return out
 }
 
-// entries copies the entries of those names: small ones in common batches, then
-// directories and large files one by one.
+// entries copies the entries with these names: first small ones in common
+// batches, then directories and large files one by one.
 func (c *copier) entries(l level, names []string) error {
 	list, err := c.look(l, names)
 	if err != nil {
@@ -168,8 +169,8 @@ func (c *copier) alone(l level, f found) error {
 
 func copyError(name string, err error) error { return fmt.Errorf("copy %q: %w", name, err) }
 
-// named adds the name of the entry whose call failed: the calls' tags are the
-// indexes of list.
+// named adds the name of the entry whose call failed. The tags of the calls are
+// the indexes of list.
 func named(list []found, err error) error {
 	if ce := (*remote.CallError)(nil); errors.As(err, &ce) && ce.Tag < len(list) {
 		return copyError(list[ce.Tag].name, err)
@@ -177,7 +178,7 @@ func named(list []found, err error) error {
 	return err
 }
 
-// look asks for the attributes of the names, and reads the symlinks.
+// look reads the attributes of the names, and the targets of symlinks.
 func (c *copier) look(l level, names []string) ([]found, error) {
 	list, stats := make([]found, len(names)), make([]remote.Stat, len(names))
 	var q remote.Batch
@@ -225,21 +226,21 @@ func (c *copier) readLinks(l level, links []*found) error {
 }
 
 // batchCopy copies small entries of one directory in common batches. It builds
-// one while the stub executes the one before.
+// the next batch while the stub executes the one before.
 type batchCopy struct {
 	c      *copier
 	level  level
 	next   common
-	behind common // what the stub executes
+	behind common // the batch that the stub executes
 }
 
 // common is a batch of copies.
 type common struct {
 	q       remote.Batch
 	list    []found
-	results []remote.Result // of the call that tells about the entry
+	results []remote.Result // of the call whose result decides about the entry (check)
 	content int64
-	memory  *remote.Buf // for tiny files, one after the other
+	memory  *remote.Buf // the buffer that all tiny files use in turn
 }
 
 func (b *batchCopy) add(f found) error {
@@ -252,7 +253,7 @@ func (b *batchCopy) add(f found) error {
 	return nil
 }
 
-// end executes what is left, and waits for it.
+// end sends the last batch, and waits for it.
 func (b *batchCopy) end() error {
 	if err := b.flush(); err != nil {
 		return err
@@ -260,7 +261,7 @@ func (b *batchCopy) end() error {
 	return b.collect()
 }
 
-// flush sends the batch, and begins the next.
+// flush waits for the batch before, sends this one, and begins the next.
 func (b *batchCopy) flush() error {
 	if err := b.collect(); err != nil || len(b.next.list) == 0 {
 		return err
@@ -289,8 +290,8 @@ func (b *batchCopy) collect() error {
 	return nil
 }
 
-// check looks at the result of an entry. A short copy is done anew: a signal cut
-// sendfile(2) short, or the file has become shorter.
+// check looks at the result for an entry. It repeats a short copy: a signal has
+// interrupted sendfile(2), or the file has become shorter.
 func (b *batchCopy) check(f found, r remote.Result) error {
 	switch kind := f.kind(); {
 	case kind == unix.S_IFLNK:
@@ -344,8 +345,9 @@ func (b *common) file(l level, f found) remote.Result {
 	return r
 }
 
-// read reads a tiny file into the memory that all of these use. The bytes behind
-// a file that has become shorter are another's: check has such a file copied again.
+// read reads a tiny file into the buffer that all tiny files use. If the file has
+// become shorter, the bytes behind its content belong to another file. Then the
+// result is short, and check copies the file again.
 func (b *common) read(src *remote.FD, n int) remote.Result {
 	if b.memory != nil {
 		return b.q.ReadTo(*b.memory, src, n)
@@ -355,8 +357,8 @@ func (b *common) read(src *remote.FD, n int) remote.Result {
 	return r
 }
 
-// special creates a FIFO, a socket or a device. mknod(2) refuses devices in a
-// user namespace, and those that the cgroup's rules forbid.
+// special creates a FIFO, a socket or a device. mknod(2) refuses devices in a user
+// namespace, and devices that the cgroup's rules forbid.
 func (b *common) special(l level, f found) remote.Result {
 	r := b.q.Mknodat(l.to, f.name, uint32(f.kind())|0o600, unix.Mkdev(f.stat.Rdev_major, f.stat.Rdev_minor)).Tolerate(unix.EPERM)
 	b.q.Fchownat(l.to, f.name, f.stat.Uid, f.stat.Gid)
@@ -391,15 +393,15 @@ func (c *copier) subdir(l level, f found) error {
 	return c.w.ask(&end)
 }
 
-// openBoth opens a file and its new copy. O_NONBLOCK is for a file that has
-// become a FIFO since the stub looked at it.
+// openBoth opens a file and creates its copy. O_NONBLOCK protects the stub if the
+// file has become a FIFO since the last look.
 func openBoth(q *remote.Batch, l level, name string) (src, dst *remote.FD) {
 	src = q.Openat2(l.from, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0, remote.Beneath)
 	dst = q.Openat2(l.to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600, remote.Beneath)
 	return src, dst
 }
 
-// finish gives the copy its owner and mode, in this order: chown(2) clears the
+// finish sets the owner of the copy, then the mode: chown(2) clears the
 // set-user-ID bit.
 func finish(q *remote.Batch, src, dst *remote.FD, f found) {
 	q.Fchown(dst, f.stat.Uid, f.stat.Gid)
