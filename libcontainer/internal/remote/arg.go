@@ -6,50 +6,51 @@ import (
 	"strings"
 )
 
-// FD is a descriptor in the stub's table. It comes from a call of a batch (its
-// number is known once the batch is done, and the stub itself uses the result
-// before) or from the files that the stub was started with.
+// FD is a descriptor in the stub's table. It is one of the files that the stub was
+// started with, or the result of a call in a batch. In the second case the runtime
+// side knows its number once the batch is done; until then the stub itself uses the
+// result of the call.
 type FD struct {
-	name  string   // for people: "rootfs", "/proc"
-	n     int      // the number, -1 while it is not known
-	batch *content // where it comes from, while n is not known
-	call  int      // which call opens it
-	off   int      // where in the batch's reply its number will stand
+	name  string   // for error messages: "rootfs", "/proc"
+	n     int      // the number; -1: not known yet; Gone
+	batch *content // the batch that opens it, while n is not known
+	call  int      // index of the call that opens it
+	off   int      // offset of its number in the batch's reply
 }
 
-// Inherited is a descriptor that the stub was started with.
+// Inherited returns a descriptor that the stub was started with.
 func Inherited(n int, name string) *FD { return &FD{name: name, n: n} }
 
-// Number is the descriptor's number in the stub, -1 while it is not known.
+// Number returns the descriptor's number in the stub, or -1 while it is not known.
 func (f *FD) Number() int { return f.n }
 
 // cwd is AT_FDCWD: a path relative to the stub's working directory.
 var cwd = &FD{name: "cwd", n: -100}
 
-// Cwd stands for AT_FDCWD.
+// Cwd returns the descriptor for AT_FDCWD.
 func Cwd() *FD { return cwd }
 
 type argKind uint8
 
 const (
 	argValue  argKind = iota // the value itself
-	argFD                    // a descriptor: its number, or a load of the result
-	argData                  // address of bytes that travel with the batch
-	argReply                 // address of bytes that come back
+	argFD                    // a descriptor: its number, or a load of the result of its call
+	argData                  // address of bytes in the batch's data
+	argReply                 // address of bytes in the reply
 	argResult                // address of an earlier call's result
 	argLoad                  // an earlier call's result
-	argBehind                // address of the first page that the batch leaves free
-	argFree                  // bytes from there to the arena's end
+	argBehind                // address of the arena's first page after the batch
+	argFree                  // number of bytes from that page to the arena's end
 )
 
-// Arg is one argument of a call and how it is printed. Printing is for calls
-// that fail, so it takes the argument apart only then.
+// Arg is one argument of a call, with its printed form. Arguments are decoded only
+// when a call is printed, which happens after failures and in traces.
 type Arg struct {
 	kind  argKind
 	show  show
-	value uint64 // the value, or the offset in the data or the reply
+	value uint64 // the value, the offset in the data or the reply, or the index of a call
 	fd    *FD
-	text  string   // a string argument, as it is
+	text  string   // text to print: a string argument, or the name of the value
 	flags *flagSet // names of the value's bits
 }
 
@@ -61,7 +62,7 @@ const (
 	showOctal
 	showHex
 	showString    // a string, in quotes
-	showText      // what text says
+	showText      // Arg.text
 	showOpenHow   // struct open_how
 	showMountAttr // struct mount_attr
 	showCaps      // two struct __user_cap_data_struct
@@ -88,7 +89,7 @@ type flagSet struct {
 
 func (s *flagSet) arg(v uint64) Arg { return Arg{value: v, flags: s} }
 
-// format prints the argument as strace would.
+// formatArg prints the argument like strace.
 func (b *content) formatArg(a *Arg) string {
 	switch a.kind {
 	case argFD:
@@ -160,10 +161,10 @@ func (s *flagSet) format(v uint64) string {
 	return strings.Join(out, "|")
 }
 
-// IsContext tells whether the descriptor is one of fsopen(2).
+// IsContext reports whether fsopen(2) or fspick(2) returned the descriptor.
 func (f *FD) IsContext() bool { return strings.HasSuffix(f.name, contextSuffix) }
 
 const contextSuffix = " context"
 
-// SetName says what the descriptor is called in errors.
+// SetName sets the descriptor's name in error messages.
 func (f *FD) SetName(name string) { f.name = name }

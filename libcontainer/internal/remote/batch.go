@@ -11,80 +11,80 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
-// Batch is a list of system calls under construction. The zero value is ready
-// to use; after Stub.Do it only answers questions about its results.
+// Batch is a list of system calls under construction. The zero value is ready to
+// use. After Stub.Do it serves only to read its results.
 //
-// A Batch is a handle. Results, buffers and descriptors refer to the content
-// behind it, so assigning another Batch to the variable begins a new batch and
-// leaves those of the old one valid.
+// A Batch is a handle. Results, buffers and descriptors refer to the content behind
+// it. Assigning another Batch to the variable starts a new batch; the results of the
+// old one stay valid.
 type Batch struct{ *content }
 
-// content is everything that belongs to one batch.
+// content is the state of one batch.
 type content struct {
 	calls  []call
-	args   []Arg // of all calls, one after the other
+	args   []Arg // arguments of all calls, in the order of the calls
 	data   []byte
-	relocs []reloc // places in data that hold the address of other data
-	reply  int     // bytes of the reply behind the results
+	relocs []reloc // places in data that contain the address of other data
+	reply  int     // number of bytes in the reply after the results
 	fds    []*FD   // descriptors that the batch opens
 	tag    int
-	back   []byte // the reply, once there is one
+	back   []byte // the reply, nil until it has arrived
 	base   int    // offset of the reply's extra bytes: 8*len(calls)
-	pages  int    // bytes of the arena's pages that the batch takes
+	pages  int    // bytes of the arena that the batch uses, whole pages
 
 	presets []preset
-	sends   int        // SendFile calls
-	files   []*os.File // what they brought
+	sends   int        // number of SendFile calls
+	files   []*os.File // the files received from them
 
 	trace batchTrace
 }
 
-// call is one call of the batch; its arguments are laid out when it is encoded.
+// call is one call of the batch. encode converts it to a stub.Call.
 type call struct {
 	name           string
 	nr             uint32
 	errno1, errno2 uint16
 	onZero, onPos  uint8
 	onFail, n      uint8
-	first          int32 // of its arguments
-	slot           int32 // where in the reply the result goes instead, 0: its own place
+	first          int32 // index of its first argument
+	slot           int32 // another place for the result in the reply; 0: the usual one
 	tag            int32
 	closes         *FD
 }
 
 type reloc struct{ at, to int }
 
-// slotFlag marks offsets that count from the end of the results, because how
-// many results there will be is not known while the batch is built.
+// slotFlag marks offsets that count from the end of the results. The number of
+// results is unknown while the batch is built.
 const slotFlag = 1 << 30
 
-// begin makes the content of a batch that has none yet.
+// begin allocates the content of a batch that has none yet.
 func (b *Batch) begin() {
 	if b.content == nil {
 		b.content = &content{}
 	}
 }
 
-// Tag sets the tag of the calls added from now on; a failed call brings it
-// back, so that the caller knows which of its steps failed.
+// Tag sets the tag of the calls added from now on. The error of a failed call
+// contains its tag, so the caller knows which of its steps failed.
 func (b *Batch) Tag(t int) {
 	b.begin()
 	b.tag = t
 }
 
-// Len is the number of calls.
+// Len returns the number of calls.
 func (b *Batch) Len() int {
 	b.begin()
 	return len(b.calls)
 }
 
-// Size is what the batch has of the stub's arena, in bytes.
+// Size returns an upper bound of the batch's size in the stub's arena, in bytes.
 func (b *Batch) Size() int {
 	b.begin()
 	return stub.HeaderSize + len(b.calls)*CallSize + len(b.data) + b.reply + 16
 }
 
-// CallSize is what a call has of that, with its result.
+// CallSize is the arena space of one call, including its 8-byte result.
 const CallSize = stub.CallSize + 8
 
 // Result is the outcome of one call.
@@ -103,19 +103,20 @@ func (b *Batch) call(name string, nr uintptr, args ...Arg) Result {
 	return Result{b.content, len(b.calls) - 1}
 }
 
-// Expect makes room for that many calls. A list that grows leaves twice its size
-// behind, in pages that the kernel has to find first: what is reserved and not
-// used costs nothing.
+// Expect reserves memory for that many calls. A slice that grows leaves up to twice
+// its size behind as garbage, on pages that the kernel must provide first. Reserved
+// but unused memory costs nothing.
 func (b *Batch) Expect(calls int) {
 	b.begin()
 	b.calls, b.args, b.fds = make([]call, 0, calls), make([]Arg, 0, 4*calls), slices.Grow(b.fds, calls/4)
-	b.data = slices.Grow(b.data, 24*calls) // it may have the first call's already
+	b.data = slices.Grow(b.data, 24*calls) // may contain data of the first call already
 }
 
-// firstCalls is room for a batch of some steps.
+// firstCalls is the initial reservation, enough for a batch of several steps.
 const firstCalls = 32
 
-// opens is call for one that returns a descriptor; what names it for people.
+// opens adds a call that returns a descriptor. what is the descriptor's name in
+// error messages.
 func (b *Batch) opens(what, name string, nr uintptr, args ...Arg) *FD {
 	r := b.call(name, nr, args...)
 	fd := &FD{name: what, n: -1, batch: b.content, call: r.i, off: 8 * r.i}
@@ -123,8 +124,7 @@ func (b *Batch) opens(what, name string, nr uintptr, args ...Arg) *FD {
 	return fd
 }
 
-// Tolerate makes the stub go on when the call fails with one of at most two
-// errnos.
+// Tolerate makes the stub continue if the call fails with one of at most two errnos.
 func (r Result) Tolerate(errnos ...unix.Errno) Result {
 	c := &r.b.calls[r.i]
 	switch len(errnos) {
@@ -139,13 +139,13 @@ func (r Result) Tolerate(errnos ...unix.Errno) Result {
 	return r
 }
 
-// TolerateAll makes the stub go on whatever the call returns.
+// TolerateAll makes the stub continue after any failure of the call.
 func (r Result) TolerateAll() Result {
 	r.b.calls[r.i].errno1 = stub.AnyErrno
 	return r
 }
 
-// since is how many calls were added after this one.
+// since returns the number of calls added after this one.
 func (r Result) since() uint8 {
 	n := len(r.b.calls) - 1 - r.i
 	if n > stub.MaxSkip {
@@ -154,17 +154,18 @@ func (r Result) since() uint8 {
 	return uint8(n)
 }
 
-// OnFailSkip ends the calls that are skipped after a tolerated failure: those
-// added since.
+// OnFailSkip makes the stub skip the calls added since, if this call fails with a
+// tolerated errno.
 func (r Result) OnFailSkip() { r.b.calls[r.i].onFail = r.since() }
 
-// OnZeroSkip ends the calls that are skipped after a result of 0.
+// OnZeroSkip makes the stub skip the calls added since, if the result is 0.
 func (r Result) OnZeroSkip() { r.b.calls[r.i].onZero = r.since() }
 
-// OnPositiveSkip ends the calls that are skipped after a positive result.
+// OnPositiveSkip makes the stub skip the calls added since, if the result is
+// positive.
 func (r Result) OnPositiveSkip() { r.b.calls[r.i].onPos = r.since() }
 
-// OnPositiveSkipTo makes a positive result go on at call n.
+// OnPositiveSkipTo makes the stub continue at call n if the result is positive.
 func (r Result) OnPositiveSkipTo(n int) {
 	if n-1-r.i > stub.MaxSkip {
 		panic("BUG: a skip over too many calls")
@@ -172,16 +173,16 @@ func (r Result) OnPositiveSkipTo(n int) {
 	r.b.calls[r.i].onPos = uint8(n - 1 - r.i)
 }
 
-// Result gives the call that opens fd.
+// Result returns the result of the call that opens fd.
 func (b *Batch) Result(fd *FD) Result { return Result{b.content, fd.call} }
 
-// Subject is the descriptor that call i is about: its first argument.
+// Subject returns the first argument of call i, which must be a descriptor.
 func (b *Batch) Subject(i int) *FD { return b.args[b.calls[i].first].fd }
 
-// Last is the call that was added last.
+// Last returns the result of the call that was added last.
 func (b *Batch) Last() Result { return Result{b.content, len(b.calls) - 1} }
 
-// str is a string argument, NUL-terminated in the batch.
+// str adds a NUL-terminated string to the data and returns its address.
 func (b *Batch) str(s string) Arg {
 	b.begin()
 	a := Arg{kind: argData, show: showString, value: uint64(len(b.data)), text: s}
@@ -190,7 +191,7 @@ func (b *Batch) str(s string) Arg {
 	return a
 }
 
-// optional is str, or NULL for the empty string.
+// optional is like str, but returns NULL for the empty string.
 func (b *Batch) optional(s string) Arg {
 	if s == "" {
 		return Hex(0)
@@ -198,7 +199,7 @@ func (b *Batch) optional(s string) Arg {
 	return b.str(s)
 }
 
-// mem is the address of a copy of p.
+// mem adds a copy of p to the data and returns its address.
 func (b *Batch) mem(p []byte) Arg {
 	b.align()
 	a := Arg{kind: argData, value: uint64(len(b.data))}
@@ -206,7 +207,7 @@ func (b *Batch) mem(p []byte) Arg {
 	return a
 }
 
-// words is the address of little-endian 64-bit words.
+// words adds little-endian 64-bit words to the data and returns their address.
 func (b *Batch) words(v ...uint64) Arg {
 	b.align()
 	a := Arg{kind: argData, value: uint64(len(b.data))}
@@ -223,8 +224,8 @@ func (b *Batch) align() {
 	}
 }
 
-// vector is a NULL-terminated array of strings, as execve(2) wants it. It is
-// not printed: an environment has secrets.
+// vector adds a NULL-terminated array of strings for execve(2) and returns its
+// address. It is never printed, because an environment may contain secrets.
 func (b *Batch) vector(list []string) Arg {
 	offs := make([]int, len(list))
 	for i, s := range list {
@@ -237,7 +238,7 @@ func (b *Batch) vector(list []string) Arg {
 	return a
 }
 
-// Buf is memory of the stub that comes back with the reply.
+// Buf is memory of the stub that is sent back with the reply.
 type Buf struct {
 	b   *content
 	off int
@@ -253,21 +254,22 @@ func (b *Batch) buf(n int) Buf {
 
 func (m Buf) arg() Arg { return Arg{kind: argReply, value: uint64(m.off)} }
 
-// Bytes is what the stub's memory held when the reply was sent.
+// Bytes returns the content of the stub's memory when it sent the reply.
 func (m Buf) Bytes() []byte {
 	at := m.b.base + m.off
 	return m.b.answer()[at : at+m.n]
 }
 
-// First is the first n bytes of it, as many as a call says it has stored. That
-// number is the container side's, and not believed beyond the end.
+// First returns the first n bytes of the buffer. n is the number of bytes that a call
+// has stored. It comes from the container side, which may lie, so First limits it to
+// the size of the buffer.
 func (m Buf) First(n int64) []byte { return m.Bytes()[:min(max(n, 0), int64(m.n))] }
 
-// Value is what the call returned, stub.NotRun if it was not executed.
+// Value returns the result of the call, or stub.NotRun if it was not executed.
 func (r Result) Value() int64 { return r.b.valueIn(r.b.answer(), r.i) }
 
-// answer is the reply. To ask for results before there is one is a bug of the
-// caller's, and must not pass for an answer.
+// answer returns the reply. It panics if there is none: a caller that asks too early
+// has a bug and must not read zeros instead.
 func (b *content) answer() []byte {
 	if b.back == nil {
 		panic("BUG: a batch was asked for its results before they came")
@@ -283,10 +285,10 @@ func (b *content) valueIn(reply []byte, i int) int64 {
 	return int64(binary.LittleEndian.Uint64(reply[at:]))
 }
 
-// Ran tells whether the call was executed.
+// Ran reports whether the call was executed.
 func (r Result) Ran() bool { return r.Value() != stub.NotRun }
 
-// Errno is the error that the call returned, 0 for none.
+// Errno returns the error of the call, or 0.
 func (r Result) Errno() unix.Errno {
 	if v := r.Value(); v < 0 && v >= -4095 {
 		return unix.Errno(-v)
@@ -294,8 +296,8 @@ func (r Result) Errno() unix.Errno {
 	return 0
 }
 
-// encode lays the batch out for the stub; stamped, with room for stamps if
-// there is any.
+// encode returns the message for the stub. If stamped is set and the arena has room,
+// the message includes space for stamps. behind sets stub.Behind.
 func (b *content) encode(stamped, behind bool) ([]byte, error) {
 	n := len(b.calls)
 	data := stub.HeaderSize + stub.CallSize*n
@@ -351,8 +353,8 @@ func (b *content) encode(stamped, behind bool) ([]byte, error) {
 	return msg, nil
 }
 
-// resolve turns an argument into what the stub puts into a register, or loads
-// it from.
+// resolve returns the value of an argument for the stub's register. If load is set, v
+// is the address from which the stub loads the value.
 func (b *content) resolve(c *call, a *Arg, data, reply int) (v uint64, load bool) {
 	switch a.kind {
 	case argData:
@@ -385,8 +387,8 @@ func (b *content) resolveFD(c *call, fd *FD, reply int) (v uint64, load bool) {
 	return uint64(stub.ArenaBase + reply + b.offset(fd.off)), true
 }
 
-// offset turns a place in the reply that may count from the end of the
-// results into one from its start.
+// offset converts an offset in the reply that may count from the end of the results
+// to one from the start.
 func (b *content) offset(off int) int {
 	if off&slotFlag != 0 {
 		return b.base + off&^slotFlag
@@ -394,12 +396,12 @@ func (b *content) offset(off int) int {
 	return off
 }
 
-// Gone is the number of a descriptor that was never opened or is closed
-// again; -1 means that it is not known yet.
+// Gone is the number of a descriptor that was never opened or has been closed. -1
+// means that the number is not known yet.
 const Gone = -2
 
-// settle gives the batch's descriptors their numbers, and forgets those that
-// the batch closed again. It returns the ones that stay open.
+// settle sets the numbers of the batch's descriptors from the reply. A descriptor
+// that was not opened, or that the batch has closed again, becomes Gone.
 func (b *content) settle() {
 	for _, fd := range b.fds {
 		at := b.offset(fd.off)
@@ -416,8 +418,8 @@ func (b *content) settle() {
 	}
 }
 
-// Discard is for a batch that is not sent, or left out: what it would have opened
-// there is not.
+// Discard marks the descriptors of a batch as Gone. It is for a batch that was not
+// sent, or that the stub has left out.
 func (b *Batch) Discard() {
 	b.begin()
 	for _, fd := range b.fds {
@@ -425,7 +427,7 @@ func (b *Batch) Discard() {
 	}
 }
 
-// Opened lists the descriptors that the done batch opened and left open, of
+// Opened lists the descriptors that the finished batch has opened and not closed, for
 // calls with the tag.
 func (b *Batch) Opened(tag int) []*FD {
 	b.begin()
@@ -438,7 +440,7 @@ func (b *Batch) Opened(tag int) []*FD {
 	return out
 }
 
-// format prints call i as strace would, without its result.
+// format prints call i like strace, without its result.
 func (b *content) format(i int) string {
 	c := &b.calls[i]
 	args := make([]string, c.n)

@@ -11,25 +11,25 @@ var namespaceFlags = &flagSet{
 	[]string{"CLONE_NEWUSER", "CLONE_NEWNS", "CLONE_NEWPID", "CLONE_NEWNET", "CLONE_NEWIPC", "CLONE_NEWUTS", "CLONE_NEWCGROUP", "CLONE_NEWTIME", "CLONE_PARENT"},
 }
 
-// Unshare leaves namespaces for new ones.
+// Unshare moves the stub to new namespaces.
 func (b *Batch) Unshare(flags uint64) Result {
 	return b.call("unshare", unix.SYS_UNSHARE, namespaceFlags.arg(flags))
 }
 
-// Setns joins the namespace behind fd, or those of the process behind the
-// pidfd.
+// Setns joins the namespace behind fd. If fd is a pidfd, it joins the namespaces of
+// that process.
 func (b *Batch) Setns(fd *FD, flags uint64) Result {
 	return b.call("setns", unix.SYS_SETNS, fdArg(fd), namespaceFlags.arg(flags))
 }
 
-// Clone forks the stub: both processes go on in this batch, the child with
-// result 0. flags without an exit signal; that is SIGCHLD.
+// Clone forks the stub. Both processes continue with this batch; the child has the
+// result 0. flags has no exit signal; Clone adds SIGCHLD.
 func (b *Batch) Clone(flags uint64) Result {
 	return b.call("clone", unix.SYS_CLONE, namespaceFlags.arg(flags|uint64(unix.SIGCHLD)), Int(0), Int(0), Int(0), Int(0))
 }
 
-// CloneInto is Clone with the child born in a cgroup2 directory, whose number
-// must be known; nil is Clone.
+// CloneInto is like Clone, with the child born in a cgroup2 directory. The number of
+// the descriptor cgroup must be known. nil means the stub's own cgroup.
 func (b *Batch) CloneInto(flags uint64, cgroup *FD) Result {
 	if cgroup == nil {
 		return b.Clone(flags)
@@ -39,25 +39,26 @@ func (b *Batch) CloneInto(flags uint64, cgroup *FD) Result {
 	const cloneIntoCgroup = 0x200000000
 	signal := uint64(unix.SIGCHLD)
 	if flags&unix.CLONE_PARENT != 0 {
-		signal = 0 // it is the parent's (clone3 refuses another)
+		signal = 0 // the child gets the stub's own exit signal; clone3 refuses a signal here
 	}
 	args := b.words(flags|cloneIntoCgroup, 0, 0, 0, signal, 0, 0, 0, 0, 0, uint64(cgroup.n))
 	args.show, args.text = showText, "{"+namespaceFlags.format(flags)+"|CLONE_INTO_CGROUP, cgroup "+cgroup.format()+"}"
 	return b.call("clone3", unix.SYS_CLONE3, args, Int(88))
 }
 
-// CloneShared forks a child that shares memory and descriptors with the stub,
-// which waits until it exits. Its calls store their results like the stub's.
+// CloneShared forks a child that shares memory and descriptors with the stub. The
+// stub waits until the child exits. The results of the child's calls are stored like
+// those of the stub.
 func (b *Batch) CloneShared() Result {
 	return b.call("clone", unix.SYS_CLONE, Hex(unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES|uint64(unix.SIGCHLD)), Int(0), Int(0), Int(0), Int(0))
 }
 
-// Reap waits for the child that an earlier call of the batch has made.
+// Reap waits for the child that an earlier call of the batch has created.
 func (b *Batch) Reap(child Result) Result {
 	return b.call("wait4", unix.SYS_WAIT4, Arg{kind: argLoad, value: uint64(child.i)}, Int(0), Int(0), Int(0))
 }
 
-// Prctl is prctl(2) with numbers.
+// Prctl calls prctl(2) with numeric arguments.
 func (b *Batch) Prctl(name string, option int, v ...uint64) Result {
 	args := []Arg{named(name, uint64(option)), Int(0), Int(0), Int(0), Int(0)}
 	for i, x := range v {
@@ -66,7 +67,7 @@ func (b *Batch) Prctl(name string, option int, v ...uint64) Result {
 	return b.call("prctl", unix.SYS_PRCTL, args...)
 }
 
-// SetName sets what ps shows of the stub (at most 15 bytes).
+// SetName sets the process name that ps shows (at most 15 bytes).
 func (b *Batch) SetName(name string) Result {
 	return b.call("prctl", unix.SYS_PRCTL, named("PR_SET_NAME", unix.PR_SET_NAME), b.str(name))
 }
@@ -74,8 +75,8 @@ func (b *Batch) SetName(name string) Result {
 // Setsid starts a session.
 func (b *Batch) Setsid() Result { return b.call("setsid", unix.SYS_SETSID) }
 
-// FreeArena gives the kernel back what larger batches have left in the stub's
-// arena.
+// FreeArena returns the arena's pages after this batch to the kernel. Larger batches
+// have left them in use.
 func (b *Batch) FreeArena() {
 	b.call("madvise", unix.SYS_MADVISE, Arg{kind: argBehind}, Arg{kind: argFree}, named("MADV_DONTNEED", unix.MADV_DONTNEED))
 }
@@ -86,7 +87,7 @@ func (b *Batch) UnblockSignals() Result {
 	return b.call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, named("SIG_SETMASK", unix.SIG_SETMASK), set, Hex(0), Int(8))
 }
 
-// DefaultSignal gives a signal its default disposition.
+// DefaultSignal resets a signal to its default disposition.
 func (b *Batch) DefaultSignal(sig unix.Signal) Result {
 	action := b.words(0, 0, 0, 0) // SIG_DFL, no flags, no restorer, no mask
 	return b.call("rt_sigaction", unix.SYS_RT_SIGACTION, Int(int(sig)), action, Hex(0), Int(8))
@@ -107,7 +108,7 @@ func (b *Batch) Setgroups(gids []uint32) Result {
 	return b.call("setgroups", unix.SYS_SETGROUPS, Int(len(gids)), b.mem(GroupList(gids)))
 }
 
-// GroupList lays groups out as setgroups(2) wants them.
+// GroupList encodes groups for setgroups(2).
 func GroupList(gids []uint32) []byte {
 	p := make([]byte, 0, 4*len(gids))
 	for _, g := range gids {
@@ -116,7 +117,7 @@ func GroupList(gids []uint32) []byte {
 	return p
 }
 
-// Capset sets the thread's three sets.
+// Capset sets the thread's three capability sets.
 func (b *Batch) Capset(effective, permitted, inheritable uint64) Result {
 	var p []byte
 	p = binary.LittleEndian.AppendUint32(p, unix.LINUX_CAPABILITY_VERSION_3)
@@ -132,7 +133,7 @@ func (b *Batch) Capset(effective, permitted, inheritable uint64) Result {
 	return b.call("capset", unix.SYS_CAPSET, head, data)
 }
 
-// Hex16 prints a capability set as /proc/PID/status does.
+// Hex16 prints a capability set like /proc/PID/status.
 func Hex16(v uint64) string {
 	const digits = "0123456789abcdef"
 	var out [16]byte
@@ -142,7 +143,7 @@ func Hex16(v uint64) string {
 	return string(out[:])
 }
 
-// Setrlimit sets a limit of the stub itself.
+// Setrlimit sets a resource limit of the stub itself.
 func (b *Batch) Setrlimit(resource int, soft, hard uint64) Result {
 	return b.call("prlimit64", unix.SYS_PRLIMIT64, Int(0), Int(resource), b.words(soft, hard), Int(0))
 }
@@ -157,7 +158,7 @@ func (b *Batch) Setdomainname(name string) Result {
 	return b.call("setdomainname", unix.SYS_SETDOMAINNAME, b.str(name), Int(len(name)))
 }
 
-// JoinSessionKeyring makes a session keyring (keyctl(2)).
+// JoinSessionKeyring creates a session keyring and joins it (keyctl(2)).
 func (b *Batch) JoinSessionKeyring(name string) Result {
 	return b.call("keyctl", unix.SYS_KEYCTL, named("KEYCTL_JOIN_SESSION_KEYRING", unix.KEYCTL_JOIN_SESSION_KEYRING), b.str(name))
 }
@@ -196,8 +197,8 @@ func (b *Batch) SchedSetattr(a unix.SchedAttr) Result {
 	return b.call("sched_setattr", unix.SYS_SCHED_SETATTR, Int(0), b.mem(p), Int(0))
 }
 
-// SetMempolicy sets the stub's NUMA policy; nodes is a bit mask, maxnode its
-// length in bits plus one (set_mempolicy(2)).
+// SetMempolicy sets the stub's NUMA policy. nodes is a bit mask; its length in bits
+// plus one is maxnode (set_mempolicy(2)).
 func (b *Batch) SetMempolicy(mode int, nodes []uint64) Result {
 	mask := Hex(0)
 	maxnode := 0
@@ -212,20 +213,21 @@ func (b *Batch) SchedSetaffinity(mask []uint64) Result {
 	return b.call("sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, Int(0), Int(8*len(mask)), b.words(mask...))
 }
 
-// Seccomp installs a filter: program is an array of struct sock_filter.
+// Seccomp installs a filter. program is an array of struct sock_filter.
 func (b *Batch) Seccomp(program []byte, flags uint64) Result {
 	prog := b.seccompProgram(program)
 	return b.call("seccomp", unix.SYS_SECCOMP, named("SECCOMP_SET_MODE_FILTER", unix.SECCOMP_SET_MODE_FILTER), Hex(flags), prog)
 }
 
-// SeccompListener is Seccomp with SECCOMP_FILTER_FLAG_NEW_LISTENER.
+// SeccompListener is like Seccomp with SECCOMP_FILTER_FLAG_NEW_LISTENER. It returns
+// the listener.
 func (b *Batch) SeccompListener(program []byte, flags uint64) *FD {
 	prog := b.seccompProgram(program)
 	return b.opens("seccomp listener", "seccomp", unix.SYS_SECCOMP, named("SECCOMP_SET_MODE_FILTER", unix.SECCOMP_SET_MODE_FILTER),
 		Hex(flags|unix.SECCOMP_FILTER_FLAG_NEW_LISTENER), prog)
 }
 
-// seccompProgram lays a struct sock_fprog out.
+// seccompProgram adds a struct sock_fprog to the data and returns its address.
 func (b *Batch) seccompProgram(program []byte) Arg {
 	code := b.mem(program)
 	prog := b.words(uint64(len(program)/8), 0)
@@ -233,7 +235,7 @@ func (b *Batch) seccompProgram(program []byte) Arg {
 	return prog
 }
 
-// Execve replaces the stub.
+// Execve replaces the stub by the program at path.
 func (b *Batch) Execve(path string, args, env []string) Result {
 	return b.call("execve", unix.SYS_EXECVE, b.str(path), b.vector(args), b.vector(env))
 }
@@ -243,13 +245,13 @@ func (b *Batch) WriteResult(fd *FD, r Result) Result {
 	return b.call("write", unix.SYS_WRITE, fdArg(fd), Arg{kind: argResult, value: uint64(r.i)}, Int(4))
 }
 
-// AwaitByte waits until fd has a byte.
+// AwaitByte waits until one byte can be read from fd.
 func (b *Batch) AwaitByte(fd *FD) Result {
 	r, _ := b.Read(fd, 1)
 	return r
 }
 
-// Exit ends the stub.
+// Exit ends the stub with an exit status.
 func (b *Batch) Exit(status int) Result {
 	return b.call("exit_group", unix.SYS_EXIT_GROUP, Int(status))
 }

@@ -17,15 +17,16 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
-// maxFiles is the most descriptors that one message carries (SCM_MAX_FD, 253).
+// maxFiles is the maximum number of descriptors in one message (SCM_MAX_FD, 253).
 const maxFiles = 253
 
-// Do has the stub execute the batch and waits for the results. The error is a
-// *CallError for a call that failed and was not tolerated, *DeathError,
-// ErrTimeout, or what sending returned.
+// Do makes the stub execute the batch and waits for the results. The error is a
+// *CallError if a call failed with an errno that it does not tolerate. Otherwise it is
+// a *DeathError, ErrTimeout, the cause of the context's end, or an error of the
+// socket.
 func (s *Stub) Do(b *Batch) error {
 	if b.Len() == 0 {
-		return nil // the stub's answer would be an empty message
+		return nil // the stub's reply would be an empty message, which looks like its death
 	}
 	if err := s.Send(b); err != nil {
 		return err
@@ -33,16 +34,16 @@ func (s *Stub) Do(b *Batch) error {
 	return s.Receive(b)
 }
 
-// Send gives the stub the batch without waiting for it: the way to queue the
-// next one while it works, or one that never answers.
+// Send sends the batch and does not wait for it. The caller can so queue the next
+// batch while the stub works, or send a batch that has no reply.
 func (s *Stub) Send(b *Batch) error { return s.queue(b, b, false) }
 
-// SendBehind is Send while another batch is with the stub, front. If that one
-// fails, the stub leaves b out, and there is nothing of it to receive. b has no
-// use for what front opens, and front no SendFile calls.
+// SendBehind is like Send while the stub still works on another batch, front. If front
+// fails, the stub leaves b out, and there is no reply to receive. b must not use
+// descriptors that front opens, and front must not have SendFile calls.
 func (s *Stub) SendBehind(b, front *Batch) error { return s.queue(b, front, true) }
 
-// queue sends b. If the stub is dead, it is front that it was busy with.
+// queue sends b. If the stub has died, the error names front as the batch at work.
 func (s *Stub) queue(b, front *Batch, behind bool) error {
 	defer s.trace.Begin(timeline.Work, "send a batch").End()
 	msg, err := b.encode(s.trace != nil, behind)
@@ -56,7 +57,7 @@ func (s *Stub) queue(b, front *Batch, behind bool) error {
 	return err
 }
 
-// CanFollow tells whether b can be sent behind front.
+// CanFollow reports whether b can be sent behind front.
 func (b *Batch) CanFollow(front *Batch) bool {
 	if front.sends > 0 {
 		return false
@@ -64,10 +65,10 @@ func (b *Batch) CanFollow(front *Batch) bool {
 	return len(front.fds) == 0 || !slices.ContainsFunc(b.args, func(a Arg) bool { return a.fd != nil && a.fd.batch == front.content })
 }
 
-// SendLast is Send for a batch that is not answered.
+// SendLast is like Send for a batch without a reply.
 func (s *Stub) SendLast(b *Batch) error {
 	defer s.trace.Begin(timeline.Work, "send the last batch").End()
-	msg, err := b.encode(false, false) // nobody would read stamps, and a filter may forbid to tell the time
+	msg, err := b.encode(false, false) // no stamps: there is no reply, and a seccomp filter may forbid clock_gettime
 	if err != nil {
 		return err
 	}
@@ -102,9 +103,9 @@ func (s *Stub) send(b *Batch, msg, oob []byte) error {
 	}
 }
 
-// Receive waits for the results of a batch that was sent, and for the
-// descriptors that its SendFile calls bring. Those come first; the message
-// that carries none is the reply.
+// Receive waits for the results of a batch that was sent, and for the descriptors of
+// its SendFile calls. The messages with descriptors come first. The message without
+// one is the reply.
 func (s *Stub) Receive(b *Batch) error {
 	wait := s.trace.Begin(timeline.Wait, "wait for the container side")
 	err := s.answer(b)
@@ -140,8 +141,9 @@ func (s *Stub) answer(b *Batch) error {
 	}
 }
 
-// Report waits for what a batch writes with WriteResult to the control socket
-// instead of a reply, or for the reply that says why it did not come to that.
+// Report waits for the number that a batch writes by WriteResult to the control socket.
+// If a call fails before that, the stub sends the reply instead, and Report returns
+// its error.
 func (s *Stub) Report(b *Batch) (int, error) {
 	b.back = make([]byte, b.replyLen()+1)
 	n, file, err := s.receive(b.back)
@@ -166,22 +168,21 @@ func (s *Stub) Report(b *Batch) (int, error) {
 	return 0, errReply
 }
 
-// Proceed is the byte that a call of the batch, AwaitByte of the control socket,
-// waits for.
+// Proceed sends the byte for which an AwaitByte call on the control socket waits.
 func (s *Stub) Proceed(b *Batch) error { return s.send(b, []byte{0}, nil) }
 
-// errReply: the container side is trusted with nothing, not even with the
-// shape of its answers.
+// errReply: the container side sent a message of an unexpected shape. The runtime side
+// does not trust it, not even with the shape of its replies.
 var errReply = errors.New("the container side sent a reply that nobody asked for")
 
 var errUnlaunched = errors.New("BUG: waiting for a stub that was not launched")
 
-// receive takes one message and the one descriptor that it may carry.
+// receive receives one message, and the one descriptor that it may carry.
 func (s *Stub) receive(p []byte) (int, *os.File, error) {
 	if s.prepared != nil {
 		return 0, nil, errUnlaunched
 	}
-	var oob [24]byte // CMSG_SPACE of one descriptor
+	var oob [24]byte // CMSG_SPACE(4): one descriptor, or two
 	began := time.Now()
 	for {
 		n, oobn, _, _, err := unix.Recvmsg(s.sock, p, oob[:], unix.MSG_CMSG_CLOEXEC)
@@ -202,13 +203,13 @@ func (s *Stub) receive(p []byte) (int, *os.File, error) {
 	}
 }
 
-// late tells whether the time for a batch is over: the socket counts it anew after
-// each signal that this thread gets, those of a profiler among them.
+// late reports whether the time of a batch is over. The timeout of the socket is not
+// enough: it restarts after each signal to this thread, for example from a profiler.
 func (s *Stub) late(began time.Time) bool {
 	return s.timeout > 0 && time.Since(began) >= s.timeout
 }
 
-// oneFile takes the descriptor out of a control message.
+// oneFile returns the descriptor in a control message.
 func oneFile(oob []byte) *os.File {
 	msgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil || len(msgs) != 1 {
@@ -218,14 +219,14 @@ func oneFile(oob []byte) *os.File {
 	if err != nil || len(fds) == 0 {
 		return nil
 	}
-	for _, fd := range fds[1:] { // there is room for two
+	for _, fd := range fds[1:] { // alignment leaves room for a second one
 		unix.Close(fd)
 	}
 	return os.NewFile(uintptr(fds[0]), "from the container side")
 }
 
-// failure finds the call that ended the batch: the one that failed with an
-// errno it does not tolerate.
+// failure returns the error of the call that ended the batch: the one that failed with
+// an errno that it does not tolerate.
 func (b *content) failure() error {
 	for i := range b.calls {
 		r := Result{b, i}
@@ -240,18 +241,18 @@ func (c *call) tolerates(e unix.Errno) bool {
 	return c.errno1 == stub.AnyErrno || c.errno1 == uint16(e) || c.errno2 == uint16(e)
 }
 
-// silence is what no bytes mean: the stub's end of the socket is closed, or
-// somebody there has sent an empty message.
+// silence returns the error for a message of 0 bytes. Either the stub's end of the
+// socket is closed, or the container side has sent an empty message.
 func (s *Stub) silence(b *Batch) error {
-	fds := []unix.PollFd{{Fd: int32(s.sock)}} // POLLHUP needs no asking for
+	fds := []unix.PollFd{{Fd: int32(s.sock)}} // poll(2) always reports POLLHUP
 	if _, err := unix.Poll(fds, 0); err == nil && fds[0].Revents&unix.POLLHUP == 0 {
 		return errReply
 	}
 	return s.death(b)
 }
 
-// death is why the stub's end of the socket is closed: it died, or it was told
-// to because ctx ended.
+// death returns the reason why the stub's end of the socket is closed: the stub has
+// died, or the end of ctx has shut the socket down.
 func (s *Stub) death(b *Batch) error {
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
@@ -263,8 +264,8 @@ func (s *Stub) death(b *Batch) error {
 	return &DeathError{Status: status, During: b.format(0), Silent: !s.heard}
 }
 
-// SendFiles follows a batch that has ReceiveFiles calls: the descriptors wait
-// in the socket until the stub gets to them.
+// SendFiles sends the descriptors for the ReceiveFiles calls of a batch that was sent.
+// They wait in the socket until the stub executes those calls.
 func (s *Stub) SendFiles(b *Batch, files []int) error {
 	for len(files) > 0 {
 		n := min(len(files), maxFiles)
@@ -276,15 +277,16 @@ func (s *Stub) SendFiles(b *Batch, files []int) error {
 	return nil
 }
 
-// ReceiveFiles adds calls that bring names descriptors from the runtime side
-// into the stub, close-on-exec; Stub.SendFiles sends them.
+// ReceiveFiles adds calls that receive descriptors from the runtime side, one for each
+// of names, close-on-exec. Stub.SendFiles sends them.
 func (b *Batch) ReceiveFiles(control *FD, names []string) []*FD {
 	var out []*FD
 	for len(names) > 0 {
 		n := min(len(names), maxFiles)
 		oob := b.buf(unix.CmsgSpace(4 * n))
-		// The kernel leaves out what RLIMIT_NOFILE has no room for. What is then
-		// used in its place must not be descriptor 0.
+		// If RLIMIT_NOFILE has no room, the kernel drops descriptors from the message.
+		// The preset makes their numbers -1, so that a later call does not use
+		// descriptor 0 instead.
 		b.presets = append(b.presets, preset{oob.off, bytes.Repeat([]byte{0xff}, oob.n)})
 		iov := b.words(0, 1)
 		b.relocs = append(b.relocs, reloc{int(iov.value), int(b.mem(make([]byte, 8)).value)})
@@ -300,23 +302,23 @@ func (b *Batch) ReceiveFiles(control *FD, names []string) []*FD {
 	return out
 }
 
-// message lays a struct msghdr out (recvmsg(2)), with one iovec and oob as
-// its control part.
+// message adds a struct msghdr (recvmsg(2)) to the data, with one iovec and oob as its
+// control part, and returns its address.
 func (b *Batch) message(iov Arg, oob Buf) Arg {
 	head := b.words(0, 0, 0, 1, 0, uint64(oob.n), 0)
 	b.relocs = append(b.relocs, reloc{int(head.value) + 16, int(iov.value)}, reloc{int(head.value) + 32, replyReloc | oob.off})
 	return head
 }
 
-// replyReloc marks a relocation whose target counts from the reply's extra
-// bytes, not from the data.
+// replyReloc marks a relocation whose target counts from the reply's extra bytes
+// instead of the data.
 const replyReloc = 1 << 30
 
-// SendFile adds a call that sends fd, which a call of this batch opens, to the
-// runtime side: Batch.Files has it once the batch is done.
+// SendFile adds a call that sends fd to the runtime side. A call of this batch must
+// open fd. Batch.Files has it once the batch is done.
 func (b *Batch) SendFile(control *FD, fd *FD) {
 	oob := b.buf(unix.CmsgSpace(4))
-	// The call that opens it stores its result into the control message.
+	// The call that opens fd stores its result directly to the control message.
 	fd.off = slotFlag | (oob.off + unix.CmsgLen(0))
 	b.calls[fd.call].slot = int32(fd.off)
 	b.presets = append(b.presets, preset{oob.off, cmsgHeader(4)})
@@ -327,14 +329,14 @@ func (b *Batch) SendFile(control *FD, fd *FD) {
 	b.call("sendmsg", unix.SYS_SENDMSG, fdArg(control), b.message(iov, oob), Hex(unix.MSG_NOSIGNAL))
 }
 
-// Files are the descriptors that the batch's SendFile calls brought, in
-// order. The caller owns them, even when the batch failed.
+// Files returns the descriptors from the batch's SendFile calls, in order. The caller
+// owns them, even if the batch has failed.
 func (b *Batch) Files() []*os.File {
 	b.begin()
 	return b.files
 }
 
-// preset is what a part of the reply holds before the stub starts.
+// preset is the initial content of a part of the reply.
 type preset struct {
 	off int
 	p   []byte
