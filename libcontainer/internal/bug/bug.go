@@ -1,7 +1,7 @@
-// Package bug turns a panic into an error, so that everything that is undone
-// after an error is undone after a panic too.
+// Package bug turns a panic into an error. So the cleanup after an error also happens
+// after a panic.
 //
-// Its one rule: a function that others clean up after defers Caught.
+// Its one rule: a function whose callers clean up after an error defers Caught.
 package bug
 
 import (
@@ -11,27 +11,27 @@ import (
 	"strings"
 )
 
-// Error is a panic that was caught.
+// Error is a caught panic.
 type Error struct {
-	Value any    // what panic was called with
-	At    string // file:line of the function that panicked
+	Value any    // the argument of panic
+	At    string // file:line of the panic
 	Stack []byte // for a debug log
 }
 
-// Error says that the program is to blame, in one line.
+// Error returns one line that blames the program and asks for a report.
 func (e *Error) Error() string {
 	text := strings.TrimPrefix(fmt.Sprint(e.Value), "BUG: ")
 	return "BUG: " + strings.Join(strings.Fields(text), " ") + " (at " + e.At + "): please report it"
 }
 
-// Unwrap gives the error that panic was called with, if it was one.
+// Unwrap returns the argument of panic if it was an error.
 func (e *Error) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
 
-// Caught is to be deferred: it ends a panic and puts an *Error into *err, joined
-// with the error that is there already. Without a panic it does nothing.
+// Caught must be deferred. It ends a panic and stores an *Error in *err, joined with the
+// error already there. Without a panic it does nothing.
 func Caught(err *error) {
 	v := recover()
 	if v == nil {
@@ -44,19 +44,19 @@ func Caught(err *error) {
 	*err = caught
 }
 
-// Is tells whether err comes from a panic.
+// Is reports whether err comes from a panic.
 func Is(err error) bool {
 	var e *Error
 	return errors.As(err, &e)
 }
 
-// stack is as much of the stack as a debug log has room for.
+// stack returns the stack, cut to a size that fits a debug log.
 func stack() []byte {
 	p := make([]byte, 16<<10)
 	return p[:runtime.Stack(p, false)]
 }
 
-// place is where the panic was: the first function above the Go runtime's.
+// place returns the place of the panic: the first function outside of the Go runtime.
 func place() string {
 	var pcs [32]uintptr
 	const own = 3 // runtime.Callers, place, Caught
@@ -72,7 +72,7 @@ func place() string {
 	}
 }
 
-// short leaves the last two names of a path.
+// short returns the last two components of a path.
 func short(path string) string {
 	names := strings.Split(path, "/")
 	return strings.Join(names[max(0, len(names)-2):], "/")

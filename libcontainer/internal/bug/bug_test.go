@@ -13,7 +13,7 @@ func TestCaught(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		f    func() error
-		want []string // parts of the error, in order; none for success
+		want []string // parts of the error, in order; nil for success
 		is   error
 	}{
 		{"success", func() error { return nil }, nil, nil},
@@ -50,7 +50,7 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
-// A deferred function may panic behind an error: both are told.
+// TestCaughtBehindAnError: a deferred function may panic after an error. Caught keeps both.
 func TestCaughtBehindAnError(t *testing.T) {
 	err := func() (err error) {
 		defer Caught(&err)

@@ -9,37 +9,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Program is what is executed, and how.
+// Program contains the parameters of a launch.
 type Program struct {
 	Image  int    // descriptor of the executable (execveat(2), AT_EMPTY_PATH)
 	Argv0  string // its only argument
-	Files  []int  // descriptors of this process that become 0, 1, 2, … there; negative: closed
+	Files  []int  // descriptors of this process that become 0, 1, 2, … in the child; negative: closed
 	Flags  uint64 // CLONE_NEW…
-	Cgroup int    // directory of the cgroup2 cgroup to be born in (CLONE_INTO_CGROUP), negative: this process's
-	Wait   bool   // for the execve (CLONE_VFORK): the OOM killer spares who is waited for
+	Cgroup int    // directory of the cgroup2 cgroup to be born in (CLONE_INTO_CGROUP); negative: this process's
+	Wait   bool   // wait for the execve (CLONE_VFORK): the OOM killer spares such a child
 }
 
-// Process is a child that will be, or is, the program.
+// Process is a child that executes the program now or will do so soon.
 type Process struct {
 	Pid   int
-	Pidfd int // the caller's; close-on-exec
+	Pidfd int // owned by the caller; close-on-exec
 
-	memory []byte // nil once the child does not need it any more
+	memory []byte // nil once the child no longer needs it
 	area   *area
 	calls  []call
 }
 
-// call is a system call: its number and its arguments.
+// call is a system call: its number and up to six arguments.
 type call [7]uint64
 
-// area is what the child shares with us, at the start of its memory. Behind it
-// are the calls of the child, in order, and what they point to.
+// area is the start of the memory for the child, shared with this process. The child's
+// calls follow, in order, and then the data that they point to.
 type area struct {
-	clone   call   // makes the child
-	blocked uint64 // signals while it is made: all
-	mask    uint64 // signals that this thread had blocked
-	errno   int64  // negative, of the call of the child's that failed
-	failed  int64  // its index
+	clone   call   // creates the child
+	blocked uint64 // signal mask during the clone: all signals
+	mask    uint64 // this thread's signal mask before
+	errno   int64  // result of the child's failed call (a negative errno); 0: none failed
+	failed  int64  // index of the failed call
 	pidfd   int32
 	_       int32
 	args    cloneArgs
@@ -61,15 +61,15 @@ const (
 	sysExitGroup     = unix.SYS_EXIT_GROUP
 	sigSetmask       = unix.SIG_SETMASK
 	maxErrno         = 4095
-	exitStatus       = 127 // as of a shell that cannot execute what it should
+	exitStatus       = 127 // like a shell that cannot execute a command
 )
 
-// oldClone is clone(2), whose last two arguments are not everywhere in the same
-// order, and 0.
+// oldClone returns a clone(2) call. The order of its last two arguments differs between
+// machines; both are 0.
 func oldClone(flags, pidfd uint64) call { return call{unix.SYS_CLONE, flags, 0, pidfd, 0, 0} }
 
-// Start makes the process. What goes wrong in it is the program's not answering,
-// and Failure's to tell.
+// Start creates the process. It does not report errors in the child: then the program
+// does not answer, and Failure returns the reason.
 func Start(p Program) (*Process, error) {
 	l := newList(p)
 	process, err := l.allocate(p.Argv0)
@@ -88,7 +88,7 @@ func Start(p Program) (*Process, error) {
 	}
 	a.clone = call{unix.SYS_CLONE3, address(&a.args), uint64(unsafe.Sizeof(a.args))}
 	pid := process.clone()
-	if pid == -int64(unix.ENOSYS) && p.Cgroup < 0 { // filters of some engines' profiles cannot look into the arguments of clone3, and so hide it
+	if pid == -int64(unix.ENOSYS) && p.Cgroup < 0 { // seccomp profiles of some engines hide clone3, because a filter cannot read its arguments
 		a.clone = oldClone(flags|uint64(unix.SIGCHLD), address(&a.pidfd))
 		pid = process.clone()
 	}
@@ -100,23 +100,23 @@ func Start(p Program) (*Process, error) {
 	return process, nil
 }
 
-// clone has the kernel copy the descriptors while nobody is between opening one
-// and marking it close-on-exec.
+// clone creates the child under ForkLock: no other thread then is between opening a
+// descriptor and marking it close-on-exec.
 func (p *Process) clone() int64 {
 	syscall.ForkLock.Lock()
 	defer syscall.ForkLock.Unlock()
 	return clone(p.area)
 }
 
-// clone blocks all signals, does area.clone, and gives its result or the negative
-// errno. Where that is 0, which is in the child, it does not return: it does the
-// calls behind the area until one fails, notes that, and exits.
+// clone blocks all signals, executes area.clone, and returns its result or a negative
+// errno. In the child, where that result is 0, it does not return. There it executes the
+// calls behind the area until one fails, records the failure, and exits.
 //
 //go:noescape
 func clone(a *area) int64
 
-// Failure is why the child, which has ended, did not become the program; nil if
-// it did, or was killed. It is nil's, too.
+// Failure returns the reason why the child, which has ended, did not execute the
+// program. It returns nil if it did or was killed, and for a nil Process.
 func (p *Process) Failure() error {
 	if p == nil || p.memory == nil || p.area.errno == 0 {
 		return nil
@@ -128,8 +128,8 @@ func (p *Process) Failure() error {
 	return os.NewSyscallError(text, unix.Errno(-p.area.errno))
 }
 
-// Release lets go of the memory: once the program has shown that it runs, or
-// after the child's end. The second call does nothing, nor does that for nil.
+// Release unmaps the memory. The caller calls it once the program has shown that it runs,
+// or after the child's end. A second call and a call on nil do nothing.
 func (p *Process) Release() {
 	if p == nil || p.memory == nil {
 		return
@@ -138,7 +138,7 @@ func (p *Process) Release() {
 	p.memory, p.area = nil, nil
 }
 
-// list is the child's calls under construction.
+// list is the list of the child's calls under construction.
 type list struct{ calls []call }
 
 func (l *list) add(nr uintptr, args ...uint64) {
@@ -147,8 +147,9 @@ func (l *list) add(nr uintptr, args ...uint64) {
 	l.calls = append(l.calls, c)
 }
 
-// newList lays the descriptors out, from 0 on. One that is in the way of others
-// is moved first, above all that are in use. The addresses are allocate's.
+// newList returns the calls that arrange the descriptors from 0 on and execute the
+// program. A descriptor whose number is needed for another one is first moved above all
+// numbers in use. allocate fills in the addresses.
 func newList(p Program) *list {
 	l := &list{calls: make([]call, 0, len(p.Files)+8)}
 	n := len(p.Files)
@@ -170,7 +171,7 @@ func newList(p Program) *list {
 	for i, fd := range moved {
 		switch {
 		case fd < 0:
-			l.add(unix.SYS_CLOSE_RANGE, uint64(i), uint64(i), 0) // open or not
+			l.add(unix.SYS_CLOSE_RANGE, uint64(i), uint64(i), 0) // succeeds even if it is not open
 		case fd == i:
 			l.add(unix.SYS_FCNTL, uint64(i), unix.F_SETFD, 0)
 		default:
@@ -188,7 +189,7 @@ func (l *list) moveUp(fd int, free *int) int {
 	return to
 }
 
-// allocate puts everything that the child needs into memory of its own.
+// allocate copies everything that the child needs to memory of its own.
 func (l *list) allocate(argv0 string) (*Process, error) {
 	callsAt := unsafe.Sizeof(area{})
 	stringAt := callsAt + uintptr(len(l.calls))*sizeofCall
@@ -215,7 +216,7 @@ func cloneText(p Program) string {
 	return fmt.Sprintf("clone3({CLONE_VM|CLONE_PIDFD|%#x})", p.Flags)
 }
 
-// text is the call as strace(1) would print it.
+// text prints the call like strace(1).
 func (c call) text() string {
 	switch c[0] {
 	case unix.SYS_DUP3:

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// modeEnv has the test binary run a test in a process of its own.
+// modeEnv makes the test binary run a test in a separate process.
 const modeEnv = "ONGGI_TEST_LAUNCH"
 
 func TestMain(m *testing.M) {
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// needsKernel: an emulator has no clone that shares memory, but with a thread.
+// needsKernel skips a test in an emulator: there, clone with shared memory works only for threads.
 func needsKernel(t *testing.T) {
 	t.Helper()
 	if emulator := os.Getenv("STUB_EMULATOR"); emulator != "" {
@@ -35,9 +35,8 @@ func needsKernel(t *testing.T) {
 	}
 }
 
-// report is what a shell that was launched says of itself, read from its
-// standard input: its descriptors from 2 on, but for pipes (its own, and what
-// the tests were started with), what it is called, and its environment.
+// report is a script for a launched shell, read from its standard input. It prints the shell's descriptors from 2 on,
+// its name and its environment. It omits pipes: the shell's own, and those that the tests were started with.
 const report = `
 cd /proc/$$/fd
 for fd in *; do
@@ -46,7 +45,7 @@ done
 echo "argv0=$0 env=$(tr '\0' ' ' < /proc/$$/environ)"
 `
 
-// shell is a descriptor of /bin/sh.
+// shell returns a descriptor of /bin/sh.
 func shell(t *testing.T) int {
 	t.Helper()
 	fd, err := unix.Open("/bin/sh", unix.O_PATH|unix.O_CLOEXEC, 0)
@@ -57,7 +56,7 @@ func shell(t *testing.T) int {
 	return fd
 }
 
-// script is a descriptor of a file to read the report from.
+// script returns a descriptor of a file with the report script.
 func script(t *testing.T) int {
 	t.Helper()
 	fd := open(t, "script", 3)
@@ -67,7 +66,7 @@ func script(t *testing.T) int {
 	return fd
 }
 
-// open gives a file of that name; its number is at least from.
+// open opens the named file. Its descriptor number is at least from.
 func open(t *testing.T, name string, from int) int {
 	t.Helper()
 	fd, err := unix.Open(filepath.Join(t.TempDir(), name), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
@@ -83,8 +82,7 @@ func open(t *testing.T, name string, from int) int {
 	return moved
 }
 
-// output runs a shell to its end, whose descriptors from 2 on are files, and
-// gives its report in lines.
+// output runs a shell to its end and returns its report in lines. files become its descriptors from 2 on.
 func output(t *testing.T, image int, files []int) []string {
 	t.Helper()
 	p := Program{Image: image, Argv0: "launched", Files: append([]int{script(t), -1}, files...), Cgroup: -1}
@@ -109,7 +107,7 @@ func output(t *testing.T, image int, files []int) []string {
 	return strings.Split(strings.TrimSpace(string(text)), "\n")
 }
 
-// end reaps the process and lets go of it.
+// end reaps the process and releases it.
 func end(t *testing.T, p *Process) int {
 	t.Helper()
 	defer unix.Close(p.Pidfd)
@@ -121,8 +119,7 @@ func end(t *testing.T, p *Process) int {
 	return ws.ExitStatus()
 }
 
-// TestDescriptors has those that are handed over in each other's way, and the
-// image in the way of all.
+// TestDescriptors passes descriptors whose numbers overlap with their targets, and an image in the way of all.
 func TestDescriptors(t *testing.T) {
 	needsKernel(t)
 	a, b, c := open(t, "a", 3), open(t, "b", 3), open(t, "c", 60)
@@ -162,7 +159,7 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
-// TestSignalsAreBlocked: in the program, until it says otherwise, and not here.
+// TestSignalsAreBlocked: signals are blocked in the program until it changes its mask, and unchanged in this process.
 func TestSignalsAreBlocked(t *testing.T) {
 	needsKernel(t)
 	runtime.LockOSThread()
@@ -195,14 +192,14 @@ func TestSignalsAreBlocked(t *testing.T) {
 	for deadline := time.Now().Add(10 * time.Second); !executed() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
-	if err != nil || !strings.Contains(string(status), "SigBlk:\tfffffffffffbfeff\n") { // all but SIGKILL and SIGSTOP
+	if err != nil || !strings.Contains(string(status), "SigBlk:\tfffffffffffbfeff\n") { // all except SIGKILL and SIGSTOP
 		t.Errorf("the program: %s, %v", status, err)
 	}
 	w.Close()
 	end(t, p)
 }
 
-// TestWait: who is waited for has executed the program, or ended.
+// TestWait: with Program.Wait, Start returns after the child has executed the program or ended.
 func TestWait(t *testing.T) {
 	needsKernel(t)
 	r, w, err := os.Pipe()
@@ -229,7 +226,7 @@ func TestWait(t *testing.T) {
 	end(t, p)
 }
 
-// TestFailure: what went wrong in the child is told after its end.
+// TestFailure: after the child's end, Failure returns the error of its failed call.
 func TestFailure(t *testing.T) {
 	needsKernel(t)
 	text := open(t, "no program", 3)
@@ -287,7 +284,7 @@ func TestStartThatCannot(t *testing.T) {
 	}
 }
 
-// TestFrozenBirth: a cgroup that is frozen holds the child, and not us.
+// TestFrozenBirth: a frozen cgroup stops the child, and not this process.
 func TestFrozenBirth(t *testing.T) {
 	needsKernel(t)
 	dir := unified(t)
@@ -367,7 +364,7 @@ func unified(t *testing.T) string {
 	return ""
 }
 
-// TestWithoutClone3 is where a filter hides it, as of an engine around us.
+// TestWithoutClone3 runs Start under a seccomp filter that hides clone3, like the profile of an engine.
 func TestWithoutClone3(t *testing.T) {
 	needsKernel(t)
 	cmd := exec.Command("/proc/self/exe")
@@ -379,7 +376,7 @@ func TestWithoutClone3(t *testing.T) {
 
 func withoutClone3() int {
 	runtime.LockOSThread()
-	const nr = 0 // of seccomp_data
+	const nr = 0 // offset in seccomp_data
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: nr},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: unix.SYS_CLONE3},
@@ -426,9 +423,8 @@ func launchShell() error {
 	return nil
 }
 
-// TestChildOfAFork is the child's loop where there is no clone with shared
-// memory, as in an emulator: its calls are done in order, up to the one that
-// fails.
+// TestChildOfAFork tests the child's loop without a clone that shares memory, for emulators. The loop must execute its
+// calls in order, up to the first failure.
 func TestChildOfAFork(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

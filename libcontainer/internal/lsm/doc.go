@@ -1,16 +1,15 @@
-// Package lsm knows how a process asks AppArmor and SELinux for its label. Its
-// one rule: the file is opened on the runtime side and written by the process
-// itself.
+// Package lsm requests AppArmor and SELinux labels for a process. Its one rule: the
+// runtime side opens the file, and the process itself writes to it.
 //
-// The kernel lets a process write to no /proc/<pid>/attr but its own, and a
-// container's /proc is not to be trusted with finding it (a write that lands
-// elsewhere leaves the process unconfined). So OpenExecAttr, called with the
-// runtime's procfs once the process runs its stub, gives a descriptor, and the
-// plan has the process write Attr.Value to it.
+// The kernel lets a process write only to its own /proc/<pid>/attr. But the process
+// cannot find that file through the container's /proc, which is not trusted: a write to
+// another file would leave the process unconfined. So OpenExecAttr, called with the
+// runtime's procfs after the process has started its stub, returns a descriptor. The plan
+// makes the process write Kind.Value to it.
 //
-// The package opencontainers/selinux does its part of this by path and in its
-// own process; linking it costs 0.06 ms of every start and 0.3 MB.
+// The package opencontainers/selinux does its part by path and in its own process.
+// Linking it costs every start 0.06 ms, and 0.3 MB.
 //
-// Enabled and Check are asked only for a configuration that wants a label:
-// what cannot be had is an error, never left out.
+// The Enabled and Check methods are called only for a configuration with a label. A label
+// that cannot be applied is an error; it is never left out.
 package lsm

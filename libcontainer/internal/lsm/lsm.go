@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kind is one label that a process asks for.
+// Kind is the kind of a label that a process requests.
 type Kind int
 
 const (
-	AppArmorExec     Kind = iota // profile from the next execve on
-	SELinuxExec                  // context from the next execve on
-	SELinuxKeyCreate             // context of keys made from now on
+	AppArmorExec     Kind = iota // AppArmor profile from the next execve on
+	SELinuxExec                  // SELinux context from the next execve on
+	SELinuxKeyCreate             // SELinux context of keys created from now on
 )
 
-// names of the files below /proc/<pid>/attr, the preferred first: the files at
-// the top belong to whichever module comes first, which need not be AppArmor.
+// names returns the files below /proc/<pid>/attr, the preferred one first. The files
+// directly in attr belong to the first security module, which need not be AppArmor.
 func (k Kind) names() []string {
 	switch k {
 	case AppArmorExec:
@@ -33,7 +33,7 @@ func (k Kind) names() []string {
 	panic(fmt.Sprintf("BUG: label of kind %d", int(k)))
 }
 
-// Value is what has to be written, in one write, for the label to be asked for.
+// Value returns the text that requests the label. It must be written in one write.
 func (k Kind) Value(label string) []byte {
 	if k == AppArmorExec {
 		return []byte("exec " + label)
@@ -41,8 +41,8 @@ func (k Kind) Value(label string) []byte {
 	return []byte(label)
 }
 
-// OpenExecAttr opens the file to which process pid has to write. procfs is the
-// runtime's own; the name is looked up there without following links.
+// OpenExecAttr opens the file to which process pid must write. procfs is the runtime's
+// own. The lookup follows no symlinks.
 func OpenExecAttr(procfs *os.File, pid int, kind Kind) (*os.File, error) {
 	var err error
 	for _, name := range kind.names() {
@@ -52,7 +52,7 @@ func OpenExecAttr(procfs *os.File, pid int, kind Kind) (*os.File, error) {
 		if err == nil {
 			return os.NewFile(uintptr(fd), "/proc/"+path), nil
 		}
-		// Podman finds label errors by the path in backquotes.
+		// Podman recognises label errors by the path in backquotes.
 		err = fmt.Errorf("open `/proc/%s`: %w", path, err)
 	}
 	return nil, err
@@ -71,25 +71,25 @@ func openBeneath(dirfd int, path string) (int, error) {
 	}
 }
 
-// Host is where the modules are asked about. The zero value is this machine.
+// Host is the host whose security modules are queried. The zero value is this machine.
 type Host struct {
 	Root string // prefix of /sys, for tests
 }
 
-// AppArmorEnabled reads one file. It needs no securityfs, which containers
-// that run containers seldom have.
+// AppArmorEnabled reads one file. It needs no securityfs, which is rarely mounted in
+// containers that run containers.
 func (h Host) AppArmorEnabled() bool {
 	data, err := os.ReadFile(h.Root + "/sys/module/apparmor/parameters/enabled")
 	return err == nil && strings.HasPrefix(string(data), "Y")
 }
 
-// SELinuxEnabled is false where selinuxfs is read-only, which is how a container
-// is told that its host's SELinux is none of its business, and where the kernel
-// has no policy.
+// SELinuxEnabled reports whether SELinux labels can be used. It is false if the kernel has
+// no policy or if selinuxfs is read-only. A read-only selinuxfs tells a container not to
+// use the SELinux of its host.
 func (h Host) SELinuxEnabled() bool { return h.Root == "" && selinux.GetEnabled() }
 
-// CheckAppArmor says why a process cannot have the profile. The empty name
-// asks for none.
+// CheckAppArmor returns the reason why a process cannot have the profile. The empty name
+// requests none.
 func (h Host) CheckAppArmor(profile string) error {
 	switch {
 	case profile == "":
@@ -102,8 +102,8 @@ func (h Host) CheckAppArmor(profile string) error {
 	return nil
 }
 
-// CheckSELinux says why the label cannot be had: it has to be a context, and
-// one of the loaded policy. The empty label asks for none.
+// CheckSELinux returns an error if the label cannot be used: it must be a context of the
+// loaded policy. The empty label requests none.
 func (h Host) CheckSELinux(label string) error {
 	if label == "" {
 		return nil
@@ -114,16 +114,17 @@ func (h Host) CheckSELinux(label string) error {
 	if !h.SELinuxEnabled() {
 		return fmt.Errorf("selinux label is specified in config, but selinux is disabled or not supported: %q", label)
 	}
-	// The kernel is asked by a write: an unknown context is EINVAL. A file that
-	// cannot be written is no answer, and then the process's own write will tell.
+	// The library writes the label to a kernel file; an unknown context is EINVAL. If
+	// that file cannot be written, the label stays unchecked, and the process's own
+	// write fails for a bad label.
 	if err := selinux.SecurityCheckContext(label); errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("selinux label %q is not in the loaded policy: %w", label, unix.EINVAL)
 	}
 	return nil
 }
 
-// checkContext: user:role:type or user:role:type:range, where the range may
-// have colons of its own. The library accepts empty parts and blanks.
+// checkContext accepts user:role:type and user:role:type:range. The range may contain
+// colons. The check is stricter than the library, which accepts empty parts and blanks.
 func checkContext(label string) error {
 	context, err := selinux.NewContext(label)
 	if err != nil {

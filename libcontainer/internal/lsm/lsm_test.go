@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host makes a machine whose /sys has these files.
+// host returns a machine whose /sys has these files.
 func host(t *testing.T, files map[string]string) Host {
 	t.Helper()
 	h := Host{Root: t.TempDir()}
@@ -62,7 +62,7 @@ func TestCheckSELinux(t *testing.T) {
 	for _, tt := range tests {
 		wantError(t, "CheckSELinux "+tt.label, host(t, nil).CheckSELinux(tt.label), tt.want)
 	}
-	// A directory in the place of selinuxfs is not it.
+	// A directory at the path of selinuxfs is not a selinuxfs.
 	h := host(t, map[string]string{"sys/fs/selinux/context": ""})
 	wantError(t, "CheckSELinux", h.CheckSELinux(fine), none)
 }
@@ -96,7 +96,7 @@ func TestOpenExecAttr(t *testing.T) {
 	wantError(t, "OpenExecAttr of no process", err, "open `/proc/1073741824/attr/exec`: no such file or directory")
 }
 
-// A tree in which the name is a way out is not procfs.
+// A tree in which the name leads outside is not procfs.
 func TestOpenExecAttrStaysBeneath(t *testing.T) {
 	dir := t.TempDir()
 	os.MkdirAll(filepath.Join(dir, "1"), 0o755)

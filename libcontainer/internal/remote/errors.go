@@ -14,33 +14,33 @@ type CallError struct {
 	Call  string // the call with its arguments
 	Errno unix.Errno
 	Tag   int // Batch.Tag when the call was added
-	Index int // which call of the batch
+	Index int // index of the call in the batch
 }
 
 func (e *CallError) Error() string { return e.Call + ": " + e.Errno.Error() }
 
-// Unwrap gives the errno.
+// Unwrap returns the errno.
 func (e *CallError) Unwrap() error { return e.Errno }
 
-// SizeError is a batch that the stub has no room for.
+// SizeError is a batch that is too large for the stub's arena.
 type SizeError struct {
 	Calls, Size int
-	Tag         int // of the calls that were added last
+	Tag         int // tag of the calls that were added last
 }
 
 func (e *SizeError) Error() string {
 	return fmt.Sprintf("a batch of %d calls takes %d bytes: more than the stub's %d", e.Calls, e.Size, stub.ArenaSize)
 }
 
-// ErrTimeout: the stub did not answer before the deadline. It may be stopped,
-// frozen, or stuck in a file system that does not answer.
+// ErrTimeout: the stub did not answer before the deadline. It may be stopped or frozen,
+// or wait for a file system that does not respond.
 var ErrTimeout = errors.New("no answer from the container side before the deadline")
 
-// DeathError: the stub died. Status is what wait gave, where it could be had.
+// DeathError: the stub has died. Status is its wait status, 0 if that is unknown.
 type DeathError struct {
 	Status unix.WaitStatus
-	During string // the first call of the batch it was executing
-	Silent bool   // it has never answered, and may not have run at all
+	During string // the first call of the batch at work
+	Silent bool   // it has never answered; perhaps it has never run
 }
 
 func (e *DeathError) Error() string {

@@ -8,12 +8,12 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
-// Fork has the stub execute b, which may be empty, and then fork: the child is
-// a stub of its own, with copies of all descriptors and a control socket of
-// its own, and a child of this process. It is for pid namespaces, which only
-// children enter, and for cgroups: with a cgroup2 directory the child is born
-// there (CLONE_INTO_CGROUP). A stub of which a call of b has failed is of no
-// use any more: the child's socket waits for it in the place of a batch.
+// Fork makes the stub execute b, which may be empty, and then fork. The child is a
+// stub of its own, with copies of all descriptors and with its own control socket. It
+// is a child of this process (CLONE_PARENT). Fork is for pid namespaces, which only
+// children enter, and for cgroups: if cgroup is not nil, the child is born there
+// (CLONE_INTO_CGROUP). If a call of b fails, the stub is useless afterwards: the message
+// with the child's socket is still in its queue, at the place of the next batch.
 func (s *Stub) Fork(b *Batch, cgroup *FD) (*Stub, error) {
 	f, err := s.BeginFork(b, cgroup)
 	if err != nil {
@@ -25,25 +25,25 @@ func (s *Stub) Fork(b *Batch, cgroup *FD) (*Stub, error) {
 	return f.Child, nil
 }
 
-// Forking is a fork that has been asked for.
+// Forking is a fork that has been requested and not yet confirmed.
 type Forking struct {
-	// Child can be sent batches, which wait for it in its socket. Nothing else
-	// of it is known before Finish.
+	// Child accepts batches already; they wait in its socket. Its pid and pidfd are
+	// unknown before Finish.
 	Child  *Stub
 	parent *Stub
 	b      *Batch
 	pid    Result
 }
 
-// BeginFork asks for a fork, and waits for nothing. Finish has to follow.
+// BeginFork requests a fork and does not wait. The caller must call Finish.
 func (s *Stub) BeginFork(b *Batch, cgroup *FD) (*Forking, error) {
 	ours, theirs, err := controlPair(s.timeout)
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close() // the child's is the last: its end can be heard
+	defer theirs.Close() // then only the child has this end, and its death closes the socket
 	child := &Stub{sock: ours, pidfd: -1, control: s.control, timeout: s.timeout, trace: s.trace, timing: s.timing, task: s.task}
-	child.ctx, child.unwatch = s.ctx, func() {} // until it is known who it is
+	child.ctx, child.unwatch = s.ctx, func() {} // watched by finish, once the pid is known
 	f := &Forking{Child: child, parent: s, b: b}
 	f.lay(cgroup)
 	s.Outlast()
@@ -62,24 +62,23 @@ func (s *Stub) BeginFork(b *Batch, cgroup *FD) (*Forking, error) {
 func (f *Forking) lay(cgroup *FD) {
 	b, control := f.b, f.parent.control
 	end := b.ReceiveFiles(f.parent.Control(), []string{"the child's control socket"})[0]
-	b.call("fcntl", unix.SYS_FCNTL, fdArg(end), named("F_GETFD", unix.F_GETFD)) // a child without a socket would be nobody's
+	b.call("fcntl", unix.SYS_FCNTL, fdArg(end), named("F_GETFD", unix.F_GETFD)) // fails if the socket was not received: no control of the child would be possible
 	f.pid = b.CloneInto(unix.CLONE_PARENT, cgroup)
-	moved := b.Dup3(end, control, true).TolerateAll() // the child's own: these two
-	b.Exit(stub.ExitLost)                             // it would speak to its parent's socket
+	moved := b.Dup3(end, control, true).TolerateAll() // only the child executes this call and the next
+	b.Exit(stub.ExitLost)                             // after a failed dup3 it would use its parent's socket
 	moved.OnZeroSkip()
 	moved.OnPositiveSkip()
 	f.pid.OnPositiveSkip()
 	b.Close(end)
 }
 
-// Finish waits for the child. When it fails, there is none, and the parent has
-// ended.
+// Finish waits for the child. If it fails, there is no child, and the parent has ended.
 func (f *Forking) Finish() error {
 	err := f.finish()
 	if err == nil {
 		return nil
 	}
-	f.parent.Kill() // from here on there is a child, or there will never be one
+	f.parent.Kill() // after this the parent cannot create a child any more
 	if f.Child.pidfd < 0 {
 		f.Child.ask()
 	}
@@ -99,10 +98,11 @@ func (f *Forking) finish() error {
 	}
 	f.Child.watch(f.parent.ctx, 0)
 	f.b.trace.first = f.pid.i + 1
-	return f.Child.Receive(f.b) // the child's own reply to the same batch
+	return f.Child.Receive(f.b) // the child sends its own reply to the same batch
 }
 
-// born: the stub is a child of ours until it is reaped, so the pid is still its own.
+// born opens the stub's pidfd. The stub is a child of this process and not yet reaped,
+// so its pid cannot have been reused.
 func (s *Stub) born(pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -112,9 +112,9 @@ func (s *Stub) born(pid int) error {
 	return nil
 }
 
-// ask finds out who the child is of a parent that died before it could say so: the
-// kernel puts the sender's pid to what the child answers (unix(7), SO_PASSCRED).
-// Where there is no child the socket has no other end any more.
+// ask finds the pid of a child whose parent has died before it could report it. With
+// SO_PASSCRED the kernel adds the sender's pid to the child's reply (unix(7)). If there
+// is no child, the other end of the socket is closed, and ask returns.
 func (s *Stub) ask() {
 	tv := unix.NsecToTimeval(reapTime.Nanoseconds())
 	_ = unix.SetsockoptInt(s.sock, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
@@ -126,7 +126,7 @@ func (s *Stub) ask() {
 	}
 	var p [8]byte
 	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
-	for { // it may have answers to other batches yet
+	for { // replies to earlier batches may come first
 		n, oobn, _, _, err := unix.Recvmsg(s.sock, p[:], oob, 0)
 		if err == unix.EINTR {
 			continue
@@ -137,7 +137,8 @@ func (s *Stub) ask() {
 	}
 }
 
-// sender is the pid in a message's credentials; 0, which nobody has, without.
+// sender returns the pid in a message's credentials, or 0 (no valid pid) if there are
+// none.
 func sender(oob []byte) int {
 	msgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil || len(msgs) != 1 {

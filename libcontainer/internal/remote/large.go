@@ -7,25 +7,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Large is data that no batch has room for, in memory of the stub's.
+// Large is data in the stub's memory that is too large for a batch.
 type Large struct{ n int }
 
 const (
-	// LargeData is the size from which data goes ahead of its batch: a batch that
-	// is nearly full has room for less.
+	// LargeData is the size from which data is loaded before its batch. It is
+	// below ArenaSize, because the rest of the batch needs room too.
 	LargeData = 32 << 10
-	// largeBase is far from the image, the arena, a program and the stack.
+	// largeBase is far from the image, the arena, a loaded Program and the stack.
 	largeBase = 0x80000000
 )
 
-// LoadLarge brings data into the stub, in the place of what was there before.
+// LoadLarge loads data into the stub. It overwrites data loaded before.
 func (s *Stub) LoadLarge(p []byte) (Large, error) {
 	return Large{len(p)}, s.load(p, largeBase)
 }
 
-// load maps a copy of p at an address. It comes as a memory file, not as messages:
-// a stub that cannot map it, for want of memory, say, leaves the descriptor alone
-// and would take messages for batches.
+// load maps a copy of p at an address of the stub. The data comes as a memory file, not
+// as messages. If the stub cannot map it, for example for lack of memory, the descriptor
+// stays in the socket without harm. Messages with data would be taken for batches.
 func (s *Stub) load(p []byte, address uint64) error {
 	file, err := memoryFile(p)
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *Stub) load(p []byte, address uint64) error {
 func memoryFile(p []byte) (*os.File, error) {
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	fd, err := unix.MemfdCreate("onggi", flags|unix.MFD_NOEXEC_SEAL)
-	if err == unix.EINVAL { // before 6.3
+	if err == unix.EINVAL { // before Linux 6.3
 		fd, err = unix.MemfdCreate("onggi", flags)
 	}
 	if err != nil {
@@ -62,12 +62,12 @@ func memoryFile(p []byte) (*os.File, error) {
 	return file, nil
 }
 
-// Unload frees it.
+// Unload unmaps the data.
 func (b *Batch) Unload(l Large) {
 	b.call("munmap", unix.SYS_MUNMAP, Hex(largeBase), Int(l.n))
 }
 
-// SetgroupsLarge is Setgroups of what was loaded, as GroupList lays it out.
+// SetgroupsLarge is like Setgroups, for loaded data in the form of GroupList.
 func (b *Batch) SetgroupsLarge(l Large) Result {
 	return b.call("setgroups", unix.SYS_SETGROUPS, Int(l.n/4), Hex(largeBase))
 }

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Program is what execve(2) takes, in memory of the stub that is no batch's.
-// Arguments and environment may be larger than a batch: megabytes (execve(2),
-// "Limits on size of arguments and environment").
+// Program is the arguments of an execve(2) in the stub's memory, outside of any batch.
+// Arguments and environment may be megabytes, larger than a batch (execve(2), "Limits
+// on size of arguments and environment").
 type Program struct {
 	name            string
 	path, args, env uint64 // addresses
@@ -19,14 +19,14 @@ type Program struct {
 // programBase is far from the image, the arena and the stack.
 const programBase = 0x40000000
 
-// Load brings a program's arguments and environment into the stub.
+// Load loads a program's path, arguments and environment into the stub.
 func (s *Stub) Load(path string, args, env []string) (*Program, error) {
 	p, image := layOut(path, args, env)
 	return p, s.load(image, programBase)
 }
 
-// layOut puts the two vectors first, for the alignment, and all strings behind
-// them.
+// layOut returns the memory image of a program. The two vectors come first, because they
+// need alignment. All strings follow.
 func layOut(path string, args, env []string) (*Program, []byte) {
 	strings := slices.Concat(args, env, []string{path})
 	vectors := 8 * (len(args) + 1 + len(env) + 1)
@@ -43,7 +43,7 @@ func layOut(path string, args, env []string) (*Program, []byte) {
 		case i < len(args):
 			binary.LittleEndian.PutUint64(image[8*i:], at)
 		case i < len(args)+len(env):
-			binary.LittleEndian.PutUint64(image[8*(i+1):], at) // behind the NULL of the first
+			binary.LittleEndian.PutUint64(image[8*(i+1):], at) // after the NULL of the first vector
 		default:
 			p.path = at
 		}
@@ -51,7 +51,7 @@ func layOut(path string, args, env []string) (*Program, []byte) {
 	return p, image
 }
 
-// Execute replaces the stub with a program that was loaded.
+// Execute replaces the stub by a loaded program.
 func (b *Batch) Execute(p *Program) Result {
 	return b.call("execve", unix.SYS_EXECVE, named(strconv.Quote(p.name), p.path), Hex(p.args), Hex(p.env))
 }

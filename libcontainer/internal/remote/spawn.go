@@ -14,41 +14,41 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
-// Stub is a process made of package stub's image, and the control socket to
-// it. It is not safe for concurrent use.
+// Stub is a process that executes package stub's image, with the control socket to it.
+// It is not safe for concurrent use.
 type Stub struct {
 	Pid       int
 	pidfd     int
-	launched  *launch.Process // nil for a fork, and once it has answered
-	stillborn error           // why it did not come to be the stub
-	prepared  *prepared       // until it is launched
-	heard     bool            // it has answered, once at least
+	launched  *launch.Process // nil for a fork, and after its first answer
+	stillborn error           // the reason why it did not execute the image
+	prepared  *prepared       // nil once it is launched
+	heard     bool            // it has answered at least once
 	sock      int
 	control   int           // number of the socket's other end, in the stub
-	timeout   time.Duration // for one batch
+	timeout   time.Duration // of one batch
 	reaped    bool
-	ctx       context.Context // its end is the end of every wait
+	ctx       context.Context // its end ends every wait
 	unwatch   func()
 
 	trace  *timeline.Recorder // nil without a trace
-	free   int64              // when it has answered last, with a trace
+	free   int64              // time of its last answer, with a trace
 	timing stub.Timing
 	task   func(tag int) timeline.Task
 }
 
-// Spawn says how a stub is started.
+// Spawn contains the parameters of a new stub.
 type Spawn struct {
-	Files      []*os.File    // descriptors 0, 1, 2, … of the stub; nil is left closed, but for Control
+	Files      []*os.File    // descriptors 0, 1, 2, … of the stub; nil is closed, except for Control
 	Cloneflags uint64        // CLONE_NEW…
-	Cgroup     *os.File      // the cgroup v2 directory to be born in, nil: ours
-	Wait       bool          // until it is the stub: see launch.Program
-	Timeout    time.Duration // how long one batch may take
+	Cgroup     *os.File      // the cgroup v2 directory to be born in; nil: this process's
+	Wait       bool          // wait until it executes the image: see launch.Program
+	Timeout    time.Duration // time limit of one batch
 	Control    int           // number of the control socket in the stub
 	Argv0      string
 	Trace      Trace
 }
 
-// Start starts a stub: Prepare and Launch.
+// Start prepares and launches a stub.
 func Start(ctx context.Context, s Spawn) (*Stub, error) {
 	stub, err := Prepare(ctx, s)
 	if err != nil {
@@ -61,15 +61,15 @@ func Start(ctx context.Context, s Spawn) (*Stub, error) {
 	return stub, nil
 }
 
-// prepared is what a stub is launched with.
+// prepared contains the parameters for the launch of a stub.
 type prepared struct {
 	Spawn
 	control *os.File
 }
 
-// Prepare makes a stub that can be sent batches, which wait for its launch:
-// nothing of it is known before. The caller owns s.Files and s.Cgroup. When ctx
-// ends, the stub is told to leave, and nobody waits for its answers any more.
+// Prepare returns a stub that is not launched yet. It accepts batches, which wait for
+// its launch; its pid is unknown. The caller owns s.Files and s.Cgroup. The end of ctx
+// shuts the socket down: the stub exits, and waits for its replies end.
 func Prepare(ctx context.Context, s Spawn) (*Stub, error) {
 	ours, theirs, err := controlPair(s.Timeout)
 	if err != nil {
@@ -83,10 +83,11 @@ func Prepare(ctx context.Context, s Spawn) (*Stub, error) {
 	return stub, nil
 }
 
-// Launched tells whether Launch has been tried.
+// Launched reports whether Launch has been called, also without success.
 func (s *Stub) Launched() bool { return s.prepared == nil }
 
-// Launch starts the stub, and does not wait until it runs, unless Spawn.Wait.
+// Launch starts the stub. It does not wait until the stub runs, unless Spawn.Wait is
+// set.
 func (s *Stub) Launch() error {
 	span := s.trace.Begin(timeline.Work, "make the stub's image")
 	image, err := openImage(s.control, s.timing)
@@ -111,9 +112,8 @@ func (s *Stub) launch(image *os.File) error {
 	return nil
 }
 
-// watch has the end of ctx shut the socket down, after a while: that wakes both
-// sides. A thread in recvmsg can be woken in no other way that costs nothing
-// before.
+// watch shuts the socket down after the end of ctx, with a delay. The shutdown wakes
+// both sides. Every other way to wake a thread in recvmsg costs something in advance.
 func (s *Stub) watch(ctx context.Context, after time.Duration) {
 	s.ctx, s.unwatch = ctx, func() {}
 	if ctx.Done() == nil {
@@ -129,12 +129,12 @@ func (s *Stub) watch(ctx context.Context, after time.Duration) {
 	s.unwatch = func() {
 		close(over)
 		if !stop() {
-			<-told // the number must stay the socket's until then
+			<-told // until then the socket must stay open: its number could be reused
 		}
 	}
 }
 
-// passes waits for the time, and tells whether it was over first.
+// passes waits for d. It returns false if over is closed first.
 func passes(d time.Duration, over <-chan struct{}) bool {
 	if d == 0 {
 		return true
@@ -147,13 +147,13 @@ func passes(d time.Duration, over <-chan struct{}) bool {
 	}
 }
 
-// wordTime is how long a stub that makes a child may take to say who that is.
-// Nobody else knows: when the socket is shut down before, there is a process of
-// ours that nobody ends and nobody reaps.
+// wordTime bounds the wait for a forking stub to report its child's pid. Only the stub
+// knows this pid. If the socket were shut down before the report, nobody could end and
+// reap the child.
 const wordTime = time.Second
 
-// Outlast is for a stub that is about to make a child: what it says is heard even
-// if ctx has ended by then.
+// Outlast delays the shutdown at the end of ctx by wordTime. It is for a stub that is
+// about to fork, so that its report arrives.
 func (s *Stub) Outlast() {
 	s.unwatch()
 	s.watch(s.ctx, wordTime)
@@ -191,10 +191,9 @@ func (p *prepared) program(image *os.File) launch.Program {
 	return launch.Program{Image: int(image.Fd()), Argv0: p.Argv0, Files: files, Flags: p.Cloneflags, Cgroup: cgroup, Wait: p.Wait}
 }
 
-// openImage gives a descriptor of the stub's image that nobody can write to:
-// a sealed memfd or, where executing those is forbidden
-// (vm.memfd_noexec=2, memfd_create(2)), a file on a tmpfs of its own that is
-// mounted nowhere and made read-only.
+// openImage returns a descriptor of the stub's image that no process can write to. It
+// is a sealed memfd. If the execution of memfds is forbidden (vm.memfd_noexec=2,
+// memfd_create(2)), it is a file on a tmpfs that is mounted nowhere and read-only.
 func openImage(control int, timing stub.Timing) (*os.File, error) {
 	image := stub.Image(control, timing)
 	f, err := memfdImage(image)
@@ -207,7 +206,7 @@ func openImage(control int, timing stub.Timing) (*os.File, error) {
 func memfdImage(image []byte) (*os.File, error) {
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	fd, err := unix.MemfdCreate("onggi", flags|unix.MFD_EXEC)
-	if err == unix.EINVAL { // before 6.3 there is no MFD_EXEC, and no need for it
+	if err == unix.EINVAL { // before Linux 6.3 MFD_EXEC does not exist and is not needed
 		fd, err = unix.MemfdCreate("onggi", flags)
 	}
 	if err != nil {
@@ -258,14 +257,14 @@ func tmpfsImage(image []byte) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "stub"), nil
 }
 
-// Pidfd is the stub's pidfd; it stays the stub's.
+// Pidfd returns the stub's pidfd. The stub keeps ownership.
 func (s *Stub) Pidfd() int { return s.pidfd }
 
-// Control is the number of the control socket in the stub.
+// Control returns the stub's end of the control socket.
 func (s *Stub) Control() *FD { return Inherited(s.control, "control") }
 
-// Kill ends the stub and reaps it, unless it is frozen or in a system call that
-// cannot be interrupted: then it ends later. It is harmless on a dead one.
+// Kill kills the stub and reaps it. A stub that is frozen or in an uninterruptible
+// system call ends later. Kill does nothing to a dead stub.
 func (s *Stub) Kill() {
 	if s.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(s.pidfd, unix.SIGKILL, nil, 0)
@@ -274,11 +273,11 @@ func (s *Stub) Kill() {
 	s.Close()
 }
 
-// Dismiss closes the control socket, which ends a stub that waits for its next
-// batch. Reap collects it when there is nothing better to do.
+// Dismiss closes the control socket, so a stub that waits for its next batch exits. The
+// caller calls Reap later, when it has time.
 func (s *Stub) Dismiss() { s.closeSocket() }
 
-// Reap waits for the end of a stub that was dismissed.
+// Reap waits for the end of a dismissed stub.
 func (s *Stub) Reap() {
 	s.reap()
 	s.Close()
@@ -296,7 +295,7 @@ func (s *Stub) closeSocket() {
 	s.sock = -1
 }
 
-// Close lets go of the stub: it lives on if it is past its last batch.
+// Close releases the stub. A stub after its last batch continues to run.
 func (s *Stub) Close() {
 	s.closeSocket()
 	if s.pidfd >= 0 {
@@ -305,23 +304,23 @@ func (s *Stub) Close() {
 	s.pidfd = -1
 }
 
-// TakePidfd hands the pidfd over to the caller.
+// TakePidfd transfers the ownership of the pidfd to the caller.
 func (s *Stub) TakePidfd() *os.File {
 	f := os.NewFile(uintptr(s.pidfd), "pidfd")
 	s.pidfd = -1
 	return f
 }
 
-// reapTime is how long a stub that was killed, or has nothing more to do, may
-// take to end: instants, but for one that the container has frozen or that is
-// stuck in a file system.
+// reapTime bounds the wait for the end of a stub that was killed or has nothing more to
+// do. It normally ends at once. A stub that the container has frozen, or that waits for
+// a file system, does not.
 const reapTime = 2 * time.Second
 
-// reap waits for the dead or dying stub. One that takes too long is left to a
-// thread of its own.
+// reap waits for the dead or dying stub. If that takes too long, a goroutine continues
+// the wait.
 func (s *Stub) reap() unix.WaitStatus {
 	var ws unix.WaitStatus
-	if s.reaped || s.pidfd < 0 { // it was never born
+	if s.reaped || s.pidfd < 0 { // it was never launched
 		return ws
 	}
 	s.reaped = true
@@ -339,7 +338,7 @@ func (s *Stub) reap() unix.WaitStatus {
 	return ws
 }
 
-// runs: the stub has shown that it does, or has ended.
+// runs releases the launch memory: the stub has answered or ended.
 func (s *Stub) runs() {
 	s.launched.Release()
 	s.launched = nil

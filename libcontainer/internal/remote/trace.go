@@ -7,22 +7,22 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
-// Trace is where a stub's batches are recorded.
+// Trace records a stub's batches.
 type Trace struct {
 	Recorder *timeline.Recorder
-	// Task says what calls with a tag are for; of those without one it says
-	// what is being done.
+	// Task returns the purpose of calls with a tag. For tag 0 it returns the present
+	// activity.
 	Task func(tag int) timeline.Task
 }
 
-// batchTrace is what a batch to a traced stub has beyond others.
+// batchTrace is the additional state of a batch to a traced stub.
 type batchTrace struct {
 	sent   int64
-	stamps int // where in the reply they are, 0 for none
-	first  int // the first call that counts: of a forked child, behind the fork
+	stamps int // offset of the stamps in the reply, 0: none
+	first  int // index of the first call to record; for a forked child, the one after the fork
 }
 
-// timing is the kind of stub that a trace takes.
+// timing returns the kind of stub that the trace needs.
 func (t *Trace) timing() stub.Timing {
 	switch {
 	case t.Recorder == nil:
@@ -33,7 +33,7 @@ func (t *Trace) timing() stub.Timing {
 	return stub.Clock
 }
 
-// replyLen is the length of the batch's reply.
+// replyLen returns the length of the batch's reply.
 func (b *content) replyLen() int {
 	if b.trace.stamps == 0 {
 		return b.base + b.reply
@@ -41,7 +41,7 @@ func (b *content) replyLen() int {
 	return b.trace.stamps + stub.StampSize*(len(b.calls)+1)
 }
 
-// answered records a batch and its answer, or why there is none.
+// answered records a batch with its reply. Without a reply it records the error.
 func (s *Stub) answered(b *Batch, err error) {
 	if s.trace == nil {
 		return
@@ -53,8 +53,8 @@ func (s *Stub) answered(b *Batch, err error) {
 	back, t, now := b.back, b.trace, s.task(0)
 	received := s.trace.Now()
 	stamp := func(i int) int64 { return s.timing.Stamp(back[t.stamps+stub.StampSize*i:]) }
-	sent := max(t.sent, s.free) // until then it has waited in the socket
-	if t.first > 0 {            // a child's: before, there was nobody to be sent it, and after, it may have another
+	sent := max(t.sent, s.free) // before that it waited in the socket
+	if t.first > 0 {            // a child: it did not exist before its first stamp, and may execute its next batch after the last
 		sent = min(max(sent, stamp(t.first)), received)
 		received = min(max(sent, stamp(len(b.calls))), received)
 	}
@@ -71,7 +71,7 @@ func (s *Stub) answered(b *Batch, err error) {
 	})
 }
 
-// unanswered records a batch that nothing is known of but that it was sent.
+// unanswered records a batch that was sent and has no results.
 func (s *Stub) unanswered(b *Batch, err error) {
 	if s.trace == nil {
 		return
@@ -87,7 +87,8 @@ func (s *Stub) unanswered(b *Batch, err error) {
 	s.trace.AddBatch(record)
 }
 
-// describe puts calls from first on into words: those that fill completes.
+// describe returns the calls from index first on for a trace. It omits those for which
+// fill returns false.
 func (b *content) describe(first int, task func(tag int) timeline.Task, now timeline.Task, fill func(int, *timeline.Call) bool) []timeline.Call {
 	var out []timeline.Call
 	var current *timeline.Task

@@ -1,20 +1,20 @@
-// Package stub is the whole of onggi that ever exists inside a container: a
-// static ELF image of a few hundred bytes that executes system calls for the
-// runtime side and knows nothing else.
+// Package stub is the only part of onggi that ever runs inside a container. It is a
+// static ELF image of a few hundred bytes. It executes system calls for the runtime
+// side and does nothing else.
 //
 // # The loop
 //
-// The stub receives a batch from its control socket, executes its calls in
-// order, stops at the first failure that the batch does not tolerate, sends
-// the results back, and starts again. It allocates nothing, parses nothing and
-// retries nothing. When the socket is closed, or is not a socket, it exits.
+// The stub receives a batch from its control socket and executes its calls in order. It
+// stops at the first failure that the batch does not tolerate. Then it sends the results
+// back and starts again. It allocates nothing, parses nothing and retries nothing. If the
+// socket is closed, or if the descriptor is not a socket, it exits.
 //
 // # One rule
 //
-// Policy never enters this package. What to call, what to tolerate and what to
-// tell the user is decided on the runtime side (package remote lays batches
-// out, package engine decides); here is only the machine that executes them.
+// Policy never enters this package. The runtime side decides which calls to make, which
+// failures to tolerate and what to report to the user: package remote encodes batches,
+// package engine decides. This package only has the machine code that executes them.
 //
-// wire.go draws the layout of a batch, image.go wraps the machine code in an
-// ELF image, stub_amd64.s and stub_arm64.s are the loop.
+// wire.go draws the layout of a batch, image.go wraps the machine code in an ELF image,
+// and stub_amd64.s and stub_arm64.s are the loop.
 package stub

@@ -7,8 +7,8 @@ import (
 
 var le = binary.LittleEndian
 
-// The image is one file page at most: ELF header, three program headers, the
-// number of the control descriptor, the code.
+// The image is at most one page: ELF header, three program headers, the number of the
+// control descriptor, and the code.
 //
 //	  0  ELF header          64
 //	 64  PT_LOAD   r-x  the image itself, at ImageBase
@@ -28,9 +28,9 @@ const (
 	controlWord = ImageBase + ctlOffset
 )
 
-// These give the address of the first instruction of the loop, and of the
-// variants that stamp, in this program's own text. They are assembly because a
-// Go func value would give the address of an ABI wrapper.
+// These functions return the address of the loop's first instruction, and those of the
+// variants with stamps, in this program's own text. They are written in assembly because
+// a Go func value has the address of an ABI wrapper.
 func textAddr() unsafe.Pointer
 func counterTextAddr() unsafe.Pointer
 func clockTextAddr() unsafe.Pointer
@@ -38,8 +38,8 @@ func clockTextAddr() unsafe.Pointer
 // endMark follows the last instruction of the loop.
 const endMark = 0x1dea11ed0ff1ce5a
 
-// code gives the machine code of the loop. The end mark stands at a multiple
-// of 4 behind it; the bound is far above what the loop needs.
+// code returns the machine code of the loop. The end mark follows it, at an offset that
+// is a multiple of 4. The bound is far above the length of the loop.
 func code(begin unsafe.Pointer) []byte {
 	const bound = 2048
 	text := unsafe.Slice((*byte)(begin), bound)
@@ -51,8 +51,8 @@ func code(begin unsafe.Pointer) []byte {
 	panic("BUG: the stub's code has no end mark")
 }
 
-// Image gives the executable: an ET_EXEC file for this machine whose control
-// socket is descriptor control.
+// Image returns the executable: an ET_EXEC file for this machine. Its control socket is
+// descriptor control.
 func Image(control int, t Timing) []byte {
 	text := code(t.text())
 	b := make([]byte, codeOffset+len(text))

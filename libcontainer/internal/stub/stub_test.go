@@ -28,7 +28,7 @@ func TestImageIsAnExecutableWithoutWritableCode(t *testing.T) {
 	}
 }
 
-// The promise of the package: less than a page, so that a container costs one
+// TestImageFitsOnePage checks the promise of the package: the image is smaller than a page, so it costs a container one
 // page of text.
 func TestImageFitsOnePage(t *testing.T) {
 	if n := len(Image(3, Untimed)); n > 1024 {
@@ -36,8 +36,7 @@ func TestImageFitsOnePage(t *testing.T) {
 	}
 }
 
-// batch lays out calls and the data behind them; read is how many bytes are
-// sent back after the results.
+// batch encodes calls and the data behind them. read is the number of bytes sent back after the results.
 func batch(calls []Call, data []byte, read int) []byte {
 	replyOff := (HeaderSize + CallSize*len(calls) + len(data) + 7) &^ 7
 	b := make([]byte, replyOff+8*len(calls)+read)
@@ -62,8 +61,8 @@ type process struct {
 	sock int
 }
 
-// start runs an image under the machine's kernel, or, when the test itself
-// runs under an emulator, under the same emulator (binfmt_misc or -exec).
+// start runs an image on the machine's kernel. If the test itself runs in an emulator, start uses the same emulator
+// (binfmt_misc or -exec).
 func start(t *testing.T) *process { return startTimed(t, Untimed) }
 
 func startTimed(t *testing.T, timing Timing) *process {
@@ -165,7 +164,7 @@ func TestStubLeavesOutWhatIsBehindAFailure(t *testing.T) {
 	}
 	p.send(batch(failing, nil, 0))
 	p.send(behind(umask(0o44)))
-	p.send([]byte{0}) // files for it
+	p.send([]byte{0}) // stands for a message with descriptors
 	p.send(behind(umask(0o55)))
 	if got, _ := p.answer(failing, 0); got[0] != -int64(unix.EBADF) {
 		t.Errorf("close = %d; want EBADF", got[0])
@@ -173,7 +172,7 @@ func TestStubLeavesOutWhatIsBehindAFailure(t *testing.T) {
 	if got, _ := p.do(umask(0), nil, 0); got[0] != 0o33 {
 		t.Errorf("umask behind a failure = %#o; want %#o", got[0], 0o33)
 	}
-	p.send(behind(umask(0o66))) // it has forgiven
+	p.send(behind(umask(0o66))) // the failure is forgotten
 	if got, _ := p.answer(umask(0), 0); got[0] != 0 {
 		t.Errorf("umask = %#o; want 0", got[0])
 	}
@@ -245,8 +244,8 @@ func TestStubExitsWithItsSocket(t *testing.T) {
 	}
 }
 
-// Whoever executes the image again, from /proc/self/exe in a container, gets
-// a program that leaves at once.
+// TestStubWithoutSocketExits: a program in the container may execute the image again from /proc/self/exe. It then exits
+// at once.
 func TestStubWithoutSocketExits(t *testing.T) {
 	path := t.TempDir() + "/stub"
 	if err := os.WriteFile(path, Image(0, Untimed), 0o755); err != nil {

@@ -6,19 +6,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Timing says what a stub stamps the calls of a batch with. Each is a text of
-// its own, so a stub that does not stamp has no instruction for it.
+// Timing is the clock that a stub uses to stamp the calls of a batch. Each clock has its
+// own machine code, so a stub without stamps has no instruction for them.
 type Timing uint8
 
 const (
-	// Untimed is the stub of every day.
+	// Untimed is the normal stub, without stamps.
 	Untimed Timing = iota
-	// Counter is the machine's own: the time-stamp counter of amd64, the
-	// virtual counter of arm64. Reading it takes nanoseconds.
+	// Counter is the machine's counter: the time-stamp counter of amd64, the virtual
+	// counter of arm64. Reading it takes nanoseconds.
 	Counter
-	// Clock is clock_gettime(2) of CLOCK_REALTIME, for machines whose counter
-	// stops or differs between processors. The monotonic clocks are those of
-	// the time namespace that the stub is in (time_namespaces(7)).
+	// Clock is clock_gettime(2) of CLOCK_REALTIME. It is for machines whose counter
+	// stops or differs between processors. The monotonic clocks are no alternative:
+	// they depend on the stub's time namespace (time_namespaces(7)).
 	Clock
 )
 
@@ -34,8 +34,8 @@ func (t Timing) text() unsafe.Pointer {
 	return textAddr()
 }
 
-// Stamp reads a stamp: what the counter says, or nanoseconds since 1970. 0 is
-// one that was not written. The stub's word is all there is for it.
+// Stamp decodes a stamp: the value of the counter, or nanoseconds since 1970. 0 means
+// that the stub has not written it. The value comes from the stub and is not verified.
 func (t Timing) Stamp(b []byte) int64 {
 	v := int64(le.Uint64(b))
 	if t == Clock {

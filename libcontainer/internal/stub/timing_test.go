@@ -7,15 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stamped is batch with the stamps behind the results, as the only bytes to
-// read back.
+// stamped is like batch, with the stamps behind the results as the only bytes to read back.
 func stamped(calls []Call) []byte {
 	b := batch(calls, nil, StampSize*(1+len(calls)))
 	PutHeader(b, uint32(len(calls)), HeaderSize+CallSize*len(calls), 8*len(calls)+StampSize*(1+len(calls)), HeaderSize+(CallSize+8)*len(calls))
 	return b
 }
 
-// doStamped gives the stamps of the batch.
+// doStamped executes the calls and returns the stamps of the batch.
 func (p *process) doStamped(timing Timing, calls []Call) []int64 {
 	p.t.Helper()
 	if err := unix.Send(p.sock, stamped(calls), 0); err != nil {
@@ -81,8 +80,7 @@ func TestAStampIsWhenTheCallReturned(t *testing.T) {
 	}
 }
 
-// A stub that stamps leaves a batch without stamps alone, and the stub of every
-// day leaves all alone.
+// TestUnstamped: a stub that can stamp does not change a batch without stamps. The normal stub never writes stamps.
 func TestUnstamped(t *testing.T) {
 	pid := Call{Nr: unix.SYS_GETPID}
 	for name, timing := range timings {
@@ -98,7 +96,7 @@ func TestUnstamped(t *testing.T) {
 	}
 }
 
-// Whatever the loop does, it does the same in all three.
+// TestTimedStubsAreTheStub: the loop does the same in all three variants.
 func TestTimedStubsAreTheStub(t *testing.T) {
 	for name, timing := range timings {
 		t.Run(name, func(t *testing.T) {

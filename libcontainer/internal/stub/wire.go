@@ -1,7 +1,7 @@
 package stub
 
-// A batch is one message on the control socket, received to the fixed address
-// ArenaBase, so that the sender knows every address in it beforehand:
+// A batch is one message on the control socket. The stub receives it at the fixed address
+// ArenaBase, so the sender knows every address in it beforehand:
 //
 //	ArenaBase ┌────────────────────────────────────────────────────┐
 //	          │ calls u32 │ replyOff u32 │ replyLen u32 │ stamps u32 │
@@ -15,17 +15,17 @@ package stub
 //	          │ stamp 0 … stamp n, StampSize bytes each            │
 //	          └────────────────────────────────────────────────────┘ replyOff+replyLen
 //
-// The reply is the last part, sent back as it is. All integers are little
-// endian, as both machines are.
+// The stub sends the last part back as the reply. All integers are little endian, like
+// both machines.
 //
-// The highest bit of calls, Behind, is for a batch that was sent before the one
-// in front of it was answered: if that one fails, this one is left out, and not
-// answered.
+// The highest bit of calls is Behind. It is set in a batch that was sent before the batch
+// in front of it was answered. If that one fails, the stub leaves this batch out and does
+// not answer it.
 //
-// A batch has stamps only where the stub is one that writes them (Timing), and
-// need not have them there: the address is 0 then. Stamp 0 is when the batch
-// was received, stamp i+1 when call i returned; of a call that was not executed
-// it is what the sender put there. A stamp:
+// A batch has stamps only for a stub that writes them (Timing). It may omit them; their
+// address then is 0. Stamp 0 is the time at which the batch was received, and stamp i+1
+// the time at which call i returned. The stamp of a call that was not executed keeps the
+// sender's value. A stamp:
 //
 //	Counter   0 value of the counter u64 │ 8 unused
 //	Clock     0 seconds u64              │ 8 nanoseconds u64
@@ -42,20 +42,20 @@ package stub
 //	12 result   u32  address where the result (8 bytes) is stored
 //	16 args     6×u64
 //
-// Loading is how a call uses the result of an earlier one: results have fixed
-// addresses, and descriptors and pids fit in 32 bits.
+// A call uses the result of an earlier call by loading. Results have fixed addresses, and
+// descriptors and pids fit in 32 bits.
 const (
-	// ImageBase is where the image, from its ELF header on, is mapped.
+	// ImageBase is the address at which the image is mapped, ELF header first.
 	ImageBase = 0x10000000
-	// ArenaBase and ArenaSize are the memory that batches are received to.
-	// 128 KiB is below the default send buffer of a socket (208 KiB), so a
-	// batch is always one message; untouched pages cost nothing.
+	// ArenaBase and ArenaSize are the memory that receives batches. 128 KiB is below
+	// the default send buffer of a socket (208 KiB), so a batch is always one message.
+	// Untouched pages cost nothing.
 	ArenaBase = 0x20000000
 	ArenaSize = 128 << 10
 
 	HeaderSize = 16
 	CallSize   = 64
-	StampSize  = 16 // the loop knows that it is a fourth of CallSize
+	StampSize  = 16 // the loop relies on a fourth of CallSize
 
 	behindBit = 31
 
@@ -74,16 +74,16 @@ const (
 	offResult = 12
 	offArgs   = 16
 
-	// AnyErrno as a tolerated errno stands for every errno.
+	// AnyErrno as a tolerated errno means every errno.
 	AnyErrno = 0xffff
-	// Behind is set in the number of calls.
+	// Behind is a bit in the number of calls.
 	Behind = 1 << behindBit
-	// MaxSkip is the most calls that one call can skip.
+	// MaxSkip is the maximum number of calls that one call can skip.
 	MaxSkip = 255
-	// NotRun is what the sender puts in the place of a result, and what is
-	// still there when the call was not executed. No system call returns it.
+	// NotRun is the initial value of a result. It stays there if the call is not
+	// executed. No system call returns it.
 	NotRun = -1 << 63
-	// ExitLost is the exit status of a stub that lost its control socket.
+	// ExitLost is the exit status of a stub that has lost its control socket.
 	ExitLost = 111
 	// maxErrno: results from -maxErrno to -1 are failures (errno(3)).
 	maxErrno = 4095
@@ -112,9 +112,8 @@ func (c *Call) Put(b []byte) {
 	}
 }
 
-// PutHeader writes the header of a batch to the first HeaderSize bytes of b.
-// calls may have Behind set.
-// stamps is where they begin, as an offset like replyOff; 0 for none.
+// PutHeader writes the header of a batch to the first HeaderSize bytes of b. calls may
+// include Behind. stamps is their offset in the batch, like replyOff; 0 means none.
 func PutHeader(b []byte, calls uint32, replyOff, replyLen, stamps int) {
 	le.PutUint32(b[offCalls:], calls)
 	le.PutUint32(b[offReplyOff:], uint32(replyOff))
