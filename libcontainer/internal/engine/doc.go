@@ -22,16 +22,17 @@
 // # Trust
 //
 // The stub runs in the container's namespaces. The runtime side bounds each
-// The stub runs in the container's namespaces. The runtime side bounds each
 // wait for it with a deadline, and makes no system call on a file system that
 // the container controls. It hands over a bind source as a detached tree, from
-// which no process can walk upward to the rest of the host.
+// which no process can walk upward to the rest of the host. It treats each result
+// as hostile data: a number or bytes, never an address, a length or a path here.
+//
 // # Files
 //
 // The walk:
 //
 //	walk.go        the walk: batches, results, retries
-//	steps.go       the only type switches over steps, for both paths
+//	steps.go       the meaning of each step: the usual path and the slow path
 //	last.go        the last batch: filter, clone, gate, execve
 //	live.go        the walk among the mounts of a running container
 //	failure.go     the error of a failed step
