@@ -30,9 +30,10 @@ func (w *walk) harden(s plan.Harden) error {
 }
 
 // closeFiles closes all descriptors of the set-up: none of the host's remains in
-// the stub (CVE-2024-21626). Descriptors from First on are close-on-exec. From
-// here on a runtime without privilege may need access to the stub again, for
-// exec and hooks, so the stub becomes dumpable.
+// the stub (CVE-2024-21626). Descriptors from First on are close-on-exec.
+//
+// From here on a runtime without privilege needs access to the stub again, for
+// exec and hooks. Then the stub becomes dumpable; it holds nothing of value now.
 func (w *walk) closeFiles(s plan.CloseFiles) {
 	w.building.CloseRange(w.layout.keep+1, 0)
 	w.building.CloseRange(s.First, unix.CLOSE_RANGE_CLOEXEC)

@@ -24,8 +24,8 @@
 // The stub runs in the container's namespaces. The runtime side bounds each
 // wait for it with a deadline, and makes no system call on a file system that
 // the container controls. It hands over a bind source as a detached tree, from
-// which no process can walk upward to the rest of the host. It treats each result
-// as hostile data: a number or bytes, never an address, a length or a path here.
+// which no process can walk upward to the rest of the host. It treats the
+// results of calls as hostile data.
 //
 // # Files
 //

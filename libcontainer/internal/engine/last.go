@@ -205,7 +205,7 @@ func (l *last) loaded(listens bool, number int) error {
 // newSession makes the clone the leader of a new session, to which its terminal
 // belongs. The stub's session would end with the stub, and the clone would lose
 // its terminal (setsid(2), SIGHUP). A filter may forbid these calls; then the
-// program stays without a session, like any program under that filter.
+// clone stays in the stub's session.
 func (l *last) newSession() {
 	l.building.Setsid().TolerateAll()
 	if l.hasTerminal() {
