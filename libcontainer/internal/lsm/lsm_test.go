@@ -96,7 +96,7 @@ func TestOpenExecAttr(t *testing.T) {
 	wantError(t, "OpenExecAttr of no process", err, "open `/proc/1073741824/attr/exec`: no such file or directory")
 }
 
-// A tree in which the name leads outside is not procfs.
+// TestOpenExecAttrStaysBeneath: a directory whose symlinks lead outside is not procfs; opening must fail.
 func TestOpenExecAttrStaysBeneath(t *testing.T) {
 	dir := t.TempDir()
 	os.MkdirAll(filepath.Join(dir, "1"), 0o755)

@@ -43,12 +43,12 @@ func TestEncodeIsBounded(t *testing.T) {
 	if err := s.Do(&tooMuch); err == nil || !strings.Contains(err.Error(), "a batch of 2 calls takes") {
 		t.Errorf("Do of a batch larger than the arena = %v; want an error that says so", err)
 	}
-	var b Batch // and the stub is as it was
+	var b Batch // the stub still works
 	b.Umask(0)
 	do(t, s, &b)
 }
 
-// Size is what the walk goes by: never less than what is sent.
+// TestSizeIsAnUpperBound: callers split work into batches by Size, so it must never be less than the encoded size.
 func TestSizeIsAnUpperBound(t *testing.T) {
 	for seed := range uint64(200) {
 		b := randomBatch(rand.New(rand.NewPCG(seed, 1)))
@@ -62,7 +62,7 @@ func TestSizeIsAnUpperBound(t *testing.T) {
 	}
 }
 
-// randomBatch has arguments of every kind.
+// randomBatch returns a batch with arguments of every kind.
 func randomBatch(r *rand.Rand) *Batch {
 	b := &Batch{}
 	control := Inherited(8, "control")
@@ -92,7 +92,7 @@ func randomBatch(r *rand.Rand) *Batch {
 	return b
 }
 
-// Whatever is encoded, every address in it is the stub's.
+// TestAddressesAreInTheArena: every address in an encoded batch must be in the stub's arena.
 func TestAddressesAreInTheArena(t *testing.T) {
 	for seed := range uint64(100) {
 		b := randomBatch(rand.New(rand.NewPCG(seed, 2)))
@@ -147,7 +147,7 @@ func TestResultReferences(t *testing.T) {
 	if dir.Number() < 0 || unused.Number() < 0 || file.Number() != Gone {
 		t.Errorf("after Do the numbers are %d, %d, and %d of the closed one; want two and %d", dir.Number(), unused.Number(), file.Number(), Gone)
 	}
-	// The next batch knows them.
+	// The next batch knows the numbers.
 	var c Batch
 	again := c.Openat2(dir, "comm", unix.O_RDONLY, 0, Beneath)
 	c.Close(dir)
@@ -198,7 +198,7 @@ func TestDescriptorsThatAreNotOpened(t *testing.T) {
 	do(t, s, &c)
 }
 
-// A batch that fails has numbers for what it did before.
+// TestDescriptorsOfAFailedBatch: after a failure, the descriptors opened before it have numbers.
 func TestDescriptorsOfAFailedBatch(t *testing.T) {
 	s := start(t.Context(), t)
 	var b Batch
@@ -304,7 +304,7 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// Program and arguments of a seccomp filter: one that allows all.
+// TestSeccompProgram checks program and arguments of a seccomp filter that allows all calls.
 func TestSeccompProgram(t *testing.T) {
 	s := start(t.Context(), t)
 	var b Batch
@@ -318,7 +318,8 @@ func TestSeccompProgram(t *testing.T) {
 	}
 }
 
-// A variable that is used for one batch after the other: each result is of the batch that its call was added to.
+// TestResultsBelongToTheirBatch uses one variable for several batches. Each result must belong to the batch to which its
+// call was added.
 func TestResultsBelongToTheirBatch(t *testing.T) {
 	s := start(t.Context(), t)
 	var q Batch
@@ -332,14 +333,14 @@ func TestResultsBelongToTheirBatch(t *testing.T) {
 	}
 	q.Umask(7)
 	do(t, s, &q)
-	for i, want := range []int64{0, 1, 1, 2, 2} { // the first is our own mask
+	for i, want := range []int64{0, 1, 1, 2, 2} { // the first is the mask inherited from this process
 		if v := got[1+i].Value(); v != want {
 			t.Errorf("result %d = %d; want %d", 1+i, v, want)
 		}
 	}
 }
 
-// Results that are not there are not zeros.
+// TestResultsBeforeTheyCame: asking for results before the reply must panic, not return zeros.
 func TestResultsBeforeTheyCame(t *testing.T) {
 	var b Batch
 	r, buf := b.Read(Inherited(0, ""), 8)

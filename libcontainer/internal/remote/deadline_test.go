@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The deadline of a batch is one for a thread that gets signals all the time, too.
+// TestADeadlineAmongSignals: the deadline of a batch also holds for a thread that constantly gets signals.
 func TestADeadlineAmongSignals(t *testing.T) {
 	keepsDescriptors(t)
 	s, err := Start(t.Context(), Spawn{Control: 3, Timeout: 300 * time.Millisecond})

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memfd is an anonymous file that holds text.
+// memfd returns an anonymous file that contains text.
 func memfd(t testing.TB, text string) *os.File {
 	t.Helper()
 	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC)
@@ -27,9 +27,8 @@ func memfd(t testing.TB, text string) *os.File {
 	return f
 }
 
-// A message carries 253 descriptors; more take more.
-// What was sent for a batch that failed before it took it is not taken for a
-// batch: the arena still has the last one.
+// TestFilesThatNobodyTakes: a batch fails before it receives the descriptors sent for it. The stub must not take their
+// message for a batch, although the arena still contains the last one.
 func TestFilesThatNobodyTakes(t *testing.T) {
 	s := start(t.Context(), t)
 	f, err := os.Open("/dev/null")
@@ -90,7 +89,7 @@ func TestReceiveFiles(t *testing.T) {
 	}
 }
 
-// readBack wants each file to hold its number, and closes them.
+// readBack checks that each file contains its number, and closes it.
 func readBack(t *testing.T, s *Stub, fds []*FD) {
 	t.Helper()
 	for i, fd := range fds {
@@ -104,7 +103,7 @@ func readBack(t *testing.T, s *Stub, fds []*FD) {
 	}
 }
 
-// Files are used in the very batch that receives them.
+// TestReceivedFileInTheSameBatch uses files in the batch that receives them.
 func TestReceivedFileInTheSameBatch(t *testing.T) {
 	keepsDescriptors(t)
 	s := start(t.Context(), t)
@@ -159,7 +158,7 @@ func TestSendFile(t *testing.T) {
 	}
 }
 
-// What arrived before a call failed belongs to the caller.
+// TestSendFileOfAFailedBatch: files that arrived before a call failed belong to the caller.
 func TestSendFileOfAFailedBatch(t *testing.T) {
 	keepsDescriptors(t)
 	s := start(t.Context(), t)
@@ -203,13 +202,13 @@ func TestFork(t *testing.T) {
 	for _, stub := range []*Stub{child, s} {
 		var b Batch
 		_, buf := b.Readlinkat(Cwd(), "self")
-		b.Fchdir(root) // its copy
+		b.Fchdir(root) // the child's copy of the descriptor
 		do(t, stub, &b)
 		if got, _, _ := bytes.Cut(buf.Bytes(), []byte{0}); string(got) != itoa(stub.Pid) {
 			t.Errorf("/proc/self is %q; want %d", got, stub.Pid)
 		}
 	}
-	// Neither needs the other.
+	// Parent and child do not need each other.
 	s.Dismiss()
 	var c Batch
 	c.Write(Inherited(1, "stdout"), "alive")
@@ -226,7 +225,7 @@ func TestFork(t *testing.T) {
 	}
 }
 
-// A fork that fails leaves no child: one without a socket would be nobody's.
+// TestForkThatFails: a failed fork leaves no child. Nobody could control a child without a socket.
 func TestForkThatFails(t *testing.T) {
 	r, _ := pipe(t)
 	for _, tt := range []struct {
@@ -270,8 +269,7 @@ func TestForkThatFails(t *testing.T) {
 	}
 }
 
-// The child of CloneShared opens descriptors of the stub, and its results are
-// the stub's.
+// TestCloneShared: the child opens descriptors for the stub, and its results are stored like the stub's.
 func TestCloneShared(t *testing.T) {
 	keepsDescriptors(t)
 	s := start(t.Context(), t)
@@ -334,7 +332,7 @@ func TestDeath(t *testing.T) {
 	}
 }
 
-// A stub that is stopped is given up, and can still be killed.
+// TestStopped: waiting for a stopped stub ends at the deadline, and the stub can still be killed.
 func TestStopped(t *testing.T) {
 	keepsDescriptors(t)
 	s, err := Start(t.Context(), Spawn{Control: 3, Timeout: 60 * time.Millisecond})
@@ -359,7 +357,7 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// A stub that reads nothing is given up too: sending has a deadline.
+// TestFullSocket: sending to a stub that reads nothing ends at the deadline too.
 func TestFullSocket(t *testing.T) {
 	keepsDescriptors(t)
 	s, err := Start(t.Context(), Spawn{Control: 3, Timeout: 60 * time.Millisecond})
@@ -407,7 +405,7 @@ func TestReport(t *testing.T) {
 	if n, err := s.Report(&b); err != nil || n != s.Pid && n != -int(unix.EPERM) {
 		t.Errorf("Report = %d, %v; want %d", n, err, s.Pid)
 	}
-	// Then the batch fails, which is a reply.
+	// Then the batch fails, and the stub sends a reply.
 	var ce *CallError
 	if _, err := s.Report(&b); !errors.As(err, &ce) || ce.Errno != unix.EBADF || ce.Tag != 3 {
 		t.Errorf("Report of a failure = %v; want EBADF", err)
@@ -438,7 +436,7 @@ func TestReportInVain(t *testing.T) {
 	}
 }
 
-// A reply that reports nothing has no value.
+// TestReportOfAReply: the reply of a batch without WriteResult is an error of Report.
 func TestReportOfAReply(t *testing.T) {
 	keepsDescriptors(t)
 	s := start(t.Context(), t)
@@ -471,14 +469,14 @@ func TestTakePidfd(t *testing.T) {
 	pidfd := s.TakePidfd()
 	defer pidfd.Close()
 	pid := s.Pid
-	s.Close() // which ends it: it was waiting for a batch
+	s.Close() // the stub exits, because it waits for a batch
 	if err := unix.Waitid(unix.P_PIDFD, int(pidfd.Fd()), nil, unix.WEXITED, nil); err != nil {
 		t.Errorf("wait for pidfd of %d = %v", pid, err)
 	}
 }
 
-// Numbers of descriptors that the caller has open do not matter: not those of
-// the files handed over, not the control socket's.
+// TestStartLaysDescriptorsOut: the numbers of the caller's descriptors do not matter, neither those of the files nor that
+// of the control socket.
 func TestStartLaysDescriptorsOut(t *testing.T) {
 	keepsDescriptors(t)
 	high := memfd(t, "high")

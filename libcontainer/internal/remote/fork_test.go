@@ -9,7 +9,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
-// dyingFork asks for a fork whose parent ends between the clone and its answer.
+// dyingFork requests a fork whose parent exits between the clone and its reply.
 func dyingFork(t *testing.T, s *Stub) *Forking {
 	t.Helper()
 	ours, theirs, err := controlPair(s.timeout)
@@ -19,7 +19,7 @@ func dyingFork(t *testing.T, s *Stub) *Forking {
 	defer theirs.Close()
 	f := &Forking{Child: &Stub{sock: ours, pidfd: -1, control: s.control, timeout: s.timeout, ctx: s.ctx, unwatch: func() {}}, parent: s, b: &Batch{}}
 	f.lay(nil)
-	f.b.call("getppid", unix.SYS_GETPPID) // the child's: it skips the next
+	f.b.call("getppid", unix.SYS_GETPPID) // only the child continues here; it skips the next call
 	f.b.Exit(stub.ExitLost)
 	(Result{f.b.content, f.b.Len() - 2}).OnPositiveSkip()
 	f.pid.OnPositiveSkipTo(f.b.Len() - 1)
@@ -32,7 +32,7 @@ func dyingFork(t *testing.T, s *Stub) *Forking {
 	return f
 }
 
-// A child that nobody has told of is found, ended and collected all the same.
+// TestForkWhoseParentDies: the runtime side finds, kills and reaps the child although its parent has not reported it.
 func TestForkWhoseParentDies(t *testing.T) {
 	for name, busy := range map[string]bool{"it waits": false, "it has more to do": true} {
 		t.Run(name, func(t *testing.T) {

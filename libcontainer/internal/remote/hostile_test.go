@@ -13,8 +13,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
-// fakeStub is a hold on a stub that is this test: what is written to the other
-// end of the socket is what the container side says. There is no process.
+// fakeStub is a Stub without a process: the test plays the container side by writing to the other end of the socket.
 type fakeStub struct {
 	*Stub
 	other int
@@ -39,7 +38,7 @@ func newFakeStub(t testing.TB) *fakeStub {
 	return f
 }
 
-// hangUp closes the other end.
+// hangUp closes the other end of the socket.
 func (f *fakeStub) hangUp() {
 	if f.other >= 0 {
 		unix.Close(f.other)
@@ -47,8 +46,7 @@ func (f *fakeStub) hangUp() {
 	f.other = -1
 }
 
-// message is one message of the container side: bytes, and descriptors of
-// /dev/null.
+// message is one message of the container side: a number of bytes, and of descriptors of /dev/null.
 type message struct {
 	p     []byte
 	files int
@@ -76,7 +74,7 @@ func (f *fakeStub) say(t testing.TB, list []message) {
 	}
 }
 
-// shape builds a batch; what it asks for bounds what may come back.
+// shape builds a batch. The batch bounds what may be received for it.
 type shape struct {
 	name  string
 	build func(*Batch)
@@ -100,7 +98,7 @@ var shapes = []shape{
 	}},
 }
 
-// replySize is how many bytes the reply to a batch has.
+// replySize returns the number of bytes in the reply to a batch.
 func replySize(t testing.TB, b *Batch) int {
 	t.Helper()
 	if _, err := b.encode(false, false); err != nil {
@@ -109,8 +107,8 @@ func replySize(t testing.TB, b *Batch) int {
 	return b.base + b.reply
 }
 
-// listen sends the batch, hears what the container side says, and looks at
-// everything that a batch can be asked. Nothing of it may panic or leak.
+// listen sends the batch, receives the messages of the container side, and calls every accessor of the batch. None may
+// panic or leak.
 func listen(t testing.TB, sh shape, report bool, talk func(size int) []message) (*Batch, error) {
 	t.Helper()
 	s := newFakeStub(t)
@@ -118,14 +116,14 @@ func listen(t testing.TB, sh shape, report bool, talk func(size int) []message) 
 	sh.build(b)
 	size := replySize(t, b)
 	err := s.Send(b)
-	if err == nil { // unread, it would be a reset of the connection
+	if err == nil { // an unread batch would reset the connection at the close
 		_, err = unix.Read(s.other, make([]byte, stub.ArenaSize))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.say(t, talk(size))
-	s.hangUp() // so that waiting ends
+	s.hangUp() // ends the wait
 	if report {
 		_, err = s.Report(b)
 	} else {
@@ -142,7 +140,7 @@ func listen(t testing.TB, sh shape, report bool, talk func(size int) []message) 
 	return b, err
 }
 
-// ask asks a batch with a reply everything.
+// ask calls every accessor of a batch that has a reply.
 func ask(t testing.TB, b *Batch) {
 	t.Helper()
 	for i := range b.calls {
@@ -180,7 +178,7 @@ func TestHostileReplies(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		talk func(size int) []message
-		fine bool // for a batch that asks for no files
+		fine bool // accepted, for a batch without SendFile
 	}{
 		{"nothing", func(int) []message { return nil }, false},
 		{"an empty message", func(int) []message { return []message{{}} }, false},
@@ -240,8 +238,7 @@ func TestHostileReplies(t *testing.T) {
 	}
 }
 
-// A live process that says nothing but an empty message must not be waited
-// for as for a dead one.
+// TestEmptyMessageIsNoDeath: an empty message from a live process must not make the runtime side wait for its end.
 func TestEmptyMessageIsNoDeath(t *testing.T) {
 	r, _ := pipe(t)
 	keepsDescriptors(t)
@@ -264,7 +261,7 @@ func TestEmptyMessageIsNoDeath(t *testing.T) {
 	}
 }
 
-// Too few bytes of results would be read beyond the end.
+// TestErrnoRange: only results from -4095 to -1 are errnos.
 func TestErrnoRange(t *testing.T) {
 	b := &Batch{}
 	b.Umask(0)
@@ -277,8 +274,7 @@ func TestErrnoRange(t *testing.T) {
 	}
 }
 
-// FuzzReply: whatever the container side says, in however many messages with
-// however many descriptors, no panic, no descriptor lost.
+// FuzzReply: no messages of the container side, with any number of descriptors, may cause a panic or leak a descriptor.
 func FuzzReply(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8})

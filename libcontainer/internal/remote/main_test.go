@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A stub or a descriptor that is left over fails the run.
+// TestMain fails the run if a stub or a descriptor is left at its end.
 func TestMain(m *testing.M) {
-	// What this process was started with is nobody's here.
+	// The stubs must not inherit the descriptors that this process was started with.
 	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		panic(err)
 	}
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// startPoller has the Go runtime open the descriptors that it keeps.
+// startPoller makes the Go runtime open its permanent descriptors.
 func startPoller() {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -38,7 +38,7 @@ func startPoller() {
 	w.Close()
 }
 
-// openFiles counts this process's descriptors, less the one it takes to count.
+// openFiles counts this process's descriptors, without the one used for counting.
 func openFiles() int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -47,7 +47,7 @@ func openFiles() int {
 	return len(entries) - 1
 }
 
-// keepsDescriptors wants as many descriptors at the end of the test as now.
+// keepsDescriptors checks that the number of descriptors at the end of the test is the present one.
 func keepsDescriptors(t *testing.T) {
 	t.Helper()
 	before := openFiles()
@@ -58,7 +58,7 @@ func keepsDescriptors(t *testing.T) {
 	})
 }
 
-// isUp waits until the stub runs, which Start does not.
+// isUp waits until the stub runs. Start does not wait for that.
 func isUp(t *testing.T, s *Stub) {
 	t.Helper()
 	var b Batch

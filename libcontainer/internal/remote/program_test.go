@@ -11,8 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A program sees its arguments and environment as they are, whatever their
-// size.
+// TestLoad: a program gets its arguments and environment unchanged, whatever their size.
 func TestLoad(t *testing.T) {
 	long := strings.Repeat("x", 100<<10)
 	many := make([]string, 20000)
@@ -61,7 +60,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// What is too much for the kernel is the kernel's error.
+// TestLoadTooMuch: the kernel returns the error for arguments above its limit.
 func TestLoadTooMuch(t *testing.T) {
 	s := start(t.Context(), t)
 	p, err := s.Load("/bin/true", []string{"true", strings.Repeat("x", 200<<10)}, nil)

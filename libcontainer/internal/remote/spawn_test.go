@@ -23,8 +23,7 @@ func needsRoot(t *testing.T) {
 	}
 }
 
-// writable tells whether the file behind a descriptor can be changed, by any
-// way back to it.
+// writable reports whether the file behind a descriptor can be changed by any way of reopening it.
 func writable(t *testing.T, f *os.File) error {
 	t.Helper()
 	w, err := os.OpenFile("/proc/self/fd/"+itoa(int(f.Fd())), os.O_RDWR, 0)
@@ -111,7 +110,7 @@ func TestStubRunsFromATmpfs(t *testing.T) {
 	}
 }
 
-// speaks has the stub prove that it is one.
+// speaks checks that the stub executes a batch.
 func speaks(t *testing.T, s *Stub) {
 	t.Helper()
 	var b Batch
@@ -122,11 +121,11 @@ func speaks(t *testing.T, s *Stub) {
 	}
 }
 
-// noexecEnv marks the second run of the test below.
+// noexecEnv marks the second run of the next test.
 const noexecEnv = "REMOTE_TEST_NOEXEC"
 
-// Where executing a memfd is forbidden (vm.memfd_noexec, which each pid
-// namespace has one of), a stub starts all the same.
+// TestStubStartsWhereMemfdsCannotBeExecuted: a stub starts even if executing a memfd is forbidden. Each pid namespace has
+// its own vm.memfd_noexec.
 func TestStubStartsWhereMemfdsCannotBeExecuted(t *testing.T) {
 	needsRoot(t)
 	const knob = "/proc/sys/vm/memfd_noexec"
@@ -196,7 +195,7 @@ func TestStartThatFails(t *testing.T) {
 	}
 }
 
-// What the caller has open is not the stub's.
+// TestNothingIsInherited: the stub does not inherit the caller's other descriptors.
 func TestNothingIsInherited(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

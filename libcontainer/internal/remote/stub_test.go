@@ -32,7 +32,7 @@ func pipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-// A stub that waits for something of the container must not keep anybody.
+// TestTheEndOfTheContextEndsAWait: a stub that waits for something in the container must not block the runtime side.
 func TestTheEndOfTheContextEndsAWait(t *testing.T) {
 	r, _ := pipe(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -61,8 +61,7 @@ func TestAStubThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	}
 }
 
-// What a limit on descriptors leaves out of a message must not become
-// descriptor 0.
+// TestDescriptorsThatDidNotFit: a descriptor that RLIMIT_NOFILE removed from a message must not become descriptor 0.
 func TestDescriptorsThatDidNotFit(t *testing.T) {
 	r, _ := pipe(t)
 	s := start(t.Context(), t, r)
@@ -85,7 +84,7 @@ func TestDescriptorsThatDidNotFit(t *testing.T) {
 	}
 }
 
-// The container side says how much it has stored, and may lie.
+// TestFirstStaysInTheBuffer: the container side may lie about the number of bytes that it has stored.
 func TestFirstStaysInTheBuffer(t *testing.T) {
 	b := content{back: []byte("0123456789")}
 	m := Buf{&b, 2, 3}
@@ -96,7 +95,7 @@ func TestFirstStaysInTheBuffer(t *testing.T) {
 	}
 }
 
-// What it is sent before its launch waits for it.
+// TestAPreparedStub: batches sent before the launch wait for it.
 func TestAPreparedStub(t *testing.T) {
 	s, err := Prepare(t.Context(), Spawn{Control: 8, Timeout: 10 * time.Second, Argv0: "stub"})
 	if err != nil {
@@ -134,8 +133,7 @@ func TestAPreparedStubThatIsNotLaunched(t *testing.T) {
 	s.Kill()
 }
 
-// Behind a batch that fails nothing is done, and nothing answered, until the next
-// batch that depends on nothing.
+// TestSendBehind: after a batch that fails, the stub neither executes nor answers batches until the next independent one.
 func TestSendBehind(t *testing.T) {
 	s := start(t.Context(), t)
 	r, w := pipe(t)
@@ -193,7 +191,7 @@ func TestCanFollow(t *testing.T) {
 	}
 }
 
-// A stub that dies is not said to have died of what it was not yet at.
+// TestDeathBeforeWhatIsBehind: the error of a dead stub does not name the queued batch that it had not begun.
 func TestDeathBeforeWhatIsBehind(t *testing.T) {
 	s := start(t.Context(), t)
 	var dies, behind Batch

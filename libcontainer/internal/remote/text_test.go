@@ -16,8 +16,7 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// texts is each call and how it prints; what comes before it in a batch is
-// separated by a semicolon.
+// texts lists each call and its printed form. Calls before it in the batch are separated by semicolons.
 var texts = []struct {
 	method string
 	add    func(*Batch)
@@ -138,8 +137,8 @@ func TestEveryCallPrints(t *testing.T) {
 	}
 }
 
-// callMethods are the exported methods of Batch that add calls: those in
-// calls_*.go, two of do.go and one of program.go.
+// callMethods lists the exported methods of Batch that add calls: those in calls_*.go, two in do.go and one in
+// program.go.
 func callMethods(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("calls_*.go")

@@ -12,12 +12,12 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
-// tagged is the step that a tag stands for.
+// tagged is the timeline step for a tag.
 type tagged int
 
 func (n tagged) String() string { return "step " + strconv.Itoa(int(n)) }
 
-// eachClock runs a test with a traced stub for either clock.
+// eachClock runs a test with a traced stub, once for each clock.
 func eachClock(t *testing.T, f func(t *testing.T, r *timeline.Recorder, s *Stub)) {
 	for name, r := range map[string]*timeline.Recorder{"counter": timeline.New("test"), "clock": timeline.NewWithoutCounter("test")} {
 		t.Run(name, func(t *testing.T) {
@@ -33,7 +33,7 @@ func eachClock(t *testing.T, f func(t *testing.T, r *timeline.Recorder, s *Stub)
 	}
 }
 
-// of are the events of a category on the container side, in order.
+// of returns the container side's events of a category, in order.
 func of(r *timeline.Recorder, c timeline.Category) []timeline.Event {
 	var out []timeline.Event
 	for _, e := range r.Trace().Events {
@@ -44,7 +44,7 @@ func of(r *timeline.Recorder, c timeline.Category) []timeline.Event {
 	return out
 }
 
-// The nap is the longest of the calls, and lasts as long as it was to.
+// TestTraceTimesEachCall: the nanosleep is the longest call and takes at least its time.
 func TestTraceTimesEachCall(t *testing.T) {
 	eachClock(t, func(t *testing.T, r *timeline.Recorder, s *Stub) {
 		var b Batch
@@ -73,7 +73,7 @@ func TestTraceTimesEachCall(t *testing.T) {
 	})
 }
 
-// What comes back is the same with stamps as without.
+// TestTraceChangesNoResult: results with stamps equal those without.
 func TestTraceChangesNoResult(t *testing.T) {
 	eachClock(t, func(t *testing.T, _ *timeline.Recorder, s *Stub) {
 		var b Batch
@@ -107,7 +107,7 @@ func TestTraceOfAFailedBatch(t *testing.T) {
 	})
 }
 
-// The child has a thread of its own, which begins where it is born.
+// TestTraceOfAFork: the child has its own thread in the trace. It starts with the fork.
 func TestTraceOfAFork(t *testing.T) {
 	eachClock(t, func(t *testing.T, r *timeline.Recorder, s *Stub) {
 		var b Batch
