@@ -248,11 +248,21 @@ func (c *Container) open() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ended, err := proc.Ended(pidfd); err != nil || ended {
+	if err := running(pidfd); err != nil {
 		pidfd.Close()
-		return nil, errors.Join(err, ErrNotRunning)
+		return nil, err
 	}
 	return pidfd, nil
+}
+
+// running returns ErrNotRunning if the process of pidfd has ended. A poll(2) that fails
+// proves nothing, and is an error of its own: delete would spare a living process.
+func running(pidfd *os.File) error {
+	ended, err := proc.Ended(pidfd)
+	if err == nil && ended {
+		return ErrNotRunning
+	}
+	return err
 }
 
 // Spec returns a copy of the configuration with which the container was created. It has

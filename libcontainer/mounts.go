@@ -13,7 +13,6 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
-	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 	"github.com/onggi-dev/onggi/specconv"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -178,8 +177,8 @@ func (v *visit) holdNamespace(pid int) error {
 		return errors.New("the container's mount namespace cannot be opened")
 	}
 	// holdOne may have opened it by the pid. That was the right process if it lives.
-	if ended, err := proc.Ended(v.pidfd); err != nil || ended {
-		return errors.Join(err, ErrNotRunning)
+	if err := running(v.pidfd); err != nil {
+		return err
 	}
 	if own, err := isOwn(v.mnt, "mnt"); err != nil || own {
 		return &Failure{Field: field, Err: cmp.Or(err, errNoMountNamespace)}
