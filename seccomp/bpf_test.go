@@ -78,7 +78,7 @@ func run(t testing.TB, code []byte, c call) uint32 {
 	return 0
 }
 
-// program assembles instructions.
+// program returns the bytes of instructions.
 func program(instructions ...unix.SockFilter) []byte {
 	var code []byte
 	for _, i := range instructions {

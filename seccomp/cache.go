@@ -16,21 +16,21 @@ import (
 )
 
 // A Cache keeps compiled filters in a directory that only its owner can enter.
-// Processes may share it without locks: an entry appears complete, by rename.
+// Processes may share it without locks: rename(2) makes an entry appear whole.
 type Cache struct {
-	Dir string // made when needed; "" keeps nothing
+	Dir string // created when needed; "" disables the cache
 }
 
 // maxEntries bounds a cache. A host has a handful of profiles.
 const maxEntries = 64
 
-// formatVersion is part of each key. It changes when the same profile should
-// compile to another program than before.
+// formatVersion is part of each key. It changes when this package begins to
+// compile the same profile to another program.
 const formatVersion = "2"
 
-// Load returns the filter of a profile, given as the raw JSON value of
-// linux.seccomp. decode is called for the profile itself if the filter has to
-// be compiled. Errors are those of decode and [Compile], never of the cache.
+// Load returns the filter of a profile. raw is the JSON value of linux.seccomp.
+// Load calls decode for the profile itself only if the filter has to be
+// compiled. It returns errors of decode and [Compile], never of the cache.
 func (c Cache) Load(ctx context.Context, raw []byte, decode func() (*specs.LinuxSeccomp, error)) (Filter, error) {
 	k, ok := keyOf(raw)
 	if !ok || c.Dir == "" {
@@ -54,9 +54,9 @@ func compile(ctx context.Context, decode func() (*specs.LinuxSeccomp, error)) (F
 	return Compile(ctx, profile)
 }
 
-// keyOf is all that a filter depends on: this package's version and
-// libseccomp's, the kernel's (which flags and actions it has), the machine, and
-// the profile.
+// keyOf returns everything that a filter depends on: formatVersion, the build of
+// the helper, the kernel's release (which decides about flags and actions), the
+// machine, and the profile. Without a helper's identity there is no key.
 func keyOf(raw []byte) (k key, ok bool) {
 	var host unix.Utsname
 	identity := helper.Identity()
@@ -67,7 +67,7 @@ func keyOf(raw []byte) (k key, ok bool) {
 	return key(strings.Join([]string{formatVersion, identity, release, runtime.GOARCH, string(raw)}, "\x00")), true
 }
 
-// read returns an entry that this user wrote whole.
+// read returns an entry if this user owns its file alone and it is complete.
 func (c Cache) read(k key) (Filter, bool) {
 	dir, err := openDir(c.Dir)
 	if err != nil {
@@ -88,7 +88,7 @@ func (c Cache) read(k key) (Filter, bool) {
 
 var errForeign = errors.New("not ours alone")
 
-// openDir opens the directory of a cache, if nobody else can write in it.
+// openDir opens the directory of a cache if only this user can use it.
 func openDir(path string) (int, error) {
 	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -101,8 +101,8 @@ func openDir(path string) (int, error) {
 	return dir, nil
 }
 
-// statOwn checks that a file of a type belongs to this user, and to nobody else
-// by its mode.
+// statOwn returns the size of an open file. It is an error if the file has
+// another type, another owner, or a mode that gives others any access.
 func statOwn(fd int, format uint32) (size int64, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -129,14 +129,14 @@ func readOwn(fd int) ([]byte, error) {
 			return nil, err
 		}
 		if err == nil && m == 0 {
-			return b[:n], nil // shrunk meanwhile: the sum will tell
+			return b[:n], nil // the file has shrunk: its sum will be wrong
 		}
 		n += max(m, 0)
 	}
 	return b, nil
 }
 
-// write adds an entry, if it can: a full or read-only file system is no error.
+// write adds an entry if it can. A full or read-only file system is no error.
 func (c Cache) write(k key, f Filter) {
 	b := f.marshal(k)
 	if b == nil {
@@ -194,8 +194,8 @@ func writeAll(fd int, b []byte) error {
 	return nil
 }
 
-// trim removes the oldest files beyond maxEntries, and with them, in time, what
-// a killed writer left half done.
+// trim removes the oldest files beyond maxEntries. In time it also removes the
+// temporary files of killed writers.
 func trim(dir int) {
 	names := list(dir)
 	if len(names) <= maxEntries {
@@ -218,7 +218,8 @@ func trim(dir int) {
 	}
 }
 
-// list reads the names in a directory, through a descriptor of its own.
+// list returns the names in a directory. It opens the directory again, because
+// reading moves the offset of a descriptor.
 func list(dir int) []string {
 	fd, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

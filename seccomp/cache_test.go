@@ -85,8 +85,8 @@ func TestCacheKey(t *testing.T) {
 	}
 }
 
-// Whatever happened to an entry, the filter is compiled again, and the entry is
-// good afterwards.
+// TestCacheBadEntry checks that a damaged or foreign entry is compiled again, and
+// that the entry is good afterwards.
 func TestCacheBadEntry(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -164,7 +164,7 @@ func chown(t *testing.T, path string) {
 	check(t, os.Chown(path, 65534, -1))
 }
 
-// another puts an entry that is good for another profile in a file's place.
+// another replaces a file by the entry of another profile.
 func another(t *testing.T, file string) {
 	t.Helper()
 	c := Cache{Dir: t.TempDir()}
@@ -173,7 +173,7 @@ func another(t *testing.T, file string) {
 	check(t, os.Rename(filepath.Join(c.Dir, entries(t, c)[0]), file))
 }
 
-// With a directory that cannot be trusted or used, there is no cache.
+// TestCacheBadDirectory checks that an untrusted or unusable directory disables the cache.
 func TestCacheBadDirectory(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -261,7 +261,7 @@ func TestCacheErrors(t *testing.T) {
 	}
 }
 
-// fake returns a filter that no compilation is needed for.
+// fake returns a filter without compiling anything.
 func fake(n byte) Filter {
 	return Filter{Program: bytes.Repeat([]byte{n}, 8*1000), Unknown: []string{fmt.Sprint(n)}}
 }
@@ -340,13 +340,13 @@ func TestMarshal(t *testing.T) {
 	}
 }
 
-// Whatever unmarshal accepts is what marshal writes.
+// FuzzUnmarshal checks that marshal would write everything that unmarshal accepts.
 func FuzzUnmarshal(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(fake(1).marshal(key("")))
 	f.Add(Filter{Program: make([]byte, 16)}.marshal(key("")))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) >= entryHeader { // get past the sum, which no mutation survives
+		if len(b) >= entryHeader { // repair the sum, which no mutation leaves right
 			binary.NativeEndian.PutUint64(b[sumAt:], sum64(string(b[:sumAt]), string(b[entryHeader:])))
 		}
 		got, ok := unmarshal(key(""), b)

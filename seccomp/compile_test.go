@@ -24,7 +24,7 @@ func needBuilder(t testing.TB) {
 	}
 }
 
-// profiles are linux.seccomp of configurations that engines wrote.
+// profiles returns the linux.seccomp sections of configurations that engines wrote.
 func profiles(t testing.TB) map[string][]byte {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.json")
@@ -109,7 +109,7 @@ func TestCompileActions(t *testing.T) {
 	}
 }
 
-// native is a call on this machine.
+// native returns a call on this machine.
 func native(t testing.TB, name string) call {
 	t.Helper()
 	numbers := map[string]uint32{"getcwd": unix.SYS_GETCWD, "exit_group": unix.SYS_EXIT_GROUP, "read": unix.SYS_READ}
@@ -166,8 +166,8 @@ func TestCompileWithoutRules(t *testing.T) {
 	}
 }
 
-// A rule that says the same as the default is not given to libseccomp, which
-// would refuse it; the name still counts as known to the author.
+// Compile does not give libseccomp a rule that repeats the default action,
+// because libseccomp would refuse it. The name still counts as known to the author.
 func TestCompileRedundantRule(t *testing.T) {
 	needBuilder(t)
 	f := compileOK(t, &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{
@@ -237,8 +237,8 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// However often a profile names an architecture, it is one: the ENOSYS tail has
-// jumps over the part of each, which reach no further than 255 instructions.
+// An architecture counts once, however often a profile names it. The ENOSYS tail
+// jumps over the part of each architecture, and a jump reaches 255 instructions.
 func TestCompileRepeatedArchitectures(t *testing.T) {
 	needBuilder(t)
 	compile := func(times int) []byte {
@@ -262,7 +262,7 @@ func TestCompileNothing(t *testing.T) {
 	}
 }
 
-// What the profile's author has done wrong is said, not how libseccomp puts it.
+// The error names the mistake of the profile's author, not libseccomp's view of it.
 func TestCompileConflict(t *testing.T) {
 	needBuilder(t)
 	when := func(action specs.LinuxSeccompAction) specs.LinuxSyscall {

@@ -14,8 +14,8 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/internal/ruleset"
 )
 
-// A profile read naively, straight from the specification: what it says about a
-// call must be what the program says.
+// These tests read a profile naively, straight from the specification. The
+// program has to give the same answer to each call.
 
 // machines are the architectures of the engines' profiles. The last two have
 // arguments of 32 bits.
@@ -98,8 +98,8 @@ func expect(t *testing.T, p *specs.LinuxSeccomp, name string, args [6]uint64, ma
 	return want
 }
 
-// vectors are arguments at and around every value that a profile's rules for a
-// syscall compare with, in both halves.
+// vectors returns arguments at and around every value that a profile's rules for
+// a syscall compare with, in both halves.
 func vectors(p *specs.LinuxSeccomp, name string) [][6]uint64 {
 	values := make([][]uint64, 6)
 	for i := range p.Syscalls {
@@ -124,8 +124,8 @@ func vectors(p *specs.LinuxSeccomp, name string) [][6]uint64 {
 	return all
 }
 
-// numberOn asks libseccomp for the number of one name. Where that takes a
-// process each time, these tests would take minutes: hence the build tag.
+// numberOn asks libseccomp for the number of one name. With a process for each
+// question these tests would take minutes: hence the build tag.
 func numberOn(t *testing.T, name string, machine specs.Arch) (uint32, bool) {
 	t.Helper()
 	a, ok := archNamed(string(machine))
@@ -181,8 +181,8 @@ func TestProfilesSayWhatProgramsDo(t *testing.T) {
 	}
 }
 
-// Syscalls that no profile names: the old ones get the default action, and
-// those beyond the newest one named get ENOSYS, on each architecture by itself.
+// Old syscalls that no profile names get the default action. Syscalls beyond the
+// newest one that is named get ENOSYS, for each architecture by itself.
 func TestProfilesAnswerNewSyscalls(t *testing.T) {
 	needX86(t)
 	for file, raw := range profiles(t) {
@@ -213,9 +213,9 @@ func TestProfilesAnswerNewSyscalls(t *testing.T) {
 	}
 }
 
-// Random rules. For each syscall it is one action, so that a call has one answer,
-// and one rule or a choice of equalities: what libseccomp makes of more is not
-// always what was written (doc.go).
+// Random rules. Each syscall has one action, so that a call has one answer, and
+// one rule or a choice of equalities. The program that libseccomp makes of more
+// does not always do as written (doc.go).
 func TestRandomProfiles(t *testing.T) {
 	needX86(t)
 	const seed = 20220322
@@ -236,7 +236,7 @@ func randomProfile(r *rand.Rand, names []string) *specs.LinuxSeccomp {
 			p.Architectures = append(p.Architectures, arch)
 		}
 	}
-	// Some names more, so that some of the programs are trees.
+	// More names, so that some of the programs are trees.
 	p.Syscalls = append(p.Syscalls, rule(specs.ActAllow, filler[:r.IntN(len(filler))]...), rule(specs.ActLog, "openat2"))
 	if len(p.Syscalls[0].Names) == 0 {
 		p.Syscalls = p.Syscalls[1:]
@@ -275,8 +275,8 @@ func randomArgs(r *rand.Rand) []specs.LinuxSeccompArg {
 	return args
 }
 
-// Every architecture that libseccomp has of this machine's byte order compiles,
-// and its ENOSYS tail is about its own numbers.
+// TestCompileArchitectures checks that every architecture of libseccomp with this
+// machine's byte order compiles, and that its ENOSYS tail has its own numbers.
 func TestCompileArchitectures(t *testing.T) {
 	needBuilder(t)
 	compiled := 0
@@ -303,8 +303,8 @@ func TestCompileArchitectures(t *testing.T) {
 	}
 }
 
-// openat2 has the same number everywhere, but for the base that an architecture
-// counts from.
+// openat2 returns the number of openat2. It is the same everywhere, but for the
+// base from which an architecture counts.
 func openat2(arch string) uint32 {
 	const nr = 437
 	switch arch {

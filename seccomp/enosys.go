@@ -6,16 +6,16 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/internal/ruleset"
 )
 
-// A profile that denies by default also denies the syscalls that its author
-// could not know, and with the wrong errno: a libc that meets ENOSYS falls back
-// to an older syscall, a libc that meets EPERM gives up. So a syscall with a
-// higher number than any that the profile names gets ENOSYS instead of the
-// default action.
+// answerENOSYS changes a program so that new syscalls get ENOSYS. A profile that
+// denies by default also denies the syscalls that its author could not know, and
+// with the wrong errno: a libc that meets ENOSYS falls back to an older syscall,
+// a libc that meets EPERM gives up. So a syscall with a higher number than any
+// that the profile names gets ENOSYS instead of the default action.
 //
-// libseccomp has no rule for "all numbers above". Its program is changed
-// instead, at the one place where it matters: each `ret default` becomes a jump
-// to a tail, in the same eight bytes, that looks at the number once more. Syscalls that match a rule, and
-// so all that are allowed, take exactly the path that libseccomp laid out.
+// libseccomp has no rule for "all numbers above". So answerENOSYS replaces each
+// `ret default` by a jump, in the same eight bytes, to a tail that compares the
+// number once more. Syscalls that match a rule, and so all that are allowed, take
+// exactly the path that libseccomp laid out.
 //
 //	ld  arch
 //	jeq #arch1, next, skip          one block an architecture
@@ -46,8 +46,9 @@ func answerENOSYS(code []byte, defaultAction uint32, named []ruleset.Named) []by
 	return encode(code, last)
 }
 
-// denies reports whether syscalls that meet a default action may as well meet
-// ENOSYS. A tracer that sees every other syscall wants the new ones too.
+// denies reports whether a default action denies, so that ENOSYS may take its
+// place. TRACE does not: a tracer that sees every other syscall wants the new
+// ones too.
 func denies(defaultAction uint32) bool {
 	switch defaultAction & unix.SECCOMP_RET_ACTION_FULL {
 	case unix.SECCOMP_RET_KILL_PROCESS, unix.SECCOMP_RET_KILL_THREAD, unix.SECCOMP_RET_TRAP:
@@ -70,7 +71,7 @@ func load(offset uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
 }
 
-// A block is the numbers that one AUDIT_ARCH_* has beyond a profile's.
+// A block has the numbers of one AUDIT_ARCH_* that are newer than a profile.
 type block struct {
 	audit  uint32
 	ranges []span
@@ -92,8 +93,8 @@ func (b block) assemble(last unix.SockFilter) []byte {
 	return encode(code, last)
 }
 
-// newer finds the numbers beyond those that a profile names. An architecture on
-// which it names none has no block.
+// newer returns the numbers beyond those that a profile names. An architecture
+// without any named syscall has no block.
 func newer(named []ruleset.Named) []block {
 	var blocks []block
 	for _, n := range named {
@@ -120,23 +121,23 @@ func blockOf(blocks []block, audit uint32) int {
 	return -1
 }
 
-// Numbers that do not follow the order in which syscalls were added.
+// These numbers do not follow the order in which syscalls were added.
 const (
-	// x32 shares AUDIT_ARCH_X86_64: its numbers have bit 30 set
+	// x32 shares AUDIT_ARCH_X86_64. Its numbers have bit 30 set
 	// (arch/x86/include/uapi/asm/unistd.h).
 	x32Bit = 0x40000000
 
-	// Of x32's, 512 to 547 were there from its start, and new ones are below
-	// or above (arch/x86/entry/syscalls/syscall_64.tbl).
+	// x32 had 512 to 547 from its start. Its new numbers are below or above
+	// them (arch/x86/entry/syscalls/syscall_64.tbl).
 	x32OldLow  = x32Bit + 512
 	x32OldHigh = x32Bit + 547
 
-	// From here on are cacheflush and the like, as old as 32-bit ARM
+	// From here on are cacheflush and similar calls, as old as 32-bit ARM
 	// (arch/arm/include/uapi/asm/unistd.h).
 	armPrivate = 0x0f0000
 
-	// All other numbers are below -1, which is no syscall: a tracer puts it in
-	// place of one that it has answered itself.
+	// All other numbers are below -1. A tracer writes -1, which is no syscall,
+	// in place of the number of a syscall that it has answered itself.
 	noNumber = 0xffffffff
 )
 
@@ -158,7 +159,7 @@ func beyond(arch string, numbers []uint32) []span {
 	return above(numbers, noNumber)
 }
 
-// above returns what lies between the largest number below a limit, and the limit.
+// above returns the range from behind the largest number below a limit up to the limit.
 func above(numbers []uint32, limit uint32) []span {
 	found, newest := false, uint32(0)
 	for _, n := range numbers {

@@ -88,8 +88,8 @@ func TestAnswerENOSYS(t *testing.T) {
 	}
 }
 
-// An architecture is killed with the default action's own instruction where the
-// default is to kill; the tail must not let it go.
+// Where the default action kills, libseccomp kills a foreign architecture with
+// the same instruction. The tail must not let it go.
 func TestAnswerENOSYSDefaultKill(t *testing.T) {
 	const kill = unix.SECCOMP_RET_KILL_THREAD
 	code := answerENOSYS(handmade(kill), kill, []ruleset.Named{{Token: unix.AUDIT_ARCH_X86_64, Numbers: []uint32{435}}})

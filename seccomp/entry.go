@@ -15,11 +15,11 @@ import (
 //	| magic | flags | code n | names n | key n | sum | code | names | key |
 //
 // Integers have native byte order, as the program has. Names are separated by
-// NUL. The key is there as a whole, so that an entry is never taken for
-// another's, whatever its name. The sum is over the bytes before and after it:
-// an entry that was truncated or damaged does not pass. It is no protection
-// from people, whom the directory's mode keeps out: SHA-256, which was here
-// before, cost more to link than to calculate, 0.05 ms of every start.
+// NUL. The entry holds the whole key, so that it is never taken for another's,
+// whatever its name. The sum covers the bytes before and after it and detects an
+// entry that was truncated or damaged. It does not protect against an attacker;
+// the directory's mode does. SHA-256, which was here before, cost more to link
+// than to calculate: 0.05 ms of every start.
 const (
 	entryMagic  = "onggibp2"
 	sumAt       = 24
@@ -31,13 +31,13 @@ const (
 	maxEntry = entryHeader + maxCode + maxNames + maxKey
 )
 
-// A key is all that a filter depends on.
+// A key holds everything that a filter depends on.
 type key string
 
-// name is that of the key's file. Two keys with one name take turns.
+// name returns the name of the key's file. Two keys with one name replace each other.
 func (k key) name() string { return strconv.FormatUint(sum64(string(k)), 16) }
 
-// marshal returns the bytes of an entry, or none if they would be too many.
+// marshal returns the bytes of an entry, or nil if they would be too many.
 func (f Filter) marshal(k key) []byte {
 	names := strings.Join(f.Unknown, "\x00")
 	if len(f.Program) > maxCode || len(names) > maxNames || len(k) > maxKey {
@@ -51,9 +51,9 @@ func (f Filter) marshal(k key) []byte {
 	return append(binary.NativeEndian.AppendUint64(b, sum64(string(b), body)), body...)
 }
 
-// sum64 mixes words into one. It tells damage from what was written.
+// sum64 returns a checksum of the parts. It detects damage, not attacks.
 func sum64(parts ...string) uint64 {
-	const odd = 0x9e3779b97f4a7c15 // the golden ratio's bits: no pattern of their own
+	const odd = 0x9e3779b97f4a7c15 // bits of the golden ratio: they have no pattern
 	h := uint64(odd)
 	for _, s := range parts {
 		h = (h ^ uint64(len(s))) * odd
@@ -67,13 +67,13 @@ func sum64(parts ...string) uint64 {
 	return h ^ h>>32
 }
 
-// word is the first 8 bytes of s, which the compiler makes one load of.
+// word returns the first 8 bytes of s. The compiler makes one load of it.
 func word(s string) uint64 {
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// unmarshal reads an entry; anything that marshal would not have written for
-// this key is refused.
+// unmarshal reads an entry. It refuses everything that marshal would not have
+// written for this key.
 func unmarshal(k key, b []byte) (Filter, bool) {
 	if len(b) < entryHeader || len(b) > maxEntry || string(b[:8]) != entryMagic {
 		return Filter{}, false

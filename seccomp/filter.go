@@ -10,7 +10,7 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/internal/ruleset"
 )
 
-// A Filter is a compiled profile, ready for
+// A Filter is a compiled profile, in the form of the arguments of
 //
 //	seccomp(SECCOMP_SET_MODE_FILTER, Flags, &sock_fprog{len(Program)/8, Program})
 type Filter struct {
@@ -18,26 +18,26 @@ type Filter struct {
 	// 4096 of them.
 	Program []byte
 
-	// Flags are SECCOMP_FILTER_FLAG_* bits, complete: NEW_LISTENER is among
-	// them if Listener is set, and TSYNC is always paired with TSYNC_ESRCH, so
-	// that a failure is an errno, never a thread id that looks like success.
+	// Flags are all SECCOMP_FILTER_FLAG_* bits for seccomp(2). NEW_LISTENER is
+	// among them if Listener is set. TSYNC is always paired with TSYNC_ESRCH,
+	// so a failure is an errno, never a thread id that looks like success.
 	Flags uint32
 
 	// Listener says that loading the filter returns a descriptor, close-on-exec,
-	// that SendListener must hand over.
+	// which the caller must pass to SendListener.
 	Listener bool
 
 	// Unknown are the syscall names of the profile that libseccomp does not
-	// know; their rules are not in the program. They are for a warning.
+	// know. Their rules are not in the program. The caller warns of them.
 	Unknown []string
 }
 
-// Compile makes a filter of a profile. Errors name the JSON pointer of what is
-// wrong under /linux/seccomp; everything wrong with the profile is reported at
-// once, on one line.
+// Compile makes a filter of a profile. Its error is one line with all mistakes
+// of the profile, each with its JSON pointer under /linux/seccomp.
 //
-// Where libseccomp runs in a helper process, ctx can interrupt the compilation,
-// and it has a deadline of its own; linked in, libseccomp cannot be interrupted.
+// If libseccomp runs in a helper process, ctx can interrupt the compilation,
+// and the compilation has a deadline of its own. A libseccomp that is linked in
+// cannot be interrupted.
 func Compile(ctx context.Context, profile *specs.LinuxSeccomp) (Filter, error) {
 	set, flags, err := translate(profile)
 	if err != nil {
@@ -66,12 +66,12 @@ func Compile(ctx context.Context, profile *specs.LinuxSeccomp) (Filter, error) {
 	}, nil
 }
 
-// library is what the linker was told of the libseccomp in the helper, -X
-// …/seccomp.library=2.5.4; else empty.
+// library is the version of libseccomp in the helper. The linker sets it: -X
+// …/seccomp.library=2.5.4; otherwise it is empty.
 var library string
 
-// LibraryVersion returns the version of libseccomp, "2.5.4". Where the linker
-// was not told, it costs a compilation.
+// LibraryVersion returns the version of libseccomp, "2.5.4". Without a version
+// from the linker, it takes a compilation.
 func LibraryVersion(ctx context.Context) (string, error) {
 	if library != "" {
 		return library, nil
@@ -84,7 +84,7 @@ func LibraryVersion(ctx context.Context) (string, error) {
 }
 
 // notifies reports whether a program can return SECCOMP_RET_USER_NOTIF. The
-// profile cannot tell: its rule may be for syscalls that do not exist here.
+// profile does not tell: its rule may be for syscalls that do not exist here.
 func notifies(code []byte) bool {
 	for ; len(code) > 0; code = code[unix.SizeofSockFilter:] {
 		if i := decode(code); i.Code == unix.BPF_RET|unix.BPF_K && i.K&unix.SECCOMP_RET_ACTION_FULL == unix.SECCOMP_RET_USER_NOTIF {
@@ -94,7 +94,7 @@ func notifies(code []byte) bool {
 	return false
 }
 
-// decode reads the first instruction of a program:
+// decode returns the first instruction of a program:
 //
 //	0      2    3    4        8
 //	| code | jt | jf | k      |

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What this package links, every start of the runtime pays for.
+// TestImports limits the imports of this package: every start of the runtime pays for them.
 func TestImports(t *testing.T) {
 	cmd := exec.Command("go", "list", "-deps", ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

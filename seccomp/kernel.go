@@ -11,7 +11,7 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/internal/ruleset"
 )
 
-// checkKernel asks the kernel for each flag and action that the profile uses.
+// checkKernel returns an error if this kernel lacks a flag or an action of the profile.
 func checkKernel(set *ruleset.Set, names []specs.LinuxSeccompFlag) error {
 	if errno := askFlag(0); errno != unix.EFAULT {
 		return fmt.Errorf("/linux/seccomp: no filter can be loaded here: seccomp(SECCOMP_SET_MODE_FILTER): %w", errno)
@@ -34,8 +34,8 @@ func checkKernel(set *ruleset.Set, names []specs.LinuxSeccompFlag) error {
 
 func kernelHasFlag(flag uint32) bool { return askFlag(flag) == unix.EFAULT }
 
-// askFlag asks for the filter at address zero: with flags that the kernel knows
-// it gets as far as reading there, EFAULT. Nothing is loaded.
+// askFlag asks the kernel to load the filter at address zero. With known flags
+// the kernel gets as far as reading there and returns EFAULT. It loads nothing.
 func askFlag(flag uint32) unix.Errno {
 	return seccomp(unix.SECCOMP_SET_MODE_FILTER, filterFlags(flag, true), nil)
 }
@@ -53,8 +53,8 @@ func seccomp(operation, flags uint32, args unsafe.Pointer) unix.Errno {
 	return errno
 }
 
-// filterFlags completes the flags of a profile with those the kernel wants
-// beside them.
+// filterFlags returns the flags of a profile with the changes that the kernel
+// needs: TSYNC_ESRCH beside TSYNC, and NEW_LISTENER for a listener.
 func filterFlags(flags uint32, listener bool) uint32 {
 	if flags&unix.SECCOMP_FILTER_FLAG_TSYNC != 0 {
 		flags |= unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
@@ -62,6 +62,7 @@ func filterFlags(flags uint32, listener bool) uint32 {
 	if listener {
 		return flags | unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
 	}
-	// It is about answering notifications, and without any the kernel refuses it.
+	// WAIT_KILLABLE_RECV is about answering notifications: without a listener
+	// the kernel refuses it.
 	return flags &^ unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 }

@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenerDeadline is how long a listener may take to accept a connection and
-// to make room for one message. It is a service that answers syscalls.
+// listenerDeadline bounds the time in which a listener accepts a connection and
+// makes room for one message. A listener is a service that answers syscalls.
 const listenerDeadline = 10 * time.Second
 
-// SendListener hands the descriptor of a loaded filter to the service at the
+// SendListener sends the descriptor of a loaded filter to the service at the
 // profile's listenerPath: one connection, the state as JSON, and the descriptor
 // with its first byte (runtime-spec config-linux.md, "the container process
 // state"). It sets state.Fds. The caller keeps notifyFD.
 //
-// It ends with ctx, and after 10 seconds.
+// It returns when ctx ends, and after 10 seconds at the latest.
 func SendListener(ctx context.Context, socketPath string, state specs.ContainerProcessState, notifyFD *os.File) error {
 	state.Fds = []string{specs.SeccompFdName}
 	message, err := json.Marshal(state)
@@ -51,7 +51,7 @@ func sendListener(ctx context.Context, path string, message []byte, notifyFD *os
 	return send(ctx, socket, message, unix.UnixRights(int(notifyFD.Fd())), deadline)
 }
 
-// connect waits while the listener's backlog is full.
+// connect connects the socket. It waits while the listener's backlog is full.
 func connect(ctx context.Context, socket int, path string, deadline time.Time) error {
 	address, release, err := addressOf(path)
 	if err != nil {
@@ -65,8 +65,8 @@ func connect(ctx context.Context, socket int, path string, deadline time.Time) e
 	return nil
 }
 
-// addressOf returns a socket's address. One that is too long for it is reached
-// through its directory's descriptor.
+// addressOf returns the address of a socket. A path that is too long for
+// sun_path gets an address through the descriptor of its directory.
 func addressOf(path string) (address *unix.SockaddrUnix, release func(), err error) {
 	if len(path) < len(unix.RawSockaddrUnix{}.Path) {
 		return &unix.SockaddrUnix{Name: path}, func() {}, nil
@@ -79,7 +79,7 @@ func addressOf(path string) (address *unix.SockaddrUnix, release func(), err err
 	return &unix.SockaddrUnix{Name: name}, func() { unix.Close(dir) }, nil
 }
 
-// send writes the message, the rights with its first byte.
+// send writes the message. The rights go with its first byte.
 func send(ctx context.Context, socket int, message, rights []byte, deadline time.Time) error {
 	for len(message) > 0 {
 		err := retry(ctx, socket, deadline, func() error {
@@ -96,20 +96,20 @@ func send(ctx context.Context, socket int, message, rights []byte, deadline time
 	return nil
 }
 
-// aWhile is how long a call waits before it is seen whether ctx has ended: a
-// thread in connect or sendmsg cannot be told.
+// aWhile is the longest time between two checks of ctx: a thread that is blocked
+// in connect or sendmsg does not notice the end of ctx.
 const aWhile = 100 * time.Millisecond
 
-// retry makes a call that a signal interrupts again, or that has waited for a
-// while, as long as there is time left until the deadline: SO_SNDTIMEO is for
-// connect, too (unix(7) has no other way to wait for a backlog).
+// retry repeats a call that a signal has interrupted or that has waited for
+// aWhile, until the deadline. SO_SNDTIMEO bounds the wait of connect, too: unix(7)
+// has no other way to wait for a backlog.
 func retry(ctx context.Context, socket int, deadline time.Time, call func() error) error {
 	for {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		left := time.Until(deadline)
-		if left < time.Microsecond { // zero would mean for ever
+		if left < time.Microsecond { // a timeout of zero means no timeout
 			return unix.ETIMEDOUT
 		}
 		timeout := unix.NsecToTimeval(min(left, aWhile).Nanoseconds())

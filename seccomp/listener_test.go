@@ -79,7 +79,7 @@ func inode(t *testing.T, fd int) (st unix.Stat_t) {
 func TestSendListener(t *testing.T) {
 	long := filepath.Join(t.TempDir(), strings.Repeat("d", 120))
 	check(t, os.Mkdir(long, 0o700))
-	// net cannot listen at a long path either: the socket is made here and moved.
+	// net cannot listen at a long path either, so the test makes the socket here and moves it.
 	tests := []struct {
 		name       string
 		path, move string

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kernel has the last word: these tests load filters, each in a process of
-// its own, and make syscalls under them.
+// These tests load filters and make syscalls under them, each in a process of
+// its own, because only the kernel can tell whether a filter works.
 
-// A trial is what such a process is asked to do.
+// A trial is the task of such a process.
 type trial struct {
 	Filter Filter
 	Calls  []probe
@@ -29,8 +29,8 @@ type probe struct {
 	Args [6]uintptr
 }
 
-// A verdict is what it found: what loading the filter returned, and the errno
-// of each call.
+// A verdict is the result of a trial: the result of loading the filter, and the
+// errno of each call.
 type verdict struct {
 	Loaded    int
 	LoadErrno unix.Errno
@@ -50,8 +50,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// stand stands trial: it loads the filter into this thread only, or with TSYNC
-// into all, and reports.
+// stand runs a trial. It loads the filter into this thread only, or with TSYNC
+// into all threads, and reports.
 func stand(encoded string) error {
 	var tr trial
 	if err := json.Unmarshal([]byte(encoded), &tr); err != nil {
@@ -74,7 +74,7 @@ func stand(encoded string) error {
 	return json.NewEncoder(os.Stdout).Encode(v)
 }
 
-// try puts a filter on trial.
+// try starts a process that runs a trial of a filter.
 func try(t *testing.T, f Filter, calls ...probe) verdict {
 	t.Helper()
 	encoded, err := json.Marshal(trial{f, calls})
@@ -125,7 +125,7 @@ func TestLoadEnginesProfiles(t *testing.T) {
 
 func TestLoadTail(t *testing.T) {
 	needBuilder(t)
-	// The allowed are those that the process on trial needs.
+	// The allowed syscalls are those that the process on trial needs.
 	f := compileOK(t, &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, DefaultErrnoRet: number(77), Syscalls: []specs.LinuxSyscall{
 		rule(specs.ActAllow, "read", "write", "close", "mmap", "munmap", "madvise", "futex", "rt_sigaction", "rt_sigprocmask",
 			"rt_sigreturn", "sigaltstack", "exit", "exit_group", "clone", "clone3", "gettid", "getpid", "tgkill", "nanosleep",

@@ -12,9 +12,8 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/internal/ruleset"
 )
 
-// translate turns a profile into numbers. It reads no state of the host: what
-// the kernel makes of the result is checkKernel's question. flags are those the
-// profile asks for.
+// translate turns a profile into numbers. It reads no state of the host;
+// checkKernel asks the kernel later. flags are the flags that the profile asks for.
 func translate(profile *specs.LinuxSeccomp) (set *ruleset.Set, flags uint32, err error) {
 	if profile == nil {
 		return nil, 0, errors.New("/linux/seccomp: there is none")
@@ -33,13 +32,13 @@ func translate(profile *specs.LinuxSeccomp) (set *ruleset.Set, flags uint32, err
 	return set, flags, nil
 }
 
-// A translation collects what is wrong with a profile, so that all of it can be
-// reported at once.
+// A translation collects the mistakes of a profile, so that Compile can report
+// all of them at once.
 type translation struct {
 	problems []string
 }
 
-// problem notes that the value at a JSON pointer below /linux/seccomp is wrong.
+// problem adds a mistake in the value at a JSON pointer below /linux/seccomp.
 func (t *translation) problem(pointer, format string, args ...any) {
 	t.problems = append(t.problems, "/linux/seccomp"+pointer+": "+fmt.Sprintf(format, args...))
 }
@@ -47,14 +46,14 @@ func (t *translation) problem(pointer, format string, args ...any) {
 func (t *translation) defaultAction(profile *specs.LinuxSeccomp) uint32 {
 	if profile.DefaultAction == specs.ActNotify {
 		// The process that loads the filter would wait for an answer to the
-		// very call that tells the listener about it.
+		// very call that sends the listener its descriptor.
 		t.problem("/defaultAction", "%s cannot be the default action", specs.ActNotify)
 		return 0
 	}
 	return t.action("/defaultAction", "/defaultErrnoRet", profile.DefaultAction, profile.DefaultErrnoRet)
 }
 
-// action returns the SECCOMP_RET_* value of an action and its errno; both
+// action returns the SECCOMP_RET_* value of an action and its errno. Both
 // pointers are for errors.
 func (t *translation) action(at, errnoAt string, name specs.LinuxSeccompAction, errno *uint) uint32 {
 	for _, a := range actions {
@@ -74,7 +73,7 @@ func (t *translation) action(at, errnoAt string, name specs.LinuxSeccompAction, 
 }
 
 // maxErrno is the largest errno that the kernel lets a filter return
-// (MAX_ERRNO, include/linux/err.h); it silently lowers larger ones.
+// (MAX_ERRNO, include/linux/err.h). The kernel silently lowers larger ones.
 const maxErrno = 4095
 
 func (t *translation) data(at string, ret uint32, errno *uint) uint32 {
@@ -92,8 +91,8 @@ func (t *translation) data(at string, ret uint32, errno *uint) uint32 {
 	return uint32(*errno)
 }
 
-// archs are those of the profile, each once: what is asked of libseccomp, and
-// the ENOSYS tail, has a part for each.
+// archs returns the architectures of the profile, each once: the request to
+// libseccomp and the ENOSYS tail have one part for each.
 func (t *translation) archs(names []specs.Arch) []ruleset.Arch {
 	var list []ruleset.Arch
 	for i, name := range names {
@@ -111,9 +110,9 @@ func (t *translation) archs(names []specs.Arch) []ruleset.Arch {
 
 func (t *translation) flags(names []specs.LinuxSeccompFlag) uint32 {
 	if names == nil {
-		// Without any word about flags, not even an empty list, the container
-		// does not pay for the Speculative Store Bypass mitigation: it is what
-		// engines expect, and the kernel's own default since 5.16.
+		// A profile without flags, not even an empty list, does not get the
+		// Speculative Store Bypass mitigation. Engines expect that, and it is
+		// the kernel's own default since 5.16.
 		return unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
 	}
 	var flags uint32
@@ -136,7 +135,7 @@ func flagBit(name string) (uint32, bool) {
 	return 0, false
 }
 
-// listener checks that notifications have somewhere to go.
+// listener checks that a profile with notifications has a listenerPath.
 func (t *translation) listener(profile *specs.LinuxSeccomp) {
 	if profile.ListenerPath != "" {
 		return
@@ -179,16 +178,17 @@ func (t *translation) names(at string, call *specs.LinuxSyscall) {
 		case name == "" || strings.ContainsRune(name, 0):
 			t.problem(fmt.Sprintf("%s/names/%d", at, i), "%q is not a name", name)
 		case name == "write" && call.Action == specs.ActNotify:
-			// The listener gets its descriptor after the process that loaded
-			// the filter has reported: with write, it would wait for itself.
+			// The process reports after it has loaded the filter, and only then
+			// the listener gets its descriptor. With write, the process would
+			// wait for itself.
 			t.problem(fmt.Sprintf("%s/names/%d", at, i), "write cannot have the action %s", specs.ActNotify)
 		}
 	}
 }
 
-// match arranges the conditions of a rule. All must hold; but libseccomp
-// compares an argument once a rule, and profiles that name one twice have
-// always meant a choice of their conditions.
+// match returns the alternatives of a rule, each a list of conditions that must
+// all hold. libseccomp compares an argument once a rule, and profiles that name
+// an argument twice have always meant a choice of their conditions.
 func (t *translation) match(at string, args []specs.LinuxSeccompArg) [][]ruleset.Condition {
 	var all []ruleset.Condition
 	var seen [6]bool

@@ -2,7 +2,7 @@ package seccomp
 
 import "golang.org/x/sys/unix"
 
-// The words of the runtime specification, in its order.
+// These tables have the words of the runtime specification, in its order.
 
 var actions = []struct {
 	name  string
@@ -30,7 +30,7 @@ var flagBits = []struct {
 	{"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV},
 }
 
-// operators are in the order of their numbers in seccomp.h, which begin with 1.
+// operators are in the order of their numbers in seccomp.h, which start at 1.
 var operators = []string{
 	"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ",
 	"SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ",
@@ -38,13 +38,13 @@ var operators = []string{
 
 type arch struct {
 	name  string
-	audit uint32 // what seccomp_data has
+	audit uint32 // its value in seccomp_data
 }
 
 var archs = []arch{
 	{"SCMP_ARCH_X86", unix.AUDIT_ARCH_I386},
 	{"SCMP_ARCH_X86_64", unix.AUDIT_ARCH_X86_64},
-	{"SCMP_ARCH_X32", unix.AUDIT_ARCH_X86_64}, // told apart by bit 30 of the number
+	{"SCMP_ARCH_X32", unix.AUDIT_ARCH_X86_64}, // bit 30 of the number tells it from x86_64
 	{"SCMP_ARCH_ARM", unix.AUDIT_ARCH_ARM},
 	{"SCMP_ARCH_AARCH64", unix.AUDIT_ARCH_AARCH64},
 	{"SCMP_ARCH_MIPS", unix.AUDIT_ARCH_MIPS},
@@ -79,7 +79,7 @@ func Actions() []string {
 // Operators lists the operators that Compile accepts.
 func Operators() []string { return append([]string(nil), operators...) }
 
-// Archs lists the architectures that Compile accepts, if libseccomp is new enough.
+// Archs lists the architectures that Compile accepts. An old libseccomp lacks some.
 func Archs() []string {
 	names := make([]string, len(archs))
 	for i, a := range archs {
@@ -108,8 +108,8 @@ func SupportedFlags() []string {
 	return names
 }
 
-// token is an architecture's number in seccomp.h: the kernel's, but for x32,
-// which has none there.
+// token returns the number of an architecture in seccomp.h. It is the kernel's
+// number, except for x32, which has none there.
 func (a arch) token() uint32 {
 	const x32 = 0x4000003e
 	if a.name == "SCMP_ARCH_X32" {

@@ -8,13 +8,13 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper/internal/wire"
 )
 
-// The words of requests and replies, which package wire draws.
+// Package wire draws the layout of requests and replies.
 type (
-	// A Request is made in the order of its parts, from its kind on.
+	// A Request is built in the order of its parts. Its kind comes first.
 	Request = wire.Request
-	// A Reply says how far a request got.
+	// A Reply is the result of a request.
 	Reply = wire.Reply
-	// Status is the station at which a request stopped.
+	// Status is the stage at which a request stopped.
 	Status = wire.Status
 )
 
@@ -24,7 +24,7 @@ const (
 	Pattern = wire.Pattern
 )
 
-// Stations of requests.
+// Stages at which a request can stop.
 const (
 	Done            = wire.Done
 	BadDefault      = wire.BadDefault
@@ -34,8 +34,8 @@ const (
 	BadPattern      = wire.BadPattern
 )
 
-// Ask sends a request and waits for its reply. Where the helper is a process of
-// its own, ctx can interrupt it, and it has a deadline.
+// Ask sends a request and returns its reply. If the helper is a process of its
+// own, ctx can interrupt it, and it has a deadline.
 func Ask(ctx context.Context, request Request) (Reply, error) {
 	if len(request) > wire.MaxRequest {
 		return Reply{}, fmt.Errorf("helper: a request of %d bytes is longer than %d", len(request), wire.MaxRequest)

@@ -90,14 +90,14 @@ func TestMatchBadExpression(t *testing.T) {
 	}
 }
 
-// The size is checked before anything is written.
+// TestAskLong checks that Ask rejects a long request before it writes anything.
 func TestAskLong(t *testing.T) {
 	if _, err := Ask(context.Background(), make(Request, wire.MaxRequest+1)); errorText(err) != "helper: a request of 16777217 bytes is longer than 16777216" {
 		t.Errorf("Ask() = %v; want an error with the sizes", err)
 	}
 }
 
-// What a helper that is not ours may say is an error, or about texts that it was asked about.
+// TestMatchedBadReply checks that a bad reply gives an error, or texts of the question only.
 func TestMatchedBadReply(t *testing.T) {
 	for _, r := range []Reply{
 		{Status: Done},

@@ -4,7 +4,7 @@ package helper
 
 import _ "embed"
 
-// image is the program in internal/program, as `make` builds it.
+// image is the program in internal/program, built by `make`.
 //
 //go:embed helper.amd64
 var image string

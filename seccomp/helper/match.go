@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Match returns those of the texts that an extended regular expression of POSIX
-// matches anywhere.
+// Match returns the texts that contain a match of an extended regular expression
+// of POSIX.
 func Match(ctx context.Context, expression string, texts []string) ([]string, error) {
 	r := Request{}
 	r.Number(Pattern)
@@ -24,7 +24,7 @@ func Match(ctx context.Context, expression string, texts []string) ([]string, er
 	return matched(expression, texts, reply)
 }
 
-// matched reads the reply to a pattern.
+// matched returns the matching texts of a reply to a pattern.
 func matched(expression string, texts []string, reply Reply) ([]string, error) {
 	switch {
 	case reply.Status == BadPattern:
@@ -41,7 +41,7 @@ func matched(expression string, texts []string, reply Reply) ([]string, error) {
 	return list, nil
 }
 
-// printable is the ASCII text that bytes should be, without the other bytes.
+// printable returns the printable ASCII characters of a text, at most 256.
 func printable(b []byte) string {
 	const enough = 256
 	return strings.Map(func(r rune) rune {

@@ -8,13 +8,13 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper/internal/answer"
 )
 
-// Linkage says how this program came by libseccomp.
+// Linkage says how this program contains libseccomp.
 const Linkage = "linked in, with cgo"
 
-// run calls libseccomp, which is linked in.
+// run calls the linked libseccomp.
 func run(_ context.Context, request []byte) ([]byte, error) {
 	return answer.Answer(request), nil
 }
 
-// Identity tells builds of the helper apart, for those who keep its answers.
+// Identity distinguishes builds of the helper, for callers that keep its answers.
 func Identity() string { return "libseccomp " + answer.Libseccomp() }

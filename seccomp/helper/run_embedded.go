@@ -8,15 +8,15 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper/internal/subprocess"
 )
 
-// Linkage says how this program came by libseccomp.
+// Linkage says how this program contains libseccomp.
 const Linkage = "in an embedded helper"
 
-// identity is a hash of the embedded program, which the linker is told: -X
-// …/seccomp/helper.identity=…; else empty.
+// identity is a hash of the embedded program. The linker sets it: -X
+// …/seccomp/helper.identity=…; otherwise it is empty.
 var identity string
 
-// Identity tells builds of the helper apart, for those who keep its answers. A
-// helper without a name has none to keep.
+// Identity distinguishes builds of the helper, for callers that keep its answers.
+// It is empty if the helper's hash is unknown; then callers must not keep answers.
 func Identity() string {
 	if identity == "" {
 		return ""

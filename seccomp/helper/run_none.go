@@ -7,10 +7,10 @@ import (
 	"errors"
 )
 
-// Linkage says how this program came by libseccomp.
+// Linkage says how this program contains libseccomp.
 const Linkage = "none, for want of cgo"
 
-// errNone tells the builder of the program what it lacks.
+// errNone tells the person who built the program what it lacks.
 var errNone = errors.New("this program was built without libseccomp: it needs cgo, or the build tag onggi_helper")
 
 func run(context.Context, []byte) ([]byte, error) { return nil, errNone }
