@@ -11,45 +11,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Claim is the mark of one container on its cgroup: an extended attribute of
-// the directory. Two containers may name the same cgroup, one after the other,
-// and the record of the first one still names it then. The mark says whose the
-// processes in it are.
+// Claim is the mark of one container on its cgroup. It is stored as an extended
+// attribute of the directory. Two containers may use the same cgroup path, one after
+// the other, and the state of the first one still contains the path then. The mark
+// tells which container the processes in the cgroup belong to.
 //
-// Every cgroup hierarchy of Linux 5.14 keeps extended attributes (v1 ones too:
-// cgroup_setup_root passes KERNFS_ROOT_SUPPORT_USER_XATTR). The attribute is a
-// trusted one where the runtime may set these, so that a container with a
-// writable cgroup can neither read nor change it; otherwise a user's.
+// Since Linux 5.14 every cgroup hierarchy keeps extended attributes, also those of v1
+// (cgroup_setup_root passes KERNFS_ROOT_SUPPORT_USER_XATTR). The mark is a trusted
+// attribute if the runtime may set these: a container with a writable cgroup can
+// neither read nor change it. Otherwise the mark is a user attribute.
 type Claim struct {
 	Boot    string // boot id
 	Root    string // state root
-	ID      string // of the container
-	Created int64  // when it was created, in nanoseconds: an id may come again
+	ID      string // container id
+	Created int64  // time of creation in nanoseconds: an id can be reused
 	User    bool   // the runtime may not set trusted attributes
-	By      int    // process that is creating it, or has: a hint, as pids come again
+	By      int    // pid of the process that creates or created it: a hint, as pids are reused
 }
 
-// The attribute, in the order of trust.
+// The names of the attribute, the most trustworthy first.
 const (
 	trustedMark = "trusted.onggi.container"
 	userMark    = "user.onggi.container"
 )
 
-// ErrClaimed: the cgroup belongs to a container that lives or is being created.
+// ErrClaimed: the cgroup belongs to a container that is alive or being created.
 var ErrClaimed = errors.New("cgroup is another container's")
 
-// maxMark bounds what is read of a mark. The kernel keeps up to 64 KiB.
+// maxMark bounds the size of a mark. The kernel would store up to 64 KiB.
 const maxMark = 16 << 10
 
-// head is what tells one claim from another, a field a line:
+// head returns the part of a mark that identifies the claim, one field per line:
 //
 //	boot 1f0c…
 //	created 1764456050123456789
 //	id "web"
 //	root "/run/onggi"
 //
-// Behind it, a mark has the process that makes the container, and a line for each
-// directory that was made for it, for who has nothing but the mark:
+// The rest of a mark is the process that creates the container, and a line for each
+// directory made for it. A caller that has lost the state finds them there:
 //
 //	by 4711
 //	made "/sys/fs/cgroup/freezer/web"
@@ -68,15 +68,15 @@ func (c Claim) String() string {
 	return fmt.Sprintf("container %q of state root %q", c.ID, c.Root)
 }
 
-// mark is a claim as a directory has it.
+// mark is a claim as stored on a directory.
 type mark struct {
 	Claim
-	name string   // of the attribute
-	made []string // directories that were made for the container
+	name string   // name of the attribute
+	made []string // directories made for the container
 }
 
-// encode leaves made out where it does not fit: it is of use only where the
-// state is lost.
+// encode returns the text of the mark. It cuts the list of made directories at
+// maxMark, because the list is needed only if the state is lost.
 func (m mark) encode() string {
 	text := m.head() + "by " + strconv.Itoa(m.By) + "\n"
 	for _, dir := range m.made {
@@ -89,8 +89,8 @@ func (m mark) encode() string {
 	return text
 }
 
-// parseMark reads what may be a container's own writing: a line that is not
-// understood makes it nobody's.
+// parseMark parses a mark. The container may have written it: a line that parseMark
+// does not know makes it the mark of no container.
 func parseMark(text string) (m mark) {
 	for line := range strings.Lines(text) {
 		key, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
@@ -120,7 +120,7 @@ func parseMark(text string) (m mark) {
 	return m
 }
 
-// readMark gives the mark of a directory; ENODATA where it has none.
+// readMark returns the mark of a directory, or ENODATA if it has none.
 func readMark(dir string) (mark, error) {
 	m, err := readMarkAs(dir, trustedMark)
 	if err == unix.ENODATA {
@@ -137,7 +137,7 @@ func readMarkAs(dir, name string) (mark, error) {
 		m := parseMark(string(buf[:n]))
 		m.name = name
 		return m, nil
-	case unix.ERANGE: // larger than any of ours
+	case unix.ERANGE: // larger than every mark of this runtime
 		return mark{name: name}, nil
 	case unix.EOPNOTSUPP:
 		return mark{}, unix.ENODATA
@@ -145,18 +145,18 @@ func readMarkAs(dir, name string) (mark, error) {
 	return mark{}, err
 }
 
-// Ownership is whose a cgroup is, as far as marks tell.
+// Ownership is the owner of a cgroup according to its marks.
 type Ownership int
 
 const (
-	Unmarked Ownership = iota // nobody's mark is on it
-	Own                       // all of it that is there has the container's mark
-	Foreign                   // another container has claimed it since
+	Unmarked Ownership = iota // a directory has no mark
+	Own                       // all existing directories have the container's mark
+	Foreign                   // another container has claimed a directory
 )
 
-// Whose asks the marks. A cgroup that is gone is the container's own. made are
-// directories that were made for the container, or for others before it: what
-// Remove wants to be told.
+// Whose returns the owner according to the marks. A directory that has been removed
+// counts as the container's own. made are the directories made for the container, or
+// for earlier ones that used the cgroup; the caller passes them to Remove.
 func (p Paths) Whose(c Claim) (whose Ownership, made []string, err error) {
 	head := c.head()
 	whose = Own
@@ -177,15 +177,15 @@ func (p Paths) Whose(c Claim) (whose Ownership, made []string, err error) {
 	return whose, made, nil
 }
 
-// onTheWay are those of dirs that lead to the container's cgroups, or are these: a
-// mark may be a container's own writing.
+// onTheWay returns those of dirs that are cgroups of the container or parents of them.
+// The list may come from a mark that the container has written.
 func (p Paths) onTheWay(dirs []string) []string {
 	return slices.DeleteFunc(dirs, func(dir string) bool {
 		return !slices.ContainsFunc(p.dirs(), func(d Dir) bool { return within(d.Abs(), dir) && len(dir) > len(d.Mountpoint) })
 	})
 }
 
-// union keeps the order: parents come first.
+// union appends the new elements of b to a. The order is kept: parents come first.
 func union(a, b []string) []string {
 	for _, s := range b {
 		if !contains(a, s) {
@@ -195,15 +195,15 @@ func union(a, b []string) []string {
 	return a
 }
 
-// Claim marks the cgroup as the container's, once Create has made it; made is
-// what Create says. Of two containers that claim it at once, one gets ErrClaimed.
-// So does a claim of what a container has that lives, by live. Then what was made
-// for the loser is the winner's to remove.
+// Claim marks the cgroup as the container's, after Create. made is the list from
+// Create. If two containers claim a cgroup at the same time, one gets ErrClaimed. A
+// claim of a cgroup whose container is alive, according to live, gets ErrClaimed too.
+// The winner then removes the directories made for the loser.
 //
-// Where the cgroup was there before, and empty, another container may have left
-// it. What was made for that one is this one's to remove.
+// If the cgroup existed before and was empty, an earlier container may have left it.
+// This container then removes the directories made for that one.
 //
-// Without a way to mark it, it stays unmarked.
+// If the runtime cannot set extended attributes, the cgroup stays unmarked.
 func (p Paths) Claim(c Claim, made []string, live func(Claim) bool) error {
 	m := mark{Claim: c, name: c.attribute(), made: made}
 	var marked []string
@@ -226,13 +226,13 @@ func (p Paths) Claim(c Claim, made []string, live func(Claim) bool) error {
 	return nil
 }
 
-// leaveTo has the one who uses the cgroup by now remove what was made for another
-// create, and cannot be removed any more.
+// leaveTo records directories that a failed Create has made and cannot remove, because
+// another container uses them, in that container's mark. That container removes them.
 func (p Paths) leaveTo(made []string) {
 	if len(made) == 0 {
 		return
 	}
-	slices.Reverse(made) // parents first again
+	slices.Reverse(made) // parents first
 	for _, d := range p.processDirs() {
 		if (mark{made: made}).handOver(d.Abs()) {
 			return
@@ -240,8 +240,8 @@ func (p Paths) leaveTo(made []string) {
 	}
 }
 
-// handOver has the winner's mark say what was made for the loser. False where it
-// cannot be said.
+// handOver adds the directories made for the loser to the winner's mark in dir. It
+// returns false if it cannot change that mark.
 func (m mark) handOver(dir string) bool {
 	fd, err := lockDir(dir)
 	if err != nil {
@@ -256,7 +256,8 @@ func (m mark) handOver(dir string) bool {
 	return unix.Lsetxattr(dir, winner.name, []byte(winner.encode()), unix.XATTR_REPLACE) == nil
 }
 
-// put marks one directory. m.name becomes the attribute that can be set.
+// put marks one directory. If a trusted attribute cannot be set, it sets m.name to the
+// user attribute.
 func (m *mark) put(p Paths, d Dir, fresh bool, live func(Claim) bool) error {
 	if fresh {
 		if err := m.set(d.Abs(), unix.XATTR_CREATE); err != unix.EEXIST {
@@ -288,7 +289,7 @@ func markError(dir string, err error) error {
 	return &FileError{Op: "setxattr", Path: dir, Err: err}
 }
 
-// replace puts the mark into the place of one that a dead container has left.
+// replace replaces the mark of a dead container.
 func (m *mark) replace(p Paths, dir string, live func(Claim) bool) error {
 	fd, err := lockDir(dir)
 	if err != nil {
@@ -301,22 +302,23 @@ func (m *mark) replace(p Paths, dir string, live func(Claim) bool) error {
 	case err != nil:
 		return markError(dir, err)
 	case old.head() == m.head():
-	case old.name == m.name && live(old.Claim): // a user's mark does not lead root about
+	case old.name == m.name && live(old.Claim): // a mark by a user does not stop root
 		return fmt.Errorf("%s: %w: %s has it", dir, ErrClaimed, old.Claim)
 	}
 	m.made = union(m.made, p.onTheWay(old.made))
 	if err := m.set(dir, 0); err != nil {
 		return markError(dir, err)
 	}
-	if m.name == trustedMark && old.name == userMark { // whose owner sees no other
+	if m.name == trustedMark && old.name == userMark { // its owner cannot read the trusted mark
 		return markError(dir, unix.Lsetxattr(dir, userMark, []byte(m.encode()), unix.XATTR_REPLACE))
 	}
 	return nil
 }
 
-// lockDir opens a cgroup with an flock, so that no two find the same mark to be a
-// dead container's. It is held for a few calls; a container can hold it, too, if it
-// sees the cgroup, so that nobody waits for it: EWOULDBLOCK.
+// lockDir opens a cgroup with an flock, so that no two processes replace the mark of
+// the same dead container. The lock is held for a few system calls. A container that
+// sees the cgroup can hold the lock too, so lockDir does not wait: it returns
+// EWOULDBLOCK.
 func lockDir(dir string) (int, error) {
 	fd, err := openat(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err != nil {
@@ -329,14 +331,14 @@ func lockDir(dir string) (int, error) {
 	return fd, nil
 }
 
-// unmark takes the mark from a directory that stays.
+// unmark removes the mark from a directory that is not removed itself.
 func unmark(dir string) {
 	_ = unix.Lremovexattr(dir, trustedMark)
 	_ = unix.Lremovexattr(dir, userMark)
 }
 
-// Unclaim takes the container's marks from cgroups that were not made for it, and
-// so stay: made lists the others.
+// Unclaim removes the container's marks from the cgroups that were not made for it and
+// therefore stay. made lists the cgroups that were made for it.
 func (p Paths) Unclaim(made []string) {
 	for _, d := range p.processDirs() {
 		if !contains(made, d.Abs()) {
@@ -345,9 +347,9 @@ func (p Paths) Unclaim(made []string) {
 	}
 }
 
-// FindClaims looks for the cgroups of a container of which nothing is known but
-// the state root and the id, in all of the host's hierarchies. made are the
-// directories that were made for it, as far as its marks tell.
+// FindClaims finds the cgroups of a container by state root and id, in all hierarchies
+// of the host. It is for a container whose state is lost. made are the directories made
+// for it, according to its marks.
 func FindClaims(h *Host, root, id string) (p Paths, made []string, err error) {
 	f := finder{root: root, id: id}
 	for _, x := range h.markedHierarchies() {
@@ -368,12 +370,12 @@ type finder struct {
 	made     []string
 }
 
-// deepest bounds how far down a container is looked for: a container with a
-// writable cgroup can nest thousands. Engines use ten levels at most.
+// deepest bounds the depth of the search. A container with a writable cgroup can nest
+// thousands of levels. Engines use ten levels at most.
 const deepest = 24
 
-// look goes through the cgroups below at. Those in another container's cgroup are
-// that one's business, unless the runtime is in there, too.
+// look searches at and the cgroups below it. It does not enter the cgroup of another
+// container, unless the runtime itself runs in there.
 func (f *finder) look(x Hierarchy, at string, depth int) error {
 	if at != "" {
 		m, err := readMark(x.Mountpoint + at)
@@ -407,7 +409,8 @@ func childrenOf(dir string) ([]string, error) {
 	return g.children()
 }
 
-// markedHierarchies are those of which processDirs may be.
+// markedHierarchies returns the hierarchies whose cgroups can have marks: those that
+// processDirs selects.
 func (h *Host) markedHierarchies() (all []Hierarchy) {
 	for _, x := range h.Hierarchies {
 		if len(h.Hierarchies) == 1 || contains(x.Controllers, "freezer") {
@@ -423,8 +426,8 @@ func (h *Host) markedHierarchies() (all []Hierarchy) {
 	return all
 }
 
-// addMade adds the container's cgroups in the other hierarchies: the lowest of
-// those that were made for it with the name of one that it has marked.
+// addMade adds the container's cgroups in the hierarchies without marks. In each one it
+// takes the lowest made directory whose name is that of a marked cgroup.
 func (p *Paths) addMade(h *Host, made []string) {
 	marked := p.dirs()
 	for _, x := range h.Hierarchies {

@@ -40,7 +40,7 @@ func TestMarkFits(t *testing.T) {
 	}
 }
 
-// A mark of a container's own writing names nothing but ways to its own cgroup.
+// TestMadeIsOnTheWay: a mark written by the container can only name its own cgroup and the parents of it.
 func TestMadeIsOnTheWay(t *testing.T) {
 	p := Paths{Unified: &Dir{Mountpoint: "/sys/fs/cgroup", Path: "/a/b"}}
 	got := p.onTheWay([]string{"/sys/fs/cgroup", "/sys/fs/cgroup/a", "/sys/fs/cgroup/a/b", "/sys/fs/cgroup/a/b/c", "/sys/fs/cgroup/ab", "/tmp"})

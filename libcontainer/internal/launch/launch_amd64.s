@@ -1,7 +1,7 @@
 #include "textflag.h"
 #include "go_asm.h"
 
-// CALL loads the call at reg, and does it.
+// CALL executes the call at reg: it loads number and arguments and enters the kernel.
 #define CALL(reg) \
 	MOVQ 8(reg), DI; \
 	MOVQ 16(reg), SI; \
@@ -15,7 +15,7 @@
 // func clone(a *area) int64
 //
 //	R12  the area
-//	R13  the result; in the child, the number of the call
+//	R13  the result; in the child, the index of the call
 //	BX   the child's call
 TEXT ·clone(SB), NOSPLIT, $0-16
 	MOVQ a+0(FP), R12

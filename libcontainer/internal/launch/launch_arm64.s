@@ -1,7 +1,7 @@
 #include "textflag.h"
 #include "go_asm.h"
 
-// CALL loads the call at reg, and does it.
+// CALL executes the call at reg: it loads number and arguments and enters the kernel.
 #define CALL(reg) \
 	MOVD 8(reg), R0; \
 	MOVD 16(reg), R1; \
@@ -15,7 +15,7 @@
 // func clone(a *area) int64
 //
 //	R19  the area
-//	R20  the result; in the child, the number of the call
+//	R20  the result; in the child, the index of the call
 //	R21  the child's call
 TEXT ·clone(SB), NOSPLIT, $0-16
 	MOVD a+0(FP), R19

@@ -1,5 +1,5 @@
-// The body of each TEXT of stub_amd64.s. Behind a definition of STAMP it notes
-// the time of every call; before, no instruction of that is in it.
+// The body of each TEXT of stub_amd64.s. With STAMP defined, it stamps the receipt of the
+// batch and every call. Without STAMP it has no instruction for stamps.
 
 	MOVQ $const_controlWord, AX
 	MOVL (AX), R15
@@ -16,7 +16,7 @@ receive:
 	TESTQ AX, AX
 	JLE  lost
 	CMPQ AX, $const_HeaderSize
-	JLT  receive // descriptors for a batch that failed before it took them
+	JLT  receive // a message with descriptors, for a batch that failed before it received them
 	MOVL $(const_ArenaBase+const_HeaderSize), R12
 	MOVL $const_ArenaBase, AX
 	MOVL const_offCalls(AX), R13
@@ -113,7 +113,7 @@ lost:
 	MOVL $const_ExitLost, DI
 	MOVL $const_sysExitGroup, AX
 	SYSCALL
-	UNDEF // a filter has refused that, too: SIGILL ends the stub
+	UNDEF // a seccomp filter has refused exit_group too: SIGILL ends the stub
 
 	PCALIGN $8
 	LONG $0x0ff1ce5a // endMark

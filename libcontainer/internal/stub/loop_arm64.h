@@ -1,5 +1,5 @@
-// The body of each TEXT of stub_arm64.s. Behind a definition of STAMP it notes
-// the time of every call; before, no instruction of that is in it.
+// The body of each TEXT of stub_arm64.s. With STAMP defined, it stamps the receipt of the
+// batch and every call. Without STAMP it has no instruction for stamps.
 
 	MOVD $const_controlWord, R23
 	MOVWU (R23), R19
@@ -16,7 +16,7 @@ receive:
 	CMP  $0, R0
 	BLE  lost
 	CMP  $const_HeaderSize, R0
-	BLT  receive // descriptors for a batch that failed before it took them
+	BLT  receive // a message with descriptors, for a batch that failed before it received them
 	MOVD $const_ArenaBase, R20
 	MOVWU const_offCalls(R20), R21
 	TBZ  $const_behindBit, R21, whole
@@ -110,7 +110,7 @@ lost:
 	MOVD $const_ExitLost, R0
 	MOVD $const_sysExitGroup, R8
 	SVC
-	UNDEF // a filter has refused that, too: SIGILL ends the stub
+	UNDEF // a seccomp filter has refused exit_group too: SIGILL ends the stub
 
 	PCALIGN $8
 	WORD $0x0ff1ce5a // endMark

@@ -1,8 +1,8 @@
 #include "textflag.h"
 #include "go_asm.h"
 
-// ARG loads argument i of the call at R12 into reg: the value itself, or the
-// u32 at that address where bit i of the loads (BX) is set.
+// ARG loads argument i of the call at R12 into reg. If bit i of the loads (BX) is set,
+// the argument is an address, and ARG loads the u32 stored there.
 #define ARG(i, reg) \
 	MOVQ (const_offArgs+8*i)(R12), reg; \
 	BTL  $i, BX; \
@@ -11,7 +11,7 @@
 
 // func text()
 //
-// Never called: copied into the image and entered by execve with nothing but
+// This program never calls it. It is copied into the image, and execve enters it with
 // a stack that it does not use. loop_amd64.h is its body.
 //
 //	R15  control descriptor
@@ -19,7 +19,7 @@
 //	R13  calls left
 //	R14  address of the stamps, 0 for none
 //	BX   loads of the call; after it, its result
-//	BP   not 0: a call has failed
+//	BP   not 0: a call of the last batch has failed
 //
 //	for n = recvfrom(control, ArenaBase, ArenaSize, 0, 0, 0); n > 0 {
 //		if n < HeaderSize || behind && failed { continue }
@@ -27,7 +27,7 @@
 //		stamps[0] = now
 //		for each call {
 //			*call.result = r = syscall(call.nr, args)
-//			stamps[1 + its number] = now
+//			stamps[1 + index of the call] = now
 //			switch {
 //			case r < 0 && !tolerated: failed = true; break out
 //			case r < 0:     skip call.onFail
@@ -38,9 +38,9 @@
 //		if sendto(control, reply, MSG_NOSIGNAL) < 0 { break }
 //	}
 //	exit_group(ExitLost)
-//	trap, where a filter has refused that
+//	trap, if a seccomp filter has refused exit_group
 //
-// This one has no stamps.
+// This variant has no stamps.
 TEXT ·text(SB), NOSPLIT|NOFRAME, $0-0
 #include "loop_amd64.h"
 
@@ -65,7 +65,7 @@ TEXT ·counterText(SB), NOSPLIT|NOFRAME, $0-0
 
 // func clockText()
 //
-// The loop with stamps of clock_gettime(2), each a system call more.
+// The loop with stamps of clock_gettime(2). Each stamp is one more system call.
 TEXT ·clockText(SB), NOSPLIT|NOFRAME, $0-0
 #include "loop_amd64.h"
 

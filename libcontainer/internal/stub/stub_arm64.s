@@ -1,8 +1,8 @@
 #include "textflag.h"
 #include "go_asm.h"
 
-// ARG loads argument i of the call at R20 into reg: the value itself, or the
-// u32 at that address where bit i of the loads (R22) is set.
+// ARG loads argument i of the call at R20 into reg. If bit i of the loads (R22) is set,
+// the argument is an address, and ARG loads the u32 stored there.
 #define ARG(i, reg) \
 	MOVD (const_offArgs+8*i)(R20), reg; \
 	TBZ  $i, R22, 2(PC); \
@@ -10,9 +10,9 @@
 
 // func text()
 //
-// Never called: copied into the image and entered by execve with nothing but
-// a stack that it does not use. loop_arm64.h is its body; stub_amd64.s has the
-// loop in pseudo-code.
+// This program never calls it. It is copied into the image, and execve enters it with
+// a stack that it does not use. loop_arm64.h is its body. stub_amd64.s has the loop in
+// pseudo-code.
 //
 //	R19  control descriptor
 //	R20  address of the call
@@ -20,7 +20,7 @@
 //	R22  loads of the call; after it, its result
 //	R23  scratch
 //	R24  address of the stamps, 0 for none
-//	R25  not 0: a call has failed
+//	R25  not 0: a call of the last batch has failed
 TEXT ·text(SB), NOSPLIT|NOFRAME, $0-0
 #include "loop_arm64.h"
 
@@ -44,7 +44,7 @@ TEXT ·counterText(SB), NOSPLIT|NOFRAME, $0-0
 
 // func clockText()
 //
-// The loop with stamps of clock_gettime(2), each a system call more.
+// The loop with stamps of clock_gettime(2). Each stamp is one more system call.
 TEXT ·clockText(SB), NOSPLIT|NOFRAME, $0-0
 #include "loop_arm64.h"
 
