@@ -126,7 +126,8 @@ func (p policy) program() []instruction {
 	a.mark(blocks)
 	goesOn := true
 	if len(block) > 0 {
-		// With char rules, the jump to blocks has excluded character devices already.
+		// The char rules have excluded character devices already. Without them, check
+		// the kind here.
 		if len(char) == 0 {
 			a.jump(jumpIfNot, rKind, blockDevice, standard)
 		}

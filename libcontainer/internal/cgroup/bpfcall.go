@@ -150,8 +150,8 @@ func nameOf(fd int) (string, error) {
 	return unix.ByteSliceToString(info[64:]), nil
 }
 
-// bpf calls bpf(2). It repeats BPF_PROG_LOAD and the like on EAGAIN, which the
-// kernel returns if a signal arrives during verification.
+// bpf calls bpf(2). It repeats the call after EINTR and EAGAIN. BPF_PROG_LOAD returns
+// EAGAIN if a signal arrives during verification.
 func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
 	for range bpfTries {
 		r, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)

@@ -95,7 +95,7 @@ func (p Paths) RemoveEmpty(made []string) bool {
 // cgroups with everything below them, and waits for processes that are about to
 // end. It removes the parents in made unless others use them. A cgroup that has
 // been removed already is no error. Remove tries all hierarchies before it returns
-// an error. Of those still in use when ctx ends, it reports only the first.
+// an error. If several are still in use when ctx ends, it reports only the first one.
 func (p Paths) Remove(ctx context.Context, made []string) error {
 	var (
 		errs []error

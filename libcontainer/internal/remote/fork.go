@@ -41,7 +41,7 @@ func (s *Stub) BeginFork(b *Batch, cgroup *FD) (*Forking, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close() // then only the child has this end, and its death closes the socket
+	defer theirs.Close() // the child must have the last copy: then its death closes the socket
 	child := &Stub{sock: ours, pidfd: -1, control: s.control, timeout: s.timeout, trace: s.trace, timing: s.timing, task: s.task}
 	child.ctx, child.unwatch = s.ctx, func() {} // watched by finish, once the pid is known
 	f := &Forking{Child: child, parent: s, b: b}
