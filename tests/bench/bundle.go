@@ -9,13 +9,13 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// bundles is where the configurations of real engines are.
+// bundles is the directory with the configurations of real engines.
 const bundles = "tests/testdata/bundles"
 
-// defaultBundle is what `spec` writes.
+// defaultBundle is the bundle that `spec` writes.
 const defaultBundle = "default"
 
-// loadBundle returns a configuration by name: the default one, or one of an engine's. Bind sources named files/… are in
+// loadBundle returns a configuration by name: the default one, or that of an engine. Bind sources named files/… are in
 // the directory of that name.
 func loadBundle(name string) (*specs.Spec, error) {
 	if name == defaultBundle {
@@ -52,7 +52,7 @@ func makeRootfs(dir string) error {
 	return errors.New("no busybox: apt-get install busybox-static")
 }
 
-// defaultSpec is what `spec` writes, without a terminal.
+// defaultSpec returns the configuration that `spec` writes, without a terminal.
 func defaultSpec() *specs.Spec {
 	caps := []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
 	return &specs.Spec{

@@ -23,7 +23,7 @@ type competitor struct {
 	path    string
 	floor   bool
 
-	home   string // holds rootfs, its bundles and its state
+	home   string // directory with rootfs, bundles and state
 	dir    string // the bundle
 	root   string // --root
 	id     string
@@ -34,7 +34,7 @@ type competitor struct {
 	wrap   func([]string) []string
 }
 
-// worker is the same competitor with a lane, a bundle and a container of its own, to be busy at the same time.
+// worker returns the same competitor with a lane, a bundle and a container of its own, so that several can work at once.
 func (c *competitor) worker(n int) (*competitor, error) {
 	w := *c
 	w.id = fmt.Sprintf("%s-%d", c.id, n)
@@ -47,7 +47,7 @@ func (c *competitor) worker(n int) (*competitor, error) {
 	return &w, errors.Join(os.MkdirAll(w.dir, 0o755), c.copyFiles(&w))
 }
 
-// copyFiles gives a worker the bind sources of the bundle.
+// copyFiles copies the bind sources of the bundle to a worker.
 func (c *competitor) copyFiles(w *competitor) error {
 	from := filepath.Join(c.dir, "files")
 	if _, err := os.Stat(from); err != nil {
@@ -70,12 +70,12 @@ func (c *competitor) write(spec *specs.Spec) error {
 	return os.WriteFile(filepath.Join(c.dir, "config.json"), data, 0o644)
 }
 
-// argv is a command line of the runtime.
+// argv returns a command line of the runtime.
 func (c *competitor) argv(args ...string) []string {
 	return append([]string{c.path, "--root", c.root}, args...)
 }
 
-// runArgv is the command line that runs the bundle's container to its end.
+// runArgv returns the command line that runs the bundle's container to its end.
 func (c *competitor) runArgv() []string {
 	if c.floor {
 		return append([]string{c.path, filepath.Join(c.home, "rootfs"), "/bin/true"}, cgroupDirs(c.cgroup)...)
@@ -83,7 +83,7 @@ func (c *competitor) runArgv() []string {
 	return c.argv("run", "--bundle", c.dir, c.id)
 }
 
-// call runs a command line to its end; an error has the end of what was printed.
+// call runs a command line to its end. An error contains the end of its output.
 func (c *competitor) call(argv ...string) (usage, error) {
 	if c.pause > 0 {
 		<-time.After(c.pause)
@@ -113,7 +113,7 @@ func (c *competitor) lastLine() string {
 
 func (c *competitor) run() (usage, error) { return c.call(c.runArgv()...) }
 
-// create makes a container and returns its first process.
+// create creates a container and returns its first process.
 func (c *competitor) create() (usage, int, error) {
 	pidFile := filepath.Join(c.dir, "pid")
 	used, err := c.verb("create", "--bundle", c.dir, "--pid-file", pidFile, c.id)
@@ -132,7 +132,7 @@ func (c *competitor) start() (usage, error) { return c.verb("start", c.id) }
 
 func (c *competitor) execTrue() (usage, error) { return c.verb("exec", c.id, "/bin/true") }
 
-// up creates and starts.
+// up creates and starts a container.
 func (c *competitor) up() (int, error) {
 	_, pid, err := c.create()
 	if err == nil {
@@ -141,7 +141,7 @@ func (c *competitor) up() (int, error) {
 	return pid, err
 }
 
-// down kills the container, collects it and deletes it.
+// down kills the container, collects its process and deletes it.
 func (c *competitor) down(pid int) error {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return err
@@ -153,14 +153,14 @@ func (c *competitor) down(pid int) error {
 	return err
 }
 
-// version is what --version says behind the name.
+// version returns the output of --version behind the name.
 func version(name, path string) string {
 	out, _ := exec.Command(path, "--version").Output()
 	first, _, _ := strings.Cut(string(out), "\n")
 	return strings.TrimPrefix(first, name+" version ")
 }
 
-// reapAll collects what a killed runtime has left to us.
+// reapAll collects the children that a killed runtime has left to this process.
 func reapAll() {
 	for {
 		if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
@@ -169,7 +169,7 @@ func reapAll() {
 	}
 }
 
-// cgroupDirs are the absolute names of a cgroup in every hierarchy.
+// cgroupDirs returns the absolute names of a cgroup in every hierarchy.
 func cgroupDirs(path string) []string {
 	data, _ := os.ReadFile("/proc/self/mountinfo")
 	var dirs []string

@@ -20,20 +20,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// historyFile is where recorded counts are kept.
+// historyFile is the file of the recorded counts.
 const historyFile = "tests/bench/history.tsv"
 
-// How often a container's life is counted; the smallest count is taken. What varies is mostly added: a wait that was
-// interrupted, a directory that had to be made. Page faults vary most, with what the threads happen to do.
+// A container's life is counted this often, and the smallest count is taken. Most variation is added work: a wait that was
+// interrupted, a directory that had to be made. Page faults vary most, with the work of the threads.
 const (
 	tracedLives = 5
 	plainLives  = 15
 )
 
-// countedBundles are the default one and one of an engine's, with a seccomp profile.
+// countedBundles are the default bundle and one of an engine, with a seccomp profile.
 var countedBundles = []string{defaultBundle, "docker-29"}
 
-// counts compares what can be counted with what it was, and fails if it has become worse; or records it.
+// counts compares the counts with the recorded ones and fails if one has become worse. Or it records them.
 func counts(args []string) error {
 	now := map[string]float64{}
 	for _, layout := range countedLayouts() {
@@ -61,7 +61,7 @@ func counts(args []string) error {
 	return judge(h, now)
 }
 
-// judge prints what has changed. On another kernel, or built by another compiler, counts are others, and nobody's fault.
+// judge prints the changes. Another kernel or another compiler gives other counts, which are no failure.
 func judge(h history, now map[string]float64) error {
 	if len(h.commits) == 0 {
 		return fmt.Errorf("%s is empty: make counts-update", historyFile)
@@ -91,7 +91,7 @@ func judge(h history, now map[string]float64) error {
 	return nil
 }
 
-// kernel is the version of the kernel without its last parts, which do not change what is called.
+// kernel returns the version of the kernel without its last parts, which do not change the calls.
 func kernel() string {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
@@ -109,7 +109,7 @@ func commit() string {
 	return strings.TrimSpace(string(out))
 }
 
-// countedLayouts are both, or v2 alone where the machine has no other.
+// countedLayouts returns both layouts, or v2 alone if the machine has no other.
 func countedLayouts() []string {
 	if exists("/sys/fs/cgroup/cgroup.controllers") {
 		return []string{"v2"}
@@ -169,7 +169,7 @@ func (f *field) countCalls(c *competitor, bundle string) (map[string]float64, er
 	traced := *c
 	dirs := map[string]string{}
 	traced.wrap = func(argv []string) []string {
-		verb := argv[3] // behind the path and --root
+		verb := argv[3] // after the path and --root
 		dirs[verb] = filepath.Join(f.dir, "trace", verb)
 		os.MkdirAll(dirs[verb], 0o755)
 		return append([]string{"/usr/bin/strace", "-D", "-ff", "-o", filepath.Join(dirs[verb], "t")}, argv...)
@@ -192,7 +192,7 @@ func (f *field) countCalls(c *competitor, bundle string) (map[string]float64, er
 	return found, nil
 }
 
-// awaitTracers collects the straces, which outlive what they have traced.
+// awaitTracers collects the straces, which end later than the processes that they trace.
 func awaitTracers() {
 	for {
 		if _, err := syscall.Wait4(-1, nil, 0, nil); err != nil && err != syscall.EINTR {
@@ -201,7 +201,7 @@ func awaitTracers() {
 	}
 }
 
-// allocations are the benchmarks of what is computed before anything is touched.
+// allocations are the benchmarks of the pure parts, which compute before anything changes.
 var allocations = map[string]string{
 	"./specconv":                   "^Benchmark(Parse|Validate)$",
 	"./libcontainer/internal/plan": "^BenchmarkCreate$",
@@ -252,7 +252,7 @@ func countBytes(now map[string]float64) error {
 	return err
 }
 
-// inLayout runs this program again in a mount namespace with a layout, and decodes what it writes.
+// inLayout runs this program again in a mount namespace with a layout, and decodes its output.
 func inLayout(layout string, into any) error {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), innerEnv+"="+layout)

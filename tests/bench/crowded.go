@@ -10,7 +10,7 @@ import (
 // crowding is a competitor with live containers of its own.
 type crowding struct {
 	crowd
-	target int // process of the one container that is executed in
+	target int // process of the container for exec
 	mu     sync.Mutex
 	live   []livingContainer
 }
@@ -26,7 +26,7 @@ func (f *field) measureCrowded(s settings) error {
 	if err != nil {
 		return err
 	}
-	all, err := crowds(able, runtime.NumCPU()+1) // the last has the container to execute in
+	all, err := crowds(able, runtime.NumCPU()+1) // the last one has the container for exec
 	if err != nil {
 		return err
 	}
@@ -67,10 +67,10 @@ func (f *field) measureCrowded(s settings) error {
 	return nil
 }
 
-// runcAlive is as many containers as runc is asked for: it takes long.
+// runcAlive is the largest number of containers for runc, which is slow.
 const runcAlive = 100
 
-// crowdedRounds brings everybody to so many live containers, and measures.
+// crowdedRounds gives each competitor that many live containers, and measures.
 func (f *field) crowdedRounds(all []*crowding, curves []*Curve, alive, runs int) error {
 	var taking []*crowding
 	for _, c := range all {
@@ -86,7 +86,7 @@ func (f *field) crowdedRounds(all []*crowding, curves []*Curve, alive, runs int)
 		}
 		taking = append(taking, c)
 	}
-	for n := range 1 + runs { // one to warm up
+	for n := range 1 + runs { // one more to warm up
 		for _, c := range shuffled(taking, n) {
 			for i, job := range []func() (usage, error){
 				c.run,
@@ -107,7 +107,7 @@ func (f *field) crowdedRounds(all []*crowding, curves []*Curve, alive, runs int)
 	return nil
 }
 
-// fill starts containers until so many are alive.
+// fill starts containers until that many are alive.
 func (c *crowding) fill(f *field, alive int) error {
 	return c.share(alive-len(c.live), func(w *competitor, n int) error {
 		own := *w
@@ -127,7 +127,7 @@ func (c *crowding) fill(f *field, alive int) error {
 	})
 }
 
-// clear ends and removes all of them.
+// clear kills and removes all of them.
 func (c *crowding) clear() error {
 	live := c.live
 	c.live = nil
@@ -140,7 +140,7 @@ func (c *crowding) clear() error {
 	return errors.Join(err, c.workers[len(c.workers)-1].down(c.target))
 }
 
-// share divides n jobs between the workers but the last. The numbers go on where the live containers end.
+// share divides n jobs between all workers but the last. The numbers continue after the live containers.
 func (c *crowding) share(n int, job func(w *competitor, n int) error) error {
 	first, workers := len(c.live), len(c.workers)-1
 	var next sync.Mutex

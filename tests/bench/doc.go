@@ -1,10 +1,10 @@
-// Command bench measures onggi, crun, runc and a floor, in turn, in one run: A C B D, C A D B, …
+// Command bench measures onggi, crun, runc and a floor in turns, in one run: A C B D, C A D B, …
 //
 //	make bench                          everything, both cgroup layouts; 12 to 15 minutes
-//	make counts                         what can be counted, against history.tsv; 20 seconds
+//	make counts                         counts, compared with history.tsv; 20 seconds
 //	make counts-update                  adds a column to history.tsv
 //
-// The environment says what is measured, and how long:
+// The environment selects the measurements and their length:
 //
 //	ONGGI= CRUN= RUNC= FLOOR=           paths of the binaries (PATH and the tree's own otherwise); "none" leaves one out
 //	BENCH_ITEMS=                        of lifecycle cold concurrency exec-loop events memory growth
@@ -13,17 +13,18 @@
 //	BENCH_RUNS=60                       rounds back to back; the others' numbers follow from it
 //	BENCH_PAUSED_RUNS=30 BENCH_PAUSE=20ms
 //	                                    rounds with a pause before each process; a pause of 0 leaves them out
-//	BENCH_CONCURRENCY=1,2,8,32          so many at once
+//	BENCH_CONCURRENCY=1,2,8,32          numbers of processes at once
 //	BENCH_CURVE_RUNS=10                 at each point of a curve
 //	BENCH_ALIVE=0,100,250,500,1000,2000 containers alive
 //	BENCH_GROWTH_LAYOUT=v2              the one layout in which curves are drawn
-//	BENCH_OUT=docs/performance          pictures and figures.tsv go there. If it is that, tables go into docs/performance.md
-//	                                    and README.md, between marks; otherwise into a file tables.md there
+//	BENCH_OUT=docs/performance          directory of pictures and figures.tsv. With this one, tables go into
+//	                                    docs/performance.md and README.md, between marks; otherwise into tables.md there.
+//	                                    The first table of docs/performance.md is copied by hand
 //
-// Its one rule: a time is only compared with times of the same run. Machines differ more than runtimes do. What has not
-// been measured in a run stays as it is in the documents.
+// Its one rule: compare a time only with times of the same run. Machines differ more than runtimes do. The documents keep
+// the figures that a run has not measured.
 //
-// Every competitor is started by fork and exec from a thread that lives in its own mount namespace, and timed from just
-// before the fork until its exit has been collected. Read main.go for the run, lifecycle.go, load.go, events.go, memory.go
-// and growth.go for what is measured, floor/floor.c for the floor, and counts.go for what is counted.
+// The program starts every competitor by fork and exec, from a thread that lives in its own mount namespace. The time is
+// from just before the fork until the exit has been collected. Read main.go for the run; lifecycle.go, load.go, events.go,
+// memory.go and growth.go for the measurements; floor/floor.c for the floor; and counts.go for the counts.
 package main

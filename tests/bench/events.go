@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// countings is how often something is counted; counts hardly vary.
+// countings is the number of repetitions of a count; counts hardly vary.
 const countings = 5
 
-// events are the kernel's own counters, of a process and everything that it has started, the container too, whoever
-// waits for it. They are inherited and begin with the execve, as perf stat has them.
+// events are the kernel's own counters of a process and of everything that it starts, the container included, whichever
+// process waits for it. Children inherit the counters. They begin with the execve, as in perf stat.
 type events struct {
 	names []string
 	fds   []int
@@ -57,7 +57,7 @@ func (e *events) close() {
 	}
 }
 
-// read returns the counts so far, of live processes too.
+// read returns the counts so far. They include live processes.
 func (e *events) read() (map[string]float64, error) {
 	counts := map[string]float64{}
 	for i, fd := range e.fds {
@@ -71,13 +71,13 @@ func (e *events) read() (map[string]float64, error) {
 	return counts, nil
 }
 
-// sysEnter is the number of the tracepoint that each system call passes.
+// sysEnter returns the number of the tracepoint that each system call passes.
 func sysEnter(scratch string) (uint64, error) {
 	dir := filepath.Join(scratch, "tracefs")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return 0, err
 	}
-	// In this program's own mount namespace.
+	// The mount is in this program's own mount namespace.
 	if err := unix.Mount("tracefs", dir, "tracefs", 0, ""); err != nil {
 		return 0, fmt.Errorf("mount of tracefs: %w", err)
 	}
@@ -89,15 +89,15 @@ func sysEnter(scratch string) (uint64, error) {
 	return strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
 }
 
-// measureEvents counts system calls, page faults, context switches and processor time of whole verbs, both sides of
-// them. It is a pass of its own: a tracepoint makes each system call slower.
+// measureEvents counts system calls, page faults, context switches and processor time of whole verbs, on both sides. It is
+// a separate pass, because a tracepoint makes each system call slower.
 func (f *field) measureEvents(s settings) error {
 	tracepoint, err := sysEnter(f.dir)
 	if err != nil {
 		f.note("no counts of system calls: %v", err)
 		return nil
 	}
-	// As long as somebody has it open, the tracepoint need not be patched in and out, which takes long.
+	// An open counter keeps the tracepoint patched in. Patching it in and out takes long.
 	for _, c := range f.competitors {
 		var held *events
 		if c.lane.do(func() { held, err = openEvents(tracepoint) }); err != nil {
@@ -182,7 +182,7 @@ func awaitPidFile(path string) error {
 	return err
 }
 
-// count runs a command line with the counters on.
+// count runs a command line with counters.
 func (c *competitor) count(tracepoint uint64, argv ...string) (map[string]float64, error) {
 	var e *events
 	var p process
@@ -208,10 +208,10 @@ func (c *competitor) count(tracepoint uint64, argv ...string) (map[string]float6
 	return e.read()
 }
 
-// peak runs a command line and returns the most memory that its own process, without children, has had resident.
+// peak runs a command line and returns the largest resident memory of its own process, without children.
 //
-// ru_maxrss would not do: between fork and execve a process has its parent's memory, and that counts. VmHWM begins anew
-// with execve, and is read when the process stops on its way out.
+// ru_maxrss is not usable: between fork and execve a process has its parent's memory, which ru_maxrss counts. VmHWM starts
+// again at execve. It is read when the process stops on its way out.
 func (c *competitor) peak(argv ...string) (kib float64, err error) {
 	c.lane.do(func() { kib, err = c.tracedPeak(argv) })
 	return kib, err
@@ -222,7 +222,7 @@ func (c *competitor) tracedPeak(argv []string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if _, err := nextStop(p.pid); err != nil { // behind its execve
+	if _, err := nextStop(p.pid); err != nil { // after its execve
 		return 0, err
 	}
 	if err := syscall.PtraceSetOptions(p.pid, syscall.PTRACE_O_TRACEEXEC|syscall.PTRACE_O_TRACEEXIT|unix.PTRACE_O_EXITKILL); err != nil {

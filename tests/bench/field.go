@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// field is everything that one layout's run needs.
+// field holds everything for the run of one layout.
 type field struct {
 	layout      string
 	dir         string
@@ -32,8 +32,8 @@ func newField(layout string, names ...string) (*field, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The state is where a host has it, in memory: some have /run on a disk, and
-	// its file system's work is nobody's here.
+	// The state is in memory, as on most hosts. Some have /run on a disk, and the work of that
+	// file system must not count.
 	if err := unix.Mount("onggi-bench", dir, "tmpfs", 0, ""); err != nil {
 		os.Remove(dir)
 		return nil, fmt.Errorf("mount a tmpfs on %s: %w", dir, err)
@@ -46,7 +46,7 @@ func newField(layout string, names ...string) (*field, error) {
 	return f, nil
 }
 
-// close leaves nothing: the mount is this process's own, and goes with it.
+// close removes everything. The mount is this process's own, and disappears with it.
 func (f *field) close() {
 	_ = unix.Unmount(f.dir, unix.MNT_DETACH)
 	os.RemoveAll(f.dir)
@@ -104,7 +104,7 @@ func (f *field) prepare(c *competitor) error {
 	var err error
 	c.lane, err = newLane(func() error {
 		if c.name == "crun" && f.layout == "hybrid" {
-			// It refuses a hybrid layout; without the unified mount it sees a v1 one.
+			// crun refuses a hybrid layout. Without the unified mount it sees a v1 one.
 			return unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH)
 		}
 		return nil
@@ -127,12 +127,12 @@ func (f *field) prepare(c *competitor) error {
 	return err
 }
 
-// runtimes are the competitors without the floor, which can only run.
+// runtimes returns the competitors without the floor, which can only run.
 func (f *field) runtimes() []*competitor {
 	return slices.DeleteFunc(slices.Clone(f.competitors), func(c *competitor) bool { return c.floor })
 }
 
-// stage gives everybody a bundle with a command, and returns those that can run it. The floor knows the default one.
+// stage gives each competitor a bundle with a command, and returns those that can run it. The floor knows the default one.
 func (f *field) stage(name string, args ...string) ([]*competitor, error) {
 	var able []*competitor
 	for _, c := range f.competitors {
@@ -150,7 +150,7 @@ func (f *field) stage(name string, args ...string) ([]*competitor, error) {
 		if err := f.give(c, name, "/bin/true"); err != nil {
 			return nil, err
 		}
-		if exists(filepath.Join(c.root, c.id)) { // of a measurement that has failed
+		if exists(filepath.Join(c.root, c.id)) { // left by a failed measurement
 			c.verb("delete", "--force", c.id)
 		}
 		if _, err := c.run(); err != nil {
@@ -174,7 +174,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// give writes a bundle with a command.
+// give writes a bundle with a command for a competitor.
 func (f *field) give(c *competitor, name string, args ...string) error {
 	spec, err := f.spec(name, args...)
 	if err != nil {
@@ -183,7 +183,7 @@ func (f *field) give(c *competitor, name string, args ...string) error {
 	return c.write(spec)
 }
 
-// spec is a bundle's configuration with a command, without the limits that this layout has no controller for.
+// spec returns a bundle's configuration with a command, without the limits for which this layout has no controller.
 func (f *field) spec(name string, args ...string) (*specs.Spec, error) {
 	spec, err := loadBundle(name)
 	if err != nil {
@@ -196,7 +196,7 @@ func (f *field) spec(name string, args ...string) (*specs.Spec, error) {
 	return spec, nil
 }
 
-// note is a line of the report; said once.
+// note adds a line to the report, once.
 func (f *field) note(format string, args ...any) {
 	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")
 	if !slices.Contains(f.result.Notes, text) {

@@ -10,12 +10,12 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Curve is how a cost grows with something.
+// Curve shows how a cost grows with something.
 type Curve struct {
 	Name   string // of the file
 	Title  string
 	Axis   string
-	Per    string // one of what grows
+	Per    string // the noun for one unit of X
 	Points []Point
 }
 
@@ -35,12 +35,12 @@ func (c *Curve) add(x int, competitor string, value float64) {
 	samples[competitor] = append(samples[competitor], value)
 }
 
-// growth is one thing that a container can have more or less of.
+// growth is a part of a container of which there can be more or less.
 type growth struct {
 	Curve
 	points []int
-	slow   int  // runc, which takes long, goes only so far
-	cold   bool // with a state directory that nobody has used
+	slow   int  // the last point for runc, which is slow
+	cold   bool // with an unused state directory
 	shape  func(c *competitor, spec *specs.Spec, x int) error
 	after  func(c *competitor)
 }
@@ -99,7 +99,7 @@ func bigEnvironment(spec *specs.Spec, kib int) error {
 	return nil
 }
 
-// manyRules allows everything, and has that many comparisons of an argument which never match.
+// manyRules writes a profile that allows everything, with that many comparisons of an argument, which never match.
 func manyRules(spec *specs.Spec, count int) error {
 	seccomp := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow}
 	names := []string{"personality", "ioctl", "prctl", "socket", "fcntl", "madvise", "kcmp", "keyctl", "setsockopt", "getsockopt"}
@@ -115,7 +115,7 @@ func manyRules(spec *specs.Spec, count int) error {
 	return nil
 }
 
-// removeCgroups removes a cgroup's parents up to the one that is named by the path's first word, and that.
+// removeCgroups removes a cgroup's parents, up to and including the cgroup that the first word of the path names.
 func removeCgroups(path string) {
 	for ; path != "/"; path = filepath.Dir(path) {
 		for _, dir := range cgroupDirs(path) {
@@ -152,7 +152,7 @@ func (f *field) grow(g *growth, able []*competitor, runs int) error {
 			}
 			grown = append(grown, shaped)
 		}
-		for n := range 1 + runs { // one to warm up
+		for n := range 1 + runs { // one more to warm up
 			for _, c := range shuffled(grown, n) {
 				used, err := c.warmOrCold(g.cold)
 				if err := f.tolerate(c, err); err != nil {
@@ -173,7 +173,7 @@ func (f *field) grow(g *growth, able []*competitor, runs int) error {
 	return nil
 }
 
-// shape returns the competitor with a bundle that has x of what grows.
+// shape returns the competitor with a bundle that has x units of the growing part.
 func (f *field) shape(g *growth, c *competitor, x int) (*competitor, error) {
 	spec, err := f.spec(defaultBundle, "/bin/true")
 	if err != nil {
@@ -200,7 +200,7 @@ func (c *competitor) warmOrCold(cold bool) (usage, error) {
 	return used, err
 }
 
-// slope fits a line to the medians, by least squares: milliseconds for one more, and the line's start.
+// slope fits a line to the medians, by least squares. It returns the milliseconds for one more unit, and the line's start.
 func (c Curve) slope(competitor string) (slope, start float64) {
 	var n, sx, sy, sxx, sxy float64
 	for _, p := range c.Points {
@@ -213,8 +213,8 @@ func (c Curve) slope(competitor string) (slope, start float64) {
 	return slope, (sy - slope*sx) / n
 }
 
-// bend is the last median over what a straight line through the first and the middle one would make of it: about 1 for
-// what grows in proportion, more for what grows faster. What hardly grows at all is flat.
+// bend returns the ratio of the last median to the straight line through the first and the middle one: about 1 for linear
+// growth, more for faster growth. A line with hardly any growth is "flat".
 func (c Curve) bend(competitor string) string {
 	var xs, ys []float64
 	for _, p := range c.Points {
@@ -230,6 +230,6 @@ func (c Curve) bend(competitor string) string {
 		return "flat"
 	}
 	straight := ys[0] + (ys[middle]-ys[0])/(xs[middle]-xs[0])*(xs[last]-xs[0])
-	// A middle that is below the first is noise; the line is then level.
+	// A middle below the first point is noise. Then the line is level.
 	return fmt.Sprintf("%.2f", ys[last]/max(straight, ys[0]))
 }

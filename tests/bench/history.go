@@ -8,15 +8,14 @@ import (
 	"strings"
 )
 
-// history is what counts were at different commits: one line for each figure, one column for each time that they were
-// recorded.
+// history holds the counts at different commits: one line for each figure, one column for each recording.
 //
 //	figure                     2f6c1a9b  8d0e4c11
 //	kernel                     6.18      6.18
 //	go                         go1.26.5  go1.26.5
 //	v2/default/run/runtime     312       298
 //
-// A figure that is new has "-" where it did not exist, and so has one that does not exist any more.
+// A figure has "-" in the columns in which it did not exist.
 type history struct {
 	commits, kernels, goes []string
 	figures                map[string][]string
@@ -24,7 +23,7 @@ type history struct {
 
 const absent = "-"
 
-// The lines that are not figures.
+// These lines are not figures.
 const (
 	commitLine = "figure"
 	kernelLine = "kernel"
@@ -83,7 +82,7 @@ func (h *history) record(commit, kernel, goVersion string, now map[string]float6
 	}
 }
 
-// last is the last column.
+// last returns the figures of the last column.
 func (h history) last() map[string]float64 {
 	before := map[string]float64{}
 	for name, values := range h.figures {
@@ -94,12 +93,12 @@ func (h history) last() map[string]float64 {
 	return before
 }
 
-// change is a figure that is not what it was.
+// change is a figure that differs from the recorded one.
 type change struct {
 	name        string
 	before, now float64
-	worse       bool // by more than it may
-	noise       bool // no more, either way, than it varies by itself
+	worse       bool // it grew by more than its slack
+	noise       bool // the change is within the slack, in either direction
 }
 
 func (c change) String() string {
@@ -110,8 +109,8 @@ func (c change) String() string {
 	return text
 }
 
-// slack is how much more a figure may be, by the last part of its name, before it counts as worse: as much as it was seen
-// to vary while nothing had changed.
+// slack returns the growth from which a figure counts as worse, by the last part of its name. It is the variation that was
+// seen while nothing had changed.
 func slack(name string, before float64) float64 {
 	switch name[strings.LastIndexByte(name, '/')+1:] {
 	case "runtime":
@@ -125,7 +124,7 @@ func slack(name string, before float64) float64 {
 	}
 }
 
-// compare returns what has changed, in the order of the names.
+// compare returns the changes, in the order of the names.
 func compare(before, now map[string]float64) []change {
 	var changes []change
 	for _, name := range slices.Sorted(maps.Keys(now)) {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lane is a thread with a mount namespace of its own, from which one competitor's processes are started.
+// lane is a thread with a mount namespace of its own. One competitor's processes start from it.
 type lane struct {
 	jobs      chan func()
 	namespace int
@@ -21,7 +21,7 @@ func newLane(enter func() error) (*lane, error) {
 	return startLane(unix.CLONE_NEWNS, enter)
 }
 
-// twin is a second thread in the same namespace.
+// twin starts a second thread in the same namespace.
 func (l *lane) twin() (*lane, error) {
 	return startLane(0, func() error { return unix.Setns(l.namespace, unix.CLONE_NEWNS) })
 }
@@ -30,7 +30,7 @@ func startLane(namespaces int, enter func() error) (*lane, error) {
 	l := &lane{jobs: make(chan func())}
 	ready := make(chan error)
 	go func() {
-		// Never unlocked: a thread that has left the process's namespaces is of no use to anybody else.
+		// The thread is never unlocked: it has left the process's namespaces, so no other goroutine may use it.
 		runtime.LockOSThread()
 		if err := unix.Unshare(unix.CLONE_FS | namespaces); err != nil {
 			ready <- err
@@ -62,11 +62,11 @@ func (l *lane) do(job func()) {
 // close ends the thread.
 func (l *lane) close() { close(l.jobs) }
 
-// usage is what a process has cost, with the children that it has waited for.
+// usage is the cost of a process, with the children that it has waited for.
 type usage struct {
-	wall   float64 // milliseconds, from before the fork until it has been collected
+	wall   float64 // milliseconds, from before the fork until the process has been collected
 	cpu    float64 // milliseconds, user and system
-	faults float64 // page faults, those that need no reading
+	faults float64 // minor page faults, which read nothing from a disk
 }
 
 func (u usage) plus(v usage) usage { return usage{u.wall + v.wall, u.cpu + v.cpu, u.faults + v.faults} }
@@ -77,8 +77,8 @@ type process struct {
 	began time.Time
 }
 
-// start forks and executes; Go does this as posix_spawn does (CLONE_VM and CLONE_VFORK), so what is counted is the
-// competitor. Output goes to log.
+// start forks and executes. Go does this as posix_spawn does (CLONE_VM and CLONE_VFORK), so only the competitor is counted.
+// Output goes to log.
 func (l *lane) start(log *os.File, argv ...string) (process, error) {
 	var p process
 	var err error
@@ -98,7 +98,7 @@ func spawn(log *os.File, traced bool, argv []string) (process, error) {
 	return p, err
 }
 
-// run runs a command to its end and says what it has cost.
+// run runs a command to its end and returns its cost.
 func (l *lane) run(log *os.File, argv ...string) (usage, error) {
 	p, err := l.start(log, argv...)
 	if err != nil {

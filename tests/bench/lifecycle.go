@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// warmUps are rounds that nobody counts.
+// warmUps is the number of rounds that do not count.
 const warmUps = 3
 
 // whole is the row of create, start and delete of one container together.
@@ -20,9 +20,9 @@ const nothing = "--version"
 
 // measureLifecycle runs each verb of each bundle: back to back, and with a pause before each process.
 //
-// The kernel puts work off: namespaces and mounts of a container that has ended are taken apart later, by whoever is
-// running, and a call that waits for an RCU grace period waits longer when nobody else has asked for one. Back to back
-// shows a node that is busy with containers, the pause one where they come now and then.
+// The kernel postpones work. It takes the namespaces and mounts of an ended container apart later, in the time of another
+// process, and a call that waits for an RCU grace period waits longer if no other call has asked for one. Back to back
+// shows a node that is busy with containers. The pause shows a node with a container now and then.
 func (f *field) measureLifecycle(s settings) error {
 	for _, bundle := range s.bundles {
 		able, err := f.stage(bundle, "/bin/true")
@@ -45,8 +45,8 @@ func (f *field) measureLifecycle(s settings) error {
 
 const backToBack = "back to back"
 
-// rounds has everybody run, and go through a whole life, so many times, in an order that changes: what one has left to
-// the kernel is then not always the same other's to wait for.
+// rounds lets each competitor run, and go through a whole life, that many times. The order changes, so the next competitor,
+// which waits for the kernel's clean-up, is not always the same.
 func (f *field) rounds(able []*competitor, key Key, runs int, pause time.Duration) error {
 	for n := range warmUps + runs {
 		for _, c := range shuffled(able, n) {
@@ -68,7 +68,7 @@ func (f *field) rounds(able []*competitor, key Key, runs int, pause time.Duratio
 	return nil
 }
 
-// shuffled is a different order for each n, and the same one in each run of the program.
+// shuffled returns the list in a different order for each n, which is the same in each run of the program.
 func shuffled[T any](all []T, n int) []T {
 	mixed := make([]T, len(all))
 	for i, from := range rand.New(rand.NewPCG(uint64(n), 0)).Perm(len(all)) {
@@ -77,7 +77,7 @@ func shuffled[T any](all []T, n int) []T {
 	return mixed
 }
 
-// tolerate notes that somebody else has failed; onggi must not.
+// tolerate notes the failure of another competitor. A failure of onggi is an error.
 func (f *field) tolerate(c *competitor, err error) error {
 	if err == nil {
 		return nil
@@ -103,7 +103,7 @@ func (f *field) round(c *competitor, bundle string, record func(string, usage)) 
 	if c.floor {
 		return nil
 	}
-	// A process that does nothing: what each verb pays before it begins.
+	// A process that does nothing: every verb pays this before it begins.
 	if used, err = c.verb("--version"); err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (f *field) round(c *competitor, bundle string, record func(string, usage)) 
 	return c.life(record)
 }
 
-// life is create, start, state, exec, kill and, after the container's end has been collected, delete.
+// life calls create, start, state, exec, kill and, after the container's end has been collected, delete.
 func (c *competitor) life(record func(string, usage)) error {
 	create, pid, err := c.create()
 	if err != nil {
@@ -137,7 +137,7 @@ func (c *competitor) life(record func(string, usage)) error {
 			if err != nil {
 				return err
 			}
-			// What the container's process has done itself, set-up included; nobody has waited for its time.
+			// The work of the container's process itself, set-up included. No verb has waited for it.
 			end.wall = 0
 			total = total.plus(end)
 		}
@@ -154,8 +154,8 @@ func (c *competitor) life(record func(string, usage)) error {
 	return nil
 }
 
-// measureCold runs the bundles that have a seccomp profile with a state directory that nobody has used, so that the
-// filter has to be compiled.
+// measureCold runs the bundles with a seccomp profile with an unused state directory, so that the filter has to be
+// compiled.
 func (f *field) measureCold(s settings) error {
 	for _, bundle := range s.bundles {
 		spec, err := loadBundle(bundle)

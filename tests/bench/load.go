@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// parts is how many parts a load is divided into, so that the competitors can take turns.
+// parts is the number of parts of a load, so that the competitors can take turns.
 const parts = 4
 
-// crowd is a competitor with as many workers as are busy at once.
+// crowd is a competitor with workers that are busy at the same time.
 type crowd struct {
 	*competitor
 	workers []*competitor
 }
 
-// crowds makes workers for everybody.
+// crowds makes workers for each competitor.
 func crowds(able []*competitor, size int) ([]crowd, error) {
 	all := make([]crowd, len(able))
 	for i, c := range able {
@@ -42,7 +42,7 @@ func disperse(all []crowd) {
 	}
 }
 
-// each has every worker do something at the same time.
+// each calls do for the first workers at the same time.
 func (c crowd) each(workers int, do func(*competitor) error) error {
 	failed := make(chan error, workers)
 	for _, w := range c.workers[:workers] {
@@ -57,7 +57,7 @@ func (c crowd) each(workers int, do func(*competitor) error) error {
 	return err
 }
 
-// load has the first workers do n jobs between them, and returns what each job has cost and how many were done a second.
+// load lets the first workers do n jobs between them. It returns the cost of each job, and the number of jobs a second.
 func (c crowd) load(workers, n int, job func(*competitor) (usage, error)) ([]usage, float64, error) {
 	costs := make([]usage, n)
 	var next atomic.Int64
@@ -75,7 +75,7 @@ func (c crowd) load(workers, n int, job func(*competitor) (usage, error)) ([]usa
 	return costs, float64(n) / time.Since(began).Seconds(), err
 }
 
-// measureConcurrency runs the default bundle's container over and over, so many at once.
+// measureConcurrency runs the default bundle's container over and over, several at the same time.
 func (f *field) measureConcurrency(s settings) error {
 	able, err := f.stage(defaultBundle, "/bin/true")
 	if err != nil {

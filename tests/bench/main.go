@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// innerEnv carries the layout to the second run of this program, the one in the private mount namespace.
+// innerEnv passes the layout to the second run of this program, in the private mount namespace.
 const innerEnv = "ONGGI_BENCH_LAYOUT"
 
 func main() {
@@ -33,7 +33,7 @@ func main() {
 	}
 }
 
-// counting is whether counts are asked for, not times.
+// counting reports whether the command line asks for counts, not times.
 func counting() bool { return len(os.Args) > 1 && os.Args[1] == "counts" }
 
 // item is one measurement.
@@ -53,11 +53,11 @@ var items = []item{
 	{"growth", (*field).measureGrowth},
 }
 
-// settings are the environment's.
+// settings are the settings of the environment.
 type settings struct {
 	items       []string
 	bundles     []string
-	runs        int // back to back; a load is four times as many
+	runs        int // back to back; a load has four times as many
 	pausedRuns  int
 	curveRuns   int
 	pause       time.Duration
@@ -75,7 +75,7 @@ func readSettings(layout string) (settings, error) {
 			return s, fmt.Errorf("BENCH_ITEMS: no item %q", name)
 		}
 	}
-	// One layout is enough for the curves, which take long.
+	// The curves take long, so one layout is enough for them.
 	if layout != setting("BENCH_GROWTH_LAYOUT", "v2") {
 		s.items = slices.DeleteFunc(s.items, func(name string) bool { return name == "growth" })
 	}
@@ -133,9 +133,9 @@ func outer() error {
 	return errors.Join(append(failed, publish(all))...)
 }
 
-// inner measures or counts in one layout and writes what it has found to standard output.
+// inner measures or counts in one layout and writes the result to standard output.
 func inner(layout string) error {
-	// What create leaves is ours to wait for, as it is an engine's.
+	// This process has to wait for the processes that create leaves, like an engine.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func measureLayout(layout string) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A collection in the middle of a measurement would be counted as somebody's.
+	// A garbage collection during a measurement would count for a competitor.
 	debug.SetGCPercent(-1)
 	f, err := newField(layout, "floor", subject, "crun", "runc")
 	if err != nil {
@@ -173,7 +173,7 @@ func measureLayout(layout string) (*Result, error) {
 		}
 		began := time.Now()
 		if err := item.measure(f, s); err != nil {
-			// The others' figures are as good without it.
+			// The figures of the other items are good without it.
 			f.result.Failed = append(f.result.Failed, fmt.Sprintf("%s: %s: %v", layout, item.name, err))
 			fmt.Fprintln(os.Stderr, "bench:", f.result.Failed[len(f.result.Failed)-1])
 			reapAll()
@@ -184,7 +184,7 @@ func measureLayout(layout string) (*Result, error) {
 	return &f.result, nil
 }
 
-// setting is an environment variable, or what it is when empty.
+// setting returns an environment variable, or the default if that is empty.
 func setting(name, otherwise string) string {
 	if value := os.Getenv(name); value != "" {
 		return value
@@ -192,7 +192,7 @@ func setting(name, otherwise string) string {
 	return otherwise
 }
 
-// words is a setting that is a list, with commas or spaces.
+// words returns a setting that is a list, with commas or spaces.
 func words(name, otherwise string) []string {
 	return strings.Fields(strings.ReplaceAll(setting(name, otherwise), ",", " "))
 }

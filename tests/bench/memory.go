@@ -20,14 +20,14 @@ const (
 	sizeRow     = "size of the binary"
 )
 
-// A runtime that dies of its memory limit may hang instead.
+// deadline bounds a run: a runtime that dies of its memory limit may hang instead.
 const deadline = 10 * time.Second
 
 func (f *field) memory(name, competitor string, kib float64) {
 	f.result.add(Key{Block: "memory", Bundle: defaultBundle, Name: name, Metric: "memory"}, competitor, kib)
 }
 
-// measureMemory measures everything that is in bytes.
+// measureMemory measures all figures in bytes.
 func (f *field) measureMemory(settings) error {
 	if err := f.measureResident(); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (f *field) measureResident() error {
 	return nil
 }
 
-// memories measures what the runtime's process needs for create, exec and run, and what is left behind by create.
+// memories measures the memory of the runtime's process in create, exec and run, and of the process that create leaves.
 func (f *field) memories(c *competitor) error {
 	kib, err := c.peak(c.runArgv()...)
 	if err != nil {
@@ -94,7 +94,7 @@ func statusKiB(pid int, field string) (float64, error) {
 	return 0, fmt.Errorf("process %d has no %s", pid, field)
 }
 
-// measureLimit looks for the smallest memory limit under which run /bin/true works three times in a row: upwards by
+// measureLimit searches for the smallest memory limit under which run /bin/true works three times in a row: upwards by
 // quarters, then back by pages.
 func (f *field) measureLimit() {
 	if f.layout == "v2" && !hasController("memory") {
@@ -115,7 +115,7 @@ func (f *field) measureLimit() {
 	}
 }
 
-// limits steps by a quarter from 64 KiB to 64 MiB, on page boundaries.
+// limits returns page-aligned limits from 64 KiB to 64 MiB, each a quarter above the one before.
 func limits() []int64 {
 	var all []int64
 	for kib := int64(64); kib <= 64<<10; kib = max(kib*5/4, kib+4) / 4 * 4 {

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// The picture's measures, in pixels.
+// These are the measures of the picture, in pixels.
 const (
 	width   = 760
 	left    = 190 // where bars begin
-	right   = 90  // room for the figure behind the longest bar
+	right   = 90  // room for the figure after the longest bar
 	bar     = 13
 	gap     = 4  // between bars
 	between = 16 // between items
 	heading = 34
 
-	// The longest median leaves this much room for its own tail; what is longer is cut off.
+	// The longest median leaves this much room for its own tail. A longer tail is cut off.
 	headroom = 1.3
 )
 
@@ -38,7 +38,7 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292
 </style>
 `
 
-// Picture is the report as bars: the median as a bar, from there to the 99th percentile as a line.
+// Picture returns the report as bars: the median as a bar, and a line from there to the 99th percentile.
 func Picture(results []Result) string {
 	var c canvas
 	for _, r := range results {
@@ -60,7 +60,7 @@ func (c *canvas) text(x int, class, text string) {
 	c.printf(`<text x="%d" y="%d" class="%s">%s</text>`, x, c.y, class, html.EscapeString(text))
 }
 
-// picturedRows are what the picture has of each bundle.
+// picturedRows are the rows of each bundle in the picture.
 var picturedRows = []string{"run", whole, "exec"}
 
 // layout draws one layout's rows, all on one scale, so that bars can be compared across them.

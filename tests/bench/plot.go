@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// A plot's measures, in pixels.
+// These are the measures of a plot, in pixels.
 const (
 	plotWidth  = 760
 	plotHeight = 340
 	plotLeft   = 56
-	plotRight  = 210 // room for what stands behind the lines
+	plotRight  = 210 // room for the text after the lines
 	plotTop    = 40
 	plotBottom = 46
 )
 
-// plot is a curve as a picture: the medians as points, joined, and behind each line its slope.
+// plot is a curve as a picture: the medians as joined points, and after each line its slope.
 type plot struct {
 	body       strings.Builder
 	xMax, yMax float64
@@ -53,7 +53,7 @@ func (p *plot) y(v float64) float64 {
 	return plotHeight - plotBottom - v/max(p.yMax, 1e-9)*(plotHeight-plotTop-plotBottom)
 }
 
-// step is a round distance between about five lines of a grid.
+// step returns a round distance between about five lines of a grid.
 func step(most float64) float64 {
 	rough := most / 5
 	unit := math.Pow(10, math.Floor(math.Log10(rough)))
@@ -83,7 +83,7 @@ func (p *plot) axes(c Curve) {
 	p.text((plotLeft+end)/2, plotHeight-8, "note", "middle", c.Axis)
 }
 
-// lines draws everybody's line, and names them at their ends, apart from one another.
+// lines draws the line of each competitor, and names the lines at their ends, apart from one another.
 func (p *plot) lines(c Curve, order []Competitor) {
 	var taken []float64
 	for _, competitor := range order {
@@ -111,7 +111,7 @@ func (p *plot) lines(c Curve, order []Competitor) {
 	}
 }
 
-// perOne is the fitted slope in words.
+// perOne returns the fitted slope as text.
 func perOne(c Curve, competitor string) string {
 	slope, _ := c.slope(competitor)
 	return short(slope*1000) + " µs per " + c.Per

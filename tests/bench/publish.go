@@ -8,11 +8,10 @@ import (
 	"strings"
 )
 
-// published is where results go: pictures into the directory, tables between the marks of the documents beside it.
+// published is the place of the results: pictures go into the directory, tables between the marks of the documents beside it.
 const published = "docs/performance"
 
-// publish writes what has been measured. What has not been measured stays as it is in the documents: a run of some items
-// replaces those alone.
+// publish writes the results. A run of some items replaces only those in the documents.
 func publish(all []Result) error {
 	dir := setting("BENCH_OUT", published)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -32,7 +31,7 @@ func publish(all []Result) error {
 	before, _ := os.ReadFile(raw) // the first time, there is none
 	err = errors.Join(err, os.WriteFile(raw, []byte(figures(string(before), all)), 0o644))
 	if dir != published {
-		// Nobody's documents: the tables in a file of their own.
+		// No document belongs to this directory, so the tables go into a file of their own.
 		return errors.Join(err, os.WriteFile(filepath.Join(dir, "tables.md"), []byte(loose(made)), 0o644))
 	}
 	for _, document := range []string{dir + ".md", "README.md"} {
@@ -41,7 +40,7 @@ func publish(all []Result) error {
 	return err
 }
 
-// loose is all blocks one after the other.
+// loose returns all blocks one after the other.
 func loose(made map[string]string) string {
 	var b strings.Builder
 	for _, name := range []string{"run", "lifecycle", "cold", "concurrency", "exec loop", "events", "memory", "growth"} {
@@ -64,7 +63,7 @@ func rewrite(document string, made map[string]string) error {
 	return os.WriteFile(document, []byte(text), 0o644)
 }
 
-// The marks of a block, each on a line of its own.
+// These are the marks of a block, each on a line of its own.
 const (
 	beginMark = "<!-- make bench writes this: "
 	endMark   = "<!-- end -->"

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Every block that is made has its place in a document, and every place its block.
+// TestDocumentsHaveTheBlocks checks that every block has a place in a document, and every place a block.
 func TestDocumentsHaveTheBlocks(t *testing.T) {
 	made := blocks(example())
 	unplaced := maps.Clone(made)

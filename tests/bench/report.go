@@ -12,7 +12,7 @@ type table struct {
 	columns int
 }
 
-// newTable begins a table; a heading that ends in a colon has its column set to the right.
+// newTable begins a table. A column is aligned to the right if its heading ends in a colon.
 func newTable(headings ...string) *table {
 	t := &table{columns: len(headings)}
 	rule := make([]string, len(headings))
@@ -31,7 +31,7 @@ func (t *table) row(cells ...string) {
 	t.WriteString("| " + strings.Join(cells, " | ") + " |\n")
 }
 
-// blocks are the parts of the documents that a run rewrites, by name.
+// blocks returns the parts of the documents that a run rewrites, by name.
 func blocks(all []Result) map[string]string {
 	made := map[string]string{
 		"run":         aboutRun(all),
@@ -68,12 +68,12 @@ func aboutRun(all []Result) string {
 	return b.String()
 }
 
-// median of one competitor in one row, 0 if it has none.
+// median returns the median of one competitor in one row, 0 if it has none.
 func (r *Result) median(key Key, competitor string) float64 {
 	return summarize(r.find(key)[competitor]).median
 }
 
-// ratio is onggi's median over another's.
+// ratio returns onggi's median divided by another's.
 func (r *Result) ratio(key Key, competitor string) string {
 	own, other := r.median(key, subject), r.median(key, competitor)
 	if own == 0 || other == 0 {
@@ -82,7 +82,7 @@ func (r *Result) ratio(key Key, competitor string) string {
 	return fmt.Sprintf("%.2f", own/other)
 }
 
-// lifecycles has one table of medians for each layout and mode.
+// lifecycles returns one table of medians for each layout and mode.
 func lifecycles(all []Result) string {
 	var b strings.Builder
 	for i := range all {
@@ -123,7 +123,7 @@ func (r *Result) lifecycle(mode string) string {
 	return t.String()
 }
 
-// columns are the competitors that a block has figures of.
+// columns returns the competitors that have figures in a block.
 func (r *Result) columns(block string) []string {
 	var names []string
 	for _, c := range r.Competitors {
@@ -270,7 +270,7 @@ func memories(all []Result) string {
 	return t.String()
 }
 
-// growths is each curve's picture with its figures.
+// growths returns the picture of each curve with its figures.
 func growths(all []Result) string {
 	var b strings.Builder
 	for i := range all {
@@ -300,7 +300,7 @@ func growths(all []Result) string {
 	return strings.TrimPrefix(b.String(), "\n")
 }
 
-// ends are the first and the last point of a competitor's line in words.
+// ends returns the first and the last point of a competitor's line as text.
 func (c Curve) ends(competitor string) (first, last string, ok bool) {
 	for _, p := range c.Points {
 		if samples := p.Samples[competitor]; len(samples) > 0 {
@@ -313,7 +313,7 @@ func (c Curve) ends(competitor string) (first, last string, ok bool) {
 	return first, last, first != ""
 }
 
-// readme is the short table of the README.
+// readme returns the short table of the README.
 func readme(all []Result) string {
 	t := newTable("cgroups", "bundle", "", "floor:", "onggi:", "crun:", "runc:", "onggi takes, of crun:", "of runc:", "with pauses, of crun:", "of runc:")
 	empty := true
@@ -344,7 +344,7 @@ func readme(all []Result) string {
 	return fmt.Sprintf("Medians of %d rounds, in milliseconds:\n\n", all[0].Runs) + t.String() + memoryLine(all)
 }
 
-// memoryLine is what the README says about memory, of the first layout that has it.
+// memoryLine returns the README's line about memory, from the first layout that has it.
 func memoryLine(all []Result) string {
 	var parts []string
 	for _, name := range []string{residentRow, peakRow + "run", limitRow} {
@@ -367,8 +367,8 @@ func memoryLine(all []Result) string {
 // figuresHead names the columns of the file of all figures.
 const figuresHead = "layout\tpart\tbundle\tmode\tname\tmetric\tunit\tcompetitor\tsamples\tmin\tmedian\tp99\n"
 
-// figures is each row with its minimum, median and 99th percentile, as tab-separated values; of what was measured before,
-// it keeps the parts that this run has not measured.
+// figures returns each row with its minimum, median and 99th percentile, as tab-separated values. It keeps the earlier
+// figures of the parts that this run has not measured.
 func figures(before string, all []Result) string {
 	var fresh strings.Builder
 	measured := map[string]bool{}
@@ -395,7 +395,7 @@ func figures(before string, all []Result) string {
 	return b.String() + fresh.String()
 }
 
-// curveRows is the curves' points as rows.
+// curveRows returns the points of the curves as rows.
 func (r *Result) curveRows() []*Row {
 	var rows []*Row
 	for _, c := range r.Curves {
@@ -406,7 +406,7 @@ func (r *Result) curveRows() []*Row {
 	return rows
 }
 
-// short is a number with at least three digits that count.
+// short returns a number with at least three significant digits.
 func short(v float64) string {
 	switch abs := max(v, -v); {
 	case abs >= 100:
@@ -418,7 +418,7 @@ func short(v float64) string {
 	}
 }
 
-// figure is a median with its unit, or a dash.
+// figure returns a median with its unit, or a dash.
 func figure(samples []float64, metric string) string {
 	if len(samples) == 0 {
 		return "–"

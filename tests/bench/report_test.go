@@ -51,7 +51,7 @@ func TestFigure(t *testing.T) {
 	}
 }
 
-// example is a result with a row or two of each part.
+// example returns a result with a row or two of each part.
 func example() []Result {
 	r := Result{
 		Layout: "v2", Machine: "Linux <test>", Runs: 2, Notes: []string{"slow"},

@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// subject is whose figures are held against the others'.
+// subject is the competitor that is compared with the others.
 const subject = "onggi"
 
-// Result is what one layout's run has found, in the order in which it is shown.
+// Result has the figures of one layout's run, in the order of the report.
 type Result struct {
 	Layout      string
 	Machine     string
 	Runs        int
 	Notes       []string
-	Failed      []string // items of which there are no figures, or not all
+	Failed      []string // items without figures, or with some missing
 	Competitors []Competitor
 	Rows        []*Row
 	Curves      []Curve
@@ -30,16 +30,16 @@ type Result struct {
 // Competitor is a runtime or the floor, and its version.
 type Competitor struct{ Name, Version string }
 
-// Key names one thing that was measured.
+// Key names one measurement.
 type Key struct {
 	Block  string // the part of the report
 	Bundle string
-	Mode   string // how it was run
-	Name   string // what was run
+	Mode   string // the way of running, such as a pause
+	Name   string // the verb or the row
 	Metric string // wall, cpu, …: see units
 }
 
-// Row is one thing that was measured, for each competitor that can do it.
+// Row has the samples of one measurement, for each competitor that can do it.
 type Row struct {
 	Key
 	Samples map[string][]float64
@@ -61,7 +61,7 @@ func (r *Result) add(key Key, competitor string, values ...float64) {
 	row.Samples[competitor] = append(row.Samples[competitor], values...)
 }
 
-// used records what a process has cost.
+// used records the cost of a process.
 func (r *Result) used(key Key, competitor string, used usage) {
 	for _, m := range []struct {
 		metric string
@@ -82,7 +82,7 @@ func (r *Result) find(key Key) map[string][]float64 {
 	return nil
 }
 
-// distinct returns what part says of the rows of a block, each once, in order.
+// distinct returns the values of part in the rows of a block, each once, in order.
 func (r *Result) distinct(block string, part func(Key) string) []string {
 	var all []string
 	for _, row := range r.Rows {

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// callCounts is what one traced verb has done.
+// callCounts has the counts of one traced verb.
 type callCounts struct {
-	runtime   int // system calls of the runtime, but those of its language's scheduler and memory
-	container int // of the stub, from its own execve to that of the container's program
+	runtime   int // system calls of the runtime, without those of the Go scheduler and memory
+	container int // system calls of the stub, from its own execve to that of the container's program
 	trips     int // batches that the stub has received
 }
 
-// ofScheduler are calls whose number depends on how threads happen to be scheduled and memory to be collected: over 20
-// runs of `run`, their minimum and maximum were 240 and 510, those of all others 548 and 557.
+// ofScheduler are calls whose number depends on the scheduling of threads and on garbage collection. Over 20 runs of `run`
+// their minimum and maximum were 240 and 510, and those of all other calls 548 and 557.
 var ofScheduler = []string{
 	"clone", "epoll_create1", "epoll_ctl", "epoll_pwait", "eventfd2", "exit", "futex", "getpid", "gettid", "madvise", "mmap",
 	"munmap", "nanosleep", "restart_syscall", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_getaffinity",
@@ -25,7 +25,7 @@ var ofScheduler = []string{
 
 var callLine = regexp.MustCompile(`^([a-z_0-9]+)\(`)
 
-// readTrace counts what `strace -ff -o dir/…` has written: a file for each thread.
+// readTrace counts the calls in the files of `strace -ff -o dir/…`, one file for each thread.
 func readTrace(dir string) (callCounts, error) {
 	var total callCounts
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
@@ -45,9 +45,9 @@ func readTrace(dir string) (callCounts, error) {
 	return total, nil
 }
 
-// countThread tells a thread's side by what it executes: the runtime's process begins with the runtime, the stub is
-// called onggi:ID, and what the stub clones executes the container's program first of all. The runtime's threads execute
-// nothing.
+// countThread derives the side of a thread from its execve calls. The runtime's process begins with the runtime. The stub is
+// called onggi:ID. A child that the stub clones executes the container's program first of all. The runtime's threads
+// execute nothing.
 func countThread(trace string) callCounts {
 	var names []string
 	stub, program := -1, -1

@@ -1,14 +1,14 @@
 /*
  * floor: what the kernel alone asks for one default container.
  *
- * A measuring stick, not a runtime: it makes the namespaces, mounts, devices and masks of the default bundle with
- * everything known beforehand, checks nothing, parses nothing and keeps no state. A runtime cannot be faster; how close
- * it comes is the figure.
+ * This is a measuring stick, not a runtime. It makes the namespaces, mounts, devices and masks of the default bundle with
+ * everything known in advance. It checks nothing, parses nothing and keeps no state. A runtime cannot be faster. The
+ * figure is its distance to the floor.
  *
  *     floor ROOTFS COMMAND CGROUP...
  *
- * CGROUPs are directories that do not exist yet, one a hierarchy. A v2 one is entered at birth (CLONE_INTO_CGROUP), a v1
- * one by its tasks file.
+ * CGROUPs are directories that do not exist yet, one for each hierarchy. The process enters a v2 one at birth
+ * (CLONE_INTO_CGROUP), and a v1 one by its tasks file.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -34,7 +34,7 @@
 #define MUST(call) do { if ((call) < 0) err(1, "%s", #call); } while (0)
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-/* A new v1 cpuset has neither processors nor memory, and cannot be entered until it is given its parent's. */
+/* inherit copies a value of the parent: no process can enter a new v1 cpuset before it has processors and memory. */
 static void inherit(const char *cgroup, const char *name)
 {
 	char path[4096], value[256];
@@ -67,7 +67,7 @@ static void make_mounts(const char *rootfs, int hybrid)
 	MUST(mkdir("dev/mqueue", 0755));
 	MUST(mount("mqueue", "dev/mqueue", "mqueue", hard, NULL));
 	MUST(mount("sysfs", "sys", "sysfs", hard | MS_RDONLY, NULL));
-	/* A hybrid machine needs one mount a hierarchy here, which is left out: the floor may only be too low. */
+	/* A hybrid machine needs one mount for each hierarchy here. They are left out: the floor may only be too low. */
 	if (!hybrid)
 		MUST(mount("cgroup", "sys/fs/cgroup", "cgroup2", hard | MS_RDONLY, NULL));
 }
@@ -91,7 +91,7 @@ static void make_devices(void)
 		MUST(symlink(links[i][0], links[i][1]));
 }
 
-/* What is not there on this kernel needs no mask: those failures are passed over. */
+/* A path that this kernel does not have needs no mask, so these failures are ignored. */
 static void hide_paths(void)
 {
 	static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
