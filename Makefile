@@ -17,11 +17,15 @@ DESTDIR ?=
 ARCH    := $(shell $(GO) env GOARCH)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 TAG     := $(shell git describe --tags --match 'v*' 2>/dev/null)
-VERSION ?= $(if $(TAG),$(TAG:v%=%),0.1.0-dev)
+VERSION ?= $(if $(TAG),$(TAG:v%=%),0.1.0)
 
 # Pinned: a new release of a linter must not turn yesterday's green tree red.
 GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+NFPM_AT      := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
+CYCLONEDX_AT := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+NFPM         ?= $(CURDIR)/bin/nfpm
+CYCLONEDX    ?= $(CURDIR)/bin/cyclonedx-gomod
 
 LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(if $(OVERLAY),-X main.patch=$(PATCH))
 
@@ -67,20 +71,25 @@ onggi:
 	$(call build,$(ARCH),onggi)
 
 .PHONY: install
-install: onggi ## install binary, man pages and completions (PREFIX, DESTDIR)
+install: files ## install binary, man pages and completions (PREFIX, DESTDIR)
+	@echo 'Podman and Docker have to be told of onggi: see docs/engines and $(DATADIR)/podman.conf'
+
+# BINARY is installed; onggi, which runs on this machine, writes its pages.
+BINARY ?= onggi
+.PHONY: files
+files: onggi
 	install -d -m 0755 $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(DATADIR)
-	install -m 0755 onggi $(DESTDIR)$(BINDIR)/onggi
+	install -m 0755 $(BINARY) $(DESTDIR)$(BINDIR)/onggi
 	./onggi man $(DESTDIR)$(MANDIR)/man8
 	./onggi completion bash > $(DESTDIR)$(BASHDIR)/onggi
 	./onggi completion zsh > $(DESTDIR)$(ZSHDIR)/_onggi
 	./onggi completion fish > $(DESTDIR)$(FISHDIR)/onggi.fish
 	sed '/^```toml .*onggi.conf$$/,/^```$$/!d; /^```/d; s|/usr/local/sbin|$(BINDIR)|' docs/engines/podman.md > $(DESTDIR)$(DATADIR)/podman.conf
-	@echo 'Podman and Docker have to be told of onggi: see docs/engines and $(DATADIR)/podman.conf'
 
 .PHONY: test
 test: onggi ## unit tests, then the integration tests (as root) on this machine's cgroup layout
 	$(GO) vet ./...
-	$(GO) test $$($(GO) list ./... | grep -v -e '/tests$$' -e '/tests/engines$$' -e '/tests/vm$$')
+	$(GO) test $$($(GO) list ./... | grep -v -e '/tests$$' -e '/tests/engines$$' -e '/tests/vm$$' -e '/tests/packages$$')
 	RUNTIME=$(CURDIR)/onggi $(GO) test -count=1 ./tests
 	RUNTIME=$(CURDIR)/onggi $(GO) -C tests/conformance test -count=1 .
 
@@ -145,6 +154,19 @@ toolchain-amd64 toolchain-arm64: toolchain-%:
 		echo 'building for $* needs $(CC_$*): apt-get install gcc-$(patsubst %-gcc,%,$(CC_$*))' >&2; exit 1; }
 	@test '$*' = '$(ARCH)' || test -e $(PKGCONFIG_$*)/libseccomp.pc || { \
 		echo 'building for $* needs its libseccomp: dpkg --add-architecture $* && apt-get update && apt-get install libseccomp-dev:$*' >&2; exit 1; }
+
+.PHONY: packages
+packages: $(foreach a,$(or $(ARCHES),amd64 $(if $(wildcard $(PKGCONFIG_arm64)/libseccomp.pc),arm64)),package-$(a)) ## .deb, .rpm and SBOM into dist/, of amd64, and of arm64 where its libseccomp-dev is (ARCHES)
+
+.PHONY: package-amd64 package-arm64
+package-amd64 package-arm64: package-%: release-% $(NFPM) $(CYCLONEDX)
+	@command -v jq >/dev/null || { echo 'the SBOM needs jq: apt-get install jq' >&2; exit 1; }
+	VERSION='$(VERSION)' NFPM='$(NFPM)' CYCLONEDX='$(CYCLONEDX)' LIBSECCOMP=$$($(call pkgconfig,$*) --modversion libseccomp) \
+		packaging/build $*
+
+$(CURDIR)/bin/nfpm $(CURDIR)/bin/cyclonedx-gomod: Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install $(if $(findstring nfpm,$@),$(NFPM_AT),$(CYCLONEDX_AT))
+	@touch $@
 
 .PHONY: clean
 clean: ## remove what the other targets made
