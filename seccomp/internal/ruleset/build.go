@@ -11,7 +11,7 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper"
 )
 
-// Build has libseccomp make a program of a ruleset.
+// Build asks libseccomp for the program of a ruleset.
 func Build(ctx context.Context, set *Set) (*Program, error) {
 	q := newQuestion(set)
 	reply, err := helper.Ask(ctx, q.request())
@@ -21,8 +21,8 @@ func Build(ctx context.Context, set *Set) (*Program, error) {
 	return q.program(reply)
 }
 
-// A question is a ruleset as libseccomp is asked: names are known by their
-// index, and each of its rules is for one name and one alternative.
+// A question is a ruleset in the form of a request: it refers to names by index,
+// and each of its rules is for one name and one alternative.
 type question struct {
 	set   *Set
 	names []string          // of all rules, each once
@@ -30,11 +30,11 @@ type question struct {
 	rules []place
 }
 
-// A place is where a question's rule comes from.
+// A place is the origin of a question's rule in the set.
 type place struct{ rule, name, match int }
 
-// newQuestion leaves out the rules that say what the default says, which
-// libseccomp refuses. Their names stay: they are known to the profile's author.
+// newQuestion leaves out the rules that repeat the default action, because
+// libseccomp refuses them. Their names stay, since the profile's author knows them.
 func newQuestion(set *Set) *question {
 	q := &question{set: set, index: make(map[string]uint32)}
 	for i, rule := range set.Rules {
@@ -54,7 +54,7 @@ func newQuestion(set *Set) *question {
 	return q
 }
 
-// request has the layout that package helper draws.
+// request returns the question in the layout of package helper.
 func (q *question) request() helper.Request {
 	var r helper.Request
 	r.Number(helper.Filter)
@@ -87,8 +87,8 @@ func (q *question) rule(r *helper.Request, at place) {
 	}
 }
 
-// program reads a reply. Nothing in it is taken for true but what a program
-// may be whatever the profile.
+// program reads a reply. It does not trust the reply, which may hold only what a
+// program of any profile may hold.
 func (q *question) program(reply helper.Reply) (*Program, error) {
 	const head, number = 16, 4
 	body := reply.Body
@@ -111,8 +111,8 @@ func (q *question) program(reply helper.Reply) (*Program, error) {
 	return p, p.Check()
 }
 
-// read reads the table of numbers. -1 is a name that libseccomp does not know;
-// it gives other negative numbers to those that an architecture has not.
+// read reads the table of numbers. -1 is a name that libseccomp does not know.
+// Other negative numbers are names that an architecture lacks.
 func (q *question) read(native uint32, first, others []byte) (unknown []string, named []Named) {
 	known := make([]bool, len(q.names))
 	for i, name := range q.names {
@@ -145,7 +145,7 @@ func numberAt(row []byte, i int) int32 {
 	return int32(binary.NativeEndian.Uint32(row[4*i:]))
 }
 
-// refusal says what libseccomp has against a ruleset.
+// refusal returns the error for a ruleset that libseccomp has refused.
 func (q *question) refusal(reply helper.Reply, library string) error {
 	at, err := "/linux/seccomp", error(reply.Errno)
 	switch i := reply.Index; {

@@ -13,8 +13,8 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper"
 )
 
-// example has a name in two rules, a rule that says what the default says, and
-// a rule with two alternatives.
+// example returns a set with a name in two rules, a rule that repeats the default
+// action, and a rule with two alternatives.
 func example() *Set {
 	always := [][]Condition{nil}
 	return &Set{
@@ -84,7 +84,7 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// words are numbers as a reply has them.
+// words returns numbers in the form of a reply.
 func words(numbers ...int64) []byte {
 	var b []byte
 	for _, n := range numbers {
@@ -137,8 +137,8 @@ func TestProgramRefused(t *testing.T) {
 	}
 }
 
-// Whatever a helper replies: an error on one line, or a program that could be
-// loaded, with numbers for architectures and names that were asked about.
+// FuzzProgram checks that any reply gives an error on one line, or a program that
+// could be loaded, with numbers for the requested architectures and names only.
 func FuzzProgram(f *testing.F) {
 	f.Add(uint32(0), uint32(0), uint32(0), slices.Concat(version, make([]byte, 48+16)))
 	f.Add(uint32(4), uint32(3), uint32(22), version)

@@ -1,4 +1,4 @@
-// Package ruleset is what crosses between the translation of a profile and
+// Package ruleset is the exchange between the translation of a profile and
 // libseccomp: a profile in numbers, and the program made of it.
 package ruleset
 
@@ -11,7 +11,7 @@ import (
 // MaxInstructions is the longest program that the kernel loads (BPF_MAXINSNS).
 const MaxInstructions = unix.BPF_MAXINSNS
 
-// A Set is a profile without anything that libseccomp need not know.
+// A Set is the part of a profile that libseccomp needs.
 type Set struct {
 	Default uint32 // SECCOMP_RET_* with its data
 	Archs   []Arch // besides the native one
@@ -30,7 +30,7 @@ type Rule struct {
 	Pointer string // JSON pointer of the element, for errors
 	Names   []string
 	Action  uint32        // SECCOMP_RET_* with its data
-	Match   [][]Condition // any of these, each of whose conditions all hold
+	Match   [][]Condition // alternatives; the conditions of one must all hold
 }
 
 // A Condition compares one argument of the syscall.
@@ -41,21 +41,21 @@ type Condition struct {
 	Two   uint64 // the datum of SCMP_CMP_MASKED_EQ, whose mask is Value
 }
 
-// A Program is what libseccomp made of a Set.
+// A Program is libseccomp's program for a Set.
 type Program struct {
 	Code    []byte   // struct sock_filter[], native byte order
-	Named   []Named  // one an architecture of the filter, the native one first
-	Unknown []string // names that this libseccomp has never heard of
+	Named   []Named  // one for each architecture of the filter, the native one first
+	Unknown []string // names that this libseccomp does not know
 	Library string   // its version, "2.5.4"
 }
 
-// Named is the numbers that the names of a profile have on one architecture.
+// Named has the numbers of a profile's names on one architecture.
 type Named struct {
 	Token   uint32
 	Numbers []uint32
 }
 
-// Check refuses a program that the kernel could not load whatever it holds.
+// Check refuses a program that the kernel could not load because of its size.
 func (p *Program) Check() error {
 	switch n := len(p.Code) / unix.SizeofSockFilter; {
 	case n == 0 || len(p.Code)%unix.SizeofSockFilter != 0:

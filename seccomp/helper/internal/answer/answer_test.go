@@ -13,7 +13,7 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper/internal/wire"
 )
 
-// words is a request of numbers, texts and values, as package helper draws it.
+// words returns a request of numbers, texts and values, in the layout of package wire.
 func words(parts ...any) []byte {
 	var b []byte
 	for _, part := range parts {
@@ -32,7 +32,7 @@ func words(parts ...any) []byte {
 
 const equal = 4
 
-// request is a request that has everything; names with it are enough for a tree.
+// request returns a request with every kind of part. With enough names, its filter is a tree.
 func request(names ...string) []byte {
 	parts := []any{wire.Filter, unix.SECCOMP_RET_ERRNO | 1, 2, unix.AUDIT_ARCH_X86_64, unix.AUDIT_ARCH_AARCH64, 2 + len(names), "personality", "nothing"}
 	for _, name := range names {
@@ -105,7 +105,7 @@ func TestAnswerTruncated(t *testing.T) {
 	}
 }
 
-// A few bytes cannot ask for a table of gigabytes.
+// TestAnswerLargeTable checks that a few bytes cannot ask for a table of gigabytes.
 func TestAnswerLargeTable(t *testing.T) {
 	parts := []any{wire.Filter, unix.SECCOMP_RET_ALLOW, 6000}
 	for range 6000 {
@@ -121,8 +121,8 @@ func TestAnswerLargeTable(t *testing.T) {
 	}
 }
 
-// The names that the program leads to are those of libseccomp: scmp_sys_resolver
-// is its own program.
+// TestNumbersAreLibseccomps compares a number with the output of scmp_sys_resolver,
+// which is libseccomp's own program.
 func TestNumbersAreLibseccomps(t *testing.T) {
 	if _, err := exec.LookPath("scmp_sys_resolver"); err != nil {
 		t.Skip("no scmp_sys_resolver: ", err)
@@ -140,7 +140,7 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(tt.bytes)
 	}
 	f.Fuzz(func(t *testing.T, request []byte) {
-		if len(request) > 400 { // libseccomp can be kept busy with more rules: the program has its limits for that
+		if len(request) > 400 { // more rules can keep libseccomp busy; the program has limits for that
 			return
 		}
 		if reply := Answer(request); len(reply) > wire.MaxReply {

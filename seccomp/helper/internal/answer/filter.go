@@ -15,22 +15,22 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper/internal/wire"
 )
 
-// A profile is a request for a filter: the names of all its rules, each once,
-// and the architectures besides the native one.
+// A profile is a request for a filter. It has the names of all its rules, each
+// once, and the architectures besides the native one.
 type profile struct {
-	fallback uint32 // the action where no rule holds
+	fallback uint32 // the action if no rule matches
 	archs    []uint32
 	names    []string
 	rules    []rule
 }
 
-// A rule is for one name, and holds if all of its comparisons do.
+// A rule is for one name. It matches if all of its comparisons do.
 type rule struct {
 	action, name uint32
 	comparisons  []libseccomp.ScmpCondition
 }
 
-// filter makes the reply to a request for a filter.
+// filter returns the reply to a request for a filter.
 func filter(in *wire.Reader) wire.Reply {
 	reply := wire.Reply{Body: versions()}
 	p := readProfile(in)
@@ -47,7 +47,7 @@ func filter(in *wire.Reader) wire.Reply {
 	return reply
 }
 
-// versions is the head of each reply about a filter.
+// versions returns the head of each reply about a filter.
 func versions() []byte {
 	major, minor, micro := libseccomp.GetLibraryVersion()
 	var native uint32
@@ -57,7 +57,7 @@ func versions() []byte {
 	return numbers(uint32(major), uint32(minor), uint32(micro), native)
 }
 
-// Libseccomp is the version of the library that is linked in, "2.5.4".
+// Libseccomp returns the version of the linked library, "2.5.4".
 func Libseccomp() string {
 	major, minor, micro := libseccomp.GetLibraryVersion()
 	return fmt.Sprintf("%d.%d.%d", major, minor, micro)
@@ -105,7 +105,7 @@ func readRule(in *wire.Reader, names int) rule {
 	return r
 }
 
-// A refusal is the station at which libseccomp stopped.
+// A refusal has the stage at which libseccomp stopped.
 type refusal struct {
 	status wire.Status
 	index  int
@@ -116,15 +116,15 @@ func (r refusal) Error() string {
 	return fmt.Sprintf("status %d, index %d: %v", r.status, r.index, r.errno)
 }
 
-// refused is a refusal with the errno of libseccomp. The binding has words in
-// place of some errnos; all of them are for arguments that are wrong.
+// refused returns a refusal with the errno of libseccomp. The binding has texts in
+// place of some errnos; all of them are about wrong arguments.
 func refused(status wire.Status, index int, err error) error {
 	errno := unix.EINVAL
 	errors.As(err, &errno)
 	return refusal{status, index, errno}
 }
 
-// build asks libseccomp, and returns table and program.
+// build asks libseccomp, and returns the table and the program.
 func (p *profile) build() ([]byte, error) {
 	action, err := actionOf(p.fallback)
 	if err != nil {
@@ -157,7 +157,7 @@ func (p *profile) addArchitectures(f *libseccomp.ScmpFilter) ([]libseccomp.ScmpA
 	var list []libseccomp.ScmpArch
 	for i, token := range p.archs {
 		arch := archOf(token)
-		if err := f.AddArch(arch); err != nil { // the native one is there from the start, and is no error
+		if err := f.AddArch(arch); err != nil { // the native one is in the filter from the start, and gives no error
 			return nil, refused(wire.BadArchitecture, i, err)
 		}
 		list = append(list, arch)
@@ -165,14 +165,14 @@ func (p *profile) addArchitectures(f *libseccomp.ScmpFilter) ([]libseccomp.ScmpA
 	return list, nil
 }
 
-// unknown is the number of a name that libseccomp does not know. It gives other
-// negative numbers to the names that only other architectures have.
+// unknown is the number of a name that libseccomp does not know. libseccomp gives
+// other negative numbers to names that only other architectures have.
 const unknown = ^uint32(0)
 
-// table has the numbers of all names, here and then on each architecture.
+// table returns the numbers of all names, first here and then on each architecture.
 func (p *profile) table(archs []libseccomp.ScmpArch) ([]byte, error) {
 	size := 4 * uint64(len(p.names)) * uint64(1+len(archs))
-	if size > wire.MaxReply/2 { // the program comes behind it
+	if size > wire.MaxReply/2 { // the program follows it
 		return nil, refused(wire.BadFilter, 0, unix.EMSGSIZE)
 	}
 	table := make([]byte, 0, size)
@@ -195,13 +195,13 @@ func (p *profile) table(archs []libseccomp.ScmpArch) ([]byte, error) {
 	return table, nil
 }
 
-// bushy is the number of rules from which on a binary tree is worth its
-// instructions. It must not be asked for without any rule: up to version 2.5.4
-// the default action is then lost (libseccomp issue 370).
+// bushy is the number of rules from which a binary tree is worth its
+// instructions. A tree without any rule would lose the default action, up to
+// version 2.5.4 (libseccomp issue 370).
 const bushy = 16
 
-// addRules adds the rules for the names that libseccomp knows. A number below
-// -1 is good: libseccomp leaves the rule out where there is no such call.
+// addRules adds the rules for the names that libseccomp knows. A number below -1
+// is allowed: libseccomp leaves the rule out where there is no such call.
 func (p *profile) addRules(f *libseccomp.ScmpFilter, table []byte) error {
 	added := 0
 	for i, r := range p.rules {
@@ -227,8 +227,8 @@ func (p *profile) addRules(f *libseccomp.ScmpFilter, table []byte) error {
 	return nil
 }
 
-// export returns the program. libseccomp writes it to descriptors only, before
-// version 2.6.
+// export returns the program. Before version 2.6, libseccomp writes it to
+// descriptors only.
 func export(f *libseccomp.ScmpFilter) ([]byte, error) {
 	file, err := memory()
 	if err != nil {
@@ -247,11 +247,11 @@ func export(f *libseccomp.ScmpFilter) ([]byte, error) {
 	return program, err
 }
 
-// memory makes a memory file, also where those that could be executed are
-// forbidden (vm.memfd_noexec=2).
+// memory returns a memory file. It works also where the kernel forbids memory
+// files that could be executed (vm.memfd_noexec=2).
 func memory() (*os.File, error) {
 	fd, err := unix.MemfdCreate("filter", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
-	if err == unix.EINVAL { // before 6.3 there is no MFD_NOEXEC_SEAL
+	if err == unix.EINVAL { // Linux before 6.3 has no MFD_NOEXEC_SEAL
 		fd, err = unix.MemfdCreate("filter", unix.MFD_CLOEXEC)
 	}
 	if err != nil {

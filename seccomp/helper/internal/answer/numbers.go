@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The binding has numbers of its own. These tables lead from those of seccomp.h
-// to them.
+// The binding has numbers of its own. These tables translate the numbers of
+// seccomp.h into them.
 
 var archs = []struct {
 	token uint32
@@ -41,7 +41,7 @@ var archs = []struct {
 	{unix.AUDIT_ARCH_SH, libseccomp.ArchSHEB},
 }
 
-// archOf is the binding's number of an architecture, ArchInvalid if there is none.
+// archOf returns the binding's number of an architecture, ArchInvalid if there is none.
 func archOf(token uint32) libseccomp.ScmpArch {
 	for _, a := range archs {
 		if a.token == token {
@@ -89,7 +89,7 @@ func actionOf(n uint32) (libseccomp.ScmpAction, error) {
 	return libseccomp.ActInvalid, fmt.Errorf("no action is %#x", n)
 }
 
-// operators are in the order of their numbers in seccomp.h, which begin with 1.
+// operators are in the order of their numbers in seccomp.h, which start at 1.
 var operators = []libseccomp.ScmpCompareOp{
 	libseccomp.CompareInvalid,
 	libseccomp.CompareNotEqual, libseccomp.CompareLess, libseccomp.CompareLessOrEqual, libseccomp.CompareEqual,

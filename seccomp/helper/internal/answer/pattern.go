@@ -13,7 +13,7 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper/internal/wire"
 )
 
-// pattern makes the reply to a request with an expression.
+// pattern returns the reply to a request with an expression.
 func pattern(in *wire.Reader) wire.Reply {
 	expression := in.Text()
 	var texts []string
@@ -38,9 +38,9 @@ func pattern(in *wire.Reader) wire.Reply {
 }
 
 // compile compiles an extended regular expression of POSIX (IEEE Std 1003.1,
-// Base Definitions, 9.4). The other runtimes give theirs to regcomp(3) of the C
-// library. Package regexp reads a few expressions otherwise: the walk below
-// refuses those, or writes them so that both agree.
+// Base Definitions, 9.4). Other runtimes use regcomp(3) of the C library. Package
+// regexp reads a few expressions differently: the walk below refuses those, or
+// rewrites them so that both agree.
 func compile(expression string) (*regexp.Regexp, error) {
 	w := walk{rest: expression}
 	for w.rest != "" && w.err == nil {
@@ -60,7 +60,7 @@ func compile(expression string) (*regexp.Regexp, error) {
 type walk struct {
 	rest   string
 	out    strings.Builder
-	anchor bool // the last element was one
+	anchor bool // the last element was an anchor
 	err    error
 }
 
@@ -85,7 +85,7 @@ func (w *walk) element() {
 		w.anchor = true
 		w.copy(1)
 	case '*', '+', '?', '{':
-		if after { // regcomp takes the character for itself
+		if after { // regcomp reads an ordinary character here
 			w.refuse("%c after an anchor repeats nothing; \\%c is the character", c, c)
 			return
 		}
@@ -95,8 +95,9 @@ func (w *walk) element() {
 	}
 }
 
-// escape passes what POSIX defines, and punctuation. regcomp has the
-// extensions \< \> \` \' and letters, package regexp has other letters.
+// escape copies an escape that POSIX defines, or escaped punctuation. regcomp has
+// the extensions \< \> \` \' and letters, and package regexp has other letters;
+// escape refuses them all.
 func (w *walk) escape() {
 	if len(w.rest) == 1 {
 		w.refuse("a trailing backslash")
@@ -111,8 +112,8 @@ func (w *walk) escape() {
 
 var interval = regexp.MustCompile(`^\{[0-9]+(,[0-9]*)?\}`)
 
-// repetition passes an interval if it is whole: POSIX leaves the meaning of
-// another { open, and regcomp and package regexp differ.
+// repetition copies an operator, or an interval if it is complete. POSIX does not
+// define another {, and regcomp and package regexp differ.
 func (w *walk) repetition() {
 	n := 1
 	if w.rest[0] == '{' {
@@ -127,7 +128,7 @@ func (w *walk) repetition() {
 
 var classes = []string{"alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "xdigit"}
 
-// bracket passes a bracket expression. In it a backslash is a character.
+// bracket copies a bracket expression, in which a backslash is an ordinary character.
 func (w *walk) bracket() {
 	w.copy(1)
 	if strings.HasPrefix(w.rest, "^") {

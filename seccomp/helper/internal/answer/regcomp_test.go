@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Bash gives the right side of =~ to regcomp(3) with REG_EXTENDED, as crun does
-// with the argument of --regex.
+// oracle is a script. Bash gives the right side of =~ to regcomp(3) with
+// REG_EXTENDED, as crun does with the argument of --regex.
 const oracle = `
 shopt -u nocasematch
 while IFS= read -r expression; do
@@ -21,8 +21,8 @@ while IFS= read -r expression; do
 	echo $?
 done 2>/dev/null`
 
-// regcomp asks the C library which texts expressions match: 0 if so, 1 if not,
-// 2 if the expression is none.
+// regcomp asks the C library for the texts that the expressions match: 0 for a
+// match, 1 for none, 2 for an invalid expression.
 func regcomp(t *testing.T, expressions, texts []string) []string {
 	t.Helper()
 	if _, err := exec.LookPath("bash"); err != nil {
@@ -49,7 +49,7 @@ func regcomp(t *testing.T, expressions, texts []string) []string {
 	return list
 }
 
-// An expression that compiles matches what regcomp's would.
+// TestCompileAgreesWithRegcomp checks that an expression that compiles matches the same texts as regcomp's.
 func TestCompileAgreesWithRegcomp(t *testing.T) {
 	parts := strings.Split(`a b c - = . \ \\ \. \- \< \> \b \w \d \n \x \' [ ] ^ $ ( ) * + ? { } | , 1 2 {1} {2,} {1,2} {,2} {2,1} [a-c] [^a] [[:alpha:]] [[:digit:]] [: :] [:digit:] [= =] [. .] [=a=] [.-.] a- -c [] [^ [^] ]] ()`, " ")
 	letters := strings.Split(`a b c - = . \ [ ] ^ $ ( ) * + ? { } | , 1 2 : d`, " ")

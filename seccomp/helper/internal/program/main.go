@@ -1,11 +1,11 @@
 //go:build cgo
 
-// The Go runtime would read the cgroup's CPU limit now and then, from a
-// descriptor that main closes.
+// Without this setting, the Go runtime reads the cgroup's CPU limit now and then,
+// from a descriptor that main closes.
 //go:debug updatemaxprocs=0
 
-// The helper as a program of its own: standard input is a request, and the
-// reply goes to standard output. `make` embeds it in onggi.
+// The helper is a program of its own. It reads a request from standard input and
+// writes the reply to standard output. `make` embeds it in onggi.
 package main
 
 import (
@@ -29,7 +29,7 @@ func main() {
 }
 
 func run() error {
-	// The parent's descriptors for a container (--preserve-fds) are not for the helper.
+	// The helper must not have the descriptors that its parent keeps for a container (--preserve-fds).
 	if err := unix.CloseRange(3, math.MaxUint32, 0); err != nil {
 		return os.NewSyscallError("close_range", err)
 	}
@@ -49,17 +49,17 @@ func run() error {
 	return nil
 }
 
-// bound limits time and memory. The time ends a helper whose parent, which has
-// a deadline, died first; Go ignores the signal of the soft limit, so the hard
-// limit is the same. The memory is that of RLIMIT_DATA, private and writable:
-// the Go runtime reserves more addresses than RLIMIT_AS would allow, and uses
-// few of them.
+// bound limits time and memory. The parent has a deadline; the limit of time ends
+// a helper whose parent died first. Go ignores the signal of the soft limit, so
+// the hard limit is the same. The limit of memory is RLIMIT_DATA, for private
+// writable memory: the Go runtime reserves more addresses than RLIMIT_AS would
+// allow, and uses few of them.
 func bound() error {
 	const seconds, memory = 20, 512 << 20
 	return errors.Join(limit(unix.RLIMIT_CPU, seconds), limit(unix.RLIMIT_DATA, memory))
 }
 
-// limit lowers a limit; one that is lower already stays.
+// limit lowers a limit. A lower limit stays as it is.
 func limit(resource int, most uint64) error {
 	var l unix.Rlimit
 	if err := unix.Getrlimit(resource, &l); err != nil {

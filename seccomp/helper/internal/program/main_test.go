@@ -18,7 +18,7 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper/internal/wire"
 )
 
-// runEnv makes the test's own executable the program.
+// runEnv turns the test's own executable into the program.
 const runEnv = "ONGGI_HELPER_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program is a command that becomes the program, after so much shell.
+// program returns a command that runs some shell and then becomes the program.
 func program(t *testing.T, shell string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -41,7 +41,7 @@ func program(t *testing.T, shell string) *exec.Cmd {
 	return cmd
 }
 
-// profile is a request with so many rules for one system call, each of which
+// profile returns a request with that many rules for one system call. Each rule
 // has six conditions.
 func profile(rules int) []byte {
 	const equal = 4
@@ -85,7 +85,7 @@ func TestProgramAnswersTheSame(t *testing.T) {
 	}
 }
 
-// If the program cannot go on, it says so in one line.
+// TestProgramFails checks that the program explains a failure in one line.
 func TestProgramFails(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -113,12 +113,12 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// Questions that would take gigabytes or hours end in a refusal, or in the
-// program's end: by its limit of time or of memory.
+// TestProgramIsBounded checks that questions that would take gigabytes or hours
+// end in a refusal, or in the program's end by its limit of time or of memory.
 func TestProgramIsBounded(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		shell   string // what limits the program further, to be done sooner
+		shell   string // lower limits, so that the test ends sooner
 		request []byte
 	}{
 		{"repetitions of repetitions", "", expression("((((a{1,250}){1,250}){1,250}){1,250})")},
@@ -144,7 +144,7 @@ func TestProgramIsBounded(t *testing.T) {
 	}
 }
 
-// A limit that is lower than the program's own stays.
+// TestProgramUnderLimits checks that a limit lower than the program's own stays.
 func TestProgramUnderLimits(t *testing.T) {
 	cmd := program(t, "ulimit -t 5; ulimit -d 150000")
 	cmd.Stdin = bytes.NewReader(profile(20))
@@ -153,8 +153,8 @@ func TestProgramUnderLimits(t *testing.T) {
 	}
 }
 
-// The program keeps nothing that it inherits: the other end of a pipe says so
-// while the program still waits for its request.
+// TestProgramClosesDescriptors checks that the program closes inherited
+// descriptors: the other end of a pipe shows it while the program still waits.
 func TestProgramClosesDescriptors(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -185,7 +185,7 @@ func TestProgramClosesDescriptors(t *testing.T) {
 	_ = cmd.Wait()
 }
 
-// The program's limits are what it says: it is asked while it waits.
+// TestProgramLimits reads the limits of the waiting program.
 func TestProgramLimits(t *testing.T) {
 	for resource, want := range map[int]uint64{unix.RLIMIT_CPU: 20, unix.RLIMIT_DATA: 512 << 20} {
 		var before, after unix.Rlimit
@@ -207,7 +207,7 @@ func TestProgramLimits(t *testing.T) {
 		}
 		w.Close()
 		request.Close()
-		_, _ = r.Read(make([]byte, 1)) // the end of the close_range, which is just before
+		_, _ = r.Read(make([]byte, 1)) // returns after close_range, which comes just before the limits
 		for range 1000 {
 			if err := unix.Prlimit(cmd.Process.Pid, resource, nil, &after); err != nil || after.Max == min(before.Max, want) {
 				break

@@ -1,8 +1,8 @@
-// Package subprocess runs the helper: it writes the executable to a sealed
-// memfd, gives it a request and takes back the reply.
+// Package subprocess runs the helper. It writes the executable to a sealed
+// memfd, gives it a request and reads the reply.
 //
-// All three of the helper's streams are memory files, so no side waits for the
-// other's reading. The only wait is for the helper's end, and it has a deadline.
+// All three streams of the helper are memory files, so neither side waits for the
+// other to read. The only wait is for the helper's end, and it has a deadline.
 package subprocess
 
 import (
@@ -20,11 +20,11 @@ import (
 	"github.com/onggi-dev/onggi/seccomp/helper/internal/wire"
 )
 
-// deadline is for one answer: some hundred times the time of a large profile.
+// deadline bounds one answer. It is some hundred times the time of a large profile.
 const deadline = 10 * time.Second
 
-// Run gives a request to the helper, an executable, and returns its reply, as
-// many bytes as the first number in it.
+// Run gives a request to the helper, an executable, and returns its reply. The
+// first number in the reply is its length.
 func Run(ctx context.Context, image string, request []byte) ([]byte, error) {
 	return runWithin(ctx, deadline, image, request)
 }
@@ -59,7 +59,7 @@ func run(ctx context.Context, image string, request []byte) ([]byte, error) {
 	return readReply(streams.reply)
 }
 
-// readReply reads as many bytes as the first four say there are.
+// readReply reads the reply. Its first four bytes are its length.
 func readReply(r io.ReaderAt) ([]byte, error) {
 	var size [4]byte
 	if _, err := r.ReadAt(size[:], 0); err != nil {
@@ -76,9 +76,9 @@ func readReply(r io.ReaderAt) ([]byte, error) {
 	return reply, nil
 }
 
-// unpack makes an executable file that nobody can change any more: a sealed
-// memfd or, where executing those is forbidden (vm.memfd_noexec=2), a file on a
-// read-only tmpfs that is mounted nowhere.
+// unpack makes an executable file that no process can change any more: a sealed
+// memfd. Where the kernel forbids the execution of memfds (vm.memfd_noexec=2), it
+// is a file on a read-only tmpfs that is mounted nowhere.
 func unpack(image string) (*os.File, error) {
 	f, err := memfdImage(image)
 	if errors.Is(err, unix.EACCES) {
@@ -92,7 +92,7 @@ func unpack(image string) (*os.File, error) {
 
 func memfdImage(image string) (*os.File, error) {
 	f, err := memfd(unix.MFD_ALLOW_SEALING | unix.MFD_EXEC)
-	if errors.Is(err, unix.EINVAL) { // before 6.3 there was no MFD_EXEC, and all were executable
+	if errors.Is(err, unix.EINVAL) { // Linux before 6.3 has no MFD_EXEC, and every memfd is executable
 		f, err = memfd(unix.MFD_ALLOW_SEALING)
 	}
 	if err != nil {
@@ -108,7 +108,7 @@ func memfdImage(image string) (*os.File, error) {
 	return f, nil
 }
 
-// tmpfsImage takes the rights to mount, which root has, and an ordinary user in
+// tmpfsImage needs the right to mount. Root has it, and an ordinary user has it in
 // a user namespace of its own.
 func tmpfsImage(image string) (*os.File, error) {
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
@@ -157,8 +157,8 @@ func memfd(flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "memfd:"+name), nil
 }
 
-// streams are the helper's standard input, output and error. It can make none
-// of them larger than they are from the start, zeros until written.
+// streams are the helper's standard input, output and error. They have their full
+// size from the start, filled with zeros, and the helper cannot enlarge them.
 type streams struct {
 	request, reply, complaint *os.File
 }
@@ -184,10 +184,10 @@ func open(request []byte) (s streams, err error) {
 	return s, err
 }
 
-// fixed makes a memory file whose size stays as it is.
+// fixed makes a memory file of a fixed size.
 func fixed(size int64) (*os.File, error) {
 	f, err := memfd(unix.MFD_NOEXEC_SEAL)
-	if errors.Is(err, unix.EINVAL) { // as above
+	if errors.Is(err, unix.EINVAL) { // Linux before 6.3, as above
 		f, err = memfd(unix.MFD_ALLOW_SEALING)
 	}
 	if err != nil {
@@ -216,8 +216,8 @@ func (s streams) close() {
 	s.complaint.Close()
 }
 
-// start waits for the helper's end. Its descriptor 3 is its own executable, so
-// that the path is good whatever the numbers are on this side.
+// start starts the helper and waits for its end. The helper's descriptor 3 is its
+// own executable, so its path does not depend on descriptor numbers on this side.
 func start(ctx context.Context, executable *os.File, s streams) error {
 	p, err := os.StartProcess("/proc/self/fd/3", []string{name}, &os.ProcAttr{
 		Dir:   "/",
@@ -227,14 +227,14 @@ func start(ctx context.Context, executable *os.File, s streams) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = p.Release() }() // Wait that fails does not
+	defer func() { _ = p.Release() }() // a failed Wait does not release it
 	stop := context.AfterFunc(ctx, func() { _ = p.Kill() })
 	defer stop()
 	state, err := p.Wait()
 	switch {
 	case errors.Is(err, unix.ECHILD) && ctx.Err() == nil:
 		// This program collects all its children elsewhere, or ignores SIGCHLD
-		// (wait(2)). Without a status, the reply has to tell how it went.
+		// (wait(2)). There is no status then, so only the reply shows the result.
 		if why := s.why(); why != "" {
 			return errors.New("it failed" + why)
 		}

@@ -20,12 +20,12 @@ import (
 
 var request = []byte("a request")
 
-// script is a helper, as good as a program for who runs it.
+// script returns a helper that is a shell script; the caller sees no difference.
 func script(line string) string {
 	return "#!/bin/sh\n" + line + "\n"
 }
 
-// number prints a number as a helper does.
+// number returns a shell command that prints a number as a helper does.
 func number(n uint32) string {
 	text := ""
 	for _, b := range binary.NativeEndian.AppendUint32(nil, n) {
@@ -63,15 +63,15 @@ func TestRunBadHelper(t *testing.T) {
 	}
 }
 
-// Nothing is a reply without bytes: what it means is another's to say.
+// TestRunSaysNothing checks that Run accepts an empty reply. Its caller interprets it.
 func TestRunSaysNothing(t *testing.T) {
 	if got, err := Run(context.Background(), script(":"), request); err != nil || len(got) != 0 {
 		t.Errorf("Run() = %q, %v; want nothing", got, err)
 	}
 }
 
-// Where the caller has its children collected elsewhere, here by the kernel, how
-// the helper ended cannot be had; what it has said can.
+// TestRunCollectedByAnother checks Run where the kernel collects the children. The
+// helper's exit status is lost then, but its reply is not.
 func TestRunCollectedByAnother(t *testing.T) {
 	signal.Ignore(unix.SIGCHLD)
 	defer func() { // Reset leaves it ignored
@@ -96,7 +96,7 @@ func TestRunCollectedByAnother(t *testing.T) {
 	}
 }
 
-// Who asked something that takes for ever reads what it was that took too long.
+// TestRunTakesTooLong checks that the error of an endless request names the cause.
 func TestRunTakesTooLong(t *testing.T) {
 	_, err := runWithin(context.Background(), 50*time.Millisecond, script("exec sleep 60"), request)
 	if want := "helper: no answer within 50ms: context deadline exceeded"; !errors.Is(err, context.DeadlineExceeded) || err.Error() != want {
@@ -117,11 +117,11 @@ func TestRunDeadline(t *testing.T) {
 	}
 }
 
-// The helper's executable cannot be changed, by itself or anybody else, and it
-// gets nothing from this process but its streams.
+// TestRunConfinesHelper checks that no process, the helper included, can change
+// the helper's executable, and that the helper inherits only its streams.
 func TestRunConfinesHelper(t *testing.T) {
 	t.Setenv("SECRET", "1")
-	// What this process has been given itself, without close-on-exec, is for the program to close.
+	// The program closes descriptors that this process has inherited without close-on-exec.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func descriptors(t *testing.T) int {
 
 func TestRunLeavesNothing(t *testing.T) {
 	image := script("exit 1")
-	Run(context.Background(), image, request) // the runtime's own descriptors appear
+	Run(context.Background(), image, request) // makes the Go runtime open its own descriptors
 	before := descriptors(t)
 	for range 5 {
 		Run(context.Background(), image, request)
@@ -160,8 +160,8 @@ func TestRunLeavesNothing(t *testing.T) {
 // noexecEnv marks the second run of the test below.
 const noexecEnv = "SUBPROCESS_TEST_NOEXEC"
 
-// Where executing a memfd is forbidden (vm.memfd_noexec, which each pid
-// namespace has one of), a helper runs all the same.
+// TestRunWhereMemfdsCannotBeExecuted runs a helper where the execution of memfds is
+// forbidden (vm.memfd_noexec, of which each pid namespace has its own value).
 func TestRunWhereMemfdsCannotBeExecuted(t *testing.T) {
 	const knob = "/proc/sys/vm/memfd_noexec"
 	if os.Getenv(noexecEnv) == "" {

@@ -1,8 +1,8 @@
-// Package wire is the format in which the two sides of the helper speak.
+// Package wire is the format of the messages between the two sides of the helper.
 //
-// Numbers have 32 bits, values 64, both in native byte order; a text is its
-// length, its bytes and a NUL, and has no other NUL. "n …" is a number, and so
-// many of the following element.
+// Numbers have 32 bits, values 64, both in native byte order. A text is its
+// length, its bytes and a NUL, and has no other NUL. "n …" is a number, followed
+// by that many elements.
 //
 //	filter:  1 | default action | n architecture | n name | n rule
 //	  rule:  action | index of a name | n comparison
@@ -15,10 +15,10 @@
 //	  body of a refused pattern: the reason, as text
 //
 // The table has a row for the native architecture and one for each of the
-// request's. A row has the number of each name there: -1 if there is none. All
+// request's. A row has the number of each name there, or -1 if there is none. All
 // actions, operators and architectures are in the numbers of seccomp.h.
 //
-// Both sides bound the sizes and check each length before they use it: a
-// request holds a stranger's profile, and a reply comes from a process that has
-// parsed one.
+// Both sides bound the sizes and check each length before they use it. A request
+// holds the profile of an unknown author. A reply comes from a process that has
+// parsed such a profile.
 package wire

@@ -7,22 +7,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxReply is the longest reply, in bytes. A program has at most 32 KiB; the
-// table of numbers beside it has some 2 KiB for each architecture.
+// MaxReply is the length limit of a reply, in bytes. A program has at most 32 KiB;
+// the table of numbers beside it has some 2 KiB for each architecture.
 const MaxReply = 32 << 20
 
-// A Reply says how far a request got.
+// A Reply is the result of a request.
 type Reply struct {
 	Status Status
 	Index  uint32     // of the element that stopped it
-	Errno  unix.Errno // that it was stopped with
+	Errno  unix.Errno // the errno of the failure
 	Body   []byte
 }
 
-// Status is the station at which a request stopped.
+// Status is the stage at which a request stopped.
 type Status uint32
 
-// Stations of requests.
+// Stages at which a request can stop.
 const (
 	Done Status = iota
 	BadRequest
@@ -35,7 +35,7 @@ const (
 
 const header = 16
 
-// Bytes returns the reply as it crosses.
+// Bytes returns the encoded reply.
 func (r Reply) Bytes() []byte {
 	b := make([]byte, 0, header+len(r.Body))
 	for _, n := range []uint32{uint32(header + len(r.Body)), uint32(r.Status), r.Index, uint32(r.Errno)} {

@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// MaxRequest is the longest request, in bytes. A profile of an engine makes
-// some 10 KiB.
+// MaxRequest is the length limit of a request, in bytes. The profile of an engine
+// makes some 10 KiB.
 const MaxRequest = 16 << 20
 
 // Kinds of requests.
@@ -15,7 +15,7 @@ const (
 	Pattern = 2
 )
 
-// A Request is made in the order of its parts, from its kind on.
+// A Request is built in the order of its parts. Its kind comes first.
 type Request []byte
 
 // Number appends a number.
@@ -24,15 +24,15 @@ func (r *Request) Number(n uint32) { *r = binary.NativeEndian.AppendUint32(*r, n
 // Value appends a value.
 func (r *Request) Value(n uint64) { *r = binary.NativeEndian.AppendUint64(*r, n) }
 
-// Text appends a text, in which a NUL makes the request a bad one.
+// Text appends a text. A text with a NUL makes the request invalid.
 func (r *Request) Text(s string) {
 	r.Number(uint32(len(s)))
 	*r = append(append(*r, s...), 0)
 }
 
-// A Reader takes a request apart. A read beyond the end gives a zero or an
-// empty text and leaves the reader bad and empty, so one look at Complete after
-// the last read is enough.
+// A Reader reads the parts of a request. A read beyond the end returns a zero or
+// an empty text, and leaves the reader bad and empty. So one call of Complete
+// after the last read is enough.
 type Reader struct {
 	rest []byte
 	bad  bool
@@ -41,10 +41,10 @@ type Reader struct {
 // Read begins to read a request.
 func Read(request []byte) *Reader { return &Reader{rest: request} }
 
-// Complete reports whether all of the request was read, and all of it was good.
+// Complete reports whether the whole request was read and every part was valid.
 func (r *Reader) Complete() bool { return !r.bad && len(r.rest) == 0 }
 
-// Bad makes the request a bad one.
+// Bad marks the request as invalid.
 func (r *Reader) Bad() { r.rest, r.bad = nil, true }
 
 func (r *Reader) take(n int) []byte {
@@ -57,7 +57,7 @@ func (r *Reader) take(n int) []byte {
 	return taken
 }
 
-// Number takes a number.
+// Number reads a number.
 func (r *Reader) Number() uint32 {
 	if b := r.take(4); b != nil {
 		return binary.NativeEndian.Uint32(b)
@@ -65,7 +65,7 @@ func (r *Reader) Number() uint32 {
 	return 0
 }
 
-// Value takes a value.
+// Value reads a value.
 func (r *Reader) Value() uint64 {
 	if b := r.take(8); b != nil {
 		return binary.NativeEndian.Uint64(b)
@@ -73,8 +73,8 @@ func (r *Reader) Value() uint64 {
 	return 0
 }
 
-// Count takes the number of elements that follow, each of which has so many
-// bytes at least. More than the request can hold makes it a bad one.
+// Count reads the number of elements that follow. least is the least size of an
+// element. A number larger than the rest of the request can hold is invalid.
 func (r *Reader) Count(least int) int {
 	n := r.Number()
 	if uint64(n)*uint64(least) > uint64(len(r.rest)) {
@@ -84,7 +84,7 @@ func (r *Reader) Count(least int) int {
 	return int(n)
 }
 
-// Text takes a text.
+// Text reads a text.
 func (r *Reader) Text() string {
 	length := r.Count(1)
 	b := r.take(length + 1)

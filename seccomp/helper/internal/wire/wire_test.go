@@ -83,7 +83,7 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// Each read beyond the end is a zero, and makes the request a bad one.
+// TestReaderBad checks that each read beyond the end returns a zero and marks the request as invalid.
 func TestReaderBad(t *testing.T) {
 	long := reply(1<<31, 0)
 	reads := []struct {
