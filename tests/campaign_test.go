@@ -36,10 +36,9 @@ var targets = []target{
 	{"exec", began, func(c *container) []string {
 		return []string{"exec", "--pid-file", c.pidFile(), c.id, "touch", "/ran"}
 	}, hasRun},
-	{"update", began, func(c *container) []string { return []string{"update", "--pids-limit", "77", c.id} }, func(c *container) bool {
-		data, _ := os.ReadFile(filepath.Join(c.cgroupDir("pids"), "pids.max"))
-		return string(data) == "77\n"
-	}},
+	{"update", began, func(c *container) []string {
+		return slices.Concat([]string{"update"}, c.somethingElse(), []string{c.id})
+	}, isUpdated},
 	{"pause", began, onID("pause"), statusIs("paused")},
 	{"resume", func(c *container) { began(c); c.must("pause", c.id) }, onID("resume"), statusIs("running")},
 	{"kill", began, func(c *container) []string { return []string{"kill", c.id, "KILL"} }, statusIs("stopped")},
@@ -53,6 +52,18 @@ var targets = []target{
 		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/mounts", c.state().Pid))
 		return strings.Contains(string(data), " /mnt ")
 	}},
+}
+
+// isUpdated reports whether the cgroup has the limit of somethingElse.
+func isUpdated(c *container) bool {
+	dir, file, limit := "", "pids.max", "50\n"
+	if env.layout == "v2" {
+		dir, file, limit = c.cgroupDirs()[0], "cgroup.max.depth", "5\n"
+	} else {
+		dir = c.cgroupDir("pids")
+	}
+	data, _ := os.ReadFile(filepath.Join(dir, file))
+	return string(data) == limit
 }
 
 func onID(verb string) func(*container) []string {
@@ -169,7 +180,9 @@ func newCampaign(t *testing.T, v target) *campaign {
 	c := newContainer(t, sh("touch /ran; exec sleep 1000"), tmpfsAt("/tmpfs"),
 		seccomp(specs.LinuxSyscall{Names: []string{"acct"}, Action: specs.ActErrno}),
 		hooks("createRuntime", specs.Hook{Path: "/bin/true"}), hooks("poststop", specs.Hook{Path: "/bin/true"}))
-	c.edit(resources(func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: ptr(int64(100))} }))
+	if env.layout != "v2" { // where only hugetlb may be available
+		c.edit(resources(func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: ptr(int64(100))} }))
+	}
 	data, err := json.Marshal([]specs.Mount{{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs"}})
 	if err != nil {
 		t.Fatal(err)

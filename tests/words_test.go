@@ -982,6 +982,7 @@ func (s situation) happens(t *testing.T, runtime string) result {
 	}
 	r := do(c)
 	r.err = strings.ReplaceAll(r.err, c.id, "ID")
+	r.err = strings.ReplaceAll(r.err, runtime+": ", filepath.Base(runtime)+": ") // getopt_long(3) prints the program's path
 	if runtime != env.runtime || env.kind != "onggi" {
 		c.sweep()
 	}
