@@ -117,7 +117,7 @@ func slack(name string, before float64) float64 {
 		return 5
 	case "faults":
 		return 0.1 * before
-	case "bytes": // the binary, and what is allocated: the linker and the compiler move a little with each change
+	case "bytes": // the binary, and allocations: the linker and the compiler vary a little with each change
 		return 0.01 * before
 	default: // calls of the container side, round trips, allocations
 		return 0

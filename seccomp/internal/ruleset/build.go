@@ -87,8 +87,8 @@ func (q *question) rule(r *helper.Request, at place) {
 	}
 }
 
-// program reads a reply. It does not trust the reply, which may hold only what a
-// program of any profile may hold.
+// program reads a reply. It does not trust the reply: it checks every length, and
+// that the kernel could load the program.
 func (q *question) program(reply helper.Reply) (*Program, error) {
 	const head, number = 16, 4
 	body := reply.Body
