@@ -70,7 +70,7 @@ var known = []difference{
 		program: "linux_ns_itype", says: "not ok: cannot run validation tests",
 		reason: "the program takes away the mount namespace and leaves the mounts: they would be made in the runtime's own and stay there (invalid values are an error, config.md#valid-values); TestNamespacesAreNewWhenListedAndInheritedWhenNot",
 	},
-	{program: "linux_process_apparmor_profile", says: "AppArmor is not enabled", reason: appArmor, only: noAppArmor},
+	{program: "linux_process_apparmor_profile", says: "AppArmor is disabled or not supported", reason: appArmor, only: noAppArmor},
 	{program: "linux_process_apparmor_profile", says: "no plan", reason: appArmor, only: noAppArmor},
 	{
 		program: "linux_uid_mappings", says: "skip: root.readonly is false but the root filesystem is still not writable",
@@ -80,7 +80,7 @@ var known = []difference{
 		program: "misc_props", says: "MUST NOT generate an error if they encounter an unknown annotation key",
 		reason: "the program forgets to copy the container's executable into the bundle; TestConfigThatIsNone",
 	},
-	{program: "mounts", says: "a bind mount cannot have file system specific options", reason: bindData},
+	{program: "mounts", says: "bind mounts cannot have any filesystem-specific options applied", reason: bindData},
 	{program: "mounts", says: "no plan", reason: bindData},
 	{
 		program: "pidfile", says: "not ok: create with '--pid-file' option works", sometimes: true,
