@@ -7,7 +7,7 @@ import (
 )
 
 // version is the version of the source tree. A release sets it in its own commit.
-const version = "0.1.0-dev"
+const version = "0.1.0"
 
 // Version returns the version of this library.
 func Version() string { return version }
