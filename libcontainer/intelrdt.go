@@ -102,7 +102,7 @@ func (c *Container) UpdateIntelRdt(r *specs.LinuxIntelRdt) (err error) {
 		return oneLine(err)
 	}
 	if len(c.record.Resctrl) == 0 {
-		return &Failure{Field: "/linux/intelRdt", Err: errors.New("Intel RDT/CAT: l3 cache schema is not enabled: the container has no resctrl group")}
+		return &Failure{Field: "/linux/intelRdt", Err: errors.New("Intel RDT/CAT: l3 cache schema is not enabled: the container has no resctrl group")} //nolint:staticcheck // ST1005: runc's words
 	}
 	var lines []string
 	for _, l := range append([]string{r.L3CacheSchema, r.MemBwSchema}, r.Schemata...) {

@@ -59,7 +59,7 @@ func New(o Options) (*Runtime, error) {
 		return nil, err
 	}
 	if root == "/" {
-		return nil, errors.New("Option --root argument should not be set to /")
+		return nil, errors.New("Option --root argument should not be set to /") //nolint:staticcheck // ST1005: runc's words
 	}
 	o.Root = root
 	switch o.CgroupManager {

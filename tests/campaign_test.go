@@ -56,14 +56,12 @@ var targets = []target{
 
 // isUpdated reports whether the cgroup has the limit of somethingElse.
 func isUpdated(c *container) bool {
-	dir, file, limit := "", "pids.max", "50\n"
 	if env.layout == "v2" {
-		dir, file, limit = c.cgroupDirs()[0], "cgroup.max.depth", "5\n"
-	} else {
-		dir = c.cgroupDir("pids")
+		data, _ := os.ReadFile(filepath.Join(c.cgroupDirs()[0], "cgroup.max.depth"))
+		return string(data) == "5\n"
 	}
-	data, _ := os.ReadFile(filepath.Join(dir, file))
-	return string(data) == limit
+	data, _ := os.ReadFile(filepath.Join(c.cgroupDir("pids"), "pids.max"))
+	return string(data) == "50\n"
 }
 
 func onID(verb string) func(*container) []string {

@@ -112,7 +112,7 @@ func TestNetDevicesRefused(t *testing.T) {
 		newContainer(t, netDevice("lo", "other")).runFails().has(t, "/linux/netDevices/lo: ", "invalid argument")
 	})
 	t.Run("the host's network namespace", func(t *testing.T) {
-		newContainer(t, netDevice("lo", ""), without(specs.NetworkNamespace)).runFails().has(t, "/linux/netDevices", "", "needs a network namespace")
+		newContainer(t, netDevice("lo", ""), without(specs.NetworkNamespace)).runFails().has(t, "/linux/netDevices", "", "unable to move network devices without a NET namespace")
 	})
 	t.Run("two of one name", func(t *testing.T) {
 		newContainer(t, netDevice("a", "x"), netDevice("b", "x")).runFails().has(t, "/linux/netDevices/b/name", "", `"x" is the name of "a" already`)

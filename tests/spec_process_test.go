@@ -185,8 +185,8 @@ func TestMemoryPolicies(t *testing.T) {
 		field, text string
 	}{
 		"no nodes":       {specs.LinuxMemoryPolicy{Mode: specs.MpolBind}, "/linux/memoryPolicy/nodes", "required with MPOL_BIND"},
-		"nodes too many": {specs.LinuxMemoryPolicy{Mode: specs.MpolLocal, Nodes: "0"}, "/linux/memoryPolicy/nodes", "must be empty"},
-		"unknown mode":   {specs.LinuxMemoryPolicy{Mode: "MPOL_X"}, "/linux/memoryPolicy/mode", "unknown mode"},
+		"nodes too many": {specs.LinuxMemoryPolicy{Mode: specs.MpolLocal, Nodes: "0"}, "/linux/memoryPolicy/nodes", "memory policy mode requires 0 nodes but got 1"},
+		"unknown mode":   {specs.LinuxMemoryPolicy{Mode: "MPOL_X"}, "/linux/memoryPolicy/mode", "invalid memory policy mode"},
 		"no such node":   {specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "1000"}, "/linux/memoryPolicy: ", "set_mempolicy("},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestPersonalities(t *testing.T) {
 	peersLack(t, "ignores flags")
 	newContainer(t, personality(specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"ADDR_NO_RANDOMIZE"}})).
 		runFails().has(t, "/linux/personality/flags", "no flags are supported")
-	newContainer(t, personality(specs.LinuxPersonality{Domain: "BSD"})).runFails().has(t, "/linux/personality/domain", "", "unknown domain")
+	newContainer(t, personality(specs.LinuxPersonality{Domain: "BSD"})).runFails().has(t, "/linux/personality/domain", "", "invalid personality domain BSD")
 }
 
 // timeNamespace has the container's clocks run ahead, by so many seconds.
@@ -346,7 +346,7 @@ func TestTimeOffsetsRefused(t *testing.T) {
 	}{
 		"no namespace": {func(s *specs.Spec) {
 			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 1}}
-		}, "/linux/timeOffsets", "needs a time namespace"},
+		}, "/linux/timeOffsets", "time namespace isn't enabled in the config"},
 		"unknown clock": {func(s *specs.Spec) {
 			timeNamespace(0, 0)(s)
 			s.Linux.TimeOffsets["realtime"] = specs.LinuxTimeOffset{Secs: 1}

@@ -92,8 +92,6 @@ func toRun(c *container) result { return c.run() }
 
 func toCreate(c *container) result { return c.verb(c.withFlags("create")...) }
 
-func createdAndStarted(c *container) result { c.create(); return c.verb("start", c.id) }
-
 var situations = []situation{
 	{
 		verb: "run", name: "no such program", edits: []edit{args("nosuch")},

@@ -203,7 +203,7 @@ func (d *Dir) removeWithoutDescriptors() error {
 	if err := unix.Flock(d.fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("lock %s: %w", d.path, err)
 	}
-	defer unix.Flock(d.fd, unix.LOCK_UN)
+	defer func() { _ = unix.Flock(d.fd, unix.LOCK_UN) }()
 	if err := d.stillThere(); err != nil {
 		return err
 	}
