@@ -13,18 +13,24 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// Where the container has a user namespace, the kernel locks what the host's
-// mounts forbid (ro, nosuid, nodev, noexec), and what is mounted over what:
-// when a mount namespace is copied for it (mount_namespaces(7), "Restrictions
-// on mount namespaces"). A tree that the runtime has cloned is no copy, and
-// nothing of it is locked: the container's root could write to what the host
-// has mounted read-only, or take away what the host has mounted over something.
-// Such trees are cloned by the stub, from the copy, at their origin: an O_PATH
-// descriptor that the runtime opens there. So are those that a runtime without
-// privilege may not clone; the stub opens their origins itself.
+// When the kernel copies a mount namespace for another user namespace, it locks
+// two things in the copy: the restrictions of the mounts (ro, nosuid, nodev,
+// noexec), and mounts on top of others (mount_namespaces(7), "Restrictions on
+// mount namespaces").
+//
+// A tree that the runtime side has cloned is not part of the copy, and nothing in
+// it is locked. The root of a container with a user namespace could write to a
+// read-only mount of the host, or unmount a mount that hides something. So the
+// stub clones such trees, from the copy. The place to clone is the tree's origin:
+// an O_PATH descriptor in the stub's mount namespace, which the runtime side
+// opens.
+//
+// A runtime without privilege may not clone trees at all. Then the stub also opens
+// the origins itself.
 
-// origins replaces trees by their origins where they have to be cloned by the
-// stub. By now it has its mount namespace, and nothing is mounted there yet.
+// origins replaces the trees that the stub has to clone by their origins. At this
+// point the stub has its mount namespace, and nothing is mounted in it yet: each
+// path leads to the same file as on the host.
 func (w *walk) origins(items []int) error {
 	var relocate, open []int
 	for _, i := range items {
@@ -48,8 +54,8 @@ func (w *walk) origins(items []int) error {
 	return w.relocate(relocate)
 }
 
-// copiedByUserns tells whether the stub's mount namespace is a copy of ours that
-// belongs to another user namespace.
+// copiedByUserns reports whether the stub's mount namespace is a copy of the
+// runtime's that belongs to another user namespace.
 func (w *walk) copiedByUserns() bool {
 	var mount, user bool
 	for _, it := range w.items {
@@ -76,7 +82,7 @@ func mustLock(s plan.Step, t *tree) bool {
 	return b.Recursive || shared || restricted(t.fd)
 }
 
-// restrictions are the flags that statfs(2) shows of those that are locked.
+// restrictions are the locked flags, as far as statfs(2) shows them.
 const restrictions = unix.ST_RDONLY | unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC
 
 func restricted(fd int) bool {
@@ -146,7 +152,8 @@ func (t *tree) find(root int) (int, error) {
 	return fd, nil
 }
 
-// relocate has the stub clone the tree from fd, or leaves the tree as it is.
+// relocate replaces the tree by its origin fd. Without an origin (-1) the tree stays
+// as it is, without locks.
 func (t *tree) relocate(fd int) {
 	if fd < 0 {
 		t.elsewhere = false
@@ -167,14 +174,14 @@ func openat2(dir int, path string, how *unix.OpenHow) (fd int, err error) {
 }
 
 func sameFile(a, b int) (bool, error) {
-	const what = unix.AT_EMPTY_PATH | unix.AT_STATX_DONT_SYNC // the kernel knows
+	const what = unix.AT_EMPTY_PATH | unix.AT_STATX_DONT_SYNC // the kernel knows these without the file system
 	var x, y unix.Statx_t
 	err := errors.Join(unix.Statx(a, "", what, unix.STATX_INO, &x), unix.Statx(b, "", what, unix.STATX_INO, &y))
 	return x.Dev_major == y.Dev_major && x.Dev_minor == y.Dev_minor && x.Ino == y.Ino, err
 }
 
-// openOrigins has the stub open what the runtime could not clone. Their kinds
-// have to be known: a mountpoint is made of the same.
+// openOrigins has the stub open the origins of sources that the runtime side may
+// not clone. It also asks for their types: a missing mountpoint gets the same type.
 func (w *walk) openOrigins(items []int) error {
 	if len(items) == 0 {
 		return nil
@@ -205,7 +212,8 @@ func (w *walk) openOrigins(items []int) error {
 	return nil
 }
 
-// mountOf is the tree as a mount that can be attached.
+// mountOf returns the tree as a mount that can be attached. At an origin the stub
+// clones it first.
 func (w *walk) mountOf(t *tree, recursive, private bool) *remote.FD {
 	if !t.origin {
 		return t.there
@@ -218,7 +226,7 @@ func (w *walk) mountOf(t *tree, recursive, private bool) *remote.FD {
 	return m
 }
 
-// lockedFailure explains a flag that cannot be changed, by name.
+// lockedFailure names the locked flag that cannot be changed.
 func (w *walk) lockedFailure(it plan.Item, b *remote.Batch, ce *remote.CallError, a plan.Attrs) error {
 	var q remote.Batch
 	fs := q.Fstatfs(b.Subject(ce.Index))
@@ -229,7 +237,8 @@ func (w *walk) lockedFailure(it plan.Item, b *remote.Batch, ce *remote.CallError
 	return hint(it, ce, lockedHint(fs.Get().Flags, a))
 }
 
-// lockedHint: flags are what the mount has, a is what was to become of them.
+// lockedHint compares the flags of the mount with the requested attributes, a, and
+// names the locked ones.
 func lockedHint(flags int64, a plan.Attrs) string {
 	var names []string
 	clear := (a.Clear | a.RecClear) &^ (a.Set | a.RecSet)
@@ -257,7 +266,7 @@ func lockedHint(flags int64, a plan.Attrs) string {
 	return strings.Join(names, ", ") + " of the host's mount is locked: a container with a user namespace cannot change it"
 }
 
-// all are the items that have a tree.
+// all returns the items that have a tree.
 func (w *walk) all() []int {
 	var items []int
 	for i := range w.trees {

@@ -15,12 +15,13 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// tree is a detached mount that the runtime side made for the container. It
-// cannot be walked upward, so nothing else of the host comes with it.
+// tree is a detached mount that the runtime side has cloned for the container. No
+// process can walk upward from it, so it gives access to nothing else of the
+// host.
 type tree struct {
-	fd        int    // the walk's; -1 where the stub has to open the origin, or has the tree already
-	name      string // of the source
-	kind      uint16 // S_IF…; 0 as long as nobody has had to know
+	fd        int    // owned by the walk; -1 if the stub has to open the origin, or has the tree already
+	name      string // path of the source
+	kind      uint16 // S_IF…; 0 while unknown
 	nofollow  bool
 	elsewhere bool       // it has to be cloned by the stub
 	origin    bool       // not a mount, but the place to clone one from
@@ -33,10 +34,11 @@ type tree struct {
 // one.
 const fewSources = 32
 
-// meanwhile is for what the runtime side has to do sometime, while the stub
-// makes namespaces: others' work, once, and opening the sources of bind mounts.
+// meanwhile uses the time in which the stub creates namespaces: it calls
+// Job.Meanwhile once and opens the sources of bind mounts. If no step gave an
+// opportunity, it runs before the first step that needs trees.
 func (w *walk) meanwhile() error {
-	if err := w.launch(); err != nil { // where nothing has been sent yet, as without new namespaces
+	if err := w.launch(); err != nil { // without new namespaces, nothing has been sent yet
 		return err
 	}
 	if err := w.others(); err != nil {
@@ -58,8 +60,9 @@ func (w *walk) meanwhile() error {
 	return err
 }
 
-// widen has the kernel make room for n descriptors more, and as many again that
-// take their places (see relocate), at once: see handOver.
+// widen makes the kernel enlarge the descriptor table once, for n more descriptors
+// and for the n that replace them (see relocate). Each enlargement is slow: see
+// handOver.
 func (w *walk) widen(n int) {
 	if fd, err := unix.FcntlInt(uintptr(w.stub.Pidfd()), unix.F_DUPFD_CLOEXEC, 2*n+fewSources); err == nil {
 		unix.Close(fd)
@@ -89,10 +92,11 @@ func (w *walk) openNext(n int) (map[int]*tree, error) {
 	return trees, nil
 }
 
-// handOver opens sources and gives them to the stub some at a time, where there
-// are many: whenever a process with threads, as we are, has more descriptors than
-// ever before by a power of two, the kernel waits for all processors
-// (expand_fdtable, synchronize_rcu), 10 ms and more. The stub has no threads.
+// handOver opens many sources in parts and gives each part to the stub. When the
+// number of descriptors of a process passes a power of two, the kernel enlarges
+// its table. For a process with threads, such as this one, it waits for all
+// processors (expand_fdtable, synchronize_rcu), 10 ms and more. The stub has no
+// threads.
 func (w *walk) handOver() (back bool, err error) {
 	if w.unopened() <= fewSources || w.needsTrees() {
 		return false, nil
@@ -111,8 +115,8 @@ func (w *walk) handOver() (back bool, err error) {
 	return false, nil
 }
 
-// needsTrees tells whether something is done to trees here before they are
-// attached.
+// needsTrees reports whether the runtime side still needs the trees after they are
+// opened: to map ids, or to find the origins.
 func (w *walk) needsTrees() bool {
 	mapped := slices.ContainsFunc(w.items, func(it plan.Item) bool {
 		b, ok := it.Step.(plan.Bind)
@@ -121,7 +125,7 @@ func (w *walk) needsTrees() bool {
 	return mapped || w.copiedByUserns()
 }
 
-// letGo closes trees that the stub has, or does not need any more.
+// letGo closes trees that the stub has, or no longer needs.
 func letGo(trees map[int]*tree) {
 	closeTrees(trees)
 	for _, t := range trees {
@@ -173,8 +177,8 @@ func (w *walk) openCached() error {
 	return nil
 }
 
-// cachedTree is nil for a source that may have to be waited for, or that is not
-// there: that will be said.
+// cachedTree returns nil for a source that may block, and for a missing one. The
+// later attempt reports the error.
 func cachedTree(s plan.Step, source string, recursive, nofollow bool) (*tree, error) {
 	if b, ok := s.(plan.Bind); ok && b.Answers {
 		return openTree(source, recursive, nofollow)
@@ -231,7 +235,7 @@ func closeTrees(trees map[int]*tree) {
 	closeFds(fds)
 }
 
-// closeFds closes descriptors, those that are neighbours with one call.
+// closeFds closes descriptors, with one call for each range of neighbours.
 func closeFds(fds []int) {
 	slices.Sort(fds)
 	for len(fds) > 0 {
@@ -244,7 +248,7 @@ func closeFds(fds []int) {
 	}
 }
 
-// hostSource is what a step needs of the host's file systems.
+// hostSource returns the path that a step needs of the host's file systems, or "".
 func hostSource(s plan.Step) (source string, recursive, nofollow bool) {
 	switch s := s.(type) {
 	case plan.Bind:
@@ -273,7 +277,7 @@ func openTree(source string, recursive, nofollow bool) (*tree, error) {
 	return &tree{fd: fd, name: source, nofollow: nofollow}, nil
 }
 
-// openTreeAt is openTree for a source that has been found.
+// openTreeAt is openTree for a source that is open already.
 func openTreeAt(at int, source string, recursive, nofollow bool) (*tree, error) {
 	flags, names := cloneFlags(recursive)
 	fd, err := unix.OpenTree(at, "", flags|unix.AT_EMPTY_PATH)
@@ -291,8 +295,8 @@ func cloneFlags(recursive bool) (flags uint, names string) {
 	return flags, names
 }
 
-// findKind asks of what type the source is. That is what the kernel knows
-// already; most file systems are not asked.
+// findKind determines the file type of the source. The kernel knows the type; most
+// file systems are not asked (AT_STATX_DONT_SYNC).
 func (t *tree) findKind() error {
 	var st unix.Statx_t
 	if err := unix.Statx(t.fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st); err != nil {
@@ -302,9 +306,9 @@ func (t *tree) findKind() error {
 	return nil
 }
 
-// treeIsDir tells whether a tree is of a directory. Where a mountpoint is always
-// made, that is known. Where one turns out to be missing it is asked for, of all
-// trees at once: others are likely to be missing too.
+// treeIsDir reports whether the root of a tree is a directory. For a mountpoint in
+// a mount of the plan the type is known. For a missing mountpoint, treeIsDir asks
+// for the types of all trees at once: others are likely to be missing too.
 func (w *walk) treeIsDir(it plan.Item, t *tree) (bool, error) {
 	if t.kind == 0 {
 		if err := w.findKinds(); err != nil {
@@ -314,7 +318,7 @@ func (w *walk) treeIsDir(it plan.Item, t *tree) (bool, error) {
 	return t.kind == unix.S_IFDIR, nil
 }
 
-// findKinds asks the stub, which has them all by now.
+// findKinds asks the stub for the types: it has all trees by now.
 func (w *walk) findKinds() error {
 	var q remote.Batch
 	stats := map[*tree]remote.Stat{}
@@ -342,7 +346,7 @@ func (w *walk) findKinds() error {
 	return ask()
 }
 
-// prepareTree checks what came from the host, while the tree is still nobody's.
+// prepareTree checks a tree before the stub gets it.
 func prepareTree(it plan.Item, t *tree) error {
 	if d, ok := hostDevice(it.Step); ok {
 		return errors.Join(checkDevice(t, d), t.makePrivate())
@@ -357,7 +361,7 @@ func prepareTree(it plan.Item, t *tree) error {
 	return nil
 }
 
-// checkProcfs is for what is bound on /proc.
+// checkProcfs refuses a source on /proc that is not a procfs.
 func checkProcfs(t *tree) error {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(t.fd, &st); err != nil {
@@ -369,9 +373,9 @@ func checkProcfs(t *tree) error {
 	return nil
 }
 
-// makePrivate takes the tree out of the peer group of the mount it was cloned
-// from: what the container's root mounted over a device would appear over the
-// host's, too.
+// makePrivate removes the tree from the peer group of its original. In the group, a
+// mount of the container's root over a device would also appear over the host's
+// device.
 func (t *tree) makePrivate() error {
 	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
 	if err := unix.MountSetattr(t.fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
