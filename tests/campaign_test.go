@@ -249,7 +249,7 @@ func sampleSize() int {
 	if n, err := strconv.Atoi(os.Getenv("TRIALS")); err == nil {
 		return n
 	}
-	return amount(5, 30, 100)
+	return amount(5, 15, 40)
 }
 
 // points are the calls of the verb when nothing fails.
