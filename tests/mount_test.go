@@ -512,6 +512,60 @@ func TestMaskedAndReadonlyPaths(t *testing.T) {
 	}
 }
 
+// A trailing slash or dot asks for a directory. For a file the list would otherwise have no effect.
+func TestPathsBelowAFileAreNotPassedOver(t *testing.T) {
+	lists := map[string]func(*specs.Spec, ...string){
+		"/linux/maskedPaths":   func(s *specs.Spec, paths ...string) { s.Linux.MaskedPaths = paths },
+		"/linux/readonlyPaths": func(s *specs.Spec, paths ...string) { s.Linux.ReadonlyPaths = paths },
+	}
+	for field, set := range lists {
+		for _, path := range []string{"/file/", "/file/.", "/file/..", "/file/x", "/link/"} {
+			t.Run(field+" "+path, func(t *testing.T) {
+				c := newContainer(t, sh("echo ran"), func(s *specs.Spec) { set(s, path) })
+				c.write("rootfs/file", "secret")
+				if err := os.Symlink("file", c.rootfs+"/link"); err != nil {
+					t.Fatal(err)
+				}
+				r := c.run()
+				refused(t, r, 1, "not a directory")
+				if env.kind == "onggi" && !strings.Contains(r.err, field) {
+					t.Errorf("%v; want %s in it", r, field)
+				}
+			})
+		}
+		for _, path := range []string{"/dir/", "/dir/.", "//dir", "/to/../dir"} {
+			t.Run(field+" "+path, func(t *testing.T) {
+				c := newContainer(t, sh("touch /dir/x 2>&1"), func(s *specs.Spec) { set(s, "/away/dir", path, "/missing/", "/missing/.") })
+				c.write("rootfs/dir/file", "")
+				c.write("rootfs/away/dir/file", "")
+				c.write("rootfs/away/to/file", "")
+				if err := os.Symlink("away/to", c.rootfs+"/to"); err != nil {
+					t.Fatal(err)
+				}
+				text := "touch: /dir/x: Read-only file system\n"
+				if strings.Contains(path, "..") {
+					text = "" // it is /away/dir
+				}
+				want(t, "output", c.run().out, text)
+			})
+		}
+	}
+}
+
+// A path with ".." is another one than its text says where a symlink is on the way.
+func TestAPathBehindASymlinkIsMasked(t *testing.T) {
+	c := newContainer(t, args("cat", "/away/secret"), func(s *specs.Spec) {
+		s.Linux.MaskedPaths = []string{"/secret", "/to/../secret"}
+	})
+	c.write("rootfs/secret", "secret")
+	c.write("rootfs/away/secret", "secret")
+	c.write("rootfs/away/to/file", "")
+	if err := os.Symlink("away/to", c.rootfs+"/to"); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "output", c.run().out, "")
+}
+
 func TestAllMaskedDirectoriesAreOne(t *testing.T) {
 	peerFails(t, "runc", "mounts one tmpfs for each")
 	c := newContainer(t, args("stat", "-c", "%d:%i", "/hidden", "/hidden2"), func(s *specs.Spec) {

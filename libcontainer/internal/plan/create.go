@@ -365,10 +365,19 @@ func (b *builder) maskedPaths() {
 func once(paths []string) []string {
 	seen := make(map[string]bool, len(paths))
 	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
-		before := seen[path.Clean(p)]
-		seen[path.Clean(p)] = true
+		before := seen[clean(p)]
+		seen[clean(p)] = true
 		return before
 	})
+}
+
+// clean is path.Clean for a path without "..". With ".." the file depends on the
+// symlinks of the container, so the path stays as it is.
+func clean(p string) string {
+	if slices.Contains(strings.Split(p, "/"), "..") {
+		return p
+	}
+	return path.Clean(p)
 }
 
 // makeCwd creates the working directory of a container whose root will be
@@ -413,7 +422,7 @@ func (b *builder) readonlyRoot() string {
 	return ""
 }
 
-func isRoot(p string) bool { return path.Clean(p) == "/" }
+func isRoot(p string) bool { return clean(p) == "/" }
 
 func (b *builder) hostname() {
 	if b.Spec.Hostname != "" || b.Spec.Domainname != "" {
