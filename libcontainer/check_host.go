@@ -1,7 +1,6 @@
 package libcontainer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,7 +15,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
+	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/netdev"
 	"github.com/onggi-dev/onggi/seccomp"
 	"github.com/onggi-dev/onggi/specconv"
@@ -88,10 +87,7 @@ func (in *inspection) hookFiles() {
 const lookTime = 5 * time.Second
 
 func (in *inspection) access(path string, mode uint32) error {
-	ctx, stop := context.WithTimeout(in.ctx, lookTime)
-	defer stop()
-	_, err := bounded.Do(ctx, func() (struct{}, error) { return struct{}{}, unix.Access(path, mode) }, nil)
-	return err
+	return engine.Access(in.ctx, path, mode, lookTime)
 }
 
 func (in *inspection) rlimits(p *specs.Process) {

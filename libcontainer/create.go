@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -246,30 +247,22 @@ func (c *creation) findRootfs(ctx context.Context) error {
 // rootfsTime bounds the wait for the file system that holds the root directory.
 const rootfsTime = 30 * time.Second
 
-// findDirectory is realDirectory with a time limit. A path that the kernel has in
-// memory, and that has no symlinks, needs no thread that could get stuck.
+// findDirectory follows links: one to the root file system is the caller's, not
+// the container's. Its file system may not answer.
 func findDirectory(ctx context.Context, path string) (string, error) {
 	if f, err := bounded.Cached(path, unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS); err == nil {
 		f.Close()
 		return filepath.Clean(path), nil
 	}
-	ctx, stop := bounded.Within(ctx, rootfsTime)
-	defer stop()
-	return bounded.Do(ctx, func() (string, error) { return realDirectory(path) }, nil)
-}
-
-// realDirectory returns the path with all symlinks followed. The caller of create
-// controls the symlinks on the way to the root file system; the container does not.
-func realDirectory(path string) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
+	f, err := bounded.Cached(path, unix.O_DIRECTORY, 0)
+	if err != nil {
+		f, err = engine.OpenPath(ctx, path, unix.O_DIRECTORY, rootfsTime)
+	}
 	if err != nil {
 		return "", err
 	}
-	fi, err := os.Stat(real)
-	if err == nil && !fi.IsDir() {
-		err = unix.ENOTDIR
-	}
-	return real, err
+	defer f.Close()
+	return os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd())))
 }
 
 // makePlan finds the place of the cgroup and plans the set-up.

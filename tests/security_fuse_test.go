@@ -201,3 +201,85 @@ func askedToEnd(t *testing.T, c *container, line []string) result {
 	t.Logf("%v, %s", r.took.Round(time.Millisecond), r.err)
 	return r
 }
+
+// A lookup that a file system has taken and does not answer ends by no signal, and a process does not end before its
+// threads. So the verb must leave the lookup to another process: it ends, and nothing of the container is left.
+func TestALookupWithoutAnEndKeepsNoVerb(t *testing.T) {
+	peerFails(t, "runc", "cannot be ended")
+	source := func(options ...string) edit {
+		return mount(specs.Mount{Destination: "/vol", Type: "bind", Source: "volume/sub", Options: options})
+	}
+	many := func(s *specs.Spec) {
+		for i := range 100 {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: fmt.Sprintf("/vol/%d", i), Type: "bind", Source: fmt.Sprintf("volume/%d", i), Options: []string{"rbind"}})
+		}
+	}
+	for name, edits := range map[string][]edit{
+		"source":                 {source("rbind")},
+		"source alone":           {source("bind", "private")},
+		"source in userns":       {source("rbind"), userNamespace(100000)},
+		"source alone in userns": {source("bind", "private"), userNamespace(100000)},
+		"procfs":                 {mount(specs.Mount{Destination: "/proc", Type: "bind", Source: "volume/proc", Options: []string{"rbind"}})},
+		"many":                   {many},
+		"the root file system":   {func(s *specs.Spec) { s.Root.Path = "volume/sub" }},
+		"a link to the root's":   {func(s *specs.Spec) { s.Root.Path = "link" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newContainer(t, args("true"))
+			v := newVolume(t, filepath.Join(c.bundle, "volume"))
+			if err := os.Symlink("volume/sub", filepath.Join(c.bundle, "link")); err != nil {
+				t.Fatal(err)
+			}
+			c.edit(edits...)
+			endsWhileMuted(t, c, v, c.withFlags("create"))
+			want(t, "cgroups left", fmt.Sprint(c.cgroupDirs()), "[]")
+			if r := c.verb("state", c.id); r.code == 0 {
+				t.Errorf("the container is left: %v", r)
+			}
+		})
+	}
+	t.Run("mounts add", func(t *testing.T) {
+		peersLack(t, "mounts")
+		for _, edits := range [][]edit{nil, {userNamespace(100000)}} {
+			c := newContainer(t, edits...)
+			v := newVolume(t, filepath.Join(c.bundle, "volume"))
+			pid := c.up()
+			before := mountsOf(t, pid)
+			data, err := json.Marshal([]specs.Mount{{Destination: "/mnt", Type: "bind", Source: filepath.Join(v.dir, "sub"), Options: []string{"rbind"}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.write("mounts.json", string(data))
+			endsWhileMuted(t, c, v, []string{"mounts", "add", c.id, filepath.Join(c.bundle, "mounts.json")})
+			want(t, "mounts", mountsOf(t, pid), before)
+			c.must("delete", "--force", c.id)
+		}
+	})
+}
+
+// endsWhileMuted starts a verb that looks a name up in a volume that takes requests only, and asks it to end.
+func endsWhileMuted(t *testing.T, c *container, v *volume, line []string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(v.dir, "sub")); err != nil {
+		t.Fatal("control: the volume does not answer while it is alive:", err)
+	}
+	before := children()
+	v.mute.Store(true)
+	taken := v.taken.Load()
+	i := c.begin(line...)
+	eventually(t, "a lookup is taken", func() bool { return v.taken.Load() > taken })
+	time.Sleep(100 * time.Millisecond) // the waiting process is deaf from its first signal on
+	asked := time.Now()
+	i.Process.Signal(unix.SIGTERM)
+	if r := i.end(); r.code == 0 || time.Since(asked) > slowly(time.Second) {
+		t.Errorf("ended %v after it was asked to: %v", time.Since(asked), r)
+	}
+	stuck := slices.DeleteFunc(children(), func(pid int) bool { return slices.Contains(before, pid) })
+	if len(stuck) == 0 {
+		t.Error("control: no process waits for the volume, so the volume held nobody up")
+	}
+	unix.Unmount(v.dir, unix.MNT_FORCE|unix.MNT_DETACH)
+	for _, pid := range stuck {
+		awaitExit(pid)
+	}
+}

@@ -24,8 +24,25 @@ func Cached(path string, flags int, resolve uint64) (*os.File, error) {
 
 // CachedFd is Cached with a bare descriptor, for a caller that closes it at once.
 func CachedFd(path string, flags int, resolve uint64) (int, error) {
-	return unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{
+	return CachedAt(unix.AT_FDCWD, path, &unix.OpenHow{
 		Flags:   uint64(unix.O_PATH | unix.O_CLOEXEC | flags),
-		Resolve: resolveCached | resolve,
+		Resolve: resolve,
 	})
+}
+
+// cachedTries: a rename or a mount anywhere on the host makes the kernel look a
+// name up again, which it must not here. It says EAGAIN, as for a name that is not
+// in memory.
+const cachedTries = 3
+
+// CachedAt is openat2(2) from a directory on, without waiting.
+func CachedAt(dir int, path string, how *unix.OpenHow) (fd int, err error) {
+	cached := *how
+	cached.Resolve |= resolveCached
+	for range cachedTries {
+		if fd, err = unix.Openat2(dir, path, &cached); err != unix.EAGAIN && err != unix.EINTR {
+			break
+		}
+	}
+	return fd, err
 }

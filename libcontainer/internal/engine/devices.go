@@ -128,11 +128,11 @@ type done struct{ plan.Step }
 
 // checkDevice checks that a node of the host is the device of the step.
 func checkDevice(t *tree, s plan.Device) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(t.fd, &st); err != nil {
-		return &os.PathError{Op: "fstat", Path: t.name, Err: err}
+	var st unix.Statx_t
+	if err := unix.Statx(t.fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st); err != nil { // the kernel knows
+		return &os.PathError{Op: "statx", Path: t.name, Err: err}
 	}
-	if !isDevice(s, st.Mode, st.Rdev) {
+	if !isDevice(s, uint32(st.Mode), unix.Mkdev(st.Rdev_major, st.Rdev_minor)) {
 		return notDevice(t.name, s)
 	}
 	return nil

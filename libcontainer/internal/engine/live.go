@@ -53,6 +53,7 @@ func Visit(ctx context.Context, p *plan.Plan, job *Job) (LiveMounts, error) {
 	defer stop()
 	w := newWalk(answering, p, job)
 	defer w.closeTrees()
+	defer w.abandonOpener()
 	w.live = &live{ctx: ctx}
 	_, err := w.guarded(func() (*Process, error) {
 		program, err := w.steps()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
@@ -73,23 +75,19 @@ func (w *walk) copiedByUserns() bool {
 
 // mustLock tells whether there is something to lock. Of a device node alone
 // nothing is: what a mount forbids is not about it.
-func mustLock(s plan.Step, t *tree) bool {
+func mustLock(s plan.Step, fs unix.Statfs_t) bool {
 	b, ok := s.(plan.Bind)
-	if !ok {
-		return false
-	}
-	shared := b.Attrs.Propagation == 0 || b.Attrs.Propagation == unix.MS_SHARED // the copy is a slave, and what is mounted there stays there
-	return b.Recursive || shared || restricted(t.fd)
+	return ok && (lockedAnyway(b) || fs.Flags&restrictions != 0)
+}
+
+// lockedAnyway: mounts below are there to be locked, or the copy is a slave, and
+// stays one.
+func lockedAnyway(b plan.Bind) bool {
+	return b.Recursive || b.Attrs.Propagation == 0 || b.Attrs.Propagation == unix.MS_SHARED
 }
 
 // restrictions are the locked flags, as far as statfs(2) shows them.
 const restrictions = unix.ST_RDONLY | unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC
-
-func restricted(fd int) bool {
-	var st unix.Statfs_t
-	err := unix.Fstatfs(fd, &st)
-	return err != nil || st.Flags&restrictions != 0
-}
 
 func (w *walk) relocate(items []int) error {
 	if len(items) == 0 {
@@ -99,57 +97,76 @@ func (w *walk) relocate(items []int) error {
 	if err != nil {
 		return os.NewSyscallError("open the stub's root", err)
 	}
-	// Any of them may be a volume that does not answer.
-	files, err := inTime(w, func() ([]int, error) {
-		defer unix.Close(root)
-		return w.openAll(root, items)
-	}, closeFds)
+	defer unix.Close(root)
+	files, err := w.openAll(root, items)
 	if err != nil {
-		return w.lost(err)
+		return err
 	}
-	for n, i := range items {
-		w.trees[i].relocate(files[n])
+	for _, i := range items {
+		w.trees[i].relocate(files[i])
 	}
 	return nil
 }
 
-// openAll finds the files of trees in the mount namespace that root is of.
-func (w *walk) openAll(root int, items []int) ([]int, error) {
-	var files []int
+// openAll finds the files of trees in the mount namespace that root is of. Any of
+// them may be on a volume that does not answer.
+func (w *walk) openAll(root int, items []int) (map[int]int, error) {
+	files := map[int]int{}
+	var slow []int
+	var err error
 	for _, i := range items {
-		fd, err := w.trees[i].find(root)
-		if err != nil {
-			closeFds(files)
-			return nil, failed(w.items[i], err)
+		fd, e := w.trees[i].find(root)
+		if e == unix.EAGAIN {
+			slow = append(slow, i)
+			continue
 		}
-		files = append(files, fd)
+		if e != nil {
+			err = failed(w.items[i], e)
+			break
+		}
+		files[i] = fd
+	}
+	if err == nil {
+		err = w.findSlowly(root, slow, files)
+	}
+	for i, fd := range files {
+		if err == nil && fd >= 0 {
+			if e := w.trees[i].sameAs(fd); e != nil {
+				err = failed(w.items[i], e)
+			}
+		}
+	}
+	if err != nil {
+		closeFds(slices.DeleteFunc(slices.Collect(maps.Values(files)), func(fd int) bool { return fd < 0 }))
+		return nil, err
 	}
 	return files, nil
 }
 
 // find gives the tree's file as it is below root; -1 where a path through one
-// of procfs's magic links leads out of that.
+// of procfs's magic links leads out of that; EAGAIN where a file system would have
+// to be asked.
 func (t *tree) find(root int) (int, error) {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
-	if t.nofollow {
-		how.Flags |= unix.O_NOFOLLOW
-	}
-	fd, err := openat2(root, relative(t.name), &how)
-	if err == unix.ELOOP || err == unix.EXDEV {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | uint64(noFollow(t.nofollow)), Resolve: unix.RESOLVE_IN_ROOT}
+	fd, err := bounded.CachedAt(root, relative(t.name), &how)
+	switch err {
+	case nil:
+		return fd, nil
+	case unix.ELOOP, unix.EXDEV:
 		return -1, nil
+	case unix.EAGAIN:
+		return -1, err
 	}
-	if err != nil {
-		return -1, &Failure{Step: "failed to fulfil mount request: open " + t.name + " in the container's mount namespace", Syscall: "openat2(" + strconv.Quote(t.name) + ", RESOLVE_IN_ROOT)", Errno: err.(unix.Errno)}
-	}
+	return -1, &Failure{Step: "failed to fulfil mount request: open " + t.name + " in the container's mount namespace", Syscall: "openat2(" + strconv.Quote(t.name) + ", RESOLVE_IN_ROOT)", Errno: err.(unix.Errno)}
+}
+
+// sameAs: nobody has put another file in the place of the source.
+func (t *tree) sameAs(fd int) error {
 	same, err := sameFile(fd, t.fd)
 	if err == nil && !same {
 		err = errors.New("the source " + t.name + " has been replaced meanwhile")
 	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
+	return err
 }
 
 // relocate replaces the tree by its origin fd. Without an origin (-1) the tree stays
@@ -161,16 +178,6 @@ func (t *tree) relocate(fd int) {
 	}
 	unix.Close(t.fd)
 	t.fd, t.origin = fd, true
-}
-
-// openat2 tries again as often as a rename somewhere gets in its way.
-func openat2(dir int, path string, how *unix.OpenHow) (fd int, err error) {
-	for range maxRetries {
-		if fd, err = unix.Openat2(dir, path, how); err != unix.EAGAIN && err != unix.EINTR {
-			break
-		}
-	}
-	return fd, err
 }
 
 func sameFile(a, b int) (bool, error) {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -57,33 +58,22 @@ func TestCopiedByUserns(t *testing.T) {
 }
 
 func TestMustLock(t *testing.T) {
-	plain, err := os.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer plain.Close()
-	if restricted(int(plain.Fd())) {
-		t.Skip("the temporary directory is on a restricted mount")
-	}
-	sys, err := os.Open("/proc/sys")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sys.Close()
 	private := plan.Attrs{Propagation: unix.MS_PRIVATE}
 	tests := []struct {
-		name string
-		step plan.Step
-		want bool
+		name  string
+		step  plan.Step
+		flags int64
+		want  bool
 	}{
-		{"plain", plan.Bind{Attrs: private}, false},
-		{"recursive", plan.Bind{Attrs: private, Recursive: true}, true},
-		{"shared", plan.Bind{Attrs: plan.Attrs{Propagation: unix.MS_SHARED}}, true},
-		{"a peer of its source", plan.Bind{}, true},
-		{"device", plan.Device{}, false},
+		{"plain", plan.Bind{Attrs: private}, 0, false},
+		{"restricted", plan.Bind{Attrs: private}, unix.ST_NOSUID, true},
+		{"recursive", plan.Bind{Attrs: private, Recursive: true}, 0, true},
+		{"shared", plan.Bind{Attrs: plan.Attrs{Propagation: unix.MS_SHARED}}, 0, true},
+		{"a peer of its source", plan.Bind{}, 0, true},
+		{"device", plan.Device{}, unix.ST_NOSUID, false},
 	}
 	for _, tt := range tests {
-		if got := mustLock(tt.step, &tree{fd: int(plain.Fd())}); got != tt.want {
+		if got := mustLock(tt.step, unix.Statfs_t{Flags: tt.flags}); got != tt.want {
 			t.Errorf("%s: mustLock = %t; want %t", tt.name, got, tt.want)
 		}
 	}
@@ -124,6 +114,13 @@ func TestRelocate(t *testing.T) {
 
 	magic := open("/proc/self/ns/uts")
 	f, err := magic.find(root)
+	if err == unix.EAGAIN { // procfs has to be asked
+		w := &walk{Job: &Job{Timeout: 10 * time.Second, Name: "test"}, ctx: t.Context(), items: make([]plan.Item, 1), trees: map[int]*tree{0: magic}}
+		defer w.abandonOpener()
+		found := map[int]int{}
+		err = w.findSlowly(root, []int{0}, found)
+		f = found[0]
+	}
 	if magic.relocate(f); err != nil || magic.origin || magic.elsewhere {
 		t.Errorf("find of a magic link = %v, %v, %+v; want the tree as it was", f, err, magic)
 	}
@@ -134,7 +131,12 @@ func TestRelocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.Rename(file+"2", file)
-	if _, err := replaced.find(root); err == nil || !strings.Contains(err.Error(), "has been replaced") {
-		t.Errorf("find of a file that was replaced: %v", err)
+	f, err = replaced.find(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(f)
+	if err := replaced.sameAs(f); err == nil || !strings.Contains(err.Error(), "has been replaced") {
+		t.Errorf("sameAs of a file that was replaced: %v", err)
 	}
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,15 +22,14 @@ type tree struct {
 	name      string // path of the source
 	kind      uint16 // S_IF…; 0 while unknown
 	nofollow  bool
-	elsewhere bool       // it has to be cloned by the stub
-	origin    bool       // not a mount, but the place to clone one from
-	there     *remote.FD // in the stub, once it is there
-	mapped    bool       // its ids are
+	elsewhere bool          // it has to be cloned by the stub
+	origin    bool          // not a mount, but the place to clone one from
+	there     *remote.FD    // in the stub, once it is there
+	mapped    bool          // its ids are
+	fs        unix.Statfs_t // where somebody had to know
 }
 
-// fewSources are opened one by one, each with three calls that wait for nobody.
-// More than that are worth a thread that may have to wait, and opens each with
-// one.
+// fewSources are opened at once, and more in parts: see handOver.
 const fewSources = 32
 
 // meanwhile uses the time in which the stub creates namespaces: it calls
@@ -44,11 +42,6 @@ func (w *walk) meanwhile() error {
 	if err := w.others(); err != nil {
 		return err
 	}
-	if w.unopened() <= fewSources {
-		if err := w.openCached(); err != nil {
-			return err
-		}
-	}
 	n := w.unopened()
 	if n == 0 {
 		return nil
@@ -56,8 +49,10 @@ func (w *walk) meanwhile() error {
 	if n > fewSources {
 		w.widen(n)
 	}
-	_, err := w.openNext(len(w.items))
-	return err
+	if _, err := w.openNext(len(w.items)); err != nil {
+		return err
+	}
+	return nil
 }
 
 // widen makes the kernel enlarge the descriptor table once, for n more descriptors
@@ -81,12 +76,17 @@ func (w *walk) others() error {
 	return nil
 }
 
-// openNext opens up to n sources. Any of them may be a volume that does not
-// answer.
+// openNext opens up to n sources: here those for which no file system has to be
+// asked, and in the opener those that may be on a volume that does not answer.
 func (w *walk) openNext(n int) (map[int]*tree, error) {
-	trees, err := inTime(w, func() (map[int]*tree, error) { return w.openSources(n) }, closeTrees)
+	trees := map[int]*tree{}
+	slow, err := w.openCached(n, trees)
+	if err == nil {
+		err = w.openSlowly(slow, trees)
+	}
 	if err != nil {
-		return nil, w.lost(err)
+		closeTrees(trees)
+		return nil, err
 	}
 	maps.Copy(w.trees, trees)
 	return trees, nil
@@ -133,13 +133,6 @@ func letGo(trees map[int]*tree) {
 	}
 }
 
-// inTime makes calls that may have to wait for a file system of the host's.
-func inTime[T any](w *walk, f func() (T, error), undo func(T)) (T, error) {
-	ctx, stop := context.WithTimeoutCause(w.ctx, w.timeout(), remote.ErrTimeout)
-	defer stop()
-	return bounded.Do(ctx, f, undo)
-}
-
 // unopened counts the sources that are still to be opened.
 func (w *walk) unopened() (n int) {
 	for i := w.at; i < len(w.items); i++ {
@@ -150,31 +143,53 @@ func (w *walk) unopened() (n int) {
 	return n
 }
 
-// openCached opens the sources for which no file system has to be asked: most,
-// most of the time. Where there is a user namespace, or a procfs has to be
-// told from other file systems, their file systems are asked for more.
-func (w *walk) openCached() error {
-	if w.copiedByUserns() {
-		return nil
-	}
-	for i := w.at; i < len(w.items); i++ {
-		source, recursive, nofollow := hostSource(w.items[i].Step)
-		if b, ok := w.items[i].Step.(plan.Bind); source == "" || w.trees[i] != nil || ok && b.At.Path == "/proc" {
+// openCached opens sources, up to n, for which no file system has to be asked:
+// most, most of the time. The others are slow.
+func (w *walk) openCached(n int, trees map[int]*tree) (slow []int, err error) {
+	copied := w.copiedByUserns()
+	for i := w.at; i < len(w.items) && len(trees)+len(slow) < n; i++ {
+		s := w.items[i].Step
+		source, recursive, nofollow := hostSource(s)
+		if source == "" || w.trees[i] != nil {
 			continue
 		}
-		t, err := cachedTree(w.items[i].Step, source, recursive, nofollow)
-		if t == nil && err == nil {
+		if copied && mayNotClone() {
+			trees[i] = &tree{fd: -1, name: source, nofollow: nofollow, elsewhere: true}
 			continue
 		}
-		if err == nil {
-			w.trees[i] = t
-			err = prepareTree(w.items[i], t)
+		var t *tree
+		if !w.asksForMore(s, copied) {
+			if t, err = cachedTree(s, source, recursive, nofollow); err != nil {
+				return nil, failed(w.items[i], err)
+			}
 		}
-		if err != nil {
-			return failed(w.items[i], err)
+		if t == nil {
+			slow = append(slow, i)
+			continue
+		}
+		_, bind := s.(plan.Bind)
+		trees[i], t.elsewhere = t, copied && bind
+		if err := prepareTree(w.items[i], t); err != nil {
+			return nil, failed(w.items[i], err)
 		}
 	}
-	return nil
+	return slow, nil
+}
+
+// asksForMore tells whether the file system has to be asked about the source: a
+// procfs has to be told from others, and a mount that forbids something is cloned
+// by the stub. The stub cannot clone every mount: one mount alone with mounts below
+// it, which are locked there, is refused (has_locked_children in fs/namespace.c).
+func (w *walk) asksForMore(s plan.Step, copied bool) bool {
+	b, ok := s.(plan.Bind)
+	return ok && (b.At.Path == "/proc" || copied && !lockedAnyway(b))
+}
+
+// mayNotClone asks for a clone of nothing: the kernel looks at the privilege first
+// (open_tree(2)).
+func mayNotClone() bool {
+	_, err := unix.OpenTree(-1, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	return err == unix.EPERM
 }
 
 // cachedTree returns nil for a source that may block, and for a missing one. The
@@ -196,33 +211,6 @@ func noFollow(nofollow bool) int {
 		return unix.O_NOFOLLOW
 	}
 	return 0
-}
-
-// openSources opens n of those that are still to be opened, or none.
-func (w *walk) openSources(n int) (map[int]*tree, error) {
-	trees := map[int]*tree{}
-	copied := w.copiedByUserns()
-	for i := w.at; i < len(w.items) && len(trees) < n; i++ {
-		source, recursive, nofollow := hostSource(w.items[i].Step)
-		if source == "" || w.trees[i] != nil {
-			continue
-		}
-		t, err := openTree(source, recursive, nofollow)
-		if isErrno(err, unix.EPERM) && copied {
-			trees[i] = &tree{fd: -1, name: source, nofollow: nofollow, elsewhere: true}
-			continue
-		}
-		if err == nil {
-			trees[i] = t
-			err = prepareTree(w.items[i], t)
-		}
-		if err != nil {
-			closeTrees(trees)
-			return nil, failed(w.items[i], err)
-		}
-		t.elsewhere = copied && mustLock(w.items[i].Step, t)
-	}
-	return trees, nil
 }
 
 func closeTrees(trees map[int]*tree) {
@@ -363,11 +351,7 @@ func prepareTree(it plan.Item, t *tree) error {
 
 // checkProcfs refuses a source on /proc that is not a procfs.
 func checkProcfs(t *tree) error {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(t.fd, &st); err != nil {
-		return &os.PathError{Op: "fstatfs", Path: t.name, Err: err}
-	}
-	if st.Type != procMagic {
+	if t.fs.Type != procMagic {
 		return fmt.Errorf("%s cannot be mounted because it is not of type proc, as only a procfs may be mounted on /proc: %w", t.name, unix.EPERM)
 	}
 	return nil

@@ -90,6 +90,7 @@ type walk struct {
 	forking   *remote.Forking // the fork that creates stub; nil once it has finished
 	forker    *remote.Stub    // the parent in that fork
 	dismissed []*remote.Stub  // to be reaped
+	opener    *remote.Stub    // nil if no source had to be waited for
 	ignored   []unix.Signal   // signals that this process ignores; the stub inherits that
 	launching int             // index of the item that prepared the stub
 	building  flight          // the batch to which steps add calls
@@ -151,6 +152,7 @@ type layout struct{ preserve, control, status, start, keep, enter, cgroup, end i
 func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
 	w := newWalk(ctx, p, job)
 	defer w.closeTrees()
+	defer w.abandonOpener()
 	proc, err := w.guarded(w.run)
 	if err != nil {
 		_ = w.finishFork() // err is the first error
@@ -208,6 +210,7 @@ func (w *walk) run() (*Process, error) {
 	if !program {
 		return nil, errors.New("BUG: the plan has no program")
 	}
+	w.dismissOpener()
 	return w.lastBatch()
 }
 

@@ -45,6 +45,7 @@ func newInside(t *testing.T) *inside {
 	}
 	t.Cleanup(func() {
 		in.closeTrees()
+		in.abandonOpener()
 		if in.stub != nil {
 			in.stub.Kill()
 		}

@@ -17,8 +17,8 @@ var propagationFlags = &flagSet{
 }
 
 var atFlags = &flagSet{
-	[]uint64{unix.OPEN_TREE_CLONE, unix.AT_RECURSIVE, unix.AT_EMPTY_PATH, unix.OPEN_TREE_CLOEXEC},
-	[]string{"OPEN_TREE_CLONE", "AT_RECURSIVE", "AT_EMPTY_PATH", "OPEN_TREE_CLOEXEC"},
+	[]uint64{unix.OPEN_TREE_CLONE, unix.AT_RECURSIVE, unix.AT_EMPTY_PATH, unix.AT_SYMLINK_NOFOLLOW, unix.OPEN_TREE_CLOEXEC},
+	[]string{"OPEN_TREE_CLONE", "AT_RECURSIVE", "AT_EMPTY_PATH", "AT_SYMLINK_NOFOLLOW", "OPEN_TREE_CLOEXEC"},
 }
 
 // Fsopen opens a context for a new mount of file system type fs.
@@ -83,6 +83,19 @@ func (b *Batch) OpenTree(dir *FD, path string, recursive bool) *FD {
 		what = dir.name
 	}
 	return b.opens(what, "open_tree", unix.SYS_OPEN_TREE, fdArg(dir), b.str(path), atFlags.arg(flags))
+}
+
+// OpenSource clones the mount at a path of the stub's. With nofollow it does not follow a
+// symlink at the end of the path.
+func (b *Batch) OpenSource(path string, recursive, nofollow bool) *FD {
+	flags := uint64(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	if nofollow {
+		flags |= unix.AT_SYMLINK_NOFOLLOW
+	}
+	return b.opens(path, "open_tree", unix.SYS_OPEN_TREE, fdArg(cwd), b.str(path), atFlags.arg(flags))
 }
 
 // MoveMount attaches the mount behind from to the file or directory behind to.

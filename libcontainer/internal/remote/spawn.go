@@ -273,6 +273,19 @@ func (s *Stub) Kill() {
 	s.Close()
 }
 
+// Abandon kills the stub and does not wait for its end, which may never come: no signal
+// ends some system calls. A goroutine reaps it later.
+func (s *Stub) Abandon() {
+	if s.pidfd >= 0 {
+		_ = unix.PidfdSendSignal(s.pidfd, unix.SIGKILL, nil, 0)
+	}
+	if !s.reaped && s.pidfd >= 0 {
+		s.reaped = true
+		s.reapLater()
+	}
+	s.Close()
+}
+
 // Dismiss closes the control socket, so a stub that waits for its next batch exits. The
 // caller calls Reap later, when it has time.
 func (s *Stub) Dismiss() { s.closeSocket() }
@@ -325,17 +338,22 @@ func (s *Stub) reap() unix.WaitStatus {
 	}
 	s.reaped = true
 	if !s.endsWithin(reapTime) {
-		pid, launched := s.Pid, s.launched
-		go func() {
-			wait(pid)
-			launched.Release()
-		}()
+		s.reapLater()
 		return ws
 	}
 	ws = wait(s.Pid)
 	s.stillborn = s.launched.Failure()
 	s.runs()
 	return ws
+}
+
+// reapLater reaps the stub in a goroutine.
+func (s *Stub) reapLater() {
+	pid, launched := s.Pid, s.launched
+	go func() {
+		wait(pid)
+		launched.Release()
+	}()
 }
 
 // runs releases the launch memory: the stub has answered or ended.

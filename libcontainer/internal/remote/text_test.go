@@ -70,6 +70,7 @@ var texts = []struct {
 	{"FsconfigReconfigure", func(b *Batch) { b.FsconfigReconfigure(Inherited(5, "/tmp context")) }, "fsconfig(</tmp context>, FSCONFIG_CMD_RECONFIGURE, 0x0, 0x0, 0)"},
 	{"Fsmount", func(b *Batch) { b.Fsmount(Inherited(5, "proc context"), "/proc", unix.MOUNT_ATTR_NOSUID) }, "fsmount(<proc context>, 0x1, MOUNT_ATTR_NOSUID)"},
 	{"OpenTree", func(b *Batch) { b.OpenTree(Inherited(5, "x"), "", true) }, `open_tree(<x>, "", OPEN_TREE_CLONE|AT_RECURSIVE|AT_EMPTY_PATH|OPEN_TREE_CLOEXEC)`},
+	{"OpenSource", func(b *Batch) { b.OpenSource("/a", true, true) }, `open_tree(AT_FDCWD, "/a", OPEN_TREE_CLONE|AT_RECURSIVE|AT_SYMLINK_NOFOLLOW|OPEN_TREE_CLOEXEC)`},
 	{"Statmount", func(b *Batch) { b.Statmount(7) }, "statmount(&{…}, &, 512, 0x0)"},
 	{"MoveMount", func(b *Batch) { b.MoveMount(Inherited(5, "/proc"), Inherited(6, "proc")) }, `move_mount(</proc>, "", <proc>, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)`},
 	{"MoveMountAt", func(b *Batch) { b.MoveMountAt(Inherited(5, "rootfs"), ".") }, `move_mount(<rootfs>, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH)`},
