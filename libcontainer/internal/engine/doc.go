@@ -42,6 +42,7 @@
 //	runtime.go     the start of the stub, forks, limits, OOM score, hooks
 //	delegate.go    work on the container's cgroup
 //	trees.go       bind sources, as detached trees of the host
+//	opener.go      a stub that opens sources which may never answer
 //	origin.go      bind sources that the stub has to clone itself
 //	idmap.go       id-mapped mounts
 //	netdevice.go   network devices of the host

@@ -18,20 +18,20 @@ import (
 // may never answer. A thread that waits for such an answer takes no signal, not
 // even SIGKILL (request_wait_answer in fs/fuse/dev.c), and a process ends only
 // with all its threads. So no thread of this process makes the call. The opener
-// makes it, and is abandoned when the answer does not come.
+// makes it, and the walk abandons the opener if no answer comes.
 //
-// The opener holds no descriptors but its socket: whoever waits for the end of our
-// output does not wait for an abandoned opener.
+// The opener holds no descriptor except its socket. A caller that reads the
+// runtime's output to its end does not wait for an abandoned opener.
 
-// openerControl is the number of an opener's socket. The numbers of standard
-// streams stay closed.
+// openerControl is the number of an opener's socket. Its standard streams are
+// closed.
 const openerControl = 3
 
 func startOpener(ctx context.Context, timeout time.Duration, name string) (*remote.Stub, error) {
 	return remote.Start(ctx, remote.Spawn{Control: openerControl, Timeout: timeout, Argv0: name})
 }
 
-// endOpener waits for the end of an opener that answers, and for no other one.
+// endOpener ends an opener. It waits for the end only if the opener answers.
 func endOpener(stub *remote.Stub, err error) {
 	if answered(err) {
 		stub.Kill()
@@ -40,7 +40,7 @@ func endOpener(stub *remote.Stub, err error) {
 	}
 }
 
-// OpenPath opens a path with O_PATH and flags, in time. The error is a
+// OpenPath opens a path with O_PATH and flags, within the timeout. The error is a
 // *remote.CallError, remote.ErrTimeout or the cause of the end of ctx.
 func OpenPath(ctx context.Context, path string, flags uint64, timeout time.Duration) (f *os.File, err error) {
 	stub, err := startOpener(ctx, timeout, "onggi:open")
@@ -61,7 +61,7 @@ func OpenPath(ctx context.Context, path string, flags uint64, timeout time.Durat
 	return f, err
 }
 
-// Access is access(2), in time. It checks the effective ids.
+// Access is access(2) within the timeout. It checks the effective ids.
 func Access(ctx context.Context, path string, mode uint32, timeout time.Duration) (err error) {
 	stub, err := startOpener(ctx, timeout, "onggi:access")
 	if err != nil {
@@ -77,11 +77,11 @@ func Access(ctx context.Context, path string, mode uint32, timeout time.Duration
 	return err
 }
 
-// opening is a call of the opener's that opens a file.
+// opening is a call of the opener that opens a file.
 type opening struct {
 	item int
 	open remote.Result
-	fs   *remote.Statfs // nil if nobody has to know
+	fs   *remote.Statfs // nil if the walk does not need it
 	fd   int            // -1 if the call failed with an errno that it tolerates
 }
 
@@ -113,7 +113,8 @@ func (w *walk) open(q *remote.Batch, list []opening, send []int) error {
 	return nil
 }
 
-// notOpened names the source that the opener was busy with: done came before it.
+// notOpened names the source that the opener was opening. The opener had opened
+// done sources before it.
 func (w *walk) notOpened(list []opening, done int, err error) error {
 	ce := (*remote.CallError)(nil)
 	switch {
@@ -143,7 +144,7 @@ func closeOpened(list []opening) {
 	}
 }
 
-// needOpener starts the walk's opener where there is none.
+// needOpener starts the walk's opener if there is none.
 func (w *walk) needOpener() error {
 	if w.opener != nil {
 		return nil
@@ -156,7 +157,7 @@ func (w *walk) needOpener() error {
 	return nil
 }
 
-// dismissOpener is for an opener that has answered.
+// dismissOpener ends an opener that has answered.
 func (w *walk) dismissOpener() {
 	if w.opener == nil {
 		return
@@ -166,7 +167,8 @@ func (w *walk) dismissOpener() {
 	w.opener = nil
 }
 
-// abandonOpener is for the end of a walk, whose last call may still be under way.
+// abandonOpener gives up the opener at the end of a walk: its last call may never
+// return.
 func (w *walk) abandonOpener() {
 	if w.opener != nil {
 		w.opener.Abandon()
@@ -205,8 +207,8 @@ func (w *walk) openSlowly(items []int, trees map[int]*tree) error {
 	return nil
 }
 
-// addSource opens the source of an item, and asks the file system for more only
-// where that has to be known.
+// addSource adds the calls that open the source of an item. It adds statfs only if
+// the walk needs the result.
 func (w *walk) addSource(q *remote.Batch, i int) opening {
 	source, recursive, nofollow := hostSource(w.items[i].Step)
 	q.Tag(i)
@@ -221,8 +223,8 @@ func (w *walk) addSource(q *remote.Batch, i int) opening {
 	return o
 }
 
-// asOurs replaces the links to the reader's own files in procfs: the reader is the
-// opener, and the path means this process.
+// asOurs replaces links to the files of the calling process in procfs. The caller is
+// the opener, but the path means this process.
 func asOurs(path string) string {
 	self := "/proc/" + strconv.Itoa(os.Getpid())
 	for _, link := range [...]struct{ from, to string }{
@@ -240,7 +242,7 @@ func asOurs(path string) string {
 	return path
 }
 
-// takeTree makes a tree of a source that has been opened.
+// takeTree turns an opened source into a tree.
 func (w *walk) takeTree(o opening, trees map[int]*tree) error {
 	it := w.items[o.item]
 	source, _, nofollow := hostSource(it.Step)
@@ -256,7 +258,7 @@ func (w *walk) takeTree(o opening, trees map[int]*tree) error {
 	return nil
 }
 
-// findSlowly has the opener find the files of trees below root.
+// findSlowly has the opener open the files of trees below root.
 func (w *walk) findSlowly(root int, items []int, found map[int]int) error {
 	if len(items) == 0 {
 		return nil
@@ -277,8 +279,8 @@ func (w *walk) findSlowly(root int, items []int, found map[int]int) error {
 	return nil
 }
 
-// findSome fills one batch, and tries it again as often as a rename somewhere gets
-// in its way.
+// findSome opens as many files as one batch takes. It repeats the batch after a
+// rename somewhere on the host (EAGAIN).
 func (w *walk) findSome(root int, items []int) (list []opening, err error) {
 	for range maxRetries {
 		var q remote.Batch
@@ -294,7 +296,7 @@ func (w *walk) findSome(root int, items []int) (list []opening, err error) {
 		if err = w.open(&q, list, []int{root}); !isErrno(err, unix.EAGAIN) {
 			break
 		}
-		w.opener.Abandon() // it may hold dir
+		w.opener.Abandon() // it may still hold dir open
 		w.opener = nil
 		if err := w.needOpener(); err != nil {
 			return nil, err
@@ -303,8 +305,8 @@ func (w *walk) findSome(root int, items []int) (list []opening, err error) {
 	return list, err
 }
 
-// addPlace opens the file of a tree below dir. A magic link of procfs leads out of
-// it: ELOOP or EXDEV.
+// addPlace adds the calls that open the file of a tree below dir. It tolerates ELOOP
+// and EXDEV: the path contains a magic link of procfs, which leads out of dir.
 func (w *walk) addPlace(q *remote.Batch, dir *remote.FD, i int) opening {
 	t := w.trees[i]
 	q.Tag(i)

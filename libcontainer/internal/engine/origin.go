@@ -73,15 +73,17 @@ func (w *walk) copiedByUserns() bool {
 	return mount && user
 }
 
-// mustLock tells whether there is something to lock. Of a device node alone
-// nothing is: what a mount forbids is not about it.
+// mustLock reports whether the source needs locks. A single device node needs none:
+// the restrictions of a mount do not protect it.
 func mustLock(s plan.Step, fs unix.Statfs_t) bool {
 	b, ok := s.(plan.Bind)
 	return ok && (lockedAnyway(b) || fs.Flags&restrictions != 0)
 }
 
-// lockedAnyway: mounts below are there to be locked, or the copy is a slave, and
-// stays one.
+// lockedAnyway reports whether the source needs locks whatever its restrictions
+// are. A recursive bind may contain mounts on top of others. A bind that keeps the
+// propagation of its source, or is shared, has to come from the copy: the mounts
+// there are slaves, so a mount in the container does not reach the host.
 func lockedAnyway(b plan.Bind) bool {
 	return b.Recursive || b.Attrs.Propagation == 0 || b.Attrs.Propagation == unix.MS_SHARED
 }
@@ -108,8 +110,8 @@ func (w *walk) relocate(items []int) error {
 	return nil
 }
 
-// openAll finds the files of trees in the mount namespace that root is of. Any of
-// them may be on a volume that does not answer.
+// openAll opens the files of trees in the mount namespace of root. Any of them may
+// be on a volume that does not answer.
 func (w *walk) openAll(root int, items []int) (map[int]int, error) {
 	files := map[int]int{}
 	var slow []int
@@ -143,9 +145,9 @@ func (w *walk) openAll(root int, items []int) (map[int]int, error) {
 	return files, nil
 }
 
-// find gives the tree's file as it is below root; -1 where a path through one
-// of procfs's magic links leads out of that; EAGAIN where a file system would have
-// to be asked.
+// find opens the tree's file below root. It returns -1 if the path contains a magic
+// link of procfs, which leads out of root. It returns EAGAIN if the kernel would
+// have to ask a file system.
 func (t *tree) find(root int) (int, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | uint64(noFollow(t.nofollow)), Resolve: unix.RESOLVE_IN_ROOT}
 	fd, err := bounded.CachedAt(root, relative(t.name), &how)
@@ -160,7 +162,8 @@ func (t *tree) find(root int) (int, error) {
 	return -1, &Failure{Step: "failed to fulfil mount request: open " + t.name + " in the container's mount namespace", Syscall: "openat2(" + strconv.Quote(t.name) + ", RESOLVE_IN_ROOT)", Errno: err.(unix.Errno)}
 }
 
-// sameAs: nobody has put another file in the place of the source.
+// sameAs checks that fd is the file that was cloned: another process may have
+// replaced the source.
 func (t *tree) sameAs(fd int) error {
 	same, err := sameFile(fd, t.fd)
 	if err == nil && !same {

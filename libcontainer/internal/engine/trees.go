@@ -22,14 +22,15 @@ type tree struct {
 	name      string // path of the source
 	kind      uint16 // S_IF…; 0 while unknown
 	nofollow  bool
-	elsewhere bool          // it has to be cloned by the stub
-	origin    bool          // not a mount, but the place to clone one from
-	there     *remote.FD    // in the stub, once it is there
-	mapped    bool          // its ids are
-	fs        unix.Statfs_t // where somebody had to know
+	elsewhere bool          // the stub has to clone it (see origin.go)
+	origin    bool          // fd and there are not a mount, but the place to clone
+	there     *remote.FD    // the descriptor in the stub; nil before the stub has it
+	mapped    bool          // the ids are mapped
+	fs        unix.Statfs_t // zero unless the step needs it
 }
 
-// fewSources are opened at once, and more in parts: see handOver.
+// fewSources is the number of sources that are opened at once. More are opened in
+// parts of this size (see handOver).
 const fewSources = 32
 
 // meanwhile uses the time in which the stub creates namespaces: it calls
@@ -76,8 +77,9 @@ func (w *walk) others() error {
 	return nil
 }
 
-// openNext opens up to n sources: here those for which no file system has to be
-// asked, and in the opener those that may be on a volume that does not answer.
+// openNext opens up to n sources. This process opens the sources for which the
+// kernel need not ask a file system. The opener opens the others, which may be on
+// a volume that does not answer.
 func (w *walk) openNext(n int) (map[int]*tree, error) {
 	trees := map[int]*tree{}
 	slow, err := w.openCached(n, trees)
@@ -133,7 +135,7 @@ func letGo(trees map[int]*tree) {
 	}
 }
 
-// unopened counts the sources that are still to be opened.
+// unopened returns the number of sources that are not open yet.
 func (w *walk) unopened() (n int) {
 	for i := w.at; i < len(w.items); i++ {
 		if source, _, _ := hostSource(w.items[i].Step); source != "" && w.trees[i] == nil {
@@ -143,8 +145,8 @@ func (w *walk) unopened() (n int) {
 	return n
 }
 
-// openCached opens sources, up to n, for which no file system has to be asked:
-// most, most of the time. The others are slow.
+// openCached opens up to n sources for which the kernel need not ask a file
+// system. Usually these are most of them. It returns the items of the others.
 func (w *walk) openCached(n int, trees map[int]*tree) (slow []int, err error) {
 	copied := w.copiedByUserns()
 	for i := w.at; i < len(w.items) && len(trees)+len(slow) < n; i++ {
@@ -176,16 +178,19 @@ func (w *walk) openCached(n int, trees map[int]*tree) (slow []int, err error) {
 	return slow, nil
 }
 
-// asksForMore tells whether the file system has to be asked about the source: a
-// procfs has to be told from others, and a mount that forbids something is cloned
-// by the stub. The stub cannot clone every mount: one mount alone with mounts below
-// it, which are locked there, is refused (has_locked_children in fs/namespace.c).
+// asksForMore reports whether the walk needs statfs(2) of the source, which asks
+// the file system. It has to tell a procfs from other file systems. And it has to
+// know whether the mount has restrictions, because the stub clones those that
+// have. The stub cannot clone every mount: the kernel refuses a single mount with
+// mounts below it, which are locked there (has_locked_children in
+// fs/namespace.c).
 func (w *walk) asksForMore(s plan.Step, copied bool) bool {
 	b, ok := s.(plan.Bind)
 	return ok && (b.At.Path == "/proc" || copied && !lockedAnyway(b))
 }
 
-// mayNotClone asks for a clone of nothing: the kernel looks at the privilege first
+// mayNotClone reports whether this process lacks the privilege to clone trees. It
+// asks for a clone of nothing: the kernel checks the privilege first
 // (open_tree(2)).
 func mayNotClone() bool {
 	_, err := unix.OpenTree(-1, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
