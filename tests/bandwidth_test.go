@@ -291,16 +291,16 @@ func TestBandwidthUpdate(t *testing.T) {
 		name        string
 		m           measurement
 		from, until float64
-		want        float64
+		want, least float64
 	}{
-		{"out at 4 Mbit/s", outward, 500, 1900, 4e6},
-		{"out at 20 Mbit/s", outward, 2800, 4100, 20e6},
-		{"out at 8 Mbit/s", outward, 5300, 7000, 8e6},
-		{"in at 8 Mbit/s", inward, 500, 4000, 8e6},
-		{"in without a limit", inward, 5300, 6900, 40e6},
+		{"out at 4 Mbit/s", outward, 500, 1900, 4e6, 0.88},
+		{"out at 20 Mbit/s", outward, 2800, 4100, 20e6, 0.88},
+		{"out at 8 Mbit/s", outward, 5300, 7000, 8e6, 0.88},
+		{"in at 8 Mbit/s", inward, 500, 4000, 8e6, 0.88},
+		{"in without a limit", inward, 5300, 6900, 40e6, 0.4}, // the sender alone sets the rate: slower on a busy machine
 	} {
-		if ratio := part.m.rate(part.from, part.until) / part.want; ratio < 0.88 || ratio > 1.1 {
-			t.Errorf("%s: %v of that; want 0.88 to 1.1", part.name, ratio)
+		if ratio := part.m.rate(part.from, part.until) / part.want; ratio < part.least || ratio > 1.1 {
+			t.Errorf("%s: %v of that; want %v to 1.1", part.name, ratio, part.least)
 		}
 	}
 	writePlot(t, outward, inward)
