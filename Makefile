@@ -162,7 +162,7 @@ packages: $(foreach a,$(or $(ARCHES),amd64 $(if $(wildcard $(PKGCONFIG_arm64)/li
 package-amd64 package-arm64: package-%: release-% $(NFPM) $(CYCLONEDX)
 	@command -v jq >/dev/null || { echo 'the SBOM needs jq: apt-get install jq' >&2; exit 1; }
 	VERSION='$(VERSION)' NFPM='$(NFPM)' CYCLONEDX='$(CYCLONEDX)' LIBSECCOMP=$$($(call pkgconfig,$*) --modversion libseccomp) \
-		packaging/build $*
+		.ci/packages/build $*
 
 $(CURDIR)/bin/nfpm $(CURDIR)/bin/cyclonedx-gomod: Makefile
 	GOBIN=$(CURDIR)/bin $(GO) install $(if $(findstring nfpm,$@),$(NFPM_AT),$(CYCLONEDX_AT))
