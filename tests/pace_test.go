@@ -30,7 +30,7 @@ func schedules(t *testing.T) map[string][]string {
 		"a slow runtime": {path, "-side", "runtime", "-pause", "300us"},
 		"a slow stub":    {path, "-side", "stub", "-pause", "300us"},
 	}
-	for seed := range amount(0, 0, 20) {
+	for seed := range amount(0, 0, 1) {
 		all[fmt.Sprintf("both, seed %d", seed)] = []string{path, "-share", "0.1", "-pause", "3ms", "-seed", fmt.Sprint(seed)}
 	}
 	return all
@@ -73,7 +73,7 @@ func TestEitherSideMayBeSlow(t *testing.T) {
 				c.edit(args("sleep", "1000"))
 				c.wrapper = wrapper
 				c.up()
-				for range amount(1, 1, 5) {
+				for range amount(1, 1, 2) {
 					r := c.exec(test.exec, "sh", "-c", "echo out; echo err >&2; exit 5")
 					if r.out != "out\n" || r.err != "err\n" || r.code != 5 {
 						t.Error(r)
