@@ -300,6 +300,10 @@ func TestRootlessBesideAForeignUnifiedHierarchy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(membership)) {
+		// A v1 hierarchy that another test has mounted outlives its last mount for a while.
+		if f := strings.Split(line, ":"); f[0] != "0" && !mountedHierarchy(f[1]) {
+			continue
+		}
 		in := strings.HasSuffix(strings.TrimSuffix(line, "\n"), c.cgroup)
 		if unified := strings.HasPrefix(line, "0:"); in == unified {
 			t.Errorf("the process is in %s", line)

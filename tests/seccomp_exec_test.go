@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -34,8 +35,10 @@ func agentFor(t *testing.T, path string) (stop func() int) {
 		}
 	}()
 	return func() int {
-		listener.Close()
+		// The last connections may still be in the queue: exec does not wait until the agent accepts them.
+		listener.SetDeadline(time.Now().Add(slowly(time.Second)))
 		files := <-heard
+		listener.Close()
 		for _, f := range files {
 			f.Close()
 		}
