@@ -126,6 +126,8 @@ var unasked = []string{
 	"TestTopOnATerminal", "TestShellInATerminal", "TestNoDescriptorLeads", "TestSignalsAreForwarded",
 	// Many repetitions, to find rare failures or to count costs.
 	"TestManyContainers", "TestAmongMany", "TestManyPaths", "TestManyMissing", "TestContainersInOneCgroup", "TestMoreBindMounts", "TestThousandsOf", "TestExecNeverShows", "TestKillOfCreateAt", "TestKillOfDelete", "TestCreateIsKilled", "TestParallel",
+	"TestFaults", "TestEitherSideMayBeSlow", "TestWords", "TestDeepCgroups", "TestListsAsLong", "TestFlagsOfABindMount", "TestALookupWithout",
+	"TestManyMounts", "TestTheLimitOfDescriptors", "TestManyDeletes", "TestCreatesAtOneCgroup", "TestCopyUpLongNames",
 	"TestEachMountTarget", "TestTheRuntimesExecutable", "TestFilesOfTheImage", "TestExecWhileTheContainerSignals", "TestADeadVolume",
 }
 
