@@ -36,7 +36,7 @@ type run struct {
 
 // guests returns all machines, the slow ones first.
 func guests() []guest {
-	const long, short = 20 * time.Minute, 10 * time.Minute
+	const long, short = 28 * time.Minute, 10 * time.Minute
 	v1, v2 := []string{"init=/usr/local/sbin/guest-init", "cgroup=v1"}, []string{"init=/usr/local/sbin/guest-init", "cgroup=v2"}
 	systemd := []string{"systemd.show_status=0"}
 	selinux := []string{"systemd.show_status=0", "security=selinux", "selinux=1", "enforcing=0"}
