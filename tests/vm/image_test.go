@@ -27,7 +27,7 @@ var packages = []string{
 	"linux-image-cloud-amd64", "kmod",
 	"systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd",
 	"busybox-static", "iproute2", "login", "passwd", "procps", "strace", "tmux", "uidmap", "util-linux",
-	"apparmor", "policycoreutils", "selinux-policy-default",
+	"apparmor", "policycoreutils", "selinux-policy-default", "nftables",
 }
 
 // newImage returns the image of a Debian suite. It builds the image if there is none for the present recipe.
