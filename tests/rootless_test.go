@@ -501,21 +501,7 @@ func TestRootlessDelegatedCgroup(t *testing.T) {
 	needV2(t)
 	u := ordinaryUser(t)
 	c := newRootless(t, u, u.many, args("sleep", "1000"))
-	slice := filepath.Join("/sys/fs/cgroup", "onggi-tests-user-"+c.id)
-	session := filepath.Join(slice, "session")
-	for _, dir := range []string{slice, session} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { removeCgroup(dir) })
-		for _, name := range []string{"", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"} {
-			if err := os.Chown(filepath.Join(dir, name), int(u.uid), int(u.gid)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	enter := []string{"sh", "-c", "echo 0 > " + session + `/cgroup.procs && exec "$@"`, "sh"}
-	c.wrapper = append(enter, c.wrapper...)
+	slice := c.delegated(t, u)
 	c.up()
 	data, err := os.ReadFile(filepath.Join(slice, c.id, "cgroup.procs"))
 	if err != nil || len(strings.Fields(string(data))) != 1 {

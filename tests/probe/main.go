@@ -13,6 +13,7 @@ func main() {
 	commands := map[string]func([]string) error{
 		"attributes": attributes,
 		"deafen":     deafen,
+		"deny":       deny,
 		"keyring":    keyring,
 		"notify":     notify,
 		"overwrite":  overwrite,

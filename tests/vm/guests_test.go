@@ -95,7 +95,7 @@ var (
 	// Tests that create, change, read or watch cgroups.
 	limits = []string{
 		"TestCgroup", "TestResource", "TestUpdate", "TestPids", "TestUnified", "TestEvents", "TestStats", "TestOOM", "TestPressure",
-		"TestDevice", "TestARefusedUpdate", "TestMemoryLimit",
+		"TestDevice", "TestARefusedUpdate", "TestMemoryLimit", "TestBandwidthRefused", "TestBandwidthWithout", "TestNoBandwidth", "TestSocketMark",
 	}
 	// Tests of a container's life that depend on its cgroup, or could leave one.
 	lives = []string{
@@ -121,7 +121,7 @@ var unasked = []string{
 	"TestList", "TestVersion", "TestACorruptState", "TestCorruptState", "TestAllProblems", "TestCommandLookup",
 	"TestEverythingInFeatures", "TestWhyAProgram", "TestVerbsRefuse", "TestCheckDevices", "TestHookPaths",
 	// Rates, of machines that run at their own speed.
-	"TestBandwidth$", "TestBandwidthOf", "TestBandwidthUpdate",
+	"TestBandwidth$", "TestBandwidthOf", "TestBandwidthUpdate", "TestBandwidthIn",
 	// Terminals and descriptors, which are the same in every kernel.
 	"TestTopOnATerminal", "TestShellInATerminal", "TestNoDescriptorLeads", "TestSignalsAreForwarded",
 	// Many repetitions, to find rare failures or to count costs.

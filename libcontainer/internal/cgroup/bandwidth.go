@@ -105,35 +105,40 @@ type bandwidthChange struct {
 	from, to Bandwidth
 }
 
-func prepareBandwidth(g group, d direction, to Bandwidth) (c *bandwidthChange, err error) {
-	c = &bandwidthChange{dir: g, hook: d.hook(), old: -1, now: -1, to: to}
-	defer func() {
-		if err != nil {
-			c.close()
-		}
-	}()
-	if c.old, err = c.hook.attached(g.fd); err != nil {
-		return nil, bandwidthError(g, "bpf(BPF_PROG_QUERY) on", err)
+func prepareBandwidth(g group, d direction, to Bandwidth) (*bandwidthChange, error) {
+	c := &bandwidthChange{dir: g, hook: d.hook(), old: -1, now: -1, to: to}
+	if err := c.prepare(d); err != nil {
+		c.close()
+		return nil, err
 	}
-	if to.Rate == 0 && c.old < 0 {
-		return c, nil
+	return c, nil
+}
+
+// prepare opens the old program and the bucket, and loads the new program. After an
+// error the caller closes c.
+func (c *bandwidthChange) prepare(d direction) (err error) {
+	if c.old, err = c.hook.attached(c.dir.fd); err != nil {
+		return bandwidthError(c.dir, "bpf(BPF_PROG_QUERY) on", err)
+	}
+	if c.to.Rate == 0 && c.old < 0 {
+		return nil
 	}
 	buckets, err := c.openBucket()
 	if err != nil {
-		return nil, bandwidthError(g, "bpf(BPF_MAP_CREATE) for", err)
+		return bandwidthError(c.dir, "bpf(BPF_MAP_CREATE) for", err)
 	}
 	defer unix.Close(buckets)
 	if c.bucket, err = mapBucket(buckets); err != nil {
-		return nil, bandwidthError(g, "the map of", err)
+		return bandwidthError(c.dir, "the map of", err)
 	}
 	c.from = c.bucket.limit()
-	if to.Rate == 0 {
-		return c, nil
+	if c.to.Rate == 0 {
+		return nil
 	}
-	if c.now, err = c.hook.load(d.program(to, buckets)); err != nil {
-		return nil, bandwidthError(g, fmt.Sprintf("bpf(BPF_PROG_LOAD) of the %v program for", d), err)
+	if c.now, err = c.hook.load(d.program(c.to, buckets)); err != nil {
+		return bandwidthError(c.dir, fmt.Sprintf("bpf(BPF_PROG_LOAD) of the %v program for", d), err)
 	}
-	return c, nil
+	return nil
 }
 
 // openBucket opens the bucket of the old program, so that its counters go on. If
@@ -195,7 +200,7 @@ func bandwidthError(g group, op string, err error) error {
 func bpfHint(err error) string {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return "eBPF programs of a cgroup's network take CAP_BPF and CAP_NET_ADMIN of the host"
+		return "eBPF programs of a cgroup's network take CAP_BPF and CAP_NET_ADMIN of the host, and their change CAP_SYS_ADMIN"
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
 		return "the kernel has no eBPF programs for cgroups (CONFIG_BPF_SYSCALL, CONFIG_CGROUP_BPF), or not these"
 	}
