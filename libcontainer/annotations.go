@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/console"
 	"github.com/onggi-dev/onggi/libcontainer/internal/hooks"
 	"github.com/onggi-dev/onggi/seccomp"
 	"github.com/onggi-dev/onggi/specconv"
@@ -76,7 +77,7 @@ func (c *creation) sendPidfds(ctx context.Context) error {
 		if socket == "" {
 			continue
 		}
-		if err := sendPidfd(ctx, socket, c.container.first.pidfd, "standard"); err != nil {
+		if err := console.SendFD(ctx, socket, c.container.first.pidfd, "standard"); err != nil {
 			return err
 		}
 	}

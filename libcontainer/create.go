@@ -207,18 +207,6 @@ func (c *creation) read() (err error) {
 	return err
 }
 
-func (c *creation) checkTerminal() error {
-	p := c.config.Spec.Process
-	terminal := p != nil && p.Terminal
-	switch {
-	case terminal && c.o.ConsoleSocket == "" && c.o.Console == nil:
-		return &Failure{Field: "/process/terminal", Err: ErrNoConsole}
-	case !terminal && c.o.ConsoleSocket != "":
-		return &Failure{Field: "/process/terminal", Err: errors.New("cannot use console socket if the runtime will not detach or allocate tty")}
-	}
-	return nil
-}
-
 func (c *creation) findRootfs(ctx context.Context) error {
 	defer c.span("find the root file system").End()
 	root := c.config.Spec.Root
@@ -587,5 +575,3 @@ func (c *creation) rollBack(why error) {
 
 // cleanUpTime bounds the clean-up after a failed create.
 const cleanUpTime = 10 * time.Second
-
-func discardConsole(*os.File) error { return errNoConsole }

@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -77,3 +78,40 @@ func nameLimit(err *error) {
 		f.Hint = hint
 	}
 }
+
+// oneLine puts the lines of a joined error on one line.
+func oneLine(err error) error {
+	if err == nil || !strings.Contains(err.Error(), "\n") {
+		return err
+	}
+	return &lineError{err}
+}
+
+// pointed turns an error into a Failure if its text begins with a JSON pointer into
+// config.json.
+func pointed(err error) error {
+	if err == nil {
+		return nil
+	}
+	field, _, ok := strings.Cut(err.Error(), ": ")
+	if !ok || !strings.HasPrefix(field, "/linux/") {
+		return err
+	}
+	return &Failure{Field: field, Err: &pointless{oneLine(err), len(field) + len(": ")}}
+}
+
+// pointless is an error without the first bytes of its text.
+type pointless struct {
+	err  error
+	skip int
+}
+
+func (e *pointless) Error() string { return e.err.Error()[e.skip:] }
+
+func (e *pointless) Unwrap() error { return e.err }
+
+type lineError struct{ err error }
+
+func (e *lineError) Error() string { return strings.ReplaceAll(e.err.Error(), "\n", "; ") }
+
+func (e *lineError) Unwrap() error { return e.err }

@@ -128,3 +128,7 @@ func (c *creation) runEndHooks(ctx context.Context) {
 		c.warnf("%v", err)
 	}
 }
+
+func (c *creation) specState(status specs.ContainerState, pid int) specs.State {
+	return specs.State{Version: specs.Version, ID: c.id, Status: status, Pid: pid, Bundle: c.bundle, Annotations: c.config.Spec.Annotations}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -263,3 +264,6 @@ func (c *Container) Resume(ctx context.Context) (err error) {
 	defer stop()
 	return c.cgroups().Thaw(ctx)
 }
+
+// waitTime bounds the waits for a container that has to end, freeze or thaw.
+const waitTime = 10 * time.Second

@@ -3,6 +3,8 @@ package libcontainer
 import (
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -53,5 +55,45 @@ func TestPidFilesOpenNothingThatIsThere(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestWritePidFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "pid")
+	for _, pid := range []int{4194304, 7} { // the second is shorter
+		if err := writePidFile(path, pid); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != strconv.Itoa(pid) {
+			t.Errorf("the file holds %q, %v; want %d without a line end", got, err, pid)
+		}
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
+		t.Errorf("the directory holds %v, %v; want the file alone", list, err)
+	}
+	fi, err := os.Stat(path)
+	if err != nil || fi.Mode().Perm() != 0o644 {
+		t.Errorf("the file is %v, %v; want 0644", fi.Mode(), err)
+	}
+	if err := writePidFile("", 1); err != nil {
+		t.Errorf("writePidFile without a path = %v", err)
+	}
+}
+
+func TestWritePidFileThatFails(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "taken"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"missing/pid", "taken"} {
+		err := writePidFile(filepath.Join(dir, name), 1)
+		if err == nil || !strings.Contains(err.Error(), "write the pid file") {
+			t.Errorf("writePidFile(%s) = %v; want an error that says what was being done", name, err)
+		}
+	}
+	if list, _ := os.ReadDir(dir); len(list) != 1 {
+		t.Errorf("the directory holds %v; want what it held", list)
 	}
 }

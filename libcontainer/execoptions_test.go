@@ -1,8 +1,6 @@
 package libcontainer
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,106 +8,10 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/specconv"
 )
-
-func TestEnvironment(t *testing.T) {
-	for _, tt := range []struct {
-		name      string
-		env       []string
-		home      string
-		listenFDs int
-		want      []string
-	}{
-		{"nothing", nil, "", 0, nil},
-		{"as it is", []string{"B=2", "A=1"}, "", 0, []string{"B=2", "A=1"}},
-		{"the last wins, where the first stood", []string{"A=1", "B=2", "A=3", "A=4"}, "", 0, []string{"A=4", "B=2"}},
-		{"empty values", []string{"A=", "B=x=y", "A=="}, "", 0, []string{"A==", "B=x=y"}},
-		{"a name that begins like another", []string{"HOMEPAGE=x", "HOM=y"}, "/root", 0, []string{"HOMEPAGE=x", "HOM=y", "HOME=/root"}},
-		{"HOME is filled in", []string{"A=1"}, "/root", 0, []string{"A=1", "HOME=/root"}},
-		{"an empty HOME is replaced", []string{"HOME=", "A=1"}, "/root", 0, []string{"HOME=/root", "A=1"}},
-		{"descriptors", []string{"LISTEN_FDS=9", "LISTEN_PID=4711", "A=1"}, "", 2, []string{"LISTEN_FDS=2", "LISTEN_PID=1", "A=1"}},
-		{"no descriptors", []string{"LISTEN_FDS=9"}, "", 0, []string{"LISTEN_FDS=9"}},
-	} {
-		given := slices.Clone(tt.env)
-		if got := environment(tt.env, tt.home, tt.listenFDs); !slices.Equal(got, tt.want) {
-			t.Errorf("%s: environment(%q, %q, %d) = %q; want %q", tt.name, given, tt.home, tt.listenFDs, got, tt.want)
-		}
-		if !slices.Equal(tt.env, given) {
-			t.Errorf("%s: the caller's environment is %q now; it was %q", tt.name, tt.env, given)
-		}
-	}
-}
-
-func FuzzEnvironment(f *testing.F) {
-	f.Add("A=1\x00B=2\x00A=3", "/root", 2)
-	f.Add("", "", 0)
-	f.Fuzz(func(t *testing.T, text, home string, fds int) {
-		var env []string
-		for _, kv := range strings.Split(text, "\x00") {
-			if k, _, ok := strings.Cut(kv, "="); ok && k != "" {
-				env = append(env, kv)
-			}
-		}
-		got := environment(env, home, fds)
-		names := map[string]bool{}
-		for _, kv := range got {
-			k, _, _ := strings.Cut(kv, "=")
-			if names[k] {
-				t.Errorf("environment(%q) has %q twice: %q", env, k, got)
-			}
-			names[k] = true
-		}
-		for _, kv := range env {
-			if k, _, _ := strings.Cut(kv, "="); !names[k] {
-				t.Errorf("environment(%q) has lost %q: %q", env, k, got)
-			}
-		}
-	})
-}
-
-func TestWritePidFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "pid")
-	for _, pid := range []int{4194304, 7} { // the second is shorter
-		if err := writePidFile(path, pid); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(path)
-		if err != nil || string(got) != strconv.Itoa(pid) {
-			t.Errorf("the file holds %q, %v; want %d without a line end", got, err, pid)
-		}
-	}
-	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
-		t.Errorf("the directory holds %v, %v; want the file alone", list, err)
-	}
-	fi, err := os.Stat(path)
-	if err != nil || fi.Mode().Perm() != 0o644 {
-		t.Errorf("the file is %v, %v; want 0644", fi.Mode(), err)
-	}
-	if err := writePidFile("", 1); err != nil {
-		t.Errorf("writePidFile without a path = %v", err)
-	}
-}
-
-func TestWritePidFileThatFails(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "taken"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"missing/pid", "taken"} {
-		err := writePidFile(filepath.Join(dir, name), 1)
-		if err == nil || !strings.Contains(err.Error(), "write the pid file") {
-			t.Errorf("writePidFile(%s) = %v; want an error that says what was being done", name, err)
-		}
-	}
-	if list, _ := os.ReadDir(dir); len(list) != 1 {
-		t.Errorf("the directory holds %v; want what it held", list)
-	}
-}
 
 func TestParseID(t *testing.T) {
 	for in, want := range map[string]uint32{"0": 0, "1000": 1000, "00017": 17, "4294967294": 4294967294} {
@@ -215,42 +117,6 @@ func TestExecCapabilitiesWithoutTheContainers(t *testing.T) {
 	got, err := (&ExecOptions{Caps: []string{"CAP_KILL"}}).process(&specs.Spec{Process: p})
 	if err != nil || !slices.Equal(got.Capabilities.Effective, []string{"CAP_KILL"}) || len(got.Capabilities.Inheritable)+len(got.Capabilities.Ambient) != 0 {
 		t.Errorf("capabilities are %+v, %v", got, err)
-	}
-}
-
-func TestOneLine(t *testing.T) {
-	if oneLine(nil) != nil {
-		t.Error("oneLine(nil) is an error")
-	}
-	joined := &joinedError{[]error{unix.ENOENT, unix.EPERM}}
-	got := oneLine(joined)
-	if got.Error() != "no such file or directory; operation not permitted" {
-		t.Errorf("oneLine = %q", got)
-	}
-	if single := error(unix.ENOENT); oneLine(single) != single {
-		t.Error("oneLine changes what is one line")
-	}
-}
-
-type joinedError struct{ errs []error }
-
-func (e *joinedError) Error() string   { return e.errs[0].Error() + "\n" + e.errs[1].Error() }
-func (e *joinedError) Unwrap() []error { return e.errs }
-
-func TestOwnOnly(t *testing.T) {
-	for _, tt := range []struct {
-		maps []specs.LinuxIDMapping
-		want bool
-	}{
-		{nil, false},
-		{[]specs.LinuxIDMapping{{HostID: 1000, Size: 1}}, true},
-		{[]specs.LinuxIDMapping{{HostID: 1000, Size: 2}}, false},
-		{[]specs.LinuxIDMapping{{HostID: 1001, Size: 1}}, false},
-		{[]specs.LinuxIDMapping{{HostID: 1000, Size: 1}, {ContainerID: 1, HostID: 100000, Size: 1}}, false},
-	} {
-		if got := ownOnly(tt.maps, 1000); got != tt.want {
-			t.Errorf("ownOnly(%v, 1000) = %v; want %v", tt.maps, got, tt.want)
-		}
 	}
 }
 
