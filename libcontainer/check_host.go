@@ -72,11 +72,14 @@ func (in *inspection) kernel() {
 // hookFiles checks the programs of hooks. Those of startContainer hooks are in the
 // container, so they are left out.
 func (in *inspection) hookFiles() {
-	for _, kind := range []string{"prestart", "createRuntime", "createContainer", "poststart", "poststop"} {
-		for i, h := range hookList(in.spec.Hooks, kind) {
+	for _, list := range specconv.HookLists(in.spec.Hooks) {
+		if list.Kind == "startContainer" {
+			continue
+		}
+		for i, h := range list.Hooks {
 			if filepath.IsAbs(h.Path) {
 				if err := in.access(h.Path, unix.X_OK); err != nil {
-					in.add(fmt.Sprintf("/hooks/%s/%d/path", kind, i), "%q cannot be executed: %v", h.Path, err)
+					in.add(fmt.Sprintf("/hooks/%s/%d/path", list.Kind, i), "%q cannot be executed: %v", h.Path, err)
 				}
 			}
 		}

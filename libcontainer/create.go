@@ -159,15 +159,8 @@ func (c *creation) validate() error {
 // CAP_SYS_ADMIN. A user namespace is the only namespace that an ordinary user can
 // create. Inside it the user has the privileges for everything else.
 func (c *creation) checkPrivilege() error {
-	if capabilities()&(1<<unix.CAP_SYS_ADMIN) != 0 {
+	if capabilities()&(1<<unix.CAP_SYS_ADMIN) != 0 || specconv.Namespace(c.config.Spec, specs.UserNamespace) != nil {
 		return nil
-	}
-	if l := c.config.Spec.Linux; l != nil {
-		for _, n := range l.Namespaces {
-			if n.Type == specs.UserNamespace {
-				return nil
-			}
-		}
 	}
 	return &Failure{Field: "/linux/namespaces", Err: fmt.Errorf("an ordinary user can only make containers with a user namespace (see onggi spec --rootless): %w", unix.EPERM)}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 // Delete removes the container with this id. Without force the container must be
@@ -127,7 +128,7 @@ func (c *Container) remove(ctx, wait context.Context) error {
 // without poststop hooks needs no lock.
 func (c *Container) lockEnd(ctx context.Context) (unlock func(), err error) {
 	config, err := c.snapshot()
-	if err != nil || len(hookList(config.Spec.Hooks, "poststop")) == 0 {
+	if err != nil || len(specconv.Hooks(config.Spec.Hooks, "poststop")) == 0 {
 		return func() {}, nil //nolint:nilerr // without a configuration there are no hooks
 	}
 	unlock, err = c.dir.LockEnd(ctx)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 // namespaces are those in which the container's files are visible. An open descriptor
@@ -102,7 +102,7 @@ func stubName(comm string) bool {
 // hasMountNamespace reports whether the container has a mount namespace. Without one, the
 // namespace does not tell the container's files from the host's.
 func hasMountNamespace(spec *specs.Spec) bool {
-	return spec.Linux != nil && slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace })
+	return specconv.Namespace(spec, specs.MountNamespace) != nil
 }
 
 // execHint returns the usual cause of an errno of execve(2), for a file that has been

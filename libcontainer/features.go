@@ -23,7 +23,7 @@ func Features() *features.Features {
 	return &features.Features{
 		OCIVersionMin: oldestSpec,
 		OCIVersionMax: specs.Version,
-		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
+		Hooks:         hookKinds(),
 		MountOptions:  specconv.KnownMountOptions(),
 		Linux:         linuxFeatures(),
 		Annotations:   versions(),
@@ -56,6 +56,13 @@ func linuxFeatures() *features.Linux {
 		MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: known(true)}},
 		NetDevices:      &features.NetDevices{Enabled: known(true)},
 	}
+}
+
+func hookKinds() (kinds []string) {
+	for _, list := range specconv.HookLists(nil) {
+		kinds = append(kinds, list.Kind)
+	}
+	return kinds
 }
 
 // namespaceNames returns the types of namespaces, sorted.

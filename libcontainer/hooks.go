@@ -13,31 +13,13 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/hooks"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 // Hooks run at the points that runtime.md ("Lifecycle") defines. createRuntime, prestart,
 // poststart and poststop hooks run on the host. createContainer hooks run in the
 // container's namespaces, before its root is set. startContainer hooks run in the
 // container.
-
-func hookList(h *specs.Hooks, kind string) []specs.Hook {
-	if h == nil {
-		return nil
-	}
-	switch kind {
-	case "prestart":
-		return h.Prestart //nolint:staticcheck // still used by engines
-	case "createRuntime":
-		return h.CreateRuntime
-	case "createContainer":
-		return h.CreateContainer
-	case "startContainer":
-		return h.StartContainer
-	case "poststart":
-		return h.Poststart
-	}
-	return h.Poststop
-}
 
 // runHooks runs the hooks of one kind during create. pid is the stub.
 func (c *creation) runHooks(ctx context.Context, kind string, pid int) error {
@@ -58,7 +40,7 @@ func (c *creation) runHooks(ctx context.Context, kind string, pid int) error {
 }
 
 func runHooks(ctx context.Context, spec *specs.Spec, kind string, st specs.State, o hooks.Options) error {
-	list := hookList(spec.Hooks, kind)
+	list := specconv.Hooks(spec.Hooks, kind)
 	if len(list) == 0 {
 		return nil
 	}

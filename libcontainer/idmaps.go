@@ -42,8 +42,8 @@ func writeIDMaps(pid int, s plan.IDMaps) error {
 // the answer. For a joined namespace with another path nothing is known beforehand.
 func deniesGroups(spec *specs.Spec) bool {
 	l := spec.Linux
-	if path := joinedUserNamespace(l); path != "" {
-		dir, ok := strings.CutSuffix(path, "/ns/user")
+	if n := specconv.Namespace(spec, specs.UserNamespace); n != nil && n.Path != "" {
+		dir, ok := strings.CutSuffix(n.Path, "/ns/user")
 		return ok && groupsDeniedIn(dir)
 	}
 	if l != nil && os.Geteuid() != 0 && ownOnly(l.UIDMappings, os.Geteuid()) && ownOnly(l.GIDMappings, os.Getegid()) {
@@ -67,19 +67,6 @@ func groupsDenied(pid int) bool { return groupsDeniedIn("/proc/" + strconv.Itoa(
 func groupsDeniedIn(dir string) bool {
 	text, err := os.ReadFile(dir + "/setgroups")
 	return err == nil && bytes.HasPrefix(text, []byte("deny"))
-}
-
-// joinedUserNamespace returns the path of the user namespace to join, "" if there is none.
-func joinedUserNamespace(l *specs.Linux) string {
-	if l == nil {
-		return ""
-	}
-	for _, n := range l.Namespaces {
-		if n.Type == specs.UserNamespace {
-			return n.Path
-		}
-	}
-	return ""
 }
 
 // ownOnly reports whether a mapping has only the caller's own id. An unprivileged process

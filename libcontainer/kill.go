@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
@@ -199,15 +201,11 @@ func (c *Container) OwnPids() bool {
 
 func (c *Container) ownPids() bool {
 	config, err := c.snapshot()
-	if err != nil || config.Spec.Linux == nil {
+	if err != nil {
 		return false
 	}
-	for _, n := range config.Spec.Linux.Namespaces {
-		if flag, _ := specconv.NamespaceFlag(n.Type); flag == unix.CLONE_NEWPID {
-			return n.Path == ""
-		}
-	}
-	return false
+	n := specconv.Namespace(config.Spec, specs.PIDNamespace)
+	return n != nil && n.Path == ""
 }
 
 // Pause freezes all processes of the container. A process in a sleep that cannot be

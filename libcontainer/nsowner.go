@@ -7,6 +7,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 // checkOwner returns an error if a mount namespace is not the container's. A process of the
@@ -23,12 +25,12 @@ func checkOwner(mnt *os.File, spec *specs.Spec) error {
 		return err
 	}
 	defer owner.Close()
-	user, path := userNamespace(spec)
-	if !user {
+	user := specconv.Namespace(spec, specs.UserNamespace)
+	if user == nil {
 		own, err := isOwn(owner, "user")
 		return errOwner(own, err)
 	}
-	if joined, err := os.Open(path); err == nil {
+	if joined, err := os.Open(user.Path); err == nil {
 		defer joined.Close()
 		if same, err := sameNamespace(owner, joined); err != nil || same {
 			return err
@@ -48,19 +50,6 @@ func errOwner(own bool, err error) error {
 		err = errors.New("the process has made it for itself, with a user namespace: nothing is mounted there")
 	}
 	return err
-}
-
-// userNamespace reports whether the configuration has a user namespace, and its path.
-func userNamespace(spec *specs.Spec) (has bool, path string) {
-	if spec.Linux == nil {
-		return false, ""
-	}
-	for _, ns := range spec.Linux.Namespaces {
-		if ns.Type == specs.UserNamespace {
-			return true, ns.Path
-		}
-	}
-	return false, ""
 }
 
 // related opens a related namespace by an ioctl (ioctl_nsfs(2)).

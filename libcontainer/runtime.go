@@ -15,6 +15,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 	"github.com/onggi-dev/onggi/seccomp"
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 // Runtime creates and finds containers under one state root. Any number of goroutines may use
@@ -137,12 +138,8 @@ func capabilities() uint64 {
 // grantable returns the capabilities that a process of the container can have. In a user
 // namespace these are all capabilities (user_namespaces(7)).
 func grantable(spec *specs.Spec) uint64 {
-	if spec.Linux != nil {
-		for _, n := range spec.Linux.Namespaces {
-			if n.Type == specs.UserNamespace {
-				return 1<<(unix.CAP_LAST_CAP+1) - 1
-			}
-		}
+	if specconv.Namespace(spec, specs.UserNamespace) != nil {
+		return 1<<(unix.CAP_LAST_CAP+1) - 1
 	}
 	return capabilities()
 }

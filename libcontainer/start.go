@@ -49,7 +49,7 @@ func (c *Container) Start(ctx context.Context) (err error) {
 	if err := specconv.RequireProcess(config.Spec); err != nil {
 		return err
 	}
-	if len(hookList(config.Spec.Hooks, "startContainer")) > 0 || c.record.NotifySocket != "" {
+	if len(specconv.Hooks(config.Spec.Hooks, "startContainer")) > 0 || c.record.NotifySocket != "" {
 		if err := c.startable(); err != nil {
 			return err
 		}
@@ -189,7 +189,7 @@ func (c *Container) hook(ctx context.Context, kind string, pidfd *os.File) error
 	if err != nil {
 		return err
 	}
-	if len(hookList(config.Spec.Hooks, kind)) == 0 {
+	if len(specconv.Hooks(config.Spec.Hooks, kind)) == 0 {
 		return nil
 	}
 	st := c.specState(map[string]specs.ContainerState{"startContainer": specs.StateCreated, "poststart": specs.StateRunning, "poststop": specs.StateStopped}[kind])

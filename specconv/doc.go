@@ -23,6 +23,8 @@
 //	validate.go    the checks, with the table of contents
 //	mount.go       mount options
 //	names.go       the other tables
+//	namespace.go   the namespace of a type
+//	hooks.go       the hooks of a kind
 //	sysctl.go      sysctl keys
 //	annotation.go  the annotations that onggi knows
 //	bandwidth.go   the values of the network annotations

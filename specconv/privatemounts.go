@@ -15,11 +15,7 @@ import (
 // The caller applies it to each copy of a configuration that Parse decodes: to
 // the bundle's, and to the one in the container's state.
 func KeepMountsPrivate(s *specs.Spec) string {
-	if s.Linux == nil {
-		return ""
-	}
-	isMount := func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace }
-	if slices.ContainsFunc(s.Linux.Namespaces, isMount) {
+	if s.Linux == nil || Namespace(s, specs.MountNamespace) != nil {
 		return ""
 	}
 	fields := mountChanges(s)

@@ -141,20 +141,7 @@ func (c *checker) err() error {
 	return c.problems
 }
 
-// namespace returns the namespace of a type, or nil if the container stays in
-// the runtime's.
-func (c *checker) namespace(t specs.LinuxNamespaceType) *specs.LinuxNamespace {
-	if c.spec.Linux == nil {
-		return nil
-	}
-	list := c.spec.Linux.Namespaces
-	if i := slices.IndexFunc(list, func(ns specs.LinuxNamespace) bool { return ns.Type == t }); i >= 0 {
-		return &list[i]
-	}
-	return nil
-}
-
-func (c *checker) has(t specs.LinuxNamespaceType) bool { return c.namespace(t) != nil }
+func (c *checker) has(t specs.LinuxNamespaceType) bool { return Namespace(c.spec, t) != nil }
 
 // version requires a semantic version (semver.org, 2.0.0) with the major version
 // of this runtime: other major versions are not compatible.
@@ -282,23 +269,9 @@ func (c *checker) idmap(m *specs.Mount, o MountOptions, tokens []any) {
 }
 
 func (c *checker) hooks() {
-	h := c.spec.Hooks
-	if h == nil {
-		return
-	}
-	for _, kind := range [...]struct {
-		name  string
-		hooks []specs.Hook
-	}{
-		{"prestart", h.Prestart}, //nolint:staticcheck // deprecated, but dockerd 20.10 uses it
-		{"createRuntime", h.CreateRuntime},
-		{"createContainer", h.CreateContainer},
-		{"startContainer", h.StartContainer},
-		{"poststart", h.Poststart},
-		{"poststop", h.Poststop},
-	} {
-		for i, hook := range kind.hooks {
-			c.hook(hook, "hooks", kind.name, i)
+	for _, list := range HookLists(c.spec.Hooks) {
+		for i, hook := range list.Hooks {
+			c.hook(hook, "hooks", list.Kind, i)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func (c *checker) namespaces(l *specs.Linux) {
 // user namespace requires them. With a joined namespace they are optional and
 // describe it.
 func (c *checker) userNamespace(l *specs.Linux) {
-	ns := c.namespace(specs.UserNamespace)
+	ns := Namespace(c.spec, specs.UserNamespace)
 	for _, m := range [...]struct {
 		name     string
 		mappings []specs.LinuxIDMapping
@@ -110,7 +110,7 @@ func rangesOverlap(a, sizeA, b, sizeB uint32) bool {
 }
 
 func (c *checker) timeOffsets(l *specs.Linux) {
-	ns := c.namespace(specs.TimeNamespace)
+	ns := Namespace(c.spec, specs.TimeNamespace)
 	switch {
 	case len(l.TimeOffsets) == 0:
 	case ns == nil:

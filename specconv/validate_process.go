@@ -76,7 +76,7 @@ func envProblem(e string) string {
 // they must be mapped in it.
 func (c *checker) user(u *specs.User, property pointer) {
 	var uids, gids []specs.LinuxIDMapping
-	if ns := c.namespace(specs.UserNamespace); ns != nil && ns.Path == "" {
+	if ns := Namespace(c.spec, specs.UserNamespace); ns != nil && ns.Path == "" {
 		uids, gids = c.spec.Linux.UIDMappings, c.spec.Linux.GIDMappings
 	}
 	c.userID(u.UID, uids, property("user", "uid"), "uidMappings")

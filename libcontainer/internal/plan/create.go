@@ -307,15 +307,8 @@ func (b *builder) sysctls() {
 }
 
 func (b *builder) hooks(kinds ...string) {
-	h := b.Spec.Hooks
-	if h == nil {
-		return
-	}
-	lists := map[string][]specs.Hook{
-		"prestart": h.Prestart, "createRuntime": h.CreateRuntime, "createContainer": h.CreateContainer, //nolint:staticcheck // prestart is still used
-	}
 	for _, k := range kinds {
-		if len(lists[k]) > 0 {
+		if len(specconv.Hooks(b.Spec.Hooks, k)) > 0 {
 			b.add("/hooks/"+k, Hooks{Kind: k})
 		}
 	}
