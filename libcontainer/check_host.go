@@ -28,6 +28,9 @@ func (in *inspection) host() {
 	in.kernel()
 	in.hookFiles()
 	if in.spec.Process != nil {
+		for field, said := range longStrings(in.spec.Process) {
+			in.add(field, "%s", said)
+		}
 		in.rlimits(in.spec.Process)
 		in.oomScore(in.spec.Process)
 		in.appArmor(in.spec.Process.ApparmorProfile)

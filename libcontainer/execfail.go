@@ -3,8 +3,10 @@ package libcontainer
 import (
 	"context"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,6 +65,10 @@ func (n namespaces) close() {
 // the container.
 func (n namespaces) execFailure(ctx context.Context, spec *specs.Spec, p *specs.Process, e unix.Errno) error {
 	f := &Failure{Field: "/process/args/0", Step: "exec " + p.Args[0], Errno: e}
+	if e == unix.E2BIG {
+		tooBig(f, p)
+		return f
+	}
 	if n.user != nil && n.mount != nil && hasMountNamespace(spec) {
 		f.Hint = engine.Inspect(ctx, engine.Inspection{User: n.user, Mount: n.mount, Process: p, Errno: e})
 	}
@@ -70,6 +76,39 @@ func (n namespaces) execFailure(ctx context.Context, spec *specs.Spec, p *specs.
 		f.Hint = execHint(e)
 	}
 	return f
+}
+
+// tooBig names the strings that are over the kernel's limit for one string, or says
+// how long all of them are together (execve(2), "Limits on size of arguments and
+// environment").
+func tooBig(f *Failure, p *specs.Process) {
+	for field, said := range longStrings(p) {
+		f.Field, f.Hint = field, said
+		return
+	}
+	total := 0
+	for _, s := range slices.Concat(p.Args, p.Env) {
+		total += len(s) + 1
+	}
+	f.Field = "/process/args"
+	f.Hint = fmt.Sprintf("args and env have %d bytes together, and the kernel takes a quarter of RLIMIT_STACK, from 128 KiB to 6 MiB", total)
+}
+
+// longStrings are the fields with a string that execve(2) refuses, and why.
+func longStrings(p *specs.Process) iter.Seq2[string, string] {
+	most := 32 * os.Getpagesize() // MAX_ARG_STRLEN of <linux/binfmts.h>, with the final NUL
+	return func(yield func(field, said string) bool) {
+		for _, list := range []struct {
+			field   string
+			strings []string
+		}{{"/process/args/", p.Args}, {"/process/env/", p.Env}} {
+			for i, s := range list.strings {
+				if len(s) >= most && !yield(list.field+strconv.Itoa(i), fmt.Sprintf("%d bytes are over the kernel's limit of %d KiB for one string", len(s), most>>10)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // neverExecuted returns the reason why a process has not executed its program, or nil if
@@ -117,8 +156,6 @@ func execHint(e unix.Errno) string {
 		return "not executable for this user, on a noexec mount, or refused by a security module"
 	case unix.EPERM:
 		return "the security policy forbids it, or the seccomp filter could not be loaded"
-	case unix.E2BIG:
-		return "arguments and environment are longer than the kernel takes"
 	case unix.ETXTBSY:
 		return "a process has the file open for writing"
 	}

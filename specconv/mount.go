@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -193,6 +194,7 @@ func KnownMountOptions() []string {
 // mount(2) would split them too.
 func ParseMountOptions(typ string, opts []string) (MountOptions, error) {
 	m := MountOptions{Bind: typ == "bind"}
+	var elements []string // with several options each
 	for _, name := range opts {
 		if strings.IndexByte(name, 0) >= 0 {
 			return m, fmt.Errorf("option %q has a NUL character", name)
@@ -203,10 +205,55 @@ func ParseMountOptions(typ string, opts []string) (MountOptions, error) {
 			m.apply(o, rec)
 		case fstabOnly(name):
 		default:
-			m.Data = append(m.Data, splitData(name)...)
+			parts := splitData(name)
+			m.Data = append(m.Data, parts...)
+			if len(parts) > 1 {
+				elements = append(elements, name)
+			}
 		}
 	}
-	return m, m.check(typ)
+	if err := m.check(typ); err != nil {
+		return m, err
+	}
+	for _, element := range elements {
+		if slices.ContainsFunc(splitData(element), func(part string) bool { return m.notData(typ, part) }) {
+			return m, oneEach(element)
+		}
+	}
+	return m, nil
+}
+
+// notData reports whether a part of an element is an option of its own, which the
+// file system typ cannot take. A file system that is not known here may have a
+// parameter of the same name.
+func (m *MountOptions) notData(typ, part string) bool {
+	o, _, known := findOption(part)
+	switch {
+	case !known:
+		return false
+	case o.name == "bind":
+		return true
+	case o.kind == superSet || o.kind == superClear || o.opposite != "":
+		return false
+	}
+	switch typ {
+	case "tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2":
+		return true
+	}
+	return false
+}
+
+// oneEach is the error for several options in one element.
+func oneEach(element string) error {
+	return fmt.Errorf("%q: options are one per element: %s", element, quoteAll(splitData(element)))
+}
+
+func quoteAll(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = strconv.Quote(word)
+	}
+	return strings.Join(quoted, ", ")
 }
 
 func (m *MountOptions) apply(o option, rec bool) {
@@ -301,11 +348,20 @@ func (m *MountOptions) special(name string, rec bool) {
 	}
 }
 
+// known says that options are one per element if an element has joined options
+// that would be known alone.
+func (m *MountOptions) known() string {
+	if !slices.ContainsFunc(m.Data, func(part string) bool { _, _, known := findOption(part); return known }) {
+		return ""
+	}
+	return ": options are one per element: " + quoteAll(m.Data)
+}
+
 // check refuses options that contradict each other.
 func (m *MountOptions) check(typ string) error {
 	switch {
 	case m.Bind && len(m.Data) > 0:
-		return fmt.Errorf("bind mounts cannot have any filesystem-specific options applied: %q", strings.Join(m.Data, ","))
+		return fmt.Errorf("bind mounts cannot have any filesystem-specific options applied: %q%s", strings.Join(m.Data, ","), m.known())
 	case m.TmpCopyUp && (typ != "tmpfs" || m.Bind):
 		return fmt.Errorf("tmpcopyup is for a tmpfs, not for type %q", typ)
 	case m.Idmap && m.Ridmap:

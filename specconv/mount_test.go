@@ -135,6 +135,10 @@ func TestParseMountOptionsErrors(t *testing.T) {
 	for _, test := range []struct{ typ, opts, want string }{
 		{"none", "rbind mode=755 size=1", `bind mounts cannot have any filesystem-specific options applied: "mode=755,size=1"`},
 		{"bind", "uid=0", `bind mounts cannot have any filesystem-specific options applied: "uid=0"`},
+		{"bind", "bind,ro,nosuid", `bind mounts cannot have any filesystem-specific options applied: "bind,ro,nosuid": options are one per element: "bind", "ro", "nosuid"`},
+		{"none", "rbind,ro", `"rbind,ro": options are one per element: "rbind", "ro"`},
+		{"", "ro,mode=1 rbind", `bind mounts cannot have any filesystem-specific options applied: "ro,mode=1": options are one per element: "ro", "mode=1"`},
+		{"tmpfs", "nosuid,size=1m", `"nosuid,size=1m": options are one per element: "nosuid", "size=1m"`},
 		{"proc", "tmpcopyup", `tmpcopyup is for a tmpfs, not for type "proc"`},
 		{"tmpfs", "bind tmpcopyup", `tmpcopyup is for a tmpfs, not for type "tmpfs"`},
 		{"none", "bind idmap ridmap", `idmap and ridmap contradict each other`},

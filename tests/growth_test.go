@@ -107,14 +107,28 @@ func TestListsAsLongAsTheKernelTakes(t *testing.T) {
 		})
 	}
 	for name, tt := range map[string]struct {
-		edit edit
-		text string
+		edit  edit
+		texts []string
 	}{
-		"groups":                      {func(s *specs.Spec) { s.Process.User.AdditionalGids = numbers(maxGroups + 1) }, "/process/user"},
-		"a string of the environment": {func(s *specs.Spec) { s.Process.Env = append(s.Process.Env, "V="+strings.Repeat("x", maxString)) }, "argument list too long"},
+		"groups": {func(s *specs.Spec) { s.Process.User.AdditionalGids = numbers(maxGroups + 1) }, []string{"/process/user"}},
+		"a string of the environment": {
+			func(s *specs.Spec) { s.Process.Env = []string{"PATH=/bin", "V=" + strings.Repeat("x", maxString)} },
+			[]string{"/process/env/1: ", "131073 bytes are over the kernel's limit of 128 KiB for one string", "argument list too long"},
+		},
+		"an argument": {
+			func(s *specs.Spec) { s.Process.Args = []string{"true", strings.Repeat("x", maxString+1)} },
+			[]string{"/process/args/1: ", "128 KiB for one string", "argument list too long"},
+		},
+		"arguments": {
+			func(s *specs.Spec) { s.Process.Args = append([]string{"true"}, many(600000, "%06d")...) },
+			[]string{"/process/args: ", "bytes together", "argument list too long"},
+		},
 	} {
 		t.Run("too many: "+name, func(t *testing.T) {
-			refused(t, newContainer(t, args("true"), tt.edit).run(), 1, tt.text)
+			r := newContainer(t, args("true"), tt.edit).run()
+			for _, text := range tt.texts {
+				refused(t, r, 1, text)
+			}
 		})
 	}
 }
