@@ -49,8 +49,14 @@ func getAction(sig unix.Signal) (action, error) {
 }
 
 func setAction(sig unix.Signal, a action) error {
-	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&a)), 0, 8, 0, 0)
-	return failed(sig, e)
+	_, err := swapAction(sig, a)
+	return err
+}
+
+// swapAction sets an action and returns the one before.
+func swapAction(sig unix.Signal, a action) (before action, err error) {
+	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&a)), uintptr(unsafe.Pointer(&before)), 8, 0, 0)
+	return before, failed(sig, e)
 }
 
 func failed(sig unix.Signal, e unix.Errno) error {

@@ -80,34 +80,26 @@ func (p *Pipe) Catch(list ...unix.Signal) error {
 	return nil
 }
 
-// catch looks before it sets. An ignored signal must be ignored at every moment,
-// because [Ignored] may ask and a program may start in between. A signal that
-// has a handler already keeps the action that Close restores.
+// catch leaves an ignored signal alone: it must be ignored at every moment, because
+// [Ignored] may ask and a program may start in between. A signal that has our handler
+// already keeps the action that Close restores.
 func (p *Pipe) catch(sig unix.Signal) error {
-	old, err := getAction(sig)
-	if err != nil || old.handler == handlerAddress() || old.handler == ignore {
-		return err
+	if isIgnored(sig) {
+		return nil
 	}
-	if isFault(sig) {
-		runtimeHandler = uint64(old.handler) // the same for all; before ours can be called
+	if isFault(sig) && runtimeHandler == 0 { // the same for all; before ours can be called
+		old, err := getAction(sig)
+		if err != nil {
+			return err
+		}
+		runtimeHandler = uint64(old.handler)
 	}
-	if err := setAction(sig, ours()); err != nil {
+	old, err := swapAction(sig, ours())
+	if err != nil || old.handler == handlerAddress() {
 		return err
 	}
 	p.before = append(p.before, saved{sig, old})
 	return nil
-}
-
-// Ignored lists the signals that this process ignores, because it was started so
-// (nohup) or asked for it. execve(2) passes them on. One system call for each
-// signal takes a third of the time of reading /proc/self/status.
-func Ignored() (list []unix.Signal) {
-	for sig := unix.Signal(1); sig <= signals; sig++ {
-		if a, err := getAction(sig); err == nil && a.handler == ignore {
-			list = append(list, sig)
-		}
-	}
-	return list
 }
 
 // isFault reports whether the kernel raises the signal for an error of a thread.

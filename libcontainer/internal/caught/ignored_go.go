@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package caught
+
+const hasC = false
