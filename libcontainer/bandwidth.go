@@ -16,10 +16,10 @@ type BandwidthUpdate struct{ Egress, Ingress *specconv.Bandwidth }
 // UpdateBandwidth. If it fails, both limits are as before. The error is ErrNotRunning for a
 // stopped container.
 func (c *Container) UpdateBandwidth(ctx context.Context, u BandwidthUpdate) (old BandwidthUpdate, err error) {
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return old, err
 	}
-	defer c.leave()
+	defer c.release()
 	if err := c.checkUpdate(); err != nil {
 		return old, err
 	}

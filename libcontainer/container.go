@@ -161,10 +161,10 @@ func (c *Container) Pid() int { return c.record.Init.Pid }
 // call asks the kernel.
 func (c *Container) State() (_ State, err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return State{}, err
 	}
-	defer c.leave()
+	defer c.release()
 	return c.state(new(cgroup.Look))
 }
 
@@ -172,10 +172,10 @@ func (c *Container) State() (_ State, err error) {
 // in which hooks receive it. A paused container is "running" there.
 func (c *Container) OCIState() (_ *specs.State, err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return nil, err
 	}
-	defer c.leave()
+	defer c.release()
 	status, err := c.status()
 	if err != nil {
 		return nil, err
@@ -270,10 +270,10 @@ func running(pidfd *os.File) error {
 // caller may change it.
 func (c *Container) Spec() (_ *specs.Spec, err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return nil, err
 	}
-	defer c.leave()
+	defer c.release()
 	return c.spec()
 }
 
@@ -314,10 +314,10 @@ func (c *Container) Wait(ctx context.Context) (_ int, err error) {
 	if c.first.isKnown() {
 		return c.first.reap(ctx, c.Pid())
 	}
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return 0, err
 	}
-	defer c.leave()
+	defer c.release()
 	defer c.runtime.waiting("wait for the container").End()
 	pidfd, err := c.first.toWait(c.record.Init)
 	if errors.Is(err, proc.ErrGone) {
@@ -339,10 +339,10 @@ func (c *Container) Wait(ctx context.Context) (_ int, err error) {
 // lives; that is no error. A pid may belong to another process by the time it is used.
 func (c *Container) Processes() (_ []int, err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return nil, err
 	}
-	defer c.leave()
+	defer c.release()
 	return c.processes()
 }
 

@@ -488,7 +488,7 @@ func (c *creation) setUp(ctx context.Context) error {
 		job.Spawned = func(pid int) error { return c.nameProcess(ctx, pid) }
 	}
 	p, err := engine.Run(ctx, c.plan, job)
-	if unified != nil && engine.Stillborn(err) && !c.oomKilled() {
+	if unified != nil && engine.KilledAtBirth(err) && !c.oomKilled() {
 		p, err = c.moveIn(ctx, job)
 	}
 	if err != nil {
@@ -512,7 +512,7 @@ func (c *creation) nameProcess(ctx context.Context, pid int) (err error) {
 }
 
 // moveIn repeats the set-up after the kernel has killed the first process at birth
-// (see errStillborn). The new first process moves to its cgroup.
+// (see errKilledAtBirth). The new first process moves to its cgroup.
 func (c *creation) moveIn(ctx context.Context, job *engine.Job) (*engine.Process, error) {
 	if err := c.makePlanFor(false); err != nil {
 		return nil, err

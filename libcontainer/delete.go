@@ -59,9 +59,9 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) (err error)
 // and cgroups.
 func (c *Container) Delete(ctx context.Context, force bool) (err error) {
 	defer bug.Caught(&err)
-	err = c.enter()
+	err = c.acquire()
 	if err == nil {
-		defer c.leave()
+		defer c.release()
 		err = c.delete(ctx, force)
 	}
 	if force && errors.Is(err, ErrNotExist) {

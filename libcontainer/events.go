@@ -71,16 +71,16 @@ type Exit struct {
 // kernel with pressure stall information (psi.rst).
 func (c *Container) Events(ctx context.Context, interval time.Duration, at ...Threshold) (_ <-chan Event, err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return nil, err
 	}
 	w, err := c.watch(interval, at)
 	if err != nil {
-		c.leave()
+		c.release()
 		return nil, err
 	}
 	go func() {
-		defer c.leave()
+		defer c.release()
 		defer close(w.events)
 		defer w.close()
 		if err := w.run(ctx); err != nil {

@@ -24,10 +24,10 @@ import (
 func (c *Container) Exec(ctx context.Context, o ExecOptions) (_ *Process, err error) {
 	defer bug.Caught(&err)
 	defer nameLimit(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return nil, err
 	}
-	defer c.leave()
+	defer c.release()
 	pidfd, err := c.open()
 	if errors.Is(err, ErrNotRunning) {
 		return nil, fmt.Errorf("cannot exec in a stopped container: %w", err)
@@ -76,7 +76,7 @@ func (c *Container) Exec(ctx context.Context, o ExecOptions) (_ *Process, err er
 func (c *Container) execIn(ctx context.Context, p *specs.Process, o ExecOptions, pidfd *os.File, paths cgroup.Paths) (*Process, error) {
 	born := paths.Unified != nil
 	process, err := c.exec(ctx, p, o, pidfd, paths, born)
-	if born && errors.Is(err, errStillborn) {
+	if born && errors.Is(err, errKilledAtBirth) {
 		if ended, e := proc.Ended(pidfd); ended && e == nil { // the whole container was killed
 			return nil, fmt.Errorf("cannot exec in a stopped container: %w", ErrNotRunning)
 		}
@@ -85,11 +85,11 @@ func (c *Container) execIn(ctx context.Context, p *specs.Process, o ExecOptions,
 	return process, err
 }
 
-// errStillborn means that the kernel has killed the process at birth in its cgroup.
+// errKilledAtBirth means that the kernel has killed the process at birth in its cgroup.
 // Some versions (6.18 among them, 6.1 not) do that to every process that is cloned
 // into a cgroup other than its parent's, once cgroup.kill has been written in one of
 // the two. Such a process has to move there instead, which costs milliseconds.
-var errStillborn = errors.New("killed at birth in the container's cgroup")
+var errKilledAtBirth = errors.New("killed at birth in the container's cgroup")
 
 func (c *Container) checkExec(o ExecOptions) error {
 	defer c.runtime.span("see whether it is paused").End()
@@ -143,8 +143,8 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 		defer job.Cgroup.Close()
 	}
 	child, err := engine.Run(ctx, walk, job)
-	if born && engine.Stillborn(err) {
-		return nil, fmt.Errorf("%w: %w", errStillborn, err)
+	if born && engine.KilledAtBirth(err) {
+		return nil, fmt.Errorf("%w: %w", errKilledAtBirth, err)
 	}
 	if err != nil {
 		return nil, err

@@ -24,8 +24,8 @@ type calls struct {
 	over error // error of all further calls; set by Close and Delete
 }
 
-// enter begins a call of a method. leave ends it.
-func (c *Container) enter() error {
+// acquire counts a call of a method until release. It fails after Close and Delete.
+func (c *Container) acquire() error {
 	c.calls.mu.Lock()
 	defer c.calls.mu.Unlock()
 	if c.calls.over != nil {
@@ -35,7 +35,7 @@ func (c *Container) enter() error {
 	return nil
 }
 
-func (c *Container) leave() {
+func (c *Container) release() {
 	c.calls.mu.Lock()
 	defer c.calls.mu.Unlock()
 	c.calls.n--

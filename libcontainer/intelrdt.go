@@ -94,10 +94,10 @@ func (c *Container) leaveResctrl() error {
 // *Failure if the container was created without a class of service.
 func (c *Container) UpdateIntelRdt(r *specs.LinuxIntelRdt) (err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return err
 	}
-	defer c.leave()
+	defer c.release()
 	if err := specconv.ValidateIntelRdt(r); err != nil {
 		return oneLine(err)
 	}

@@ -29,10 +29,10 @@ import (
 // ended too.
 func (c *Container) Kill(sig unix.Signal, all bool) (err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return err
 	}
-	defer c.leave()
+	defer c.release()
 	defer c.runtime.span("kill").End()
 	ctx, stop := bounded.Within(context.Background(), waitTime)
 	defer stop()
@@ -192,10 +192,10 @@ func (c *Container) thawDying(ctx context.Context) error {
 // OwnPids reports whether the first process is process 1 of a pid namespace that was
 // made for it. Such a process inherits all orphans of the namespace.
 func (c *Container) OwnPids() bool {
-	if c.enter() != nil {
+	if c.acquire() != nil {
 		return false
 	}
-	defer c.leave()
+	defer c.release()
 	return c.ownPids()
 }
 
@@ -213,10 +213,10 @@ func (c *Container) ownPids() bool {
 // error is ErrNotRunning if the container is neither created nor running.
 func (c *Container) Pause(ctx context.Context) (err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return err
 	}
-	defer c.leave()
+	defer c.release()
 	status, err := c.status()
 	if err != nil {
 		return err
@@ -239,10 +239,10 @@ func (c *Container) Pause(ctx context.Context) (err error) {
 // ErrNotPaused if the container is not paused.
 func (c *Container) Resume(ctx context.Context) (err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return err
 	}
-	defer c.leave()
+	defer c.release()
 	frozen, err := c.cgroups().Frozen()
 	if err != nil {
 		return err

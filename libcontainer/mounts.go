@@ -31,10 +31,10 @@ import (
 // for a container without a mount namespace of its own.
 func (c *Container) AddMounts(ctx context.Context, mounts []specs.Mount) (err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return err
 	}
-	defer c.leave()
+	defer c.release()
 	v, err := c.visit()
 	if err != nil {
 		return err
@@ -74,10 +74,10 @@ func (c *Container) noteMounts(ctx context.Context, done engine.LiveMounts) erro
 // destination that AddMounts has not mounted.
 func (c *Container) RemoveMounts(ctx context.Context, mounts []specs.Mount) (err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return err
 	}
-	defer c.leave()
+	defer c.release()
 	v, err := c.visit()
 	if err != nil {
 		return err

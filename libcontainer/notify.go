@@ -41,10 +41,10 @@ func (c *Container) listenNotify() error {
 // program that called Start can wait, and only once.
 func (c *Container) NotifyReady(ctx context.Context, mainPid int) (err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return err
 	}
-	defer c.leave()
+	defer c.release()
 	socket := c.notify.take()
 	if socket == nil {
 		return nil

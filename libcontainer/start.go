@@ -32,10 +32,10 @@ import (
 // container is resumed), or a *Failure.
 func (c *Container) Start(ctx context.Context) (err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return err
 	}
-	defer c.leave()
+	defer c.release()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -68,10 +68,10 @@ type InterfaceStats struct {
 // first process does not live.
 func (c *Container) Stats() (_ *Stats, err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return nil, err
 	}
-	defer c.leave()
+	defer c.release()
 	return c.stats()
 }
 

@@ -21,10 +21,10 @@ import (
 // The error is ErrNotRunning for a stopped container.
 func (c *Container) Update(ctx context.Context, r *specs.LinuxResources) (err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return err
 	}
-	defer c.leave()
+	defer c.release()
 	if r == nil {
 		return errors.New("there are no limits to update")
 	}
@@ -82,10 +82,10 @@ func (c *Container) hasCgroup() bool {
 // updates.
 func (c *Container) Resources() (_ *specs.LinuxResources, err error) {
 	defer bug.Caught(&err)
-	if err := c.enter(); err != nil {
+	if err := c.acquire(); err != nil {
 		return nil, err
 	}
-	defer c.leave()
+	defer c.release()
 	return c.limits()
 }
 

@@ -60,8 +60,8 @@ func parseRootless(s string) (*bool, error) {
 	return &b, nil
 }
 
-// settle combines flags with the same meaning.
-func (g *globals) settle() error {
+// combine gives flags with the same meaning one value.
+func (g *globals) combine() error {
 	if g.debug {
 		g.level = "debug"
 	}

@@ -61,7 +61,7 @@ func dispatch(args []string, std stdio, log *logger) error {
 	f := globalFlags(&g)
 	args, err := f.parse(args, false)
 	if err == nil {
-		err = g.settle()
+		err = g.combine()
 	}
 	// The log is opened even if a flag is wrong: engines look for the error there.
 	if err := log.open(g.log, g.logFormat, g.level); err != nil {

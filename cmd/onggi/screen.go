@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// screen is a terminal during a full-screen view. leave restores its contents and its settings.
+// screen is a terminal during a full-screen view. restore gives back its contents and its settings.
 type screen struct {
 	in, out *os.File
 	saved   *unix.Termios
@@ -26,9 +26,9 @@ const (
 	endFrame        = "\x1b[?2026l"          //
 )
 
-// enter prepares the terminal: it delivers keys one by one and does not show them. Ctrl-C and
+// prepare sets up the terminal: it delivers keys one by one and does not show them. Ctrl-C and
 // similar keys stay signals.
-func (s *screen) enter() error {
+func (s *screen) prepare() error {
 	saved, err := unix.IoctlGetTermios(fd(s.in), unix.TCGETS)
 	if err != nil {
 		return os.NewSyscallError("ioctl(terminal, TCGETS)", err)
@@ -44,8 +44,8 @@ func (s *screen) enter() error {
 	return err
 }
 
-// leave restores the terminal. Without a previous enter it does nothing.
-func (s *screen) leave() error {
+// restore undoes prepare. Without a previous prepare it does nothing.
+func (s *screen) restore() error {
 	if s.saved == nil {
 		return nil
 	}

@@ -131,10 +131,10 @@ func (t *top) watch(ctx context.Context, interval time.Duration) (err error) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGHUP, unix.SIGWINCH, unix.SIGTSTP)
 	defer signal.Stop(signals)
-	if err := t.enter(); err != nil {
+	if err := t.prepare(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.leave()) }()
+	defer func() { err = errors.Join(err, t.restore()) }()
 	keys := t.keys()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -191,13 +191,13 @@ func (t *top) signal(sig os.Signal) (more bool, err error) {
 
 // suspend gives the terminal to the shell until the shell continues onggi.
 func (t *top) suspend() error {
-	if err := t.leave(); err != nil {
+	if err := t.restore(); err != nil {
 		return err
 	}
 	if err := stop(); err != nil {
 		return err
 	}
-	if err := t.enter(); err != nil {
+	if err := t.prepare(); err != nil {
 		return err
 	}
 	return t.update()

@@ -198,13 +198,13 @@ func prune(dir string) error {
 			return pruneErrno(err)
 		case name != "":
 			trail = append(trail, name)
-			g, err = g.enter(name)
+			g, err = g.moveTo(name)
 		case len(trail) == 0:
 			g.close()
 			return unix.Rmdir(dir)
 		default:
 			name, trail = trail[len(trail)-1], trail[:len(trail)-1]
-			if g, err = g.enter(".."); err == nil {
+			if g, err = g.moveTo(".."); err == nil {
 				err = g.rmdir(name)
 			}
 		}

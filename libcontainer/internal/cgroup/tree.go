@@ -43,7 +43,7 @@ func (g group) walk(f func(group) error) error {
 			return nil
 		default:
 			trail = trail[:len(trail)-1]
-			if g, err = g.enter(".."); err != nil {
+			if g, err = g.moveTo(".."); err != nil {
 				return unlessGone(err)
 			}
 		}
@@ -70,8 +70,8 @@ func (g group) below(name string) (group, error) {
 	return group{fd: fd, path: g.path}, nil
 }
 
-// enter opens the directory name in g like below, and closes g.
-func (g group) enter(name string) (group, error) {
+// moveTo opens the directory name in g like below, and closes g.
+func (g group) moveTo(name string) (group, error) {
 	next, err := g.below(name)
 	g.close()
 	return next, err

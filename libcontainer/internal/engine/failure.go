@@ -119,9 +119,9 @@ func Killed(err error) (died, killed bool) {
 	return true, d.Status.Signaled() && d.Status.Signal() == unix.SIGKILL
 }
 
-// Stillborn reports whether the first process was killed by SIGKILL before it
+// KilledAtBirth reports whether the first process was killed by SIGKILL before it
 // answered anything.
-func Stillborn(err error) bool {
+func KilledAtBirth(err error) bool {
 	var d *remote.DeathError
 	_, killed := Killed(err)
 	return killed && errors.As(err, &d) && d.Silent

@@ -70,8 +70,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestStillborn: only a process that has never answered may be replaced.
-func TestStillborn(t *testing.T) {
+// TestKilledAtBirth: only a process that has never answered may be replaced.
+func TestKilledAtBirth(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
 		want bool
@@ -81,8 +81,8 @@ func TestStillborn(t *testing.T) {
 		{&remote.DeathError{Status: unix.WaitStatus(unix.SIGKILL)}, false},
 		{&remote.DeathError{Status: 111 << 8, Silent: true}, false},
 	} {
-		if got := Stillborn(tt.err); got != tt.want {
-			t.Errorf("Stillborn(%v) = %v; want %v", tt.err, got, tt.want)
+		if got := KilledAtBirth(tt.err); got != tt.want {
+			t.Errorf("KilledAtBirth(%v) = %v; want %v", tt.err, got, tt.want)
 		}
 	}
 }

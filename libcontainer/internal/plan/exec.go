@@ -47,7 +47,7 @@ func Exec(r ExecRequest) (*Plan, error) {
 	}
 	b.cgroups() // before the container can see the process
 	b.freeAffinity(r.Process)
-	b.enter(ns) // in the pid namespace, setns moves future children only
+	b.joinContainer(ns) // in the pid namespace, setns moves future children only
 	b.add("", Session{})
 	b.keyring()
 	b.terminal(Terminal{})
@@ -55,9 +55,9 @@ func Exec(r ExecRequest) (*Plan, error) {
 	return &Plan{b.items}, b.err
 }
 
-// enter joins the container's namespaces. A container without a mount namespace
+// joinContainer joins the container's namespaces. A container without a mount namespace
 // has its root from chroot only, so the stub enters that as create does.
-func (b *builder) enter(ns *namespaces) {
+func (b *builder) joinContainer(ns *namespaces) {
 	chroot := !ns.has(unix.CLONE_NEWNS)
 	if chroot {
 		b.add("/root/path", EnterRootfs{Path: b.Rootfs})

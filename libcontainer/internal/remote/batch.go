@@ -400,9 +400,9 @@ func (b *content) offset(off int) int {
 // means that the number is not known yet.
 const Gone = -2
 
-// settle sets the numbers of the batch's descriptors from the reply. A descriptor
+// setNumbers sets the numbers of the batch's descriptors from the reply. A descriptor
 // that was not opened, or that the batch has closed again, becomes Gone.
-func (b *content) settle() {
+func (b *content) setNumbers() {
 	for _, fd := range b.fds {
 		at := b.offset(fd.off)
 		v := int32(binary.LittleEndian.Uint32(b.back[at:]))

@@ -135,7 +135,7 @@ func (s *Stub) answer(b *Batch) error {
 		case n != len(b.back)-1:
 			return errReply
 		default:
-			b.settle()
+			b.setNumbers()
 			return b.failure()
 		}
 	}
@@ -160,7 +160,7 @@ func (s *Stub) Report(b *Batch) (int, error) {
 	case n == 4:
 		return int(int32(binary.LittleEndian.Uint32(b.back))), nil
 	case n == len(b.back)-1:
-		b.settle()
+		b.setNumbers()
 		if err := b.failure(); err != nil {
 			return 0, err
 		}
@@ -258,8 +258,8 @@ func (s *Stub) death(b *Batch) error {
 		return context.Cause(s.ctx)
 	}
 	status := s.reap()
-	if s.stillborn != nil {
-		return fmt.Errorf("start the first process: %w", s.stillborn)
+	if s.launchErr != nil {
+		return fmt.Errorf("start the first process: %w", s.launchErr)
 	}
 	return &DeathError{Status: status, During: b.format(0), Silent: !s.heard}
 }

@@ -20,7 +20,7 @@ type Stub struct {
 	Pid       int
 	pidfd     int
 	launched  *launch.Process // nil for a fork, and after its first answer
-	stillborn error           // the reason why it did not execute the image
+	launchErr error           // the reason why it did not execute the image
 	prepared  *prepared       // nil once it is launched
 	heard     bool            // it has answered at least once
 	sock      int
@@ -342,7 +342,7 @@ func (s *Stub) reap() unix.WaitStatus {
 		return ws
 	}
 	ws = wait(s.Pid)
-	s.stillborn = s.launched.Failure()
+	s.launchErr = s.launched.Failure()
 	s.runs()
 	return ws
 }
