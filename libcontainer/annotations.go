@@ -9,8 +9,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/console"
 	"github.com/onggi-dev/onggi/libcontainer/internal/hooks"
+	"github.com/onggi-dev/onggi/libcontainer/internal/sendfd"
 	"github.com/onggi-dev/onggi/seccomp"
 	"github.com/onggi-dev/onggi/specconv"
 )
@@ -77,7 +77,7 @@ func (c *creation) sendPidfds(ctx context.Context) error {
 		if socket == "" {
 			continue
 		}
-		if err := console.SendFD(ctx, socket, c.container.first.pidfd, "standard"); err != nil {
+		if err := sendfd.Send(ctx, socket, c.container.first.pidfd, "standard"); err != nil {
 			return err
 		}
 	}

@@ -25,10 +25,10 @@ var imports = []struct {
 	{[]string{"libcontainer"}, []string{"[runtime side]", "libcontainer/internal/engine", "libcontainer/internal/plan", "libcontainer/timeline", "seccomp", "specconv"}, "only the engine speaks to the container side"},
 	{[]string{"libcontainer/console"}, []string{"libcontainer/internal/caught", "libcontainer/internal/proc"}, "a terminal is nobody's container"},
 	{[]string{"libcontainer/internal/caught"}, nil, "a handler of signals touches nothing"},
-	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/caught", "libcontainer/internal/inherited", "libcontainer/internal/plan", "libcontainer/internal/remote", "libcontainer/timeline", "specconv"}, "the engine is where steps become calls; it knows no state, and no library above it"},
+	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/caught", "libcontainer/internal/startlimit", "libcontainer/internal/plan", "libcontainer/internal/remote", "libcontainer/timeline", "specconv"}, "the engine is where steps become calls; it knows no state, and no library above it"},
 	{[]string{"libcontainer/internal/plan"}, []string{"specconv"}, "a plan is pure: it must not know who takes its steps"},
 	{[]string{"libcontainer/internal/remote"}, []string{"libcontainer/internal/launch", "libcontainer/internal/stub", "libcontainer/timeline"}, "calls have no policy: they must not know the steps they are for"},
-	{[]string{"libcontainer/internal/inherited"}, nil, "with an import it would come too late"},
+	{[]string{"libcontainer/internal/startlimit"}, nil, "with an import it would come too late"},
 	{[]string{"libcontainer/internal/launch"}, nil, "between clone and execve there is nothing of ours"},
 	{[]string{"libcontainer/internal/stub"}, nil, "policy never enters the stub"},
 	{[]string{"libcontainer/timeline"}, nil, "what is recorded is nothing to it but words and times"},
@@ -44,8 +44,8 @@ var imports = []struct {
 }
 
 var groups = map[string][]string{"[runtime side]": {
-	"libcontainer/internal/bounded", "libcontainer/internal/bug", "libcontainer/internal/cgroup", "libcontainer/internal/console", "libcontainer/internal/hooks", "libcontainer/internal/lsm",
-	"libcontainer/internal/netdev", "libcontainer/internal/proc", "libcontainer/internal/resctrl", "libcontainer/internal/state", "libcontainer/internal/systemd",
+	"libcontainer/internal/bug", "libcontainer/internal/cgroup", "libcontainer/internal/dcache", "libcontainer/internal/deadline", "libcontainer/internal/hooks", "libcontainer/internal/lsm",
+	"libcontainer/internal/netdev", "libcontainer/internal/proc", "libcontainer/internal/resctrl", "libcontainer/internal/sendfd", "libcontainer/internal/state", "libcontainer/internal/systemd",
 }}
 
 func expand(list []string) []string {

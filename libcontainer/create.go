@@ -14,9 +14,10 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/libcontainer/internal/dcache"
+	"github.com/onggi-dev/onggi/libcontainer/internal/deadline"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/lsm"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
@@ -231,11 +232,11 @@ const rootfsTime = 30 * time.Second
 // findDirectory follows links: one to the root file system is the caller's, not
 // the container's. Its file system may not answer.
 func findDirectory(ctx context.Context, path string) (string, error) {
-	if f, err := bounded.Cached(path, unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS); err == nil {
+	if f, err := dcache.Open(path, unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS); err == nil {
 		f.Close()
 		return filepath.Clean(path), nil
 	}
-	f, err := bounded.Cached(path, unix.O_DIRECTORY, 0)
+	f, err := dcache.Open(path, unix.O_DIRECTORY, 0)
 	if err != nil {
 		f, err = engine.OpenPath(ctx, path, unix.O_DIRECTORY, rootfsTime)
 	}
@@ -536,7 +537,7 @@ func (c *creation) announce(ctx context.Context) error {
 // making the cgroup the state stays: delete --force needs it to find the cgroup.
 func (c *creation) rollBack(why error) {
 	defer c.span("undo what was done").End()
-	ctx, stop := bounded.Within(context.Background(), cleanUpTime)
+	ctx, stop := deadline.Within(context.Background(), cleanUpTime)
 	defer stop()
 	if c.container != nil {
 		_ = proc.Signal(c.container.first.pidfd, unix.SIGKILL)

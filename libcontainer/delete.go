@@ -10,9 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/libcontainer/internal/deadline"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 	"github.com/onggi-dev/onggi/specconv"
@@ -74,7 +74,7 @@ func (c *Container) delete(ctx context.Context, force bool) error {
 	if err := c.checkDelete(force); err != nil {
 		return err
 	}
-	wait, stop := bounded.Within(ctx, waitTime)
+	wait, stop := deadline.Within(ctx, waitTime)
 	defer stop()
 	// From here on no create can save another intent.
 	err := c.retire(wait)
@@ -117,7 +117,7 @@ func (c *Container) remove(ctx, wait context.Context) error {
 	}
 	if ctx.Err() != nil { // a hook was interrupted, and must not run again
 		var stop context.CancelFunc
-		wait, stop = bounded.Within(context.WithoutCancel(ctx), time.Second)
+		wait, stop = deadline.Within(context.WithoutCancel(ctx), time.Second)
 		defer stop()
 	}
 	return c.removeState(wait)

@@ -12,8 +12,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
+	"github.com/onggi-dev/onggi/libcontainer/internal/deadline"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/specconv"
 )
@@ -34,7 +34,7 @@ func (c *Container) Kill(sig unix.Signal, all bool) (err error) {
 	}
 	defer c.release()
 	defer c.runtime.span("kill").End()
-	ctx, stop := bounded.Within(context.Background(), waitTime)
+	ctx, stop := deadline.Within(context.Background(), waitTime)
 	defer stop()
 	if all {
 		return c.killAll(ctx, sig)
@@ -230,7 +230,7 @@ func (c *Container) Pause(ctx context.Context) (err error) {
 	if err := c.checkOwn(); err != nil {
 		return err
 	}
-	ctx, stop := bounded.Within(ctx, waitTime)
+	ctx, stop := deadline.Within(ctx, waitTime)
 	defer stop()
 	return c.cgroups().Freeze(ctx)
 }
@@ -258,7 +258,7 @@ func (c *Container) Resume(ctx context.Context) (err error) {
 	if !frozen || !own {
 		return fmt.Errorf("cannot resume: %w", ErrNotPaused)
 	}
-	ctx, stop := bounded.Within(ctx, waitTime)
+	ctx, stop := deadline.Within(ctx, waitTime)
 	defer stop()
 	return c.cgroups().Thaw(ctx)
 }

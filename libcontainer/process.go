@@ -5,10 +5,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
-	"github.com/onggi-dev/onggi/libcontainer/internal/console"
+	"github.com/onggi-dev/onggi/libcontainer/internal/deadline"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/libcontainer/internal/sendfd"
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
@@ -49,7 +49,7 @@ func (p *Process) Close() error { return p.handle.pidfd.Close() }
 
 func (p *Process) kill() {
 	_ = p.Signal(unix.SIGKILL)
-	ctx, stop := bounded.Within(context.Background(), waitTime)
+	ctx, stop := deadline.Within(context.Background(), waitTime)
 	defer stop()
 	p.handle.collect(ctx)
 	p.Close()
@@ -58,7 +58,7 @@ func (p *Process) kill() {
 func (p *Process) announce(ctx context.Context, o ExecOptions) (err error) {
 	defer bug.Caught(&err)
 	if o.PidfdSocket != "" {
-		if err := console.SendFD(ctx, o.PidfdSocket, p.handle.pidfd, "setns"); err != nil {
+		if err := sendfd.Send(ctx, o.PidfdSocket, p.handle.pidfd, "setns"); err != nil {
 			return err
 		}
 	}

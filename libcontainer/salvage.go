@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/libcontainer/internal/deadline"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
 
@@ -18,7 +18,7 @@ import (
 // the cgroups with its mark.
 func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id string, force bool) error {
 	defer dir.Close()
-	ctx, stop := bounded.Within(ctx, waitTime)
+	ctx, stop := deadline.Within(ctx, waitTime)
 	defer stop()
 	c := newContainer(r, dir, state.Record{ID: id})
 	if err := c.salvage(); err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
+	"github.com/onggi-dev/onggi/libcontainer/internal/deadline"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/hooks"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
@@ -165,7 +165,7 @@ func inTime(ctx context.Context, err error) error {
 // abandon stops a container whose hooks failed (runtime.md, "Lifecycle", 7
 // and 9).
 func (c *Container) abandon(ctx context.Context, pidfd *os.File, err error) error {
-	wait, stop := bounded.Within(context.WithoutCancel(ctx), waitTime)
+	wait, stop := deadline.Within(context.WithoutCancel(ctx), waitTime)
 	defer stop()
 	if c.kill(wait, pidfd) != nil {
 		_ = proc.Signal(pidfd, unix.SIGKILL)
@@ -177,7 +177,7 @@ func (c *Container) abandon(ctx context.Context, pidfd *os.File, err error) erro
 // awaitEnd waits for a process that is about to end, so that it has ended when the
 // caller gets the error. The end of ctx does not end this wait.
 func awaitEnd(ctx context.Context, pidfd *os.File) {
-	wait, stop := bounded.Within(context.WithoutCancel(ctx), waitTime)
+	wait, stop := deadline.Within(context.WithoutCancel(ctx), waitTime)
 	defer stop()
 	_ = proc.Wait(wait, pidfd)
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"os"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/console"
+	"github.com/onggi-dev/onggi/libcontainer/internal/sendfd"
 )
 
 // consoleFunc returns the function that hands over the pty master: to the socket if there is
@@ -16,7 +16,7 @@ func consoleFunc(ctx context.Context, socket string, take func(*os.File) error) 
 	}
 	return func(master *os.File) error {
 		defer master.Close()
-		return console.SendMaster(ctx, socket, master, master.Name())
+		return sendfd.Master(ctx, socket, master, master.Name())
 	}
 }
 

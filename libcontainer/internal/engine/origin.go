@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
+	"github.com/onggi-dev/onggi/libcontainer/internal/dcache"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
@@ -150,7 +150,7 @@ func (w *walk) openAll(root int, items []int) (map[int]int, error) {
 // have to ask a file system.
 func (t *tree) find(root int) (int, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | uint64(noFollow(t.nofollow)), Resolve: unix.RESOLVE_IN_ROOT}
-	fd, err := bounded.CachedAt(root, relative(t.name), &how)
+	fd, err := dcache.OpenAt(root, relative(t.name), &how)
 	switch err {
 	case nil:
 		return fd, nil

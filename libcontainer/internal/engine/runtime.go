@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/caught"
-	"github.com/onggi-dev/onggi/libcontainer/internal/inherited"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+	"github.com/onggi-dev/onggi/libcontainer/internal/startlimit"
 )
 
 // defaultTimeout bounds one batch. A busy host needs far less.
@@ -103,8 +103,8 @@ func (w *walk) measureRoom() error {
 	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &lim); err != nil {
 		return os.NewSyscallError("prlimit(RLIMIT_NOFILE)", err)
 	}
-	was := inherited.Limit{Soft: lim.Cur, Hard: lim.Max}
-	if before := inherited.NoFile(); before.Raised(was) {
+	was := startlimit.Limit{Soft: lim.Cur, Hard: lim.Max}
+	if before := startlimit.NoFile(); before.Raised(was) {
 		w.nofile = noFile(before)
 	}
 	w.lettingGo = hooks || lim.Max < need
@@ -114,7 +114,7 @@ func (w *walk) measureRoom() error {
 	if w.nofile == nil {
 		w.nofile = noFile(was)
 	}
-	w.room = noFile(inherited.Limit{Soft: min(need, lim.Max), Hard: lim.Max})
+	w.room = noFile(startlimit.Limit{Soft: min(need, lim.Max), Hard: lim.Max})
 	return nil
 }
 
@@ -126,7 +126,7 @@ func (w *walk) makeRoom() {
 	}
 }
 
-func noFile(l inherited.Limit) *plan.Rlimit {
+func noFile(l startlimit.Limit) *plan.Rlimit {
 	return &plan.Rlimit{Name: "RLIMIT_NOFILE", Resource: unix.RLIMIT_NOFILE, Soft: l.Soft, Hard: l.Hard}
 }
 

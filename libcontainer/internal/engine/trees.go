@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/bounded"
+	"github.com/onggi-dev/onggi/libcontainer/internal/dcache"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
@@ -203,7 +203,7 @@ func cachedTree(s plan.Step, source string, recursive, nofollow bool) (*tree, er
 	if b, ok := s.(plan.Bind); ok && b.Answers {
 		return openTree(source, recursive, nofollow)
 	}
-	fd, err := bounded.CachedFd(source, noFollow(nofollow), 0)
+	fd, err := dcache.OpenFd(source, noFollow(nofollow), 0)
 	if err != nil {
 		return nil, nil
 	}

@@ -1,4 +1,4 @@
-package console
+package sendfd
 
 import (
 	"context"
@@ -16,19 +16,19 @@ import (
 // answer, where the context has no deadline. A live listener needs microseconds.
 const sendWait = 10 * time.Second
 
-// SendMaster sends the pty master to the console socket. The payload is the name
+// Master sends the pty master to the console socket. The payload is the name
 // of the pty; a listener may use it to tell terminals apart.
-func SendMaster(ctx context.Context, socket string, master *os.File, payload string) error {
-	if err := SendFD(ctx, socket, master, payload); err != nil {
+func Master(ctx context.Context, socket string, master *os.File, payload string) error {
+	if err := Send(ctx, socket, master, payload); err != nil {
 		return fmt.Errorf("console socket: %w", err)
 	}
 	return nil
 }
 
-// SendFD connects to a stream socket and sends the descriptor of f with one
+// Send connects to a stream socket and sends the descriptor of f with one
 // message. The message must not be empty, or the kernel drops the descriptor. f
 // stays open.
-func SendFD(ctx context.Context, socket string, f *os.File, payload string) error {
+func Send(ctx context.Context, socket string, f *os.File, payload string) error {
 	if payload == "" {
 		return fmt.Errorf("BUG: descriptor sent to %s without a payload", socket)
 	}

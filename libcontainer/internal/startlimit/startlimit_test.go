@@ -1,4 +1,4 @@
-package inherited_test
+package startlimit_test
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/inherited"
+	"github.com/onggi-dev/onggi/libcontainer/internal/startlimit"
 )
 
-const printEnv = "ONGGI_TEST_INHERITED"
+const printEnv = "ONGGI_TEST_STARTLIMIT"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(printEnv) != "" {
@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 		if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &now); err != nil {
 			fmt.Println(err)
 		}
-		fmt.Println(inherited.NoFile().Soft, inherited.NoFile().Hard, now.Cur)
+		fmt.Println(startlimit.NoFile().Soft, startlimit.NoFile().Hard, now.Cur)
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -48,7 +48,7 @@ func TestNoFileIsFromBeforeGo(t *testing.T) {
 }
 
 func TestRaised(t *testing.T) {
-	type limit = inherited.Limit
+	type limit = startlimit.Limit
 	for _, tt := range []struct {
 		was, now limit
 		want     bool

@@ -1,4 +1,4 @@
-package bounded
+package dcache
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestCached(t *testing.T) {
+func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	link := filepath.Join(dir, "link")
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "there"), 0o755), os.Symlink("there", link)); err != nil {
@@ -26,14 +26,14 @@ func TestCached(t *testing.T) {
 		{link, unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS, unix.ELOOP},
 		{link, unix.O_NOFOLLOW, 0, nil},
 	} {
-		f, err := Cached(tt.path, tt.flags, tt.resolve)
+		f, err := Open(tt.path, tt.flags, tt.resolve)
 		if !errors.Is(err, tt.want) {
-			t.Errorf("Cached(%s, %#x, %#x) = %v; want %v", tt.path, tt.flags, tt.resolve, err, tt.want)
+			t.Errorf("Open(%s, %#x, %#x) = %v; want %v", tt.path, tt.flags, tt.resolve, err, tt.want)
 		}
 		f.Close()
 	}
 	// The kernel has never looked this name up, so only the file system knows whether it exists.
-	if f, err := Cached(filepath.Join("/proc/self/task", "no"), 0, 0); err == nil {
-		t.Errorf("Cached found %s", f.Name())
+	if f, err := Open(filepath.Join("/proc/self/task", "no"), 0, 0); err == nil {
+		t.Errorf("Open found %s", f.Name())
 	}
 }

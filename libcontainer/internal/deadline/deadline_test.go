@@ -1,4 +1,4 @@
-package bounded
+package deadline
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-// Package inherited knows the limits that this process was started with and
+// Package startlimit knows the resource limits that this process was started with and
 // that Go has changed since. Package syscall raises the soft limit on
 // descriptors to one below the hard limit, and only its own fork knows the old
 // value.
@@ -7,7 +7,7 @@
 // and Go initializes packages without pending imports in the order of their
 // import paths (The Go Programming Language Specification, "Program
 // initialization").
-package inherited
+package startlimit
 
 // Limit is a struct rlimit (getrlimit(2)).
 type Limit struct{ Soft, Hard uint64 }

@@ -1,4 +1,4 @@
-package console
+package sendfd
 
 import (
 	"context"
@@ -68,8 +68,8 @@ func TestSendMaster(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		if err := SendMaster(t.Context(), path, w, "/dev/pts/7"); err != nil {
-			t.Fatalf("SendMaster = %v; want nil", err)
+		if err := Master(t.Context(), path, w, "/dev/pts/7"); err != nil {
+			t.Fatalf("Master = %v; want nil", err)
 		}
 		w.Close()
 		payload, f := receive(t, listener)
@@ -94,9 +94,9 @@ func TestSendErrors(t *testing.T) {
 		{filepath.Join(dir, strings.Repeat("x", 200), "y"), unix.ENOENT},
 	}
 	for _, tt := range tests {
-		err := SendMaster(t.Context(), tt.path, os.Stderr, "x")
+		err := Master(t.Context(), tt.path, os.Stderr, "x")
 		if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.path) {
-			t.Errorf("SendMaster(%s) = %v; want %v and the path", tt.path, err, tt.want)
+			t.Errorf("Master(%s) = %v; want %v and the path", tt.path, err, tt.want)
 		}
 	}
 }
@@ -109,14 +109,14 @@ func TestSendHasADeadline(t *testing.T) {
 	for range 3 { // the first ones fit
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		begin := time.Now()
-		err = SendFD(ctx, path, os.Stderr, "x")
+		err = Send(ctx, path, os.Stderr, "x")
 		cancel()
 		if d := time.Since(begin); d > 5*time.Second {
-			t.Fatalf("SendFD with a deadline of 50ms took %v", d)
+			t.Fatalf("Send with a deadline of 50ms took %v", d)
 		}
 	}
 	if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, unix.ETIMEDOUT) {
-		t.Errorf("SendFD = %v; want a timeout", err)
+		t.Errorf("Send = %v; want a timeout", err)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestSendIsGivenUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		if err := SendFD(ctx, path, w, "x"); err != nil {
+		if err := Send(ctx, path, w, "x"); err != nil {
 			given++
 		}
 		cancel()
