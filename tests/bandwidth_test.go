@@ -32,7 +32,7 @@ type pair struct {
 }
 
 // newPair gives the limited one 10.0.N.1 and fd00:N::1, the peer 10.0.N.2 and fd00:N::2.
-func newPair(t *testing.T, peer *container, n int, edits ...edit) pair {
+func newPair(t testing.TB, peer *container, n int, edits ...edit) pair {
 	t.Helper()
 	p := pair{limited: newContainer(t, append([]edit{args("sleep", "1000")}, edits...)...), peer: peer, number: n}
 	a, b := p.limited.up(), peer.state().Pid
@@ -47,7 +47,7 @@ func newPair(t *testing.T, peer *container, n int, edits ...edit) pair {
 }
 
 // inside runs a command of the host in the network namespace of a process.
-func inside(t *testing.T, pid int, command ...string) string {
+func inside(t testing.TB, pid int, command ...string) string {
 	t.Helper()
 	out, err := exec.Command("nsenter", append([]string{"-t", strconv.Itoa(pid), "-n"}, command...)...).CombinedOutput()
 	if err != nil {
@@ -83,13 +83,13 @@ func (s stream) String() string {
 // traffic is a stream on its way.
 type traffic struct {
 	stream
-	t                *testing.T
+	t                testing.TB
 	receiver, sender *invocation
 }
 
 var ports = 5000
 
-func (p pair) begin(t *testing.T, s stream, d time.Duration) *traffic {
+func (p pair) begin(t testing.TB, s stream, d time.Duration) *traffic {
 	t.Helper()
 	from, to := p.limited.in(t), p.peer.in(t)
 	host := 2

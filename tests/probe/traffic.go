@@ -80,8 +80,8 @@ func socketType(protocol string) int {
 	return unix.SOCK_STREAM
 }
 
-// send takes PROTOCOL ADDRESS PORT FLOWS MILLISECONDS, and for UDP BITS a second. It sends as fast as it may, and prints how
-// many segments were sent, and how many of them again.
+// send takes PROTOCOL ADDRESS PORT FLOWS MILLISECONDS BITS. It sends so many bits a second, for TCP as fast as it may if the
+// number is 0, and prints how many segments were sent, and how many of them again.
 func send(args []string) error {
 	end := time.Now().Add(time.Duration(number(args[4])) * time.Millisecond)
 	var wg sync.WaitGroup
@@ -96,7 +96,7 @@ func send(args []string) error {
 				sendDatagrams(fd, end, number(args[5])/number(args[3]))
 				return
 			}
-			sendStream(fd, end)
+			sendStream(fd, end, number(args[5])/number(args[3]))
 			if info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 				again.Add(int64(info.Total_retrans))
 				all.Add(int64(info.Data_segs_out))
@@ -124,8 +124,11 @@ func dial(protocol, address string, port int) (int, error) {
 	return fd, os.NewSyscallError("connect", unix.Connect(fd, to))
 }
 
-func sendStream(fd int, end time.Time) {
+func sendStream(fd int, end time.Time, bits int) {
 	data := make([]byte, 64<<10)
+	if bits > 0 {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, bits/8)
+	}
 	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Usec: 100_000})
 	for time.Now().Before(end) {
 		_, _ = unix.Write(fd, data) // for want of room it is tried again
