@@ -16,7 +16,7 @@ func (w *walk) harden(s plan.Harden) error {
 	// was executed, the runtime's. So the container's root cannot inspect an
 	// undumpable stub (CVE-2016-9962).
 	if !s.MapsFirst {
-		b.undumpable()
+		b.SetDumpable(false)
 	}
 	w.makeRoom()
 	b.CloseRange(w.layout.control, unix.CLOSE_RANGE_CLOEXEC)
@@ -38,12 +38,9 @@ func (w *walk) closeFiles(s plan.CloseFiles) {
 	w.building.CloseRange(w.layout.keep+1, 0)
 	w.building.CloseRange(s.First, unix.CLOSE_RANGE_CLOEXEC)
 	if w.unprivileged() || s.LetIn {
-		w.building.dumpable()
+		w.building.SetDumpable(true)
 	}
 }
-
-func (f flight) dumpable()   { f.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 1) }
-func (f flight) undumpable() { f.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 0) }
 
 // joinCgroups moves the stub into its v1 cgroups: it writes "0" to their tasks
 // files. A thread that moves itself takes no lock on all forks of the host and
@@ -107,7 +104,7 @@ func (w *walk) becomeRoot(s plan.BecomeRoot) error {
 	b := w.building
 	b.Setresgid(s.GID)
 	b.Setresuid(s.UID)
-	b.undumpable() // setresuid has reset the flag (prctl(2))
+	b.SetDumpable(false) // setresuid has reset the flag (prctl(2))
 	if w.joined == nil {
 		return nil
 	}
@@ -127,20 +124,14 @@ func (w *walk) becomeRoot(s plan.BecomeRoot) error {
 // (meanwhile). Then the trees go to the stub with the next batch.
 func (w *walk) unshare(s plan.Unshare) error {
 	w.building.Unshare(s.Flags)
-	switch back, err := w.cut(); {
-	case err != nil:
+	if err := w.cut(); err != nil {
 		return err
-	case back:
-		return errAgain
 	}
 	if err := w.others(); err != nil {
 		return err
 	}
-	switch back, err := w.handOver(); {
-	case err != nil:
+	if err := w.handOver(); err != nil {
 		return err
-	case back:
-		return errAgain
 	}
 	if err := w.meanwhile(); err != nil {
 		return err
@@ -166,7 +157,6 @@ func (w *walk) sessionKeyring(s plan.SessionKeyring) error {
 		if err := w.writeAttr(lsm.SELinuxKeyCreate, s.Label); err != nil {
 			return err
 		}
-		b = w.building
 	}
 	r := b.JoinSessionKeyring(s.Name).Tolerate(unix.ENOSYS, unix.EPERM) // kernels without keyrings, and seccomp profiles of an outer container
 	// The kernel's default, and search for the owner: a process that has changed

@@ -58,7 +58,7 @@ type inspector struct{ ask func(*remote.Batch) error }
 // entered after it. So enter tries both orders.
 func (in *inspector) enter(i Inspection, user, mount *remote.FD) error {
 	var b remote.Batch
-	b.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 0)
+	b.SetDumpable(false)
 	first := b.Setns(mount, unix.CLONE_NEWNS).Tolerate(unix.EPERM)
 	b.Setns(user, unix.CLONE_NEWUSER).Tolerate(unix.EINVAL) // the stub is in it already
 	b.Setgroups(nil).TolerateAll()                          // forbidden in a user namespace that was created without privilege
@@ -72,7 +72,7 @@ func (in *inspector) enter(i Inspection, user, mount *remote.FD) error {
 	}
 	late.Setresuid(i.Process.User.UID)
 	late.Capset(0, 0, 0)
-	late.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, 0) // setresuid has reset the flag (prctl(2))
+	late.SetDumpable(false) // setresuid has reset the flag (prctl(2))
 	late.Chdir(i.Process.Cwd).TolerateAll()
 	return in.ask(&late)
 }

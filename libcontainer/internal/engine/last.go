@@ -41,7 +41,7 @@ func (w *walk) lastBatch() (*Process, error) {
 		l.clone.OnPositiveSkipTo(l.end)
 		l.stub.Outlast() // its report must be read even if ctx ends, or the clone would never be reaped
 	}
-	if err := w.stub.SendLast(w.building.Batch); err != nil {
+	if err := w.stub.SendLast(&w.building.Batch); err != nil {
 		return nil, w.lost(err)
 	}
 	return l.finish()
@@ -154,7 +154,7 @@ type fetched struct {
 // before the last one. It keeps an error for later: the errors of the stub's
 // batch come first.
 func (w *walk) fetchFilter() {
-	if w.filter != nil || len(w.inflight) == 0 || w.at < len(w.items) && !isLast(w.items[w.at].Step) {
+	if w.filter != nil || len(w.inflight) == 0 {
 		return
 	}
 	for _, it := range w.items[w.at:] {
@@ -199,7 +199,7 @@ func (l *last) loaded(listens bool, number int) error {
 	if err := l.Listener(l.ctx, l.stub.Pid, f); err != nil {
 		return err
 	}
-	return l.stub.Proceed(l.building.Batch)
+	return l.stub.Proceed(&l.building.Batch)
 }
 
 // newSession makes the clone the leader of a new session, to which its terminal
@@ -274,7 +274,7 @@ const exitExec = 255
 // finish waits for the reports. The last one is the clone's pid.
 func (l *last) finish() (*Process, error) {
 	for _, r := range l.reports {
-		v, err := l.stub.Report(l.building.Batch)
+		v, err := l.stub.Report(&l.building.Batch)
 		if err == nil {
 			err = r.take(v)
 		}
@@ -285,7 +285,7 @@ func (l *last) finish() (*Process, error) {
 	if !l.forks {
 		return l.process(l.stub.Pid, l.stub.TakePidfd())
 	}
-	pid, err := l.stub.Report(l.building.Batch)
+	pid, err := l.stub.Report(&l.building.Batch)
 	if err != nil {
 		return nil, l.cloneFailure(err)
 	}

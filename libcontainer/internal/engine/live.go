@@ -120,7 +120,7 @@ func placeOf(s plan.Step) string {
 func (w *walk) takeBack(err error) error {
 	answers := !errors.Is(err, remote.ErrTimeout)
 	for _, f := range w.inflight {
-		e := w.stub.Receive(f.Batch)
+		e := w.stub.Receive(&f.Batch)
 		if answers = answered(e); e != nil {
 			break // the stub drops the batches behind this one
 		}
@@ -268,7 +268,7 @@ func (w *walk) unmount(s plan.Unmount) error {
 	if st.Get().Mnt_id != s.ID {
 		return fmt.Errorf("it is not what was mounted there any more: %w", unix.EINVAL)
 	}
-	w.detach(w.building.Batch, fd)
+	w.detach(&w.building.Batch, fd)
 	w.building.Close(fd)
 	w.later(func() error {
 		w.live.gone = append(w.live.gone, s.ID)

@@ -75,7 +75,6 @@ func (w *walk) masks(s plan.Masks) error {
 			if err := w.settle(); err != nil {
 				return err
 			}
-			b = w.building
 		}
 	}
 	return nil
@@ -106,7 +105,6 @@ func (w *walk) readonly(s plan.Readonly) error {
 			if err := w.settle(); err != nil {
 				return err
 			}
-			b = w.building
 		}
 	}
 	return nil

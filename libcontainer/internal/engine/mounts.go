@@ -43,7 +43,7 @@ func (w *walk) attachRootfs(s plan.AttachRootfs) error {
 func (w *walk) target(at plan.Place, file bool, flags, resolve uint64) *remote.FD {
 	b := w.building
 	if dir := w.freshDir(at); dir != nil {
-		makeNode(b.Batch, dir, at.Name, file).Tolerate(unix.EEXIST)
+		makeNode(&b.Batch, dir, at.Name, file).Tolerate(unix.EEXIST)
 		return b.Openat2(dir, at.Name, unix.O_PATH|flags, 0, remote.Beneath)
 	}
 	return b.Openat2(w.root, relative(at.Path), unix.O_PATH|flags, 0, resolve)
@@ -267,7 +267,6 @@ func (w *walk) bind(s plan.Bind) error {
 	if err := w.checkInside(from, s); err != nil {
 		return err
 	}
-	b = w.building
 	m := b.OpenTree(from, "", s.Recursive)
 	b.Close(from)
 	w.attributes(m, s.Attrs)
@@ -385,9 +384,8 @@ func (w *walk) reconfigure(m *remote.FD, s plan.Remount) error {
 		if err := w.parameters(ctx, s.Params); err != nil {
 			return err
 		}
-		b := w.building
-		b.FsconfigReconfigure(ctx)
-		b.Close(ctx)
+		w.building.FsconfigReconfigure(ctx)
+		w.building.Close(ctx)
 	}
 	w.attributes(m, s.Attrs)
 	return nil

@@ -27,7 +27,7 @@ func (w *walk) lookUpHome(s plan.Home) error {
 		return nil
 	}
 	b := w.building
-	fd := w.openPasswd(b.Batch)
+	fd := w.openPasswd(&b.Batch)
 	open := b.Last().Tolerate(unix.ENOENT, unix.ENOTDIR)
 	read, buf := b.Read(fd, passwdChunk)
 	more, _ := b.Read(fd, 1)
@@ -211,7 +211,7 @@ func (w *walk) identity(s plan.Identity) error {
 	}
 	b.Setresgid(s.GID)
 	b.Setresuid(s.UID)
-	b.undumpable()
+	b.SetDumpable(false)
 	if s.KeepCaps {
 		b.Prctl("PR_SET_KEEPCAPS", unix.PR_SET_KEEPCAPS, 0)
 	}

@@ -205,11 +205,11 @@ func (w *walk) idMaps(s plan.IDMaps) error { return w.IDMaps(w.stub.Pid, s) }
 func (w *walk) hooks(s plan.Hooks) error {
 	w.closeTrees() // an open tree would keep a mount busy that a hook wants to unmount
 	if w.unprivileged() {
-		w.building.dumpable()
+		w.building.SetDumpable(true)
 		if err := w.settle(); err != nil {
 			return err
 		}
-		w.building.undumpable()
+		w.building.SetDumpable(false)
 	}
 	return w.Hooks(w.ctx, s.Kind, w.stub.Pid)
 }
@@ -317,20 +317,17 @@ func (w *walk) replace(child *remote.Stub) {
 // forkInto does not wait: later steps build a batch for the child, and finishFork
 // collects the answer.
 func (w *walk) forkInto() error {
-	switch back, err := w.collect(); {
-	case err != nil:
+	if err := w.collect(); err != nil {
 		return err
-	case back:
-		return errAgain
 	}
-	f := w.building
+	f := *w.building
 	if len(f.files)+len(f.pending) > 0 {
 		return errors.New("BUG: a step before the fork waits for an answer")
 	}
-	w.building = flight{Batch: &remote.Batch{}}
+	*w.building = flight{}
 	w.building.Tag(w.at)
 	cgroup := remote.Inherited(w.layout.cgroup, "cgroup")
-	forking, err := w.stub.BeginFork(f.Batch, cgroup)
+	forking, err := w.stub.BeginFork(&f.Batch, cgroup)
 	if err != nil {
 		return w.forkFailure(err)
 	}

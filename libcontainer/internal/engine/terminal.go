@@ -41,7 +41,7 @@ func (w *walk) terminal(s plan.Terminal) error {
 	}
 	b.Close(peer)
 	batch := b.Batch
-	w.later(func() error { return w.sendConsole(batch, st.Get()) })
+	w.later(func() error { return w.sendConsole(&batch, st.Get()) })
 	return nil
 }
 

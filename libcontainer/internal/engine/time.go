@@ -25,9 +25,9 @@ func (w *walk) timeOffsets(s plan.TimeOffsets) error {
 		return timeFailure(w.items[w.at], err)
 	}
 	b := w.building
-	b.dumpable()
+	b.SetDumpable(true)
 	fd := b.Open("/proc/self/timens_offsets", unix.O_WRONLY)
-	b.undumpable()
+	b.SetDumpable(false)
 	b.Write(fd, offsetText(s))
 	b.Close(fd)
 	return nil

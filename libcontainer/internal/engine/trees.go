@@ -99,22 +99,22 @@ func (w *walk) openNext(n int) (map[int]*tree, error) {
 // its table. For a process with threads, such as this one, it waits for all
 // processors (expand_fdtable, synchronize_rcu), 10 ms and more. The stub has no
 // threads.
-func (w *walk) handOver() (back bool, err error) {
+func (w *walk) handOver() error {
 	if w.unopened() <= fewSources || w.needsTrees() {
-		return false, nil
+		return nil
 	}
 	for w.unopened() > 0 {
 		trees, err := w.openNext(fewSources)
 		if err != nil {
-			return false, err
+			return err
 		}
 		w.receiveTrees()
-		if back, err := w.cut(); back || err != nil {
-			return back, err
+		if err := w.cut(); err != nil {
+			return err
 		}
 		letGo(trees)
 	}
-	return false, nil
+	return nil
 }
 
 // needsTrees reports whether the runtime side still needs the trees after they are

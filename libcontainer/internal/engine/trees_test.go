@@ -34,7 +34,7 @@ func TestCallsOfABind(t *testing.T) {
 		{"where mounts are unknown", plan.Bind{At: place("/x"), Attrs: ro}, func(w *walk) { w.places.crossed = true }, 5}, // fstatfs
 		{"in a mount of the plan", plan.Bind{At: in("/fresh", "x"), Attrs: ro}, nil, 5},                                   // mknodat
 	} {
-		w := &walk{Job: &Job{}, building: flight{Batch: &remote.Batch{}}, root: remote.Inherited(7, "rootfs")}
+		w := &walk{Job: &Job{}, building: &flight{}, root: remote.Inherited(7, "rootfs")}
 		w.items = []plan.Item{{Step: tt.bind}}
 		w.trees = map[int]*tree{0: {there: remote.Inherited(8, "source")}}
 		w.kept = map[string]*remote.FD{"/fresh": remote.Inherited(9, "/fresh")}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,7 +94,7 @@ type walk struct {
 	opener    *remote.Stub    // nil if no source had to be waited for
 	ignored   []unix.Signal   // signals that this process ignores; the stub inherits that
 	launching int             // index of the item that prepared the stub
-	building  flight          // the batch to which steps add calls
+	building  *flight         // the batch to which steps add calls; the pointer never changes
 	inflight  []flight        // sent batches whose results are not back yet
 	retry     struct{ item, count int }
 	nofile    *plan.Rlimit // RLIMIT_NOFILE of the program, to be restored
@@ -131,7 +132,7 @@ type walk struct {
 // flight is a batch with the files that follow it and the checks of its
 // results.
 type flight struct {
-	*remote.Batch
+	remote.Batch
 	files   [][]int // sent behind the batch, one group for each call that receives files
 	pending []pending
 }
@@ -173,7 +174,7 @@ func (w *walk) guarded(take func() (*Process, error)) (_ *Process, err error) {
 }
 
 func newWalk(ctx context.Context, p *plan.Plan, job *Job) *walk {
-	w := &walk{Job: job, ctx: ctx, items: p.Items, building: flight{Batch: &remote.Batch{}}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}, mappings: map[string]*os.File{}, places: destinations{made: map[int]bool{}}}
+	w := &walk{Job: job, ctx: ctx, items: slices.Clone(p.Items), building: &flight{}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}, mappings: map[string]*os.File{}, places: destinations{made: map[int]bool{}}}
 	w.lay()
 	return w
 }
@@ -225,19 +226,22 @@ func (w *walk) steps() (program bool, err error) {
 			return false, context.Cause(ctx)
 		}
 		end := w.at == len(w.items) || isLast(w.items[w.at].Step)
+		var err error
 		if end || w.items[w.at].Step.Side() == plan.Runtime || w.full() {
-			if back, err := w.flush(); err != nil {
-				return false, err
-			} else if back {
-				continue
-			}
+			err = w.flush(end)
 		}
-		if end {
+		if err == nil && end {
 			return w.at < len(w.items), nil
 		}
-		w.building.Tag(w.at)
-		if err := w.take(w.items[w.at]); err != nil && err != errAgain {
-			return false, failed(w.items[w.at], err)
+		if err == nil {
+			w.building.Tag(w.at)
+			err = w.take(w.items[w.at])
+			if err != nil && !isStopped(err) {
+				err = failed(w.items[w.at], err)
+			}
+		}
+		if err = w.rescue(err); err != nil {
+			return false, err
 		}
 	}
 }
@@ -257,7 +261,7 @@ func (w *walk) take(it plan.Item) error {
 	}
 	span := w.Trace.BeginStep(it.Step, it.Field)
 	err := w.step(it.Step)
-	if err == errAgain {
+	if isStopped(err) {
 		span.End()
 	} else {
 		span.EndWith(err)
@@ -274,9 +278,20 @@ func (w *walk) task(tag int) timeline.Task {
 	return timeline.Task{Step: w.items[tag].Step, Field: w.items[tag].Field}
 }
 
-// errAgain reports that the walk has gone back. A step needed results, and the
-// flush for them found a failed call.
-var errAgain = errors.New("walk: again")
+// stopped is the error of a step that waited for results and found a failed call,
+// its own or one of an earlier step. The walk then looks for a remedy (rescue).
+type stopped struct {
+	batch remote.Batch // the batch with the failed call
+	call  *remote.CallError
+}
+
+func (s *stopped) Error() string { return s.call.Error() }
+func (s *stopped) Unwrap() error { return s.call }
+
+func isStopped(err error) bool {
+	var s *stopped
+	return errors.As(err, &s)
+}
 
 // full reports whether the batch is large enough to be sent. The limit leaves
 // room in the stub's arena for one more step; the largest steps contain several
@@ -309,11 +324,11 @@ func (w *walk) later(look func() error) {
 
 // cut collects earlier results and sends the batch. The walk goes on building
 // the next batch while the stub executes this one.
-func (w *walk) cut() (back bool, err error) {
-	if back, err = w.collect(); back || err != nil {
-		return back, err
+func (w *walk) cut() error {
+	if err := w.collect(); err != nil {
+		return err
 	}
-	return false, w.send()
+	return w.send()
 }
 
 // send sends the batch without collecting earlier results first.
@@ -321,8 +336,8 @@ func (w *walk) send() error {
 	if w.building.Len() == 0 {
 		return w.launch()
 	}
-	f, more := w.building, w.full()
-	w.building = flight{Batch: &remote.Batch{}}
+	f, more := *w.building, w.full()
+	*w.building = flight{}
 	w.building.Tag(w.at)
 	if more {
 		w.expect()
@@ -339,9 +354,9 @@ func (w *walk) send() error {
 func (w *walk) give(f flight) error {
 	var err error
 	if n := len(w.inflight); n == 0 {
-		err = w.stub.Send(f.Batch)
+		err = w.stub.Send(&f.Batch)
 	} else {
-		err = w.stub.SendBehind(f.Batch, w.inflight[n-1].Batch)
+		err = w.stub.SendBehind(&f.Batch, &w.inflight[n-1].Batch)
 	}
 	if err != nil {
 		if large := (*remote.SizeError)(nil); errors.As(err, &large) {
@@ -350,7 +365,7 @@ func (w *walk) give(f flight) error {
 		return w.lost(w.forkless(err))
 	}
 	for _, files := range f.files {
-		if err := w.stub.SendFiles(f.Batch, files); err != nil {
+		if err := w.stub.SendFiles(&f.Batch, files); err != nil {
 			return w.lost(err)
 		}
 	}
@@ -362,7 +377,7 @@ func (w *walk) give(f flight) error {
 // for its results, no fork may be in progress, and the new batch must not use a
 // descriptor that the previous one opens: its number is not known yet.
 func (w *walk) canFollow() bool {
-	return len(w.inflight) == 1 && len(w.inflight[0].pending) == 0 && w.forking == nil && w.building.CanFollow(w.inflight[0].Batch)
+	return len(w.inflight) == 1 && len(w.inflight[0].pending) == 0 && w.forking == nil && w.building.CanFollow(&w.inflight[0].Batch)
 }
 
 // forkless returns the error of the fork if sending failed because the fork has
@@ -374,78 +389,91 @@ func (w *walk) forkless(err error) error {
 	return err
 }
 
-// flush has the stub execute the batch and collects all results. back reports
-// that a step has to be repeated: then w.at is the item before that step.
-func (w *walk) flush() (back bool, err error) {
-	if !w.canFollow() {
-		back, err = w.collect()
+// flush is settle between two steps. Before the last batch it fetches the filter
+// in the meantime.
+func (w *walk) flush(end bool) error {
+	if err := w.submit(); err != nil {
+		return err
 	}
-	if !back && err == nil {
-		err = w.send()
+	if end {
+		w.fetchFilter()
 	}
-	if back || err != nil {
-		return back, err
-	}
-	if err := w.finishFork(); err != nil {
-		return false, err
-	}
-	w.fetchFilter()
 	return w.collect()
 }
 
-// settle is flush for use inside a step; it returns errAgain for back.
+// settle has the stub execute the batch, and waits for all results. After a failed
+// call it returns a *stopped, which the step returns to the walk.
 func (w *walk) settle() error {
-	switch back, err := w.flush(); {
-	case err != nil:
+	if err := w.submit(); err != nil {
 		return err
-	case back:
-		return errAgain
 	}
-	return nil
+	return w.collect()
+}
+
+// submit sends the batch. Afterwards no fork is in progress.
+func (w *walk) submit() error {
+	if !w.canFollow() {
+		if err := w.collect(); err != nil {
+			return err
+		}
+	}
+	if err := w.send(); err != nil {
+		return err
+	}
+	return w.finishFork()
 }
 
 // collect receives the results of the batches in flight, in order. It stops at
 // a failure. No later batch is ever executed then: the stub drops a batch that
 // is marked as behind the failed one, and results discards those here.
-func (w *walk) collect() (back bool, err error) {
-	for len(w.inflight) > 0 && !back && err == nil {
+func (w *walk) collect() error {
+	for len(w.inflight) > 0 {
 		f := w.inflight[0]
 		w.inflight = w.inflight[1:]
-		back, err = w.results(f)
+		if err := w.results(f); err != nil {
+			return err
+		}
 	}
-	return back, err
+	return nil
 }
 
-func (w *walk) results(f flight) (back bool, err error) {
+func (w *walk) results(f flight) error {
 	if err := w.finishFork(); err != nil {
-		return false, err
+		return err
 	}
-	failure := w.stub.Receive(f.Batch)
+	failure := w.stub.Receive(&f.Batch)
 	done := len(w.items)
-	if ce := (*remote.CallError)(nil); errors.As(failure, &ce) {
+	ce := (*remote.CallError)(nil)
+	if errors.As(failure, &ce) {
 		done = ce.Tag
 	} else if failure != nil {
 		closeFiles(f.Files())
-		return false, w.lost(failure)
+		return w.lost(failure)
 	}
 	for _, p := range f.pending {
 		if p.item < done {
 			if err := p.look(); err != nil {
-				return false, failed(w.items[p.item], err)
+				return failed(w.items[p.item], err)
 			}
 		}
 	}
-	if failure == nil {
+	if ce == nil {
 		w.caution = max(0, w.caution-1)
-		return false, nil
+		return nil
 	}
 	closeFiles(f.Files()) // the failed step will send new ones when it is repeated
 	w.caution = min(maxCaution, w.caution+1)
-	for _, behind := range append(w.inflight, w.building) {
+	w.discard()
+	return &stopped{f.Batch, ce}
+}
+
+// discard drops the batches behind a failed one, and the batch under construction.
+func (w *walk) discard() {
+	for _, behind := range w.inflight {
 		behind.Discard()
 	}
-	w.inflight, w.building = nil, flight{Batch: &remote.Batch{}}
-	return w.rescue(f.Batch, failure)
+	w.building.Discard()
+	w.inflight, *w.building = nil, flight{}
 }
 
 func closeFiles(files []*os.File) {
@@ -461,42 +489,48 @@ func (w *walk) receive(files []int, names []string) []*remote.FD {
 	return w.building.ReceiveFiles(w.stub.Control(), names)
 }
 
-// rescue handles a failed call. The steps before the failed one are done, and
-// the later ones have not begun. If the slow path finds a remedy, rescue sets
-// the walk back to the failed step.
+// rescue looks for a remedy if err is a failed call (stopped). It returns every
+// other error, and nil, as it is. The remedy may need results and stop again.
+func (w *walk) rescue(err error) error {
+	var s *stopped
+	for errors.As(err, &s) {
+		err = w.remedy(&s.batch, s.call)
+	}
+	return err
+}
+
+// remedy handles a failed call. The steps before the failed one are done, and the
+// later ones have not begun. If the slow path repairs the cause, remedy sets the
+// walk back to the failed step.
 //
 // The calls of the failed step before the failed call have been executed, too.
-// rescue closes the descriptors that they opened; the slow path takes care of
+// remedy closes the descriptors that they opened; the slow path takes care of
 // their other effects.
-func (w *walk) rescue(b *remote.Batch, err error) (bool, error) {
-	var ce *remote.CallError
-	if !errors.As(err, &ce) {
-		return false, w.lost(err)
-	}
+func (w *walk) remedy(b *remote.Batch, ce *remote.CallError) error {
 	it := w.items[ce.Tag]
 	if w.retry.item != ce.Tag {
 		w.retry.item, w.retry.count = ce.Tag, 0
 	}
 	if w.retry.count++; w.retry.count > maxRetries {
-		return false, failed(it, err)
+		return failed(it, ce)
 	}
 	reason := w.kernelLog(b, ce)
 	w.at = ce.Tag
-	again, slowErr := w.slow(it, b, ce)
-	if slowErr != nil {
-		return false, slowErr
+	again, err := w.slow(it, b, ce)
+	if err != nil {
+		return err
 	}
 	if !again {
 		if reason != "" {
-			return false, hint(it, err, reason)
+			return hint(it, ce, reason)
 		}
-		return false, failed(it, err)
+		return failed(it, ce)
 	}
 	if err := w.closeAll(b.Opened(ce.Tag)); err != nil {
-		return false, err
+		return err
 	}
 	w.at = ce.Tag - 1
-	return true, nil
+	return nil
 }
 
 // maxRetries bounds the repetitions of one step. While openat2(2) resolves "..",

@@ -41,7 +41,7 @@ func newInside(t *testing.T) *inside {
 	in.walk = &walk{
 		Job:      &Job{Timeout: 10 * time.Second, Name: "test", Status: os.Stderr},
 		ctx:      t.Context(),
-		building: flight{Batch: &remote.Batch{}}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}, places: destinations{made: map[int]bool{}},
+		building: &flight{}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}, places: destinations{made: map[int]bool{}},
 	}
 	t.Cleanup(func() {
 		in.closeTrees()
@@ -184,12 +184,12 @@ func TestRescueLeavesNoDescriptors(t *testing.T) {
 }
 
 func TestRetriesAreBounded(t *testing.T) {
-	w := &walk{items: []plan.Item{{Step: plan.Cwd{Path: "/"}}}, building: flight{Batch: &remote.Batch{}}}
+	w := &walk{items: []plan.Item{{Step: plan.Cwd{Path: "/"}}}, building: &flight{}}
 	w.stub = nil
 	again := &remote.CallError{Call: "openat2()", Errno: unix.EAGAIN}
 	n := 0
 	for ; n < 10*maxRetries; n++ {
-		if back, err := w.rescue(&remote.Batch{}, again); err != nil || !back {
+		if err := w.rescue(&stopped{call: again}); err != nil {
 			break
 		}
 	}

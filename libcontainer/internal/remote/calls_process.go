@@ -117,6 +117,16 @@ func GroupList(gids []uint32) []byte {
 	return p
 }
 
+// SetDumpable sets the dumpable flag, which decides who may inspect the stub (prctl(2),
+// PR_SET_DUMPABLE).
+func (b *Batch) SetDumpable(on bool) Result {
+	var v uint64
+	if on {
+		v = 1
+	}
+	return b.Prctl("PR_SET_DUMPABLE", unix.PR_SET_DUMPABLE, v)
+}
+
 // Capset sets the thread's three capability sets.
 func (b *Batch) Capset(effective, permitted, inheritable uint64) Result {
 	var p []byte

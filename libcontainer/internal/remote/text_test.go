@@ -88,6 +88,7 @@ var texts = []struct {
 	{"CloneShared", func(b *Batch) { b.CloneShared() }, "clone(0x4511, 0, 0, 0, 0)"},
 	{"Reap", func(b *Batch) { b.Reap(b.CloneShared()) }, "clone(0x4511, 0, 0, 0, 0); wait4(&, 0, 0, 0)"},
 	{"Prctl", func(b *Batch) { b.Prctl("PR_SET_KEEPCAPS", unix.PR_SET_KEEPCAPS, 1) }, "prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)"},
+	{"SetDumpable", func(b *Batch) { b.SetDumpable(true) }, "prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)"},
 	{"SetName", func(b *Batch) { b.SetName("x") }, `prctl(PR_SET_NAME, "x")`},
 	{"Setsid", func(b *Batch) { b.Setsid() }, "setsid()"},
 	{"UnblockSignals", func(b *Batch) { b.UnblockSignals() }, "rt_sigprocmask(SIG_SETMASK, &{…}, 0x0, 8)"},
