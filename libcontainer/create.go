@@ -495,7 +495,7 @@ func (c *creation) setUp(ctx context.Context) error {
 	if err != nil {
 		return c.explain(err)
 	}
-	defer p.Settle()
+	defer p.Reap()
 	err = c.saveProcess(ctx, p)
 	c.container = newContainer(c.Runtime, c.dir, c.record)
 	c.container.config.config, c.container.first.pidfd = c.config, p.Pidfd

@@ -173,7 +173,7 @@ func (c *Container) awaitProgram(ctx context.Context, child *engine.Process, sta
 	}
 	child.Executed()
 	span = c.runtime.waiting("end of the stub")
-	child.Settle()
+	child.Reap()
 	span.End()
 	if err == nil && e != 0 {
 		held := hold(pidfd, c.record.Init.Pid)

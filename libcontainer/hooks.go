@@ -92,7 +92,7 @@ func startInside(ctx context.Context, cmd hooks.Command, p *plan.Plan, job engin
 	}
 	e, err := awaitExecve(ctx, status)
 	child.Executed()
-	child.Settle()
+	child.Reap()
 	if err != nil || e != 0 {
 		(&Process{pid: child.Pid, handle: handle{pidfd: child.Pidfd}}).kill()
 		if err == nil {

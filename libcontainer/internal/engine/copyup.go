@@ -30,22 +30,22 @@ const (
 
 // copyUp copies the directory that a new tmpfs will cover into the tmpfs, before
 // the tmpfs is attached.
-func (w *walk) copyUp(at plan.Place, to *remote.FD) error {
-	if err := w.settle(); err != nil {
+func (r *rootfs) copyUp(at plan.Place, to *remote.FD) error {
+	if err := r.settle(); err != nil {
 		return err
 	}
 	var q remote.Batch
-	from := q.Openat2(w.root, relative(at.Path), unix.O_RDONLY|unix.O_DIRECTORY, 0, remote.InRoot)
-	r := q.Last().Tolerate(unix.ENOENT)
-	if err := w.ask(&q); err != nil {
+	from := q.Openat2(r.root, relative(at.Path), unix.O_RDONLY|unix.O_DIRECTORY, 0, remote.InRoot)
+	missing := q.Last().Tolerate(unix.ENOENT)
+	if err := r.ask(&q); err != nil {
 		return err
 	}
-	if r.Errno() != 0 {
+	if missing.Errno() != 0 {
 		return nil
 	}
-	c := copier{w: w, root: at.Path}
+	c := copier{batches: r.batches, root: at.Path}
 	err := c.dir(level{from: from, to: to, path: at.Path})
-	if closeErr := w.closeAll([]*remote.FD{from}); err == nil {
+	if closeErr := r.closeAll([]*remote.FD{from}); err == nil {
 		err = closeErr
 	}
 	if err == nil {
@@ -57,7 +57,7 @@ func (w *walk) copyUp(at plan.Place, to *remote.FD) error {
 // copier copies a tree with few round trips. It asks about many entries in one
 // batch, and copies many in the next.
 type copier struct {
-	w       *walk
+	*batches
 	root    string
 	n       int
 	left    int    // special files that could not be created
@@ -80,12 +80,13 @@ type found struct {
 }
 
 func (f found) kind() uint16 { return f.stat.Mode & unix.S_IFMT }
+
 func (f found) perm() uint32 { return uint32(f.stat.Mode) & 0o7777 }
 
 // report warns about the special files that are missing in the copy.
 func (c *copier) report() {
-	if c.left > 0 && c.w.Warn != nil {
-		c.w.Warn(fmt.Sprintf("tmpcopyup of %s: %d special files are not copied, %s first: %v", c.root, c.left, c.example, c.errno))
+	if c.left > 0 && c.job.Warn != nil {
+		c.job.Warn(fmt.Sprintf("tmpcopyup of %s: %d special files are not copied, %s first: %v", c.root, c.left, c.example, c.errno))
 	}
 }
 
@@ -97,7 +98,7 @@ func (c *copier) dir(l level) error {
 	for {
 		var q remote.Batch
 		r, buf := q.Getdents(l.from, copyNames)
-		if err := c.w.ask(&q); err != nil {
+		if err := c.ask(&q); err != nil {
 			return err
 		}
 		if r.Value() == 0 {
@@ -188,7 +189,7 @@ func (c *copier) look(l level, names []string) ([]found, error) {
 		list[i].name = name
 		stats[i] = q.Statx(l.from, name, unix.AT_SYMLINK_NOFOLLOW)
 	}
-	if err := c.w.ask(&q); err != nil {
+	if err := c.ask(&q); err != nil {
 		return nil, named(list, err)
 	}
 	var links []*found
@@ -213,7 +214,7 @@ func (c *copier) readLinks(l level, links []*found) error {
 		results[i], targets[i] = q.Readlinkat(l.from, f.name)
 		results[i].TolerateAll()
 	}
-	if err := c.w.ask(&q); err != nil {
+	if err := c.ask(&q); err != nil {
 		return err
 	}
 	for i, f := range links {
@@ -266,7 +267,7 @@ func (b *batchCopy) flush() error {
 	if err := b.collect(); err != nil || len(b.next.list) == 0 {
 		return err
 	}
-	if err := b.c.w.stub.Send(&b.next.q); err != nil {
+	if err := b.c.stub.Send(&b.next.q); err != nil {
 		return err
 	}
 	b.behind, b.next = b.next, common{}
@@ -279,7 +280,7 @@ func (b *batchCopy) collect() error {
 	if b.behind = (common{}); len(done.list) == 0 {
 		return nil
 	}
-	if err := b.c.w.stub.Receive(&done.q); err != nil {
+	if err := b.c.stub.Receive(&done.q); err != nil {
 		return named(done.list, err)
 	}
 	for i, f := range done.list {
@@ -300,7 +301,7 @@ func (b *batchCopy) check(f found, r remote.Result) error {
 	case f.stat.Size > 0 && r.Value() < int64(f.stat.Size):
 		var q remote.Batch
 		q.Unlinkat(b.level.to, f.name, 0)
-		if err := b.c.w.ask(&q); err != nil {
+		if err := b.c.ask(&q); err != nil {
 			return err
 		}
 		return b.c.file(b.level, f)
@@ -382,7 +383,7 @@ func (c *copier) subdir(l level, f found) error {
 	q.Mkdirat(l.to, f.name, 0o700)
 	src := q.Openat2(l.from, f.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0, remote.Beneath)
 	dst := q.Openat2(l.to, f.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0, remote.Beneath)
-	if err := c.w.ask(&q); err != nil {
+	if err := c.ask(&q); err != nil {
 		return err
 	}
 	if err := c.dir(level{from: src, to: dst, path: l.path + "/" + f.name, depth: l.depth + 1}); err != nil {
@@ -390,7 +391,7 @@ func (c *copier) subdir(l level, f found) error {
 	}
 	var end remote.Batch
 	finish(&end, src, dst, f)
-	return c.w.ask(&end)
+	return c.ask(&end)
 }
 
 // openBoth opens a file and creates its copy. O_NONBLOCK protects the stub if the
@@ -414,13 +415,13 @@ func finish(q *remote.Batch, src, dst *remote.FD, f found) {
 func (c *copier) file(l level, f found) error {
 	var q remote.Batch
 	src, dst := openBoth(&q, l, f.name)
-	if err := c.w.ask(&q); err != nil {
+	if err := c.ask(&q); err != nil {
 		return err
 	}
 	for left := int64(f.stat.Size); left > 0; {
 		var q remote.Batch
 		r := q.Sendfile(dst, src, int(min(left, copyChunk)))
-		if err := c.w.ask(&q); err != nil {
+		if err := c.ask(&q); err != nil {
 			return err
 		}
 		if r.Value() == 0 {
@@ -430,5 +431,5 @@ func (c *copier) file(l level, f found) error {
 	}
 	var end remote.Batch
 	finish(&end, src, dst, f)
-	return c.w.ask(&end)
+	return c.ask(&end)
 }

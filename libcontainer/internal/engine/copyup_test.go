@@ -179,7 +179,7 @@ func TestCopyUpWarnsOfDevices(t *testing.T) {
 	mknod(in, "d/dev/null", 3)
 	mknod(in, "d/dev/zero", 5)
 	var warnings []string
-	in.Warn = func(msg string) { warnings = append(warnings, msg) }
+	in.job.Warn = func(msg string) { warnings = append(warnings, msg) }
 	err := in.take(newUserNamespace(0), []plan.Step{plan.Mount{Type: "tmpfs", At: place("/d"), CopyUp: true}}, func(path func(string) string) {
 		if fi, err := os.Lstat(path("/d/dev/pipe")); err != nil || fi.Mode().Type() != os.ModeNamedPipe {
 			t.Errorf("the copy of a FIFO is %v, %v", fi, err)

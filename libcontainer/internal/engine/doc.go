@@ -27,44 +27,70 @@
 // which no process can walk upward to the rest of the host. It treats the
 // results of calls as hostile data.
 //
-// # Files
+// # Rooms
 //
-// The walk:
+// The walk owns the order of the steps and the retries, and nothing else. Each other
+// type is a room: it owns the state of one subject. All rooms add their calls to the
+// batch of the type batches. A room that needs another one has it as a field. A call
+// never leads to a room, or to a file, that stands higher in this list.
 //
-//	walk.go        the walk: batches, results, retries
+//	run.go         Run and Visit
+//	walk.go        walk: the order of the steps, retries
 //	steps.go       the meaning of each step: the usual path and the slow path
-//	last.go        the last batch: filter, clone, gate, execve
-//	live.go        the walk among the mounts of a running container
-//	failure.go     the error of a failed step
+//	last.go        last: the last batch: filter, clone, gate, execve
 //
-// The runtime side:
+// The program:
 //
-//	runtime.go     the start of the stub, forks, limits, OOM score, hooks
-//	delegate.go    work on the container's cgroup
-//	trees.go       bind sources, as detached trees of the host
-//	opener.go      a stub that opens sources which may never answer
-//	origin.go      bind sources that the stub has to clone itself
-//	idmap.go       id-mapped mounts
-//	netdevice.go   network devices of the host
-//
-// The container side, by the stub:
-//
-//	container.go   hardening, namespaces, root directory, labels
-//	time.go        the time namespace
-//	mounts.go      the root file system and the mounts in it
-//	longmount.go   mounts with options that fsconfig(2) does not take
-//	copyup.go      the copy of an image directory into a tmpfs
-//	mountpoint.go  missing mountpoints (slow path)
-//	devices.go     device nodes and symlinks
-//	masks.go       masked and read-only paths
-//	procfs.go      sysctls, and the procfs of a joined pid namespace
-//	moveroot.go    a root without pivot_root
-//	terminal.go    the pseudo-terminal
-//	process.go     home, working directory, credentials, program
+//	program.go     program: look-up of the program
+//	inspect.go     the reason of a failed execve, found by a stub in the container
+//	executable.go  the head of an executable file
+//	home.go        home: the home directory
+//	cwd.go         workdir: the working directory
+//	credentials.go credentials: ids, capabilities, bounding set
+//	labels.go      credentials: LSM labels, session keyring
 //	scheduling.go  scheduling, memory policy, CPU affinity
 //
-// After a failed execve:
+// The root file system:
 //
-//	inspect.go     the reason, found by a stub inside the container
-//	executable.go  the head of an executable file
+//	terminal.go    terminal: the pseudo-terminal
+//	masks.go       masks: masked and read-only paths
+//	mounts.go      mounts: new file systems and remounts
+//	binds.go       binds: bind mounts
+//	devices.go     devices: device nodes and symlinks
+//	procfs.go      procfs: sysctls, and the procfs of a joined pid namespace
+//	longmount.go   mounts with options that fsconfig(2) does not take
+//	copyup.go      copier: the copy of an image directory into a tmpfs
+//	filesystem.go  the creation of a detached mount
+//	mountpoint.go  mountpoints: missing mountpoints (slow path)
+//	rootfs.go      rootfs: root directory, destinations, attachment
+//	moveroot.go    a root without pivot_root
+//	visit.go       visit: changes in a running container
+//
+// The sources of mounts:
+//
+//	sources.go     sources: the times at which the sources are opened and handed over
+//	origin.go      origins: sources that the stub has to clone itself
+//	slowsources.go slowSources: sources that may never answer
+//	opener.go      opener: the stub that opens them
+//	idmap.go       idmaps: id-mapped mounts
+//	trees.go       trees: the open sources
+//	tree.go        tree: one source, as a detached tree of the host
+//
+// Processes and namespaces:
+//
+//	spawn.go       launcher: the start of the stub, forks, hardening, OOM score
+//	limits.go      limits: resource limits
+//	namespaces.go  namespaces: joined and new namespaces, host name
+//	time.go        namespaces: the time namespace
+//	netdevice.go   namespaces: network devices of the host
+//
+// The batches:
+//
+//	batches.go     batches: the batch under construction, results
+//	stubs.go       stubs: the stub that executes the batches
+//	progress.go    progress: the walk's copy of the plan, and its place in it
+//	job.go         Job and Process: the input and the result of a walk
+//	failure.go     Failure: the error of a failed step
+//	stubfile.go    files of the stub in the host's procfs
+//	paths.go       paths in the root file system
 package engine

@@ -126,3 +126,32 @@ func KilledAtBirth(err error) bool {
 	_, killed := Killed(err)
 	return killed && errors.As(err, &d) && d.Silent
 }
+
+// answered reports whether the stub can execute more batches.
+func answered(err error) bool {
+	var ce *remote.CallError
+	return err == nil || errors.As(err, &ce)
+}
+
+func isCall(ce *remote.CallError, name string) bool {
+	return strings.HasPrefix(ce.Call, name+"(")
+}
+
+// textError is an errno with another text.
+type textError struct {
+	text  string
+	errno unix.Errno
+}
+
+func (e *textError) Error() string { return e.text }
+
+func (e *textError) Unwrap() error { return e.errno }
+
+func isErrno(err error, list ...unix.Errno) bool {
+	for _, e := range list {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

@@ -127,7 +127,7 @@ func TestHostSource(t *testing.T) {
 }
 
 func TestUnborn(t *testing.T) {
-	w := &walk{Job: &Job{Cgroup: os.Stdin}, items: []plan.Item{{Step: plan.Spawn{}}}}
+	w := newStubs(t.Context(), []plan.Item{{Step: plan.Spawn{}}}, &Job{Cgroup: os.Stdin})
 	for errno, text := range map[unix.Errno]string{
 		unix.EAGAIN: "pids.max",
 		unix.EACCES: "delegated",
@@ -142,7 +142,7 @@ func TestUnborn(t *testing.T) {
 
 // TestForkFailure: after a timeout the error says that the child may be frozen.
 func TestForkFailure(t *testing.T) {
-	w := &walk{Job: &Job{}, items: []plan.Item{{Step: plan.ForkInto{}}}}
+	w := newStubs(t.Context(), []plan.Item{{Step: plan.ForkInto{}}}, &Job{})
 	if err := w.forkFailure(remote.ErrTimeout); !errors.Is(err, remote.ErrTimeout) || !strings.Contains(err.Error(), "frozen") {
 		t.Errorf("forkFailure(timeout) = %v; want a hint of a frozen process", err)
 	}

@@ -13,43 +13,39 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// mapTrees maps the ids of the trees that the runtime side opened. It comes after
-// the creation of the container's user namespace, which may be the mapping.
-func (w *walk) mapTrees() error {
-	for i, it := range w.items {
-		s, ok := it.Step.(plan.Bind)
-		t := w.trees[i]
-		if !ok || t == nil || s.Idmap == nil || t.mapped || t.origin {
-			continue
-		}
-		if err := w.mapIDs(t.fd, t.name, s.Idmap); err != nil {
-			return failed(it, err)
-		}
-		t.mapped = true
-	}
-	return nil
+// idmaps owns the user namespaces for id-mapped mounts.
+type idmaps struct {
+	*batches
+	mappings map[string]*os.File // by their maps
 }
 
-// mapMount maps the ids of a detached mount that the stub created. The runtime
+func (im *idmaps) close() {
+	for _, ns := range im.mappings {
+		ns.Close()
+	}
+	clear(im.mappings)
+}
+
+// applyInStub maps the ids of a detached mount that the stub created. The runtime
 // side makes the call: the call requires privilege over the user namespaces of
 // the mapping and of the file system. The stub has privilege over the
 // container's only.
-func (w *walk) mapMount(m *remote.FD, name string, i *plan.Idmap) error {
-	if err := w.settle(); err != nil { // the number of m has to be known
+func (im *idmaps) applyInStub(m *remote.FD, name string, i *plan.Idmap) error {
+	if err := im.settle(); err != nil { // the number of m has to be known
 		return err
 	}
-	fd, err := unix.PidfdGetfd(w.stub.Pidfd(), m.Number(), 0)
+	fd, err := unix.PidfdGetfd(im.stub.Pidfd(), m.Number(), 0)
 	if err != nil {
 		return os.NewSyscallError("pidfd_getfd", err)
 	}
 	defer unix.Close(fd)
-	return w.mapIDs(fd, name, i)
+	return im.apply(fd, name, i)
 }
 
-// mapIDs maps the ids of a tree. The kernel allows it only before the tree is
+// apply maps the ids of a tree. The kernel allows it only before the tree is
 // attached (mount_setattr(2), "ID-mapped mounts").
-func (w *walk) mapIDs(tree int, name string, m *plan.Idmap) error {
-	ns, err := w.mapping(m)
+func (im *idmaps) apply(tree int, name string, m *plan.Idmap) error {
+	ns, err := im.mapping(m)
 	if err != nil {
 		return err
 	}
@@ -80,29 +76,29 @@ func mapHint(err error) string {
 
 // mapping returns a user namespace with the mapping: the container's own, or one
 // created for it. Mounts with the same mapping share one.
-func (w *walk) mapping(m *plan.Idmap) (*os.File, error) {
+func (im *idmaps) mapping(m *plan.Idmap) (*os.File, error) {
 	key := idMapText(m.UIDs) + "/" + idMapText(m.GIDs)
-	if ns := w.mappings[key]; ns != nil {
+	if ns := im.mappings[key]; ns != nil {
 		return ns, nil
 	}
 	var ns *os.File
 	var err error
 	if len(m.UIDs) == 0 {
-		ns, err = usernsOf(w.stub.Pid)
+		ns, err = usernsOf(im.stub.Pid)
 	} else {
-		ns, err = w.newMapping(m)
+		ns, err = im.newMapping(m)
 	}
 	if err != nil {
 		return nil, err
 	}
-	w.mappings[key] = ns
+	im.mappings[key] = ns
 	return ns, nil
 }
 
 // newMapping starts a process in a new user namespace, writes the maps, opens the
 // namespace, and ends the process.
-func (w *walk) newMapping(m *plan.Idmap) (*os.File, error) {
-	holder, err := remote.Start(w.ctx, remote.Spawn{Cloneflags: unix.CLONE_NEWUSER, Control: 3, Timeout: defaultTimeout, Argv0: w.Name})
+func (im *idmaps) newMapping(m *plan.Idmap) (*os.File, error) {
+	holder, err := remote.Start(im.ctx, remote.Spawn{Cloneflags: unix.CLONE_NEWUSER, Control: 3, Timeout: defaultTimeout, Argv0: im.job.Name})
 	if err != nil {
 		return nil, fmt.Errorf("make a user namespace for the mapping: %w", err)
 	}

@@ -34,24 +34,24 @@ func TestMapIDs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &walk{Job: &Job{}, ctx: t.Context(), mappings: map[string]*os.File{}, trees: map[int]*tree{}}
-	w.trees[0] = source
-	defer w.closeTrees()
+	defer unix.Close(source.fd)
+	im := &newWalk(t.Context(), &plan.Plan{}, &Job{}).sources.idmaps
+	defer im.close()
 	maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 4242, Size: 1}}
 	m := &plan.Idmap{UIDs: maps, GIDs: maps}
-	if err := w.mapIDs(source.fd, source.name, m); err != nil {
+	if err := im.apply(source.fd, source.name, m); err != nil {
 		t.Fatal(err)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstatat(source.fd, "file", &st, 0); err != nil || st.Uid != 4242 || st.Gid != 4242 {
 		t.Errorf("owner in the tree: %d:%d, %v; want 4242:4242", st.Uid, st.Gid, err)
 	}
-	err = w.mapIDs(source.fd, source.name, m)
+	err = im.apply(source.fd, source.name, m)
 	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EINVAL) || !strings.HasPrefix(err.Error(), "map the ids of "+dir) {
 		t.Errorf("mapping it again: %v", err)
 	}
-	if len(w.mappings) != 1 {
-		t.Errorf("%d user namespaces for one mapping", len(w.mappings))
+	if len(im.mappings) != 1 {
+		t.Errorf("%d user namespaces for one mapping", len(im.mappings))
 	}
 }
 
@@ -76,9 +76,9 @@ func TestMappingWithoutPtrace(t *testing.T) {
 	if err := unix.Capset(&head, &caps[0]); err != nil {
 		t.Fatal(err)
 	}
-	w := &walk{Job: &Job{}, ctx: t.Context()}
+	im := &newWalk(t.Context(), &plan.Plan{}, &Job{}).sources.idmaps
 	maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 4242, Size: 1}}
-	ns, err := w.newMapping(&plan.Idmap{UIDs: maps, GIDs: maps})
+	ns, err := im.newMapping(&plan.Idmap{UIDs: maps, GIDs: maps})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -209,4 +210,25 @@ func (in *inspector) read(path string, n int, off uint64) ([]byte, error) {
 		return nil, e
 	}
 	return buf.First(r.Value()), nil
+}
+
+// defaultPath applies without PATH, as in execvp(3).
+const defaultPath = "/bin:/usr/bin"
+
+func candidates(s plan.FindProgram) []string {
+	if strings.Contains(s.Name, "/") {
+		return []string{s.Name}
+	}
+	dirs := s.Path
+	if dirs == "" {
+		dirs = defaultPath
+	}
+	var out []string
+	for _, dir := range strings.Split(dirs, ":") {
+		if dir == "" {
+			dir = "."
+		}
+		out = append(out, dir+"/"+s.Name)
+	}
+	return out
 }

@@ -20,36 +20,31 @@ import (
 // Behind a filter the batch uses only read, write, execve and exit_group, and
 // capset if loading the filter required a capability. So a result behind the
 // filter is reported with write: the stub's own reply would use sendto.
-func (w *walk) lastBatch() (*Process, error) {
-	if f := w.Meanwhile; f != nil { // no step gave an opportunity before
-		if err := f(w.ctx, w.stub.Pid); err != nil {
-			return nil, err
-		}
+func (pr *program) lastBatch() (*Process, error) {
+	pr.limits.restore()
+	if pr.job.Start != nil { // a created container may wait at the gate for long
+		pr.building.FreeArena()
 	}
-	w.restoreLimits()
-	if w.Start != nil { // a created container may wait at the gate for long
-		w.building.FreeArena()
-	}
-	l := last{walk: w, control: w.stub.Control()}
-	for ; w.at < len(w.items); w.at++ {
-		w.building.Tag(w.at)
-		if err := l.step(w.items[w.at]); err != nil {
-			return nil, failed(w.items[w.at], err)
+	l := last{program: pr, control: pr.stub.Control()}
+	for ; pr.at < len(pr.items); pr.at++ {
+		pr.building.Tag(pr.at)
+		if err := l.step(pr.items[pr.at]); err != nil {
+			return nil, failed(pr.items[pr.at], err)
 		}
 	}
 	if l.forks {
 		l.clone.OnPositiveSkipTo(l.end)
 		l.stub.Outlast() // its report must be read even if ctx ends, or the clone would never be reaped
 	}
-	if err := w.stub.SendLast(&w.building.Batch); err != nil {
-		return nil, w.lost(err)
+	if err := pr.stub.SendLast(&pr.building.Batch); err != nil {
+		return nil, pr.lost(err)
 	}
 	return l.finish()
 }
 
 // last is the last batch under construction.
 type last struct {
-	*walk
+	*program
 	control  *remote.FD
 	filtered bool // the calls from here on run under the filter
 	forks    bool
@@ -153,23 +148,23 @@ type fetched struct {
 // fetchFilter finds or compiles the filter while the stub executes the batch
 // before the last one. It keeps an error for later: the errors of the stub's
 // batch come first.
-func (w *walk) fetchFilter() {
-	if w.filter != nil || len(w.inflight) == 0 {
+func (pr *program) fetchFilter() {
+	if pr.filter != nil || len(pr.inflight) == 0 {
 		return
 	}
-	for _, it := range w.items[w.at:] {
+	for _, it := range pr.items[pr.at:] {
 		if _, ok := it.Step.(plan.Seccomp); ok {
-			_, _ = w.fetched()
+			_, _ = pr.fetched()
 		}
 	}
 }
 
-func (w *walk) fetched() (Filter, error) {
-	if w.filter == nil {
-		f, err := w.Filter(w.ctx)
-		w.filter = &fetched{f, err}
+func (pr *program) fetched() (Filter, error) {
+	if pr.filter == nil {
+		f, err := pr.job.Filter(pr.ctx)
+		pr.filter = &fetched{f, err}
 	}
-	return w.filter.Filter, w.filter.err
+	return pr.filter.Filter, pr.filter.err
 }
 
 // waits reports whether the gate or a clone is still to come. Until then the
@@ -196,7 +191,7 @@ func (l *last) loaded(listens bool, number int) error {
 	}
 	f := os.NewFile(uintptr(fd), "seccomp listener")
 	defer f.Close()
-	if err := l.Listener(l.ctx, l.stub.Pid, f); err != nil {
+	if err := l.job.Listener(l.ctx, l.stub.Pid, f); err != nil {
 		return err
 	}
 	return l.stub.Proceed(&l.building.Batch)
@@ -216,11 +211,11 @@ func (l *last) newSession() {
 // limitProcesses sets the clone's own limit (see limitClone). A failure is
 // reported as a failed execve.
 func (l *last) limitProcesses() {
-	if l.nproc == nil {
+	if l.limits.nproc == nil {
 		return
 	}
 	b := l.building
-	r := b.Setrlimit(l.nproc.Resource, l.nproc.Soft, l.nproc.Hard).TolerateAll()
+	r := b.Setrlimit(l.limits.nproc.Resource, l.limits.nproc.Soft, l.limits.nproc.Hard).TolerateAll()
 	b.WriteResult(remote.Inherited(l.layout.status, "status"), r).TolerateAll()
 	b.Exit(exitExec)
 	r.OnZeroSkip()
@@ -229,8 +224,8 @@ func (l *last) limitProcesses() {
 func (l *last) execute(s plan.Execute) error {
 	b := l.building
 	env := s.Env
-	if l.Env != nil {
-		env = l.Env(env, l.home)
+	if l.job.Env != nil {
+		env = l.job.Env(env, l.home.dir)
 	}
 	r, err := l.execve(s.Args, env)
 	if err != nil {
@@ -255,9 +250,9 @@ func (l *last) execve(args, env []string) (remote.Result, error) {
 		size += len(s) + 1 + 8
 	}
 	if size < maxArguments {
-		return l.building.Execve(l.program, args, env), nil
+		return l.building.Execve(l.path, args, env), nil
 	}
-	p, err := l.stub.Load(l.program, args, env)
+	p, err := l.stub.Load(l.path, args, env)
 	if err != nil {
 		return remote.Result{}, l.lost(err)
 	}
@@ -298,7 +293,7 @@ func (l *last) finish() (*Process, error) {
 		pidfd.Close()
 		return nil, failed(plan.Item{Step: plan.CloneInto{}}, err)
 	}
-	if err := l.scheduleClone(pid); err != nil {
+	if err := l.scheduling.setOfClone(pid); err != nil {
 		_ = proc.Signal(pidfd, unix.SIGKILL)
 		_, _ = proc.Reap(l.ctx, pidfd)
 		pidfd.Close()
@@ -306,7 +301,7 @@ func (l *last) finish() (*Process, error) {
 	}
 	l.stub.Dismiss()
 	l.dismissed = append(l.dismissed, l.stub)
-	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed, trace: l.Trace, stub: l.stub.Pid}, nil
+	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed, trace: l.job.Trace, stub: l.stub.Pid}, nil
 }
 
 // endUnheld ends a clone for which the runtime side has no pidfd, for example
@@ -353,5 +348,5 @@ func (l *last) cloneFailure(err error) error {
 
 func (l *last) process(pid int, pidfd *os.File) (*Process, error) {
 	l.stub.Close()
-	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed, trace: l.Trace, stub: pid}, nil
+	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed, trace: l.job.Trace, stub: pid}, nil
 }

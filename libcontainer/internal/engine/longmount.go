@@ -32,20 +32,20 @@ func hasLong(s plan.Mount) bool {
 // descriptor. The path is a directory in a new tmpfs, which is attached to the
 // destination for a moment. The stub clones the mount out of it and detaches the
 // tmpfs. The clone is then attached like any other mount.
-func (w *walk) longMount(s plan.Mount, to *remote.FD) error {
-	if w.live != nil {
-		return fmt.Errorf("an option or a source of more than %d bytes is not for a container that runs: %w", longest, unix.E2BIG)
+func (r *rootfs) longMount(s plan.Mount, to *remote.FD) (*remote.FD, error) {
+	if r.visit != nil {
+		return nil, fmt.Errorf("an option or a source of more than %d bytes is not for a container that runs: %w", longest, unix.E2BIG)
 	}
 	flags, data := classic(s.Params)
 	if len(data) > optionPage {
-		return fmt.Errorf("the options are %d bytes long, and mount(2) takes %d: %w", len(data), optionPage, unix.E2BIG)
+		return nil, fmt.Errorf("the options are %d bytes long, and mount(2) takes %d: %w", len(data), optionPage, unix.E2BIG)
 	}
 	const place = "m"
-	stage, err := w.newMount(plan.Mount{Type: "tmpfs", Source: "tmpfs", Params: []plan.Param{{Key: "mode", Value: "700"}}, At: s.At})
+	stage, err := r.newMount(plan.Mount{Type: "tmpfs", Source: "tmpfs", Params: []plan.Param{{Key: "mode", Value: "700"}}, At: s.At})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b := w.building
+	b := r.building
 	b.MoveMount(stage, to)
 	b.Mkdirat(stage, place, 0o700)
 	b.Fchdir(stage)
@@ -53,12 +53,12 @@ func (w *walk) longMount(s plan.Mount, to *remote.FD) error {
 	m := b.OpenTree(remote.Cwd(), place, false)
 	b.Umount2(place, unix.MNT_DETACH)
 	b.Umount2(".", unix.MNT_DETACH)
-	b.Fchdir(w.root)
+	b.Fchdir(r.root)
 	b.Close(stage)
 	if s.Attrs.Set != 0 {
 		b.MountSetattr(m, "", false, remote.Attr{Set: s.Attrs.Set})
 	}
-	return w.attach(m, to, s)
+	return m, nil
 }
 
 // classic returns the parameters in the form of mount(2).

@@ -9,18 +9,24 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
+// cover covers paths.
+type masks struct {
+	*rootfs
+	toolbox *remote.FD // the tmpfs with the sources of masks
+}
+
 // The names of the mask sources in their tmpfs.
 const (
 	maskFile = "null"
 	maskDir  = "empty"
 )
 
-// maskSources creates the tmpfs from which all masks are cloned. The container
+// createSources creates the tmpfs from which all masks are cloned. The container
 // cannot have prepared its contents (CVE-2025-31133). The tmpfs is attached
 // below the clone of the root file system, where no path leads: before Linux
 // 6.15 an unattached mount cannot be cloned (open_tree(2)).
-func (w *walk) maskSources(s plan.AttachRootfs) {
-	b := w.building
+func (ma *masks) createSources(s plan.AttachRootfs) {
+	b := ma.building
 	ctx := b.Fsopen("tmpfs")
 	b.FsconfigString(ctx, "mode", "755")
 	b.FsconfigString(ctx, "size", "4k") // it holds two inodes and no data
@@ -28,51 +34,51 @@ func (w *walk) maskSources(s plan.AttachRootfs) {
 		b.FsconfigString(ctx, "context", s.Label)
 	}
 	b.FsconfigCreate(ctx)
-	w.toolbox = b.Fsmount(ctx, "mask sources", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
+	ma.toolbox = b.Fsmount(ctx, "mask sources", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
 	b.Close(ctx)
-	b.Mkdirat(w.toolbox, maskDir, 0o555)
-	if t := w.trees[w.at]; t != nil {
-		b.Mknodat(w.toolbox, maskFile, unix.S_IFREG, 0)
-		b.MoveMountAt(w.toolbox, ".")
-		node := b.Openat2(w.toolbox, maskFile, unix.O_PATH, 0, remote.Beneath)
-		m := w.mountOf(t, false, true)
+	b.Mkdirat(ma.toolbox, maskDir, 0o555)
+	if t := ma.sources.byItem[ma.at]; t != nil {
+		b.Mknodat(ma.toolbox, maskFile, unix.S_IFREG, 0)
+		b.MoveMountAt(ma.toolbox, ".")
+		node := b.Openat2(ma.toolbox, maskFile, unix.O_PATH, 0, remote.Beneath)
+		m := ma.sources.mountOf(t, false, true)
 		b.MoveMount(m, node)
 		b.Close(node)
 		b.Close(m)
 	} else {
-		b.Mknodat(w.toolbox, maskFile, unix.S_IFCHR|0o666, unix.Mkdev(1, 3))
-		b.MoveMountAt(w.toolbox, ".")
+		b.Mknodat(ma.toolbox, maskFile, unix.S_IFCHR|0o666, unix.Mkdev(1, 3))
+		b.MoveMountAt(ma.toolbox, ".")
 	}
-	b.MountSetattr(w.toolbox, "", false, remote.Attr{Set: unix.MOUNT_ATTR_RDONLY})
+	b.MountSetattr(ma.toolbox, "", false, remote.Attr{Set: unix.MOUNT_ATTR_RDONLY})
 }
 
-// masks covers each path with the null device or with the empty directory. The
+// cover covers each path with the null device or with the empty directory. The
 // kernel attaches only the one that has the same type as the path. So the stub
 // tries both, and does not ask for the type. A missing path needs no mask. A try
 // that fails costs 40 us for the unused clone, so the likely source comes first.
 //
 // "/file/" and "/file/." fail with ENOTDIR (path_resolution(7)): the file exists, and
 // the list means to cover it.
-func (w *walk) masks(s plan.Masks) error {
-	b := w.building
+func (ma *masks) cover(s plan.Masks) error {
+	b := ma.building
 	for _, p := range s.Paths {
-		at := b.Openat2(w.root, relative(p), unix.O_PATH, 0, remote.InRoot)
+		at := b.Openat2(ma.root, relative(p), unix.O_PATH, 0, remote.InRoot)
 		missing := b.Last().Tolerate(unix.ENOENT)
 		likely, other := maskFile, maskDir
 		if isDirectoryInLinux(p) {
 			likely, other = other, likely
 		}
-		mask := b.OpenTree(w.toolbox, likely, false)
+		mask := b.OpenTree(ma.toolbox, likely, false)
 		covered := b.MoveMount(mask, at).Tolerate(unix.ENOTDIR, unix.EINVAL)
-		second := b.OpenTree(w.toolbox, other, false)
+		second := b.OpenTree(ma.toolbox, other, false)
 		b.MoveMount(second, at)
 		b.Close(second)
 		covered.OnZeroSkip()
 		b.Close(mask)
 		b.Close(at)
 		missing.OnFailSkip()
-		if w.full() {
-			if err := w.settle(); err != nil {
+		if ma.full() {
+			if err := ma.settle(); err != nil {
 				return err
 			}
 		}
@@ -90,10 +96,10 @@ func isDirectoryInLinux(path string) bool {
 }
 
 // readonly covers each path with a read-only clone of itself.
-func (w *walk) readonly(s plan.Readonly) error {
-	b := w.building
+func (ma *masks) readonly(s plan.Readonly) error {
+	b := ma.building
 	for _, p := range s.Paths {
-		at := b.Openat2(w.root, relative(p), unix.O_PATH, 0, remote.InRoot)
+		at := b.Openat2(ma.root, relative(p), unix.O_PATH, 0, remote.InRoot)
 		missing := b.Last().Tolerate(unix.ENOENT)
 		m := b.OpenTree(at, "", true)
 		b.MountSetattr(m, "", false, remote.Attr{Set: unix.MOUNT_ATTR_RDONLY})
@@ -101,8 +107,8 @@ func (w *walk) readonly(s plan.Readonly) error {
 		b.Close(m)
 		b.Close(at)
 		missing.OnFailSkip()
-		if w.full() {
-			if err := w.settle(); err != nil {
+		if ma.full() {
+			if err := ma.settle(); err != nil {
 				return err
 			}
 		}

@@ -12,6 +12,14 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
+// mountpoints creates missing mountpoints.
+type mountpoints struct {
+	*rootfs
+	missing int          // the number of missing mountpoints so far
+	ahead   bool         // the mountpoints of later steps have been created, too
+	made    map[int]bool // by item: the mountpoint was missing
+}
+
 // maxLinks is the number of symlinks that a path may contain, as in the kernel
 // (MAXSYMLINKS, path_resolution(7)).
 const maxLinks = 40
@@ -23,33 +31,25 @@ const maxLinks = 40
 // The climber reads each symlink and continues with its components; the kernel
 // never follows one. So no step can leave the root file system.
 type climber struct {
-	w      *walk
+	*batches
 	dirs   []*remote.FD // from the root to the present directory
 	opened []*remote.FD // all that the climber has opened, also those no longer in dirs
 	links  int
 	made   bool // the last component was missing
 }
 
-// destinations holds facts about the destinations of mounts.
-type destinations struct {
-	crossed bool         // the root file system contains mounts that the plan does not know
-	missing int          // the number of missing mountpoints so far
-	ahead   bool         // the mountpoints of later steps have been created, too
-	made    map[int]bool // by item: the mountpoint was missing
-}
-
-// makeMountpoint creates the directory or the file that a mount needs.
-func (w *walk) makeMountpoint(it plan.Item, path string, file bool) error {
+// create creates the directory or the file that a mount needs.
+func (mp *mountpoints) create(it plan.Item, path string, file bool) error {
 	names := components(path)
-	w.places.missing++
-	if w.makePlain(names, file) {
-		w.places.made[w.at] = true
-		return w.makeOthers(it)
+	mp.missing++
+	if mp.makePlain(names, file) {
+		mp.made[mp.at] = true
+		return mp.makeOthers(it)
 	}
-	c := climber{w: w, dirs: []*remote.FD{w.root}}
+	c := climber{batches: mp.batches, dirs: []*remote.FD{mp.root}}
 	err := c.walk(names, file)
 	c.close()
-	w.places.made[w.at] = c.made
+	mp.made[mp.at] = c.made
 	if err != nil {
 		what := "make the mountpoint of: "
 		if _, ok := it.Step.(plan.Mount); !ok && !file {
@@ -66,13 +66,13 @@ func (w *walk) makeMountpoint(it plan.Item, path string, file bool) error {
 
 // makePlain creates a mountpoint in one batch. It works if all components are
 // existing or missing directories, and none is a symlink.
-func (w *walk) makePlain(names []string, file bool) bool {
+func (mp *mountpoints) makePlain(names []string, file bool) bool {
 	if len(names) == 0 || len(names) > maxPlain {
 		return false
 	}
 	var q remote.Batch
-	made := makeChain(&q, w.root, names, file)
-	return w.ask(&q) == nil && made.Ran() && made.Errno() == 0
+	made := makeChain(&q, mp.root, names, file)
+	return mp.ask(&q) == nil && made.Ran() && made.Errno() == 0
 }
 
 // maxPlain bounds a chain: it has at most three calls for each component, and a
@@ -104,36 +104,36 @@ func makeChain(b *remote.Batch, root *remote.FD, names []string, file bool) (mad
 
 // makeOthers creates the mountpoints of later mounts, once a second one was
 // missing: then more are likely to be missing. Each one costs two round trips.
-func (w *walk) makeOthers(it plan.Item) error {
-	if w.places.missing < 2 || w.places.ahead || w.live != nil {
+func (mp *mountpoints) makeOthers(it plan.Item) error {
+	if mp.missing < 2 || mp.ahead || mp.visit != nil {
 		return nil
 	}
-	w.places.ahead = true
+	mp.ahead = true
 	var q remote.Batch
-	places, made := w.plainPlaces(), map[int]remote.Result{}
+	places, made := mp.plainPlaces(), map[int]remote.Result{}
 	for _, i := range slices.Sorted(maps.Keys(places)) {
-		made[i] = makeChain(&q, w.root, components(places[i].Path), w.trees[i] != nil && w.trees[i].kind != unix.S_IFDIR)
+		made[i] = makeChain(&q, mp.root, components(places[i].Path), mp.sources.byItem[i] != nil && mp.sources.byItem[i].kind != unix.S_IFDIR)
 		if q.Size() > maxBatch {
-			if err := w.ask(&q); err != nil {
-				return failed(it, w.lost(err))
+			if err := mp.ask(&q); err != nil {
+				return failed(it, mp.lost(err))
 			}
 			q = remote.Batch{}
 		}
 	}
-	if err := w.ask(&q); err != nil {
-		return failed(it, w.lost(err))
+	if err := mp.ask(&q); err != nil {
+		return failed(it, mp.lost(err))
 	}
 	for i, r := range made {
-		w.places.made[i] = r.Ran() && r.Errno() == 0
+		mp.made[i] = r.Ran() && r.Errno() == 0
 	}
 	return nil
 }
 
 // plainPlaces returns the destinations of later steps that are in the root file
 // system itself and whose kind, file or directory, is known.
-func (w *walk) plainPlaces() map[int]plan.Place {
+func (mp *mountpoints) plainPlaces() map[int]plan.Place {
 	places := map[int]plan.Place{}
-	for i, it := range w.items {
+	for i, it := range mp.items {
 		switch s := it.Step.(type) {
 		case plan.Mount:
 			places[i] = s.At
@@ -143,24 +143,16 @@ func (w *walk) plainPlaces() map[int]plan.Place {
 	}
 	maps.DeleteFunc(places, func(i int, at plan.Place) bool {
 		names := strings.Count(at.Path, "/")
-		b, bind := w.items[i].Step.(plan.Bind)
-		known := !bind || w.trees[i] != nil && w.trees[i].kind != 0 && !b.CopySymlink
-		return i <= w.at || !known || at.Below || at.Path == "/" || names > maxPlain
+		b, bind := mp.items[i].Step.(plan.Bind)
+		known := !bind || mp.sources.byItem[i] != nil && mp.sources.byItem[i].kind != 0 && !b.CopySymlink
+		return i <= mp.at || !known || at.Below || at.Path == "/" || names > maxPlain
 	})
 	return places
 }
 
-// makeNode creates a mountpoint: a file or a directory.
-func makeNode(b *remote.Batch, dir *remote.FD, name string, file bool) remote.Result {
-	if file {
-		return b.Mknodat(dir, name, unix.S_IFREG|0o644, 0)
-	}
-	return b.Mkdirat(dir, name, 0o755)
-}
-
-// makeDirectory creates a directory for a step that is not a mount.
-func (w *walk) makeDirectory(it plan.Item, path string) error {
-	return w.makeMountpoint(it, path, false)
+// createDirectory creates a directory for a step that is not a mount.
+func (mp *mountpoints) createDirectory(it plan.Item, path string) error {
+	return mp.create(it, path, false)
 }
 
 // labelled is a step with another text.
@@ -170,10 +162,6 @@ type labelled struct {
 }
 
 func (l labelled) String() string { return l.text }
-
-func components(path string) []string {
-	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
-}
 
 func (c *climber) walk(names []string, file bool) error {
 	for len(names) > 0 {
@@ -216,14 +204,14 @@ func (c *climber) enter(name string, file bool) (link string, err error) {
 	st := q.Statx(fd, "", 0)
 	read, target := q.Readlinkat(fd, "")
 	read.TolerateAll() // ENOENT or EINVAL: not a symlink
-	if err := c.w.ask(&q); err != nil {
+	if err := c.ask(&q); err != nil {
 		return "", err
 	}
 	c.made = made.Errno() == 0
 	mode := st.Get().Mode & unix.S_IFMT
 	if mode == unix.S_IFLNK {
 		n := read.Value()
-		if err := c.w.closeAll([]*remote.FD{fd}); err != nil {
+		if err := c.closeAll([]*remote.FD{fd}); err != nil {
 			return "", err
 		}
 		if n <= 0 || n >= unix.PathMax {
@@ -237,5 +225,5 @@ func (c *climber) enter(name string, file bool) (link string, err error) {
 }
 
 func (c *climber) close() {
-	_ = c.w.closeAll(c.opened)
+	_ = c.closeAll(c.opened)
 }

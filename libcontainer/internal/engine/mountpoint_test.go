@@ -191,7 +191,7 @@ func TestManyMissingMountpoints(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(in.rootfs, "covered/a")); err == nil {
 		t.Error("a mountpoint was made below a mount")
 	}
-	if in.places.missing > 4 { // the first two, the one behind a symlink and the one in a mount
-		t.Errorf("the walk was held up %d times", in.places.missing)
+	if in.files.points.missing > 4 { // the first two, the one behind a symlink and the one in a mount
+		t.Errorf("the walk was held up %d times", in.files.points.missing)
 	}
 }

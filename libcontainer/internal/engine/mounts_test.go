@@ -218,7 +218,7 @@ func TestDevices(t *testing.T) {
 		device  plan.Device
 		errno   unix.Errno
 	}{
-		{"there already, before Linux 6.6", func(in *inside) { in.file("dev", "/"); mknod(in, "dev/null", 3); in.noFchmodat2 = true }, null, 0},
+		{"there already, before Linux 6.6", func(in *inside) { in.file("dev", "/"); mknod(in, "dev/null", 3); in.files.devices.noFchmodat2 = true }, null, 0},
 		{"made", func(in *inside) { in.file("dev", "/") }, null, 0},
 		{"in a directory that is missing", func(*inside) {}, null, 0},
 		{"there already", func(in *inside) { in.file("dev", "/"); mknod(in, "dev/null", 3) }, null, 0},

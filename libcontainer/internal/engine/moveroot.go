@@ -12,16 +12,16 @@ import (
 // leave: a ramdisk. The old root stays below the new one. So moveRoot first
 // unmounts the whole procfs and sysfs mounts of the old root. A process that escapes from
 // the chroot would find their files unmasked.
-func (w *walk) moveRoot() error {
-	if err := w.settle(); err != nil {
+func (r *rootfs) moveRoot() error {
+	if err := r.settle(); err != nil {
 		return err
 	}
-	info, err := os.ReadFile("/proc/" + strconv.Itoa(w.stub.Pid) + "/mountinfo")
+	info, err := os.ReadFile("/proc/" + strconv.Itoa(r.stub.Pid) + "/mountinfo")
 	if err != nil {
 		return err
 	}
-	b := w.building
-	for _, p := range wholeProcs(string(info), w.rootfs()) {
+	b := r.building
+	for _, p := range wholeProcs(string(info), r.rootfsPath()) {
 		gone := b.Umount2(p, unix.MNT_DETACH).TolerateAll()
 		b.Mount("tmpfs", p, "tmpfs", unix.MS_RDONLY, "size=4k") // a locked mount cannot be unmounted: cover it
 		gone.OnZeroSkip()

@@ -14,48 +14,48 @@ import (
 // it: that requires privilege over the device's present namespace. On the way
 // the kernel removes the device's addresses; the stub restores them, in the
 // container's network namespace.
-func (w *walk) netDevice(s plan.NetDevice) error {
+func (ns *namespaces) netDevice(s plan.NetDevice) error {
 	d, err := netdev.Find(s.Host)
 	if err != nil {
 		return err
 	}
-	if err := w.mustBeFree(s.Name); err != nil {
+	if err := ns.mustBeFree(s.Name); err != nil {
 		return err
 	}
-	index, err := d.Move(w.stub.Pid, s.Name)
+	index, err := d.Move(ns.stub.Pid, s.Name)
 	if err != nil {
-		return hint(w.items[w.at], err, netDeviceHint(err))
+		return hint(ns.items[ns.at], err, netDeviceHint(err))
 	}
-	sock := w.rtnetlink()
+	sock := ns.rtnetlink()
 	for _, a := range d.Addresses {
-		w.tell(sock, a.AddTo(index))
+		ns.tell(sock, a.AddTo(index))
 	}
-	w.tell(sock, netdev.Up(index))
-	w.building.Close(sock)
+	ns.tell(sock, netdev.Up(index))
+	ns.building.Close(sock)
 	return nil
 }
 
-func (w *walk) rtnetlink() *remote.FD {
-	return w.building.Socket("rtnetlink", unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
+func (ns *namespaces) rtnetlink() *remote.FD {
+	return ns.building.Socket("rtnetlink", unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
 }
 
 // mustBeFree checks that the name is free before the move. The kernel moves a
 // device first and looks at the name afterwards. After a conflict the device
 // would disappear with the container.
-func (w *walk) mustBeFree(name string) error {
+func (ns *namespaces) mustBeFree(name string) error {
 	if strings.HasSuffix(name, "%d") {
 		return nil
 	}
-	sock := w.rtnetlink()
-	w.building.Write(sock, string(netdev.Ask(name)))
-	n, buf := w.building.Read(sock, deviceSize)
-	w.building.Close(sock)
-	if err := w.settle(); err != nil {
+	sock := ns.rtnetlink()
+	ns.building.Write(sock, string(netdev.Ask(name)))
+	n, buf := ns.building.Read(sock, deviceSize)
+	ns.building.Close(sock)
+	if err := ns.settle(); err != nil {
 		return err
 	}
 	_, err := netdev.Index(buf.Bytes()[:n.Value()])
 	if err == nil {
-		return hint(w.items[w.at], unix.EEXIST, netDeviceHint(unix.EEXIST))
+		return hint(ns.items[ns.at], unix.EEXIST, netDeviceHint(unix.EEXIST))
 	}
 	if isErrno(err, unix.ENODEV) {
 		return nil
@@ -70,10 +70,10 @@ const deviceSize = 16 << 10
 const answerSize = 1 << 10
 
 // tell has the stub send an rtnetlink request, and checks the answer later.
-func (w *walk) tell(sock *remote.FD, request []byte) {
-	w.building.Write(sock, string(request))
-	n, buf := w.building.Read(sock, answerSize)
-	w.later(func() error { return netdev.Answer(buf.Bytes()[:n.Value()]) })
+func (ns *namespaces) tell(sock *remote.FD, request []byte) {
+	ns.building.Write(sock, string(request))
+	n, buf := ns.building.Read(sock, answerSize)
+	ns.later(func() error { return netdev.Answer(buf.Bytes()[:n.Value()]) })
 }
 
 func netDeviceHint(err error) string {

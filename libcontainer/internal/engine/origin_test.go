@@ -47,11 +47,11 @@ func TestCopiedByUserns(t *testing.T) {
 		{"mount namespace joined", []plan.Step{plan.Join{Flag: unix.CLONE_NEWNS}, user}, false},
 	}
 	for _, tt := range tests {
-		w := &walk{}
+		p := &progress{}
 		for _, s := range tt.steps {
-			w.items = append(w.items, plan.Item{Step: s})
+			p.items = append(p.items, plan.Item{Step: s})
 		}
-		if got := w.copiedByUserns(); got != tt.want {
+		if got := p.copiedByUserns(); got != tt.want {
 			t.Errorf("%s: copiedByUserns = %t; want %t", tt.name, got, tt.want)
 		}
 	}
@@ -115,10 +115,11 @@ func TestRelocate(t *testing.T) {
 	magic := open("/proc/self/ns/uts")
 	f, err := magic.find(root)
 	if err == unix.EAGAIN { // procfs has to be asked
-		w := &walk{Job: &Job{Timeout: 10 * time.Second, Name: "test"}, ctx: t.Context(), items: make([]plan.Item, 1), trees: map[int]*tree{0: magic}}
-		defer w.abandonOpener()
+		src := &newWalk(t.Context(), &plan.Plan{Items: make([]plan.Item, 1)}, &Job{Timeout: 10 * time.Second, Name: "test"}).sources
+		src.byItem[0] = magic
+		defer src.slow.opener.abandon()
 		found := map[int]int{}
-		err = w.findSlowly(root, []int{0}, found)
+		err = src.slow.findSlowly(root, []int{0}, found)
 		f = found[0]
 	}
 	if magic.relocate(f); err != nil || magic.origin || magic.elsewhere {

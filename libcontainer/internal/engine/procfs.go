@@ -10,14 +10,22 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
+// procfs writes sysctls, and mounts the procfs of a joined pid namespace.
+type procfs struct {
+	*rootfs
+	namespaces    *namespaces
+	mount         *remote.FD // the procfs for sysctls; nil if the container's own serves
+	noPidnsOption bool       // this kernel's procfs has no option pidns= (before 6.18)
+}
+
 // sysctl writes through a procfs that the plan itself has mounted. The path may
 // contain no symlink and may cross no mount, so the stub writes to exactly the
 // checked parameter (CVE-2025-52881).
-func (w *walk) sysctl(s plan.Sysctl) error {
-	b := w.building
-	fd := b.Openat2(w.sysctlProc(), "sys/"+strings.Join(s.Path, "/"), unix.O_WRONLY, 0, remote.Beneath|unix.RESOLVE_NO_XDEV)
+func (pf *procfs) sysctl(s plan.Sysctl) error {
+	b := pf.building
+	fd := b.Openat2(pf.sysctlProc(), "sys/"+strings.Join(s.Path, "/"), unix.O_WRONLY, 0, remote.Beneath|unix.RESOLVE_NO_XDEV)
 	if len(s.Value) >= sysctlPiece {
-		return w.longSysctl(fd, s.Value)
+		return pf.longSysctl(fd, s.Value)
 	}
 	b.Write(fd, s.Value)
 	b.Close(fd)
@@ -30,8 +38,8 @@ const sysctlPiece = 4000
 
 // longSysctl writes a value in pieces. For each write the kernel returns the
 // number of bytes that it has used; it adds the next piece to the list.
-func (w *walk) longSysctl(fd *remote.FD, value string) error {
-	if err := w.settle(); err != nil {
+func (pf *procfs) longSysctl(fd *remote.FD, value string) error {
+	if err := pf.settle(); err != nil {
 		return err
 	}
 	for len(value) > 0 {
@@ -41,7 +49,7 @@ func (w *walk) longSysctl(fd *remote.FD, value string) error {
 			piece = piece[:end+1] // do not cut a number in two
 		}
 		r := q.Write(fd, piece)
-		if err := w.ask(&q); err != nil {
+		if err := pf.ask(&q); err != nil {
 			return err
 		}
 		if r.Value() == 0 {
@@ -49,27 +57,27 @@ func (w *walk) longSysctl(fd *remote.FD, value string) error {
 		}
 		value = value[min(int(r.Value()), len(value)):]
 	}
-	return w.closeAll([]*remote.FD{fd})
+	return pf.closeAll([]*remote.FD{fd})
 }
 
-func (w *walk) sysctlProc() *remote.FD {
+func (pf *procfs) sysctlProc() *remote.FD {
 	switch {
-	case w.procfs != nil && w.procfs.Number() != remote.Gone:
-		return w.procfs
-	case w.kept["/proc"] != nil && !w.readonlyProc():
-		return w.kept["/proc"]
+	case pf.mount != nil && pf.mount.Number() != remote.Gone:
+		return pf.mount
+	case pf.kept["/proc"] != nil && !pf.readonlyProc():
+		return pf.kept["/proc"]
 	}
-	b := w.building
+	b := pf.building
 	ctx := b.Fsopen("proc")
 	b.FsconfigCreate(ctx)
-	w.procfs = b.Fsmount(ctx, "procfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	pf.mount = b.Fsmount(ctx, "procfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
 	b.Close(ctx)
-	return w.procfs
+	return pf.mount
 }
 
 // readonlyProc reports whether the container's own procfs is read-only.
-func (w *walk) readonlyProc() bool {
-	for _, it := range w.items {
+func (pf *procfs) readonlyProc() bool {
+	for _, it := range pf.items {
 		if m, ok := it.Step.(plan.Mount); ok && m.At.Path == "/proc" {
 			return m.Attrs.Set&unix.MOUNT_ATTR_RDONLY != 0
 		}
@@ -79,12 +87,12 @@ func (w *walk) readonlyProc() bool {
 
 // slowSysctl falls back to the procfs of the old root, the host's, if the kernel
 // refuses a new procfs. The old root is still there at this point.
-func (w *walk) slowSysctl(it plan.Item, s plan.Sysctl, ce *remote.CallError) (bool, error) {
+func (pf *procfs) slowSysctl(it plan.Item, s plan.Sysctl, ce *remote.CallError) (bool, error) {
 	switch {
 	case ce.Errno == unix.EPERM && (isCall(ce, "fsmount") || isCall(ce, "fsopen") || isCall(ce, "fsconfig")):
 		var q remote.Batch
-		w.procfs = q.Open("/proc", unix.O_PATH|unix.O_DIRECTORY)
-		return true, w.ask(&q)
+		pf.mount = q.Open("/proc", unix.O_PATH|unix.O_DIRECTORY)
+		return true, pf.ask(&q)
 	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT:
 		return false, hint(it, ce, "this kernel has no such parameter")
 	}
@@ -95,24 +103,24 @@ func (w *walk) slowSysctl(it plan.Item, s plan.Sysctl, ce *remote.CallError) (bo
 // itself is not in that namespace. Since Linux 6.18 the file system has an option
 // for it (pidns). Before, a child of the stub mounts it: the child shares the
 // stub's memory and descriptors, and exits after these few calls.
-func (w *walk) joinedProc(s plan.Mount) (*remote.FD, error) {
-	ns := w.joinedPID()
-	if !w.noPidnsOption {
-		ctx := w.fileSystem(s)
-		w.building.FsconfigFD(ctx, "pidns", ns)
-		if err := w.parameters(ctx, s.Params); err != nil {
+func (pf *procfs) joinedProc(s plan.Mount) (*remote.FD, error) {
+	ns := pf.joinedPID()
+	if !pf.noPidnsOption {
+		ctx := pf.fileSystem(s)
+		pf.building.FsconfigFD(ctx, "pidns", ns)
+		if err := pf.parameters(ctx, s.Params); err != nil {
 			return nil, err
 		}
-		b := w.building
+		b := pf.building
 		b.FsconfigCreate(ctx)
 		m := b.Fsmount(ctx, s.At.Path, s.Attrs.Set)
 		b.Close(ctx)
 		return m, nil
 	}
-	b := w.building
+	b := pf.building
 	child := b.CloneShared()
-	ctx := w.fileSystem(s)
-	if err := w.parameters(ctx, s.Params); err != nil {
+	ctx := pf.fileSystem(s)
+	if err := pf.parameters(ctx, s.Params); err != nil {
 		return nil, err
 	}
 	b.FsconfigCreate(ctx)
@@ -124,13 +132,13 @@ func (w *walk) joinedProc(s plan.Mount) (*remote.FD, error) {
 	return m, nil
 }
 
-func (w *walk) joinedPID() *remote.FD {
-	if w.live != nil {
-		return w.live.pid
+func (pf *procfs) joinedPID() *remote.FD {
+	if pf.visit != nil {
+		return pf.visit.pid
 	}
-	for i, it := range w.items {
+	for i, it := range pf.items {
 		if j, ok := it.Step.(plan.Join); ok && j.Flag == unix.CLONE_NEWPID {
-			return w.joined[i]
+			return pf.namespaces.joined[i]
 		}
 	}
 	return nil

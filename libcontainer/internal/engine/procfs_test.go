@@ -20,7 +20,7 @@ func TestJoinedProc(t *testing.T) {
 		t.Run("without pidns="+strconv.FormatBool(forced), func(t *testing.T) {
 			in := newInside(t)
 			in.file("proc", "/")
-			in.noPidnsOption = forced
+			in.files.procfs.noPidnsOption = forced
 			first, err := remote.Start(t.Context(), remote.Spawn{Control: 3, Cloneflags: unix.CLONE_NEWPID, Timeout: 10 * time.Second, Argv0: "first"})
 			if err != nil {
 				t.Fatal(err)
@@ -54,7 +54,7 @@ func TestJoinedProc(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !forced {
-				t.Logf("pidns= is known here: %v", !in.noPidnsOption)
+				t.Logf("pidns= is known here: %v", !in.files.procfs.noPidnsOption)
 			}
 		})
 	}

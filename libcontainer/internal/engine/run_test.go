@@ -77,7 +77,7 @@ func (e *ends) wait(t *testing.T, p *Process) int {
 		t.Fatal(err)
 	}
 	p.Pidfd.Close()
-	p.Settle()
+	p.Reap()
 	return status
 }
 
@@ -131,7 +131,8 @@ func TestRunWaitsAtTheGate(t *testing.T) {
 
 func openOf(t *testing.T, pid int) int {
 	t.Helper()
-	in := &inside{t: t, walk: &walk{stub: &remote.Stub{Pid: pid}}}
+	in := &inside{t: t, walk: newWalk(t.Context(), &plan.Plan{}, &Job{})}
+	in.stub = &remote.Stub{Pid: pid}
 	return in.descriptors()
 }
 

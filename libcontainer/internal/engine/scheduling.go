@@ -11,20 +11,26 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-func (w *walk) scheduling(s plan.Scheduling) error {
+// set sets scheduling, memory policy and CPU affinity.
+type scheduling struct {
+	*batches
+	ofClone *plan.Item // the step that the runtime side applies to the clone
+}
+
+func (sc *scheduling) set(s plan.Scheduling) error {
 	switch {
 	case s.Scheduler != nil && s.OfClone:
-		w.ofClone = &w.items[w.at]
+		sc.ofClone = &sc.items[sc.at]
 		return nil
 	case s.Scheduler != nil:
-		w.building.SchedSetattr(schedAttr(s.Scheduler))
+		sc.building.SchedSetattr(schedAttr(s.Scheduler))
 		return nil
 	case s.IOPriority != nil:
 		class, _ := specconv.IOPriorityClass(s.IOPriority.Class)
-		w.building.Ioprio(class, s.IOPriority.Priority)
+		sc.building.Ioprio(class, s.IOPriority.Priority)
 		return nil
 	}
-	return w.memoryPolicy(s.MemoryPolicy)
+	return sc.memoryPolicy(s.MemoryPolicy)
 }
 
 func schedAttr(s *specs.Scheduler) unix.SchedAttr {
@@ -40,19 +46,19 @@ func schedAttr(s *specs.Scheduler) unix.SchedAttr {
 	return a
 }
 
-// scheduleClone sets a policy that the stub must not have while it clones. If
+// setOfClone sets a policy that the stub must not have while it clones. If
 // nothing holds the clone, it may have ended already (ESRCH).
-func (w *walk) scheduleClone(pid int) error {
-	if w.ofClone == nil {
+func (sc *scheduling) setOfClone(pid int) error {
+	if sc.ofClone == nil {
 		return nil
 	}
-	s := w.ofClone.Step.(plan.Scheduling)
+	s := sc.ofClone.Step.(plan.Scheduling)
 	attr := schedAttr(s.Scheduler)
 	err := unix.SchedSetAttr(pid, &attr, 0)
 	if err == nil || err == unix.ESRCH {
 		return nil
 	}
-	return hint(*w.ofClone, fmt.Errorf("sched_setattr(%d): %w", pid, err), schedulingHint(s, err.(unix.Errno)))
+	return hint(*sc.ofClone, fmt.Errorf("sched_setattr(%d): %w", pid, err), schedulingHint(s, err.(unix.Errno)))
 }
 
 func schedulingFailure(it plan.Item, s plan.Scheduling, ce *remote.CallError) error {
@@ -79,7 +85,7 @@ func schedulingHint(s plan.Scheduling, e unix.Errno) string {
 	return ""
 }
 
-func (w *walk) memoryPolicy(p *specs.LinuxMemoryPolicy) error {
+func (sc *scheduling) memoryPolicy(p *specs.LinuxMemoryPolicy) error {
 	mode, _ := specconv.MemoryPolicyMode(p.Mode)
 	for _, f := range p.Flags {
 		bit, _ := specconv.MemoryPolicyFlag(f)
@@ -92,27 +98,27 @@ func (w *walk) memoryPolicy(p *specs.LinuxMemoryPolicy) error {
 			return err
 		}
 	}
-	w.building.SetMempolicy(mode, nodes)
+	sc.building.SetMempolicy(mode, nodes)
 	return nil
 }
 
 // maxCPUs is the upper limit of the kernel's NR_CPUS.
 const maxCPUs = 8192
 
-func (w *walk) affinity(s plan.Affinity) error {
+func (sc *scheduling) setAffinity(s plan.Affinity) error {
 	if s.CPUs == "" {
 		all := make([]uint64, maxCPUs/64)
 		for i := range all {
 			all[i] = ^uint64(0)
 		}
-		w.building.SchedSetaffinity(all).TolerateAll() // a failure leaves the affinity as it is
+		sc.building.SchedSetaffinity(all).TolerateAll() // a failure leaves the affinity as it is
 		return nil
 	}
 	cpus, err := mask(s.CPUs)
 	if err != nil {
 		return err
 	}
-	w.building.SchedSetaffinity(cpus)
+	sc.building.SchedSetaffinity(cpus)
 	return nil
 }
 

@@ -23,9 +23,9 @@ func TestTerminalWhoseMountpointIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	in.Stdio = [3]*os.File{null, null, null}
+	in.job.Stdio = [3]*os.File{null, null, null}
 	number := -1
-	in.Console = func(master *os.File) (err error) {
+	in.job.Console = func(master *os.File) (err error) {
 		defer master.Close()
 		number, err = unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
 		return err

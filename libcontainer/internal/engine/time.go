@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,12 +18,12 @@ import (
 // itself, and is dumpable while it opens the file. No other process is in its
 // namespaces yet. A process outside with the runtime's ids gains nothing: it
 // could have acted as the runtime.
-func (w *walk) timeOffsets(s plan.TimeOffsets) error {
-	if !w.unprivileged() {
-		err := writeProc(w.stub.Pid, "timens_offsets", offsetText(s))
-		return timeFailure(w.items[w.at], err)
+func (ns *namespaces) timeOffsets(s plan.TimeOffsets) error {
+	if !ns.unprivileged() {
+		err := writeProc(ns.stub.Pid, "timens_offsets", offsetText(s))
+		return timeFailure(ns.items[ns.at], err)
 	}
-	b := w.building
+	b := ns.building
 	b.SetDumpable(true)
 	fd := b.Open("/proc/self/timens_offsets", unix.O_WRONLY)
 	b.SetDumpable(false)
@@ -43,13 +42,6 @@ func offsetText(s plan.TimeOffsets) string {
 	return text.String()
 }
 
-func (w *walk) unprivileged() bool {
-	return slices.ContainsFunc(w.items, func(it plan.Item) bool {
-		h, ok := it.Step.(plan.Harden)
-		return ok && h.MapsFirst
-	})
-}
-
 // enterTime enters the new time namespace. Before Linux 6.0, execve alone does
 // not enter it. Also, exec joins the namespace of the first process, not the one
 // of its children.
@@ -57,29 +49,29 @@ func (w *walk) unprivileged() bool {
 // The stub opens the namespace in the host's procfs, as its own. It sees that
 // procfs until it joins another mount namespace. If the plan joins one, the
 // runtime side opens the file (enterTimeFromHere).
-func (w *walk) enterTime() error {
-	if w.joins(unix.CLONE_NEWNS) {
-		return w.enterTimeFromHere()
+func (ns *namespaces) enterTime() error {
+	if ns.joins(unix.CLONE_NEWNS) {
+		return ns.enterTimeFromHere()
 	}
-	fd := w.building.Open("/proc/self/ns/time_for_children", unix.O_RDONLY)
-	w.building.Setns(fd, unix.CLONE_NEWTIME)
-	w.building.Close(fd)
+	fd := ns.building.Open("/proc/self/ns/time_for_children", unix.O_RDONLY)
+	ns.building.Setns(fd, unix.CLONE_NEWTIME)
+	ns.building.Close(fd)
 	return nil
 }
 
-func (w *walk) enterTimeFromHere() error {
-	if err := w.settle(); err != nil { // the unshare must be done
+func (ns *namespaces) enterTimeFromHere() error {
+	if err := ns.settle(); err != nil { // the unshare must be done
 		return err
 	}
-	f, err := os.Open("/proc/" + strconv.Itoa(w.stub.Pid) + "/ns/time_for_children")
+	f, err := os.Open("/proc/" + strconv.Itoa(ns.stub.Pid) + "/ns/time_for_children")
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	fds := w.receive([]int{int(f.Fd())}, []string{f.Name()})
-	w.building.Setns(fds[0], unix.CLONE_NEWTIME)
-	w.building.Close(fds[0])
-	return w.settle()
+	fds := ns.receive([]int{int(f.Fd())}, []string{f.Name()})
+	ns.building.Setns(fds[0], unix.CLONE_NEWTIME)
+	ns.building.Close(fds[0])
+	return ns.settle()
 }
 
 // timeFailure explains an offset that would set a clock before its zero or beyond

@@ -27,21 +27,21 @@ func TestCallsOfABind(t *testing.T) {
 		with func(*walk)
 		want int
 	}{
-		{"read-only", plan.Bind{At: place("/data"), Attrs: ro}, nil, 4},                                                   // openat2, mount_setattr, move_mount, close
-		{"a tree, of which the top is read-only", plan.Bind{At: place("/data"), Attrs: all}, nil, 5},                      // mount_setattr
-		{"let go of", plan.Bind{At: place("/data"), Attrs: ro}, func(w *walk) { w.lettingGo = true }, 5},                  // close
-		{"below another", plan.Bind{At: plan.Place{Path: "/other/a/b", Below: true}, Attrs: ro}, nil, 5},                  // fstatfs
-		{"where mounts are unknown", plan.Bind{At: place("/x"), Attrs: ro}, func(w *walk) { w.places.crossed = true }, 5}, // fstatfs
-		{"in a mount of the plan", plan.Bind{At: in("/fresh", "x"), Attrs: ro}, nil, 5},                                   // mknodat
+		{"read-only", plan.Bind{At: place("/data"), Attrs: ro}, nil, 4},                                                  // openat2, mount_setattr, move_mount, close
+		{"a tree, of which the top is read-only", plan.Bind{At: place("/data"), Attrs: all}, nil, 5},                     // mount_setattr
+		{"let go of", plan.Bind{At: place("/data"), Attrs: ro}, func(w *walk) { w.limits.tight = true }, 5},              // close
+		{"below another", plan.Bind{At: plan.Place{Path: "/other/a/b", Below: true}, Attrs: ro}, nil, 5},                 // fstatfs
+		{"where mounts are unknown", plan.Bind{At: place("/x"), Attrs: ro}, func(w *walk) { w.files.crossed = true }, 5}, // fstatfs
+		{"in a mount of the plan", plan.Bind{At: in("/fresh", "x"), Attrs: ro}, nil, 5},                                  // mknodat
 	} {
-		w := &walk{Job: &Job{}, building: &flight{}, root: remote.Inherited(7, "rootfs")}
-		w.items = []plan.Item{{Step: tt.bind}}
-		w.trees = map[int]*tree{0: {there: remote.Inherited(8, "source")}}
-		w.kept = map[string]*remote.FD{"/fresh": remote.Inherited(9, "/fresh")}
+		w := newWalk(t.Context(), &plan.Plan{Items: []plan.Item{{Step: tt.bind}}}, &Job{})
+		w.files.root = remote.Inherited(7, "rootfs")
+		w.files.kept["/fresh"] = remote.Inherited(9, "/fresh")
+		w.sources.byItem[0] = &tree{fd: -1, there: remote.Inherited(8, "source")}
 		if tt.with != nil {
 			tt.with(w)
 		}
-		if err := w.bind(tt.bind); err != nil || w.building.Len() != tt.want {
+		if err := w.files.binds.bind(tt.bind); err != nil || w.building.Len() != tt.want {
 			t.Errorf("%s: %d calls, %v; want %d", tt.name, w.building.Len(), err, tt.want)
 		}
 	}

@@ -38,18 +38,13 @@ func newInside(t *testing.T) *inside {
 	if err := os.Chmod(in.rootfs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	in.walk = &walk{
-		Job:      &Job{Timeout: 10 * time.Second, Name: "test", Status: os.Stderr},
-		ctx:      t.Context(),
-		building: &flight{}, kept: map[string]*remote.FD{}, trees: map[int]*tree{}, places: destinations{made: map[int]bool{}},
-	}
+	in.walk = newWalk(t.Context(), &plan.Plan{}, &Job{Timeout: 10 * time.Second, Name: "test", Status: os.Stderr})
 	t.Cleanup(func() {
-		in.closeTrees()
-		in.abandonOpener()
+		in.sources.close()
 		if in.stub != nil {
 			in.stub.Kill()
 		}
-		(&Process{dismissed: in.dismissed}).Settle()
+		(&Process{dismissed: in.dismissed}).Reap()
 	})
 	return in
 }
@@ -74,12 +69,12 @@ func (in *inside) take(namespaces []plan.Step, steps []plan.Step, look func(path
 	for _, s := range list {
 		in.items = append(in.items, plan.Item{Step: s})
 	}
-	in.IDMaps = func(pid int, _ plan.IDMaps) error {
+	in.job.IDMaps = func(pid int, _ plan.IDMaps) error {
 		maps := []specs.LinuxIDMapping{{HostID: 0, Size: 1000}}
 		return errors.Join(writeProc(pid, "uid_map", idMapText(maps)), writeProc(pid, "gid_map", idMapText(maps)))
 	}
 	looked := errors.New("looked")
-	in.Hooks = func(_ context.Context, _ string, pid int) error {
+	in.job.Hooks = func(_ context.Context, _ string, pid int) error {
 		if look != nil {
 			root := filepath.Join("/proc", strconv.Itoa(pid), "root", in.rootfs)
 			if changesRoot(steps) {
@@ -89,7 +84,7 @@ func (in *inside) take(namespaces []plan.Step, steps []plan.Step, look func(path
 		}
 		return looked
 	}
-	in.lay()
+	in.layout = newLayout(in.job)
 	_, err := in.run()
 	if errors.Is(err, looked) {
 		return nil
@@ -184,8 +179,7 @@ func TestRescueLeavesNoDescriptors(t *testing.T) {
 }
 
 func TestRetriesAreBounded(t *testing.T) {
-	w := &walk{items: []plan.Item{{Step: plan.Cwd{Path: "/"}}}, building: &flight{}}
-	w.stub = nil
+	w := newWalk(t.Context(), &plan.Plan{Items: []plan.Item{{Step: plan.Cwd{Path: "/"}}}}, &Job{})
 	again := &remote.CallError{Call: "openat2()", Errno: unix.EAGAIN}
 	n := 0
 	for ; n < 10*maxRetries; n++ {
@@ -201,14 +195,14 @@ func TestRetriesAreBounded(t *testing.T) {
 func TestEndOfContextBetweenSteps(t *testing.T) {
 	in := newInside(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	in.ctx = ctx
+	in.ctx, in.until = ctx, ctx
 	cause := errors.New("enough")
 	err := in.take([]plan.Step{plan.Hooks{}}, []plan.Step{plan.Mount{Type: "tmpfs", At: place("/x")}}, func(func(string) string) { cancel(cause) })
 	if err != nil { // the hook is also look, and ends the context
 		t.Fatal(err)
 	}
 	again := newInside(t)
-	again.ctx = ctx
+	again.ctx, again.until = ctx, ctx
 	if err := again.take(newMountNamespace(), nil, nil); !errors.Is(err, cause) {
 		t.Errorf("a walk after the end = %v; want %v", err, cause)
 	}

@@ -81,8 +81,8 @@ func TestHome(t *testing.T) {
 			if err := in.take(newMountNamespace(), []plan.Step{plan.Pivot{}, plan.Home{UID: 0}}, func(func(string) string) {}); err != nil {
 				t.Fatal(err)
 			}
-			if in.home != tt.want {
-				t.Errorf("HOME = %q; want %q", in.home, tt.want)
+			if in.program.home.dir != tt.want {
+				t.Errorf("HOME = %q; want %q", in.program.home.dir, tt.want)
 			}
 		})
 	}
@@ -127,22 +127,22 @@ func TestFindProgram(t *testing.T) {
 		find    plan.FindProgram
 		want    string // the program, or the end of the error
 	}{
-		{"by PATH", func(in *inside) { program(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b:/c"}, "/b/x"},
-		{"the first", func(in *inside) { program(in, "a/x", 0o755); program(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b"}, "/a/x"},
-		{"the first that can be executed", func(in *inside) { program(in, "a/x", 0o644); program(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b"}, "/b/x"},
-		{"not a directory", func(in *inside) { in.file("a/x", "/"); program(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b"}, "/b/x"},
-		{"not a pipe", func(in *inside) { in.file("a", "/"); mkfifo(in, "a/x"); program(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b"}, "/b/x"},
-		{"by a symlink", func(in *inside) { program(in, "real", 0o755); in.file("a/x", "->/real") }, plan.FindProgram{Name: "x", Path: "/a"}, "/a/x"},
-		{"as it is", func(in *inside) { program(in, "d/x", 0o755) }, plan.FindProgram{Name: "d/x", Path: "/a"}, "d/x"},
+		{"by PATH", func(in *inside) { script(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b:/c"}, "/b/x"},
+		{"the first", func(in *inside) { script(in, "a/x", 0o755); script(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b"}, "/a/x"},
+		{"the first that can be executed", func(in *inside) { script(in, "a/x", 0o644); script(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b"}, "/b/x"},
+		{"not a directory", func(in *inside) { in.file("a/x", "/"); script(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b"}, "/b/x"},
+		{"not a pipe", func(in *inside) { in.file("a", "/"); mkfifo(in, "a/x"); script(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: "/a:/b"}, "/b/x"},
+		{"by a symlink", func(in *inside) { script(in, "real", 0o755); in.file("a/x", "->/real") }, plan.FindProgram{Name: "x", Path: "/a"}, "/a/x"},
+		{"as it is", func(in *inside) { script(in, "d/x", 0o755) }, plan.FindProgram{Name: "d/x", Path: "/a"}, "d/x"},
 		{"nowhere", func(*inside) {}, plan.FindProgram{Name: "x", Path: "/a:/b"}, "executable file not found in $PATH"},
 		{"nothing", func(*inside) {}, plan.FindProgram{Name: "", Path: "/"}, "executable file not found in $PATH"},
 		{"nowhere, as it is", func(*inside) {}, plan.FindProgram{Name: "/a/x"}, "no such file or directory"},
 		{"a dangling symlink", func(in *inside) { in.file("x", "->/nowhere") }, plan.FindProgram{Name: "/x"}, "no such file or directory"},
 		{"below a file", func(in *inside) { in.file("a", "text") }, plan.FindProgram{Name: "/a/x"}, "not a directory"},
-		{"not executable", func(in *inside) { program(in, "a/x", 0o644) }, plan.FindProgram{Name: "x", Path: "/a:/b"}, "permission denied"},
-		{"not executable, as it is", func(in *inside) { program(in, "a/x", 0o644) }, plan.FindProgram{Name: "/a/x"}, "permission denied"},
+		{"not executable", func(in *inside) { script(in, "a/x", 0o644) }, plan.FindProgram{Name: "x", Path: "/a:/b"}, "permission denied"},
+		{"not executable, as it is", func(in *inside) { script(in, "a/x", 0o644) }, plan.FindProgram{Name: "/a/x"}, "permission denied"},
 		{"a directory", func(in *inside) { in.file("a", "/") }, plan.FindProgram{Name: "/a"}, "permission denied"},
-		{"a PATH of many directories", func(in *inside) { program(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: strings.Repeat("/a:", 1300) + "/b"}, "/b/x"},
+		{"a PATH of many directories", func(in *inside) { script(in, "b/x", 0o755) }, plan.FindProgram{Name: "x", Path: strings.Repeat("/a:", 1300) + "/b"}, "/b/x"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			in := newInside(t)
@@ -150,11 +150,11 @@ func TestFindProgram(t *testing.T) {
 			err := in.take(newMountNamespace(), []plan.Step{plan.Pivot{}, plan.Cwd{Path: "/"}, tt.find}, func(func(string) string) {})
 			switch {
 			case strings.HasPrefix(tt.want, "/") || strings.HasPrefix(tt.want, "d/"):
-				if err != nil || in.program != tt.want {
-					t.Errorf("%q in %.20q = %q, %v; want %q", tt.find.Name, tt.find.Path, in.program, err, tt.want)
+				if err != nil || in.program.path != tt.want {
+					t.Errorf("%q in %.20q = %q, %v; want %q", tt.find.Name, tt.find.Path, in.program.path, err, tt.want)
 				}
 			case err == nil:
-				t.Errorf("%q in %.20q = %q; want … %q", tt.find.Name, tt.find.Path, in.program, tt.want)
+				t.Errorf("%q in %.20q = %q; want … %q", tt.find.Name, tt.find.Path, in.program.path, tt.want)
 			case !strings.HasSuffix(err.Error(), tt.want) || !strings.Contains(err.Error(), fmt.Sprintf("exec: %q", tt.find.Name)):
 				t.Errorf("the error is %q; want exec: %q … %s", err, tt.find.Name, tt.want)
 			}
@@ -162,7 +162,7 @@ func TestFindProgram(t *testing.T) {
 	}
 }
 
-func program(in *inside, path string, mode os.FileMode) {
+func script(in *inside, path string, mode os.FileMode) {
 	in.t.Helper()
 	in.file(path, "#!/bin/sh\n")
 	if err := os.Chmod(filepath.Join(in.rootfs, path), mode); err != nil {
@@ -182,14 +182,14 @@ func TestFindProgramAsTheUser(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			in := newInside(t)
-			program(in, "a/x", 0o755)
-			program(in, "b/x", 0o755)
+			script(in, "a/x", 0o755)
+			script(in, "b/x", 0o755)
 			if err := os.Chmod(filepath.Join(in.rootfs, "a"), tt.mode); err != nil {
 				t.Fatal(err)
 			}
 			steps := []plan.Step{plan.Pivot{}, plan.Cwd{Path: "/"}, plan.Identity{UID: 1000, GID: 1000, SetGroups: true}, plan.FindProgram{Name: "x", Path: "/a:/b"}}
-			if err := in.take(newMountNamespace(), steps, func(func(string) string) {}); err != nil || in.program != tt.want {
-				t.Errorf("the program is %q, %v; want %q", in.program, err, tt.want)
+			if err := in.take(newMountNamespace(), steps, func(func(string) string) {}); err != nil || in.program.path != tt.want {
+				t.Errorf("the program is %q, %v; want %q", in.program.path, err, tt.want)
 			}
 		})
 	}
@@ -218,7 +218,7 @@ func TestCwd(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			in := newInside(t)
 			in.file("etc", "/")
-			program(in, "x", 0o755)
+			script(in, "x", 0o755)
 			tt.prepare(in)
 			err := in.take(newMountNamespace(), []plan.Step{plan.Pivot{}, tt.cwd, user, plan.FindProgram{Name: "/x"}}, func(path func(string) string) {
 				link := strings.TrimSuffix(path("/"), "/root") + "/cwd"
