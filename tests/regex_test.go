@@ -2,6 +2,9 @@ package tests
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,4 +75,40 @@ func namesakes(t *testing.T, suffixes ...string) []*container {
 		all = append(all, c)
 	}
 	return all
+}
+
+// TestTheHelperNeedsNoTmp: the helper is executed from memory, so a host without /tmp, or with one that executes nothing and
+// takes no file, is as good as any.
+func TestTheHelperNeedsNoTmp(t *testing.T) {
+	peersLack(t, "the helper")
+	dir, err := os.MkdirTemp("/run", "onggi-tests-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	for _, name := range []string{"proc", "state"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binary, err := os.ReadFile(env.runtime)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "onggi"), binary, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, enter := range map[string]string{
+		"no /tmp":            `mount --bind /proc "$1/proc" && exec chroot "$1" /onggi --root /state "$2" "$3" "$4"`,
+		"noexec, read-only":  `mount -t tmpfs -o ro,noexec none /tmp && exec "$1/onggi" --root "$1/state" "$2" "$3" "$4"`,
+		"no space in a /tmp": `mount -t tmpfs -o nr_inodes=1 none /tmp && exec "$1/onggi" --root "$1/state" "$2" "$3" "$4"`,
+	} {
+		for expression, want := range map[string]string{"^nobody$": "", "a{": "flag --regex"} {
+			cmd := exec.Command("unshare", "--mount", "sh", "-c", enter, "sh", dir, "kill", "--regex", expression)
+			out, err := cmd.CombinedOutput()
+			if text := string(out); (err == nil) != (want == "") || !strings.Contains(text, want) || strings.Count(text, "\n") > 1 || strings.Contains(text, "helper") {
+				t.Errorf("%s, %q: %v, %q; want %q in one line", name, expression, err, text, want)
+			}
+		}
+	}
 }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// fakeGo writes a go command that answers `env GOVERSION` and `env GOROOT`, and nothing else.
+func fakeGo(t *testing.T, version, root string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "go")
+	script := "#!/bin/sh\ncase $2 in GOVERSION) echo '" + version + "' ;; GOROOT) echo '" + root + "' ;; esac\n"
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// foreignSource makes a GOROOT whose file differs from the one of another GOROOT.
+func foreignSource(t *testing.T, from string) string {
+	t.Helper()
+	root := t.TempDir()
+	dir := filepath.Join(root, "src", "runtime")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(filepath.Join(from, "src", "runtime", "cgroup_linux.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cgroup_linux.go"), append(source, "// changed\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// TestPatchOfGo: for a version of Go that was looked at, there is an overlay. For any other, or another source of that
+// version, there is none: one line says why, and the build goes on without.
+func TestPatchOfGo(t *testing.T) {
+	root := strings.TrimSpace(goEnv(t, "GOROOT"))
+	for _, tt := range []struct {
+		name, version, root string
+		want                string // on standard error; nothing where there is an overlay
+	}{
+		{"looked at", "go1.26.8", root, ""},
+		{"with an experiment", "go1.26.8 X:jsonv2", root, ""},
+		{"older", "go1.25.3", root, "go1.25.3 is not one of the Go versions that were looked at"},
+		{"newer", "go1.28.0", root, "go1.28.0 is not one of the Go versions that were looked at"},
+		{"development", "devel go1.28-abcdef", root, "devel is not one of the Go versions that were looked at"},
+		{"another source", "go1.26.8", foreignSource(t, root), "is not what was looked at"},
+		{"no source", "go1.26.8", t.TempDir(), "it does not apply to "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			cmd := exec.Command("../../.ci/toolchain/overlay", dir)
+			cmd.Env = append(os.Environ(), "GO="+fakeGo(t, tt.version, tt.root))
+			var complaint bytes.Buffer
+			cmd.Stderr = &complaint
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v: %s", err, complaint.String())
+			}
+			if tt.want == "" {
+				if _, err := os.Stat(strings.TrimSpace(string(out))); err != nil || complaint.Len() > 0 {
+					t.Errorf("overlay %q, %v, complaint %q; want a file and no complaint", out, err, complaint.String())
+				}
+				return
+			}
+			if text := complaint.String(); len(out) > 0 || strings.Count(text, "\n") != 1 || !strings.Contains(text, tt.want) || !strings.Contains(text, "building without the patch") {
+				t.Errorf("overlay %q, complaint %q; want none, and one line with %q", out, text, tt.want)
+			}
+		})
+	}
+}
+
+func goEnv(t *testing.T, name string) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// TestMakeWithoutLibseccomp: make names the package that is missing.
+func TestMakeWithoutLibseccomp(t *testing.T) {
+	cmd := exec.Command("make", "-C", "../..", "--no-print-directory", "onggi")
+	cmd.Env = append(os.Environ(), "PKG_CONFIG_LIBDIR="+t.TempDir(), "PKG_CONFIG_PATH=", "MAKEFLAGS=", "MFLAGS=")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.HasPrefix(string(out), "building needs libseccomp: apt-get install libseccomp-dev\n") {
+		t.Errorf("make: %v\n%s\nwant the package first", err, out)
+	}
+}
