@@ -23,9 +23,9 @@ var imports = []struct {
 }{
 	{[]string{"cmd/onggi"}, []string{"libcontainer", "libcontainer/console", "libcontainer/timeline", "seccomp/helper", "specconv"}, "the command uses the library as any other program can; the expressions of --regex are its own affair"},
 	{[]string{"libcontainer"}, []string{"[runtime side]", "libcontainer/internal/engine", "libcontainer/internal/plan", "libcontainer/timeline", "seccomp", "specconv"}, "only the engine speaks to the container side"},
-	{[]string{"libcontainer/console"}, []string{"libcontainer/internal/caught", "libcontainer/internal/proc"}, "a terminal is nobody's container"},
-	{[]string{"libcontainer/internal/caught"}, nil, "a handler of signals touches nothing"},
-	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/caught", "libcontainer/internal/startlimit", "libcontainer/internal/plan", "libcontainer/internal/remote", "libcontainer/timeline", "specconv"}, "the engine is where steps become calls; it knows no state, and no library above it"},
+	{[]string{"libcontainer/console"}, []string{"libcontainer/internal/sigaction", "libcontainer/internal/proc"}, "a terminal is nobody's container"},
+	{[]string{"libcontainer/internal/sigaction"}, nil, "a handler of signals touches nothing"},
+	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/sigaction", "libcontainer/internal/startlimit", "libcontainer/internal/plan", "libcontainer/internal/remote", "libcontainer/timeline", "specconv"}, "the engine is where steps become calls; it knows no state, and no library above it"},
 	{[]string{"libcontainer/internal/plan"}, []string{"specconv"}, "a plan is pure: it must not know who takes its steps"},
 	{[]string{"libcontainer/internal/remote"}, []string{"libcontainer/internal/launch", "libcontainer/internal/stub", "libcontainer/timeline"}, "calls have no policy: they must not know the steps they are for"},
 	{[]string{"libcontainer/internal/startlimit"}, nil, "with an import it would come too late"},

@@ -5,11 +5,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/caught"
+	"github.com/onggi-dev/onggi/libcontainer/internal/sigaction"
 )
 
 // Signals holds the signals that this process has received since Catch.
-type Signals struct{ pipe *caught.Pipe }
+type Signals struct{ pipe *sigaction.Pipe }
 
 // Catch catches the signals that people and programs send to each other. They lose
 // their usual effect on this process and wait for Forward. A signal that was ignored
@@ -31,7 +31,7 @@ func (s *Signals) CatchAll() error { return s.pipe.Catch(passedOn()...) }
 func CatchEnd() (*Signals, error) { return catch([]unix.Signal{unix.SIGINT, unix.SIGTERM}) }
 
 func catch(list []unix.Signal) (*Signals, error) {
-	pipe, err := caught.Open()
+	pipe, err := sigaction.Open()
 	if err != nil {
 		return nil, err
 	}

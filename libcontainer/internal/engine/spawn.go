@@ -7,9 +7,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/onggi-dev/onggi/libcontainer/internal/caught"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
+	"github.com/onggi-dev/onggi/libcontainer/internal/sigaction"
 )
 
 // launcher starts and forks the stub, and prepares it for its work.
@@ -82,7 +82,7 @@ func (la *launcher) spawn(s plan.Spawn) error {
 	}
 	// This has to come before the fork: signals that this process catches from
 	// here on have the default action in the child.
-	la.ignored = caught.Ignored()
+	la.ignored = sigaction.Ignored()
 	stub, err := remote.Prepare(la.ctx, spawn)
 	if err != nil {
 		return err

@@ -1,6 +1,6 @@
 //go:build cgo
 
-package caught
+package sigaction
 
 // hasC reports whether C code may have changed the action of a signal.
 const hasC = true

@@ -1,4 +1,4 @@
-package caught
+package sigaction
 
 import (
 	"os/signal"

@@ -1,4 +1,4 @@
-// Package caught writes signals to a pipe instead of giving them their usual
+// Package sigaction writes caught signals to a pipe instead of giving them their usual
 // effect.
 //
 // os/signal does the same, but needs a thread switch for each signal that it
@@ -11,4 +11,4 @@
 //
 // Signal actions belong to the process, and so does the pipe of this package.
 // Only programs use it, and libraries that a program has given its signals to.
-package caught
+package sigaction

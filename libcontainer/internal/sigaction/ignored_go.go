@@ -1,5 +1,5 @@
 //go:build !cgo
 
-package caught
+package sigaction
 
 const hasC = false

@@ -1,4 +1,4 @@
-package caught
+package sigaction
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 )
 
 // modeEnv makes the test binary a program of its own.
-const modeEnv = "ONGGI_TEST_CAUGHT"
+const modeEnv = "ONGGI_TEST_SIGACTION"
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(modeEnv) {
