@@ -3,37 +3,38 @@ package main
 import (
 	"fmt"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
 func checkCommand() command {
 	return command{
-		name: "check", args: "[bundle]", max: 1,
-		summary: "say what is wrong with a bundle, and what this host lacks",
-		detail: `Reads the bundle (the working directory, if none is given) and this host, and
+		Name: "check", Args: "[bundle]", Max: 1,
+		Summary: "say what is wrong with a bundle, and what this host lacks",
+		Detail: `Reads the bundle (the working directory, if none is given) and this host, and
 prints everything because of which create would fail, and what it would warn
 of. Nothing is made or changed. The exit status is 1 if create would fail.
 Whether the program is there can only be known inside of the container, and is
 not looked at.`,
-		manual: manual{
-			status: "0 if create would not fail for what can be known, warnings or not; else 1.",
-			files:  bundleFiles,
-			examples: `    onggi check /srv/web
+		Manual: cli.Manual{
+			Status: "0 if create would not fail for what can be known, warnings or not; else 1.",
+			Files:  bundleFiles,
+			Examples: `    onggi check /srv/web
 
 Before the configuration is put in place:
 
     onggi check --config new.json /srv/web &&
         mv new.json /srv/web/config.json`,
 		},
-		define: defineCheck,
+		Define: defineCheck,
 	}
 }
 
 func defineCheck(f *flags) action {
 	var o libcontainer.CreateOptions
 	format := "text"
-	f.string(&o.ConfigFile, "config", "f", "FILE", "configuration in place of config.json in the bundle")
-	f.choice(&format, "format", "", "form of the findings", "text", "json")
+	f.String(&o.ConfigFile, "config", "f", "FILE", "configuration in place of config.json in the bundle")
+	f.Choice(&format, "format", "", "form of the findings", "text", "json")
 	return func(c *call) error {
 		if len(c.args) > 0 {
 			o.Bundle = c.args[0]

@@ -1,23 +1,27 @@
 package main
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
+)
 
 // errNoCheckpoint is the error of checkpoint and restore.
 var errNoCheckpoint = errors.New("checkpoint and restore are not supported by this version of onggi")
 
 func checkpointCommand() command {
 	return command{
-		name: "checkpoint", args: "<container-id>", max: many, hidden: true,
-		summary: "write a running container to disk (not supported yet)",
-		define:  refuseCheckpoint,
+		Name: "checkpoint", Args: "<container-id>", Max: cli.Many, Hidden: true,
+		Summary: "write a running container to disk (not supported yet)",
+		Define:  refuseCheckpoint,
 	}
 }
 
 func restoreCommand() command {
 	return command{
-		name: "restore", args: "<container-id>", max: many, hidden: true,
-		summary: "start a container from a checkpoint (not supported yet)",
-		define:  refuseCheckpoint,
+		Name: "restore", Args: "<container-id>", Max: cli.Many, Hidden: true,
+		Summary: "start a container from a checkpoint (not supported yet)",
+		Define:  refuseCheckpoint,
 	}
 }
 
@@ -25,6 +29,6 @@ func restoreCommand() command {
 // runtime and expects success. It refuses everything else, whatever flags there
 // are, with the one true reason.
 func refuseCheckpoint(f *flags) action {
-	f.lenient = true
+	f.Lenient = true
 	return func(*call) error { return errNoCheckpoint }
 }

@@ -16,7 +16,7 @@ func TestCompletionScripts(t *testing.T) {
 			t.Errorf("onggi completion %s = %d; want 0", shell, got)
 		}
 		script := contents(t, std.out)
-		for _, want := range append(names(), "preserve-fds", "systemd-cgroup", "additional-gids") {
+		for _, want := range append(program().Names(), "preserve-fds", "systemd-cgroup", "additional-gids") {
 			if !strings.Contains(script, want) {
 				t.Errorf("the script for %s does not have %s", shell, want)
 			}
@@ -35,8 +35,9 @@ func TestBashCompletes(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("needs bash: ", err)
 	}
+	text, _ := program().Completion("bash")
 	script := filepath.Join(t.TempDir(), "onggi.bash")
-	if err := os.WriteFile(script, []byte(bashScript()), 0o600); err != nil {
+	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
@@ -12,15 +13,15 @@ and the characters _ + - . are allowed.`
 
 func createCommand() command {
 	return command{
-		name: "create", args: "<container-id>", min: 1, max: 1,
-		summary: "create a container",
-		detail: `Sets the container up, ready to run the program that process.args in its
+		Name: "create", Args: "<container-id>", Min: 1, Max: 1,
+		Summary: "create a container",
+		Detail: `Sets the container up, ready to run the program that process.args in its
 config.json names; "onggi start" runs it. The file is read now and not again.
 
 ` + idText,
-		manual: manual{
-			files: bundleFiles, environment: serviceEnvironment,
-			examples: `Set a container up, look at it, start it:
+		Manual: cli.Manual{
+			Files: bundleFiles, Environment: serviceEnvironment,
+			Examples: `Set a container up, look at it, start it:
 
     onggi create -b /srv/web --pid-file pid web </dev/null >log 2>&1
     lsns --task $(cat pid)
@@ -29,7 +30,7 @@ config.json names; "onggi start" runs it. The file is read now and not again.
 That is a container without a terminal. With process.terminal, a program has to
 receive the terminal, at the socket of --console-socket.`,
 		},
-		define: defineCreate,
+		Define: defineCreate,
 	}
 }
 
@@ -57,14 +58,14 @@ func defineCreate(f *flags) action {
 // descriptors to preserve, is valid after parsing.
 func createFlags(f *flags, o *libcontainer.CreateOptions) (preserve *int) {
 	preserve = new(int)
-	f.string(&o.Bundle, "bundle", "b", "DIR", "the bundle (default: the working directory)")
-	f.string(&o.ConfigFile, "config", "f", "FILE", "configuration in place of config.json in the bundle")
-	f.string(&o.ConsoleSocket, "console-socket", "", "PATH", "Unix socket that receives the master side of the container's terminal")
-	f.string(&o.PidfdSocket, "pidfd-socket", "", "PATH", "Unix socket that receives a pidfd of the container's first process")
-	f.string(&o.PidFile, "pid-file", "", "FILE", "write the process id of the container's first process to this file")
-	f.bool(&o.NoPivot, "no-pivot", "", "do not use pivot_root, for a root file system on a ramdisk")
-	f.bool(&o.NoNewKeyring, "no-new-keyring", "", "keep the caller's session keyring")
-	f.count(preserve, "preserve-fds", "", "pass this many more descriptors, after standard error and those of $LISTEN_FDS")
+	f.String(&o.Bundle, "bundle", "b", "DIR", "the bundle (default: the working directory)")
+	f.String(&o.ConfigFile, "config", "f", "FILE", "configuration in place of config.json in the bundle")
+	f.String(&o.ConsoleSocket, "console-socket", "", "PATH", "Unix socket that receives the master side of the container's terminal")
+	f.String(&o.PidfdSocket, "pidfd-socket", "", "PATH", "Unix socket that receives a pidfd of the container's first process")
+	f.String(&o.PidFile, "pid-file", "", "FILE", "write the process id of the container's first process to this file")
+	f.Bool(&o.NoPivot, "no-pivot", "", "do not use pivot_root, for a root file system on a ramdisk")
+	f.Bool(&o.NoNewKeyring, "no-new-keyring", "", "keep the caller's session keyring")
+	f.Count(preserve, "preserve-fds", "", "pass this many more descriptors, after standard error and those of $LISTEN_FDS")
 	return preserve
 }
 

@@ -3,29 +3,31 @@ package main
 import (
 	"context"
 	"errors"
+
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 )
 
 func deleteCommand() command {
 	return command{
-		name: "delete", args: "<container-id>", min: 1, max: 1,
-		summary: "remove a container that has stopped, or was not started",
-		detail: `Removes the state and the cgroup of the container, and runs its poststop hooks.
+		Name: "delete", Args: "<container-id>", Min: 1, Max: 1,
+		Summary: "remove a container that has stopped, or was not started",
+		Detail: `Removes the state and the cgroup of the container, and runs its poststop hooks.
 Its root file system stays. --force also cleans up what a create or a delete
 has left that was killed.`,
-		manual: manual{examples: `    onggi delete web
+		Manual: cli.Manual{Examples: `    onggi delete web
 
 One that runs, and all whose ids begin with build-:
 
     onggi delete --force web
     onggi delete --force --regex '^build-'`},
-		define: defineDelete,
+		Define: defineDelete,
 	}
 }
 
 func defineDelete(f *flags) action {
 	var force, regex bool
-	f.bool(&force, "force", "f", "kill the container if it runs; no error if there is none")
-	f.bool(&regex, "regex", "r", "<container-id> is an extended regular expression (POSIX) that selects containers")
+	f.Bool(&force, "force", "f", "kill the container if it runs; no error if there is none")
+	f.Bool(&regex, "regex", "r", "<container-id> is an extended regular expression (POSIX) that selects containers")
 	return func(c *call) error {
 		r, err := c.runtime()
 		if err != nil {

@@ -4,9 +4,8 @@
 // straight into that package's option structs, calls it once, and prints.
 //
 // A verb is one value of type command (command.go). The function with the name of the
-// verb builds it, in the file with the name of the verb. Flags are declared as data
-// (flags.go). The parser, the help texts (help.go), the man pages (man.go) and the
-// shell completions (completion.go) all read the same declarations.
+// verb builds it, in the file with the name of the verb. Package internal/cli is the
+// framework: it parses flags, and writes help texts, man pages and shell completions.
 //
 // main.go shows the whole way from os.Args to the exit status. log.go writes the
 // messages that an engine or a person reads when a verb fails.

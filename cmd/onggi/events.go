@@ -8,21 +8,22 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
 func eventsCommand() command {
 	return command{
-		name: "events", args: "<container-id>", min: 1, max: 1,
-		summary: "print what happens in a container as JSON lines",
-		detail: `Prints statistics at every interval, OOM kills (with --details, which process),
+		Name: "events", Args: "<container-id>", Min: 1, Max: 1,
+		Summary: "print what happens in a container as JSON lines",
+		Detail: `Prints statistics at every interval, OOM kills (with --details, which process),
 pressure thresholds that were reached and, as the last line, the end of the
 container. All but the statistics are printed as the kernel announces them.
 
 A threshold is RESOURCE:KIND:STALL/WINDOW, for example memory:some:150ms/2s: the
 resource is cpu, memory or io, and some or full (all) of the tasks have to wait
 for it that long within the window.`,
-		manual: manual{examples: `Memory in use, once:
+		Manual: cli.Manual{Examples: `Memory in use, once:
 
     onggi events --stats web | jq .data.memory.usage.usage
 
@@ -33,20 +34,20 @@ Out of memory, when it happens:
 Statistics each second, and when some task waits for memory:
 
     onggi events --interval 1s --pressure memory:some:150ms/2s web`},
-		define: defineEvents,
+		Define: defineEvents,
 	}
 }
 
 func defineEvents(f *flags) action {
 	interval, once, details := 5*time.Second, false, false
 	var at []libcontainer.Threshold
-	f.add(option{
-		name: "interval", arg: "DURATION", initial: interval.String(), text: "time between statistics",
-		set: func(v string) (err error) { interval, err = parseInterval(v); return err },
+	f.Add(cli.Option{
+		Name: "interval", Arg: "DURATION", Initial: interval.String(), Text: "time between statistics",
+		Set: func(v string) (err error) { interval, err = parseInterval(v); return err },
 	})
-	f.bool(&once, "stats", "", "print statistics once and end")
-	f.bool(&details, "details", "", "print the process that the OOM killer chose, and the limit")
-	f.each("pressure", "", "THRESHOLD", "print an event when this pressure is reached", func(v string) error {
+	f.Bool(&once, "stats", "", "print statistics once and end")
+	f.Bool(&details, "details", "", "print the process that the OOM killer chose, and the limit")
+	f.Each("pressure", "", "THRESHOLD", "print an event when this pressure is reached", func(v string) error {
 		t, err := parseThreshold(v)
 		at = append(at, t)
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 	"github.com/onggi-dev/onggi/specconv"
 )
@@ -23,9 +24,9 @@ type execOptions struct {
 
 func execCommand() command {
 	return command{
-		name: "exec", args: "<container-id> <command> [arguments]", min: 1, max: many, foreign: true,
-		summary: "run one more process in a container",
-		detail: `Runs a command in a running container, with the settings of the container's own
+		Name: "exec", Args: "<container-id> <command> [arguments]", Min: 1, Max: cli.Many, Foreign: true,
+		Summary: "run one more process in a container",
+		Detail: `Runs a command in a running container, with the settings of the container's own
 process unless flags change them, or a process that a file describes:
 
     onggi exec web ps -ef
@@ -34,10 +35,10 @@ process unless flags change them, or a process that a file describes:
 Flags go before the container id: what follows it is the command. In the
 foreground, onggi ends with the command's exit status, and with 255 if the
 command could not be run.`,
-		manual: manual{
-			status: "That of the command, or 128 plus the number of the signal that killed it. 255 if it could " +
+		Manual: cli.Manual{
+			Status: "That of the command, or 128 plus the number of the signal that killed it. 255 if it could " +
 				"not be run. With --detach, 0 or 255. 1 after a wrong flag.",
-			examples: `A shell on this terminal:
+			Examples: `A shell on this terminal:
 
     onggi exec --tty web sh
 
@@ -54,34 +55,34 @@ A process as JSON, made of the container's own:
     jq '.process | .args = ["id"]' /srv/web/config.json >id.json
     onggi exec --process id.json web`,
 		},
-		define: defineExec,
+		Define: defineExec,
 	}
 }
 
 func defineExec(f *flags) action {
 	var o execOptions
-	f.string(&o.process, "process", "p", "FILE", "file with the process as JSON, in the form of process in config.json")
-	f.string(&o.Cwd, "cwd", "", "DIR", "working directory in the container")
-	f.strings(&o.Env, "env", "e", "NAME=VALUE", "add to the environment")
-	f.bool(&o.Tty, "tty", "t", "give the process a terminal of its own")
-	f.string(&o.User, "user", "u", "UID[:GID]", "user and group, by number; without GID the container's group")
-	f.each("additional-gids", "g", "GID", "add a supplementary group", func(v string) error {
+	f.String(&o.process, "process", "p", "FILE", "file with the process as JSON, in the form of process in config.json")
+	f.String(&o.Cwd, "cwd", "", "DIR", "working directory in the container")
+	f.Strings(&o.Env, "env", "e", "NAME=VALUE", "add to the environment")
+	f.Bool(&o.Tty, "tty", "t", "give the process a terminal of its own")
+	f.String(&o.User, "user", "u", "UID[:GID]", "user and group, by number; without GID the container's group")
+	f.Each("additional-gids", "g", "GID", "add a supplementary group", func(v string) error {
 		return appendGid(&o.AdditionalGids, v)
 	})
-	f.bool(&o.detach, "detach", "d", "do not wait for the process")
-	f.string(&o.ConsoleSocket, "console-socket", "", "PATH", "Unix socket that receives the master side of the terminal")
-	f.string(&o.PidfdSocket, "pidfd-socket", "", "PATH", "Unix socket that receives a pidfd of the process")
-	f.string(&o.PidFile, "pid-file", "", "FILE", "write the process id to this file")
-	f.string(&o.ProcessLabel, "process-label", "", "LABEL", "SELinux label of the process")
-	f.string(&o.Apparmor, "apparmor", "", "PROFILE", "AppArmor profile of the process")
-	f.bool(&o.NoNewPrivs, "no-new-privs", "", "the process cannot gain privileges")
-	f.strings(&o.Caps, "cap", "c", "CAPABILITY", "add a capability; it is ambient too where the container has inheritable ones")
-	f.count(&o.preserve, "preserve-fds", "", "pass this many more descriptors, after standard error")
-	f.strings(&o.Cgroup, "cgroup", "", "[CONTROLLER:]PATH", "existing cgroup below the container's to run in")
-	f.bool(&o.IgnorePaused, "ignore-paused", "", "do not refuse a paused container; the process waits until it is resumed")
+	f.Bool(&o.detach, "detach", "d", "do not wait for the process")
+	f.String(&o.ConsoleSocket, "console-socket", "", "PATH", "Unix socket that receives the master side of the terminal")
+	f.String(&o.PidfdSocket, "pidfd-socket", "", "PATH", "Unix socket that receives a pidfd of the process")
+	f.String(&o.PidFile, "pid-file", "", "FILE", "write the process id to this file")
+	f.String(&o.ProcessLabel, "process-label", "", "LABEL", "SELinux label of the process")
+	f.String(&o.Apparmor, "apparmor", "", "PROFILE", "AppArmor profile of the process")
+	f.Bool(&o.NoNewPrivs, "no-new-privs", "", "the process cannot gain privileges")
+	f.Strings(&o.Caps, "cap", "c", "CAPABILITY", "add a capability; it is ambient too where the container has inheritable ones")
+	f.Count(&o.preserve, "preserve-fds", "", "pass this many more descriptors, after standard error")
+	f.Strings(&o.Cgroup, "cgroup", "", "[CONTROLLER:]PATH", "existing cgroup below the container's to run in")
+	f.Bool(&o.IgnorePaused, "ignore-paused", "", "do not refuse a paused container; the process waits until it is resumed")
 	return func(c *call) error {
 		if o.process == "" && len(c.args) < 2 {
-			return &execFailure{&usageError{cmd: lookup("exec"), msg: "exec args cannot be empty: <command> is missing"}}
+			return &execFailure{misuse("exec", "exec args cannot be empty: <command> is missing")}
 		}
 		status, err := execProcess(c, o)
 		if err != nil {

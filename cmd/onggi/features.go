@@ -4,10 +4,10 @@ import "github.com/onggi-dev/onggi/libcontainer"
 
 func featuresCommand() command {
 	return command{
-		name:    "features",
-		summary: "print what this runtime supports, as JSON",
-		detail:  "The form is that of features.md in the OCI runtime specification.",
-		define:  func(*flags) action { return printFeatures },
+		Name:    "features",
+		Summary: "print what this runtime supports, as JSON",
+		Detail:  "The form is that of features.md in the OCI runtime specification.",
+		Define:  func(*flags) action { return printFeatures },
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
@@ -27,24 +28,24 @@ func runtimeOptions(log *logger) libcontainer.Options {
 // globalFlags declares the flags that go before the command.
 func globalFlags(g *globals) *flags {
 	f := &flags{}
-	f.bool(&g.debug, "debug", "", "log debug messages too; the same as --log-level debug")
-	f.string(&g.log, "log", "", "[file:]FILE|journald:[NAME]|syslog:[NAME]",
+	f.Bool(&g.debug, "debug", "", "log debug messages too; the same as --log-level debug")
+	f.String(&g.log, "log", "", "[file:]FILE|journald:[NAME]|syslog:[NAME]",
 		"where log records go instead of standard error: a file, or a log daemon, under a name (default: onggi)")
-	f.choice(&g.logFormat, "log-format", "", "form of the log records (default: text)", "text", "json")
-	f.choice(&g.level, "log-level", "", "least level that is logged (default: error, or warning on standard error)",
+	f.Choice(&g.logFormat, "log-format", "", "form of the log records (default: text)", "text", "json")
+	f.Choice(&g.level, "log-level", "", "least level that is logged (default: error, or warning on standard error)",
 		"error", "warning", "info", "debug")
-	f.string(&g.Runtime.Root, "root", "", "DIR",
+	f.String(&g.Runtime.Root, "root", "", "DIR",
 		"directory of the containers' state (default: /run/onggi, or $XDG_RUNTIME_DIR/onggi where that is not ours)")
-	f.bool(&g.systemd, "systemd-cgroup", "", "manage cgroups through systemd; the same as --cgroup-manager systemd")
-	f.choice(&g.Runtime.CgroupManager, "cgroup-manager", "", "who manages cgroups (default: cgroupfs)",
+	f.Bool(&g.systemd, "systemd-cgroup", "", "manage cgroups through systemd; the same as --cgroup-manager systemd")
+	f.Choice(&g.Runtime.CgroupManager, "cgroup-manager", "", "who manages cgroups (default: cgroupfs)",
 		"cgroupfs", "systemd", "disabled")
-	f.add(option{
-		name: "rootless", arg: "true|false|auto", initial: "auto", choices: []string{"true", "false", "auto"},
-		text: "tolerate cgroups that may not be written to",
-		set:  func(v string) (err error) { g.Runtime.Rootless, err = parseRootless(v); return err },
+	f.Add(cli.Option{
+		Name: "rootless", Arg: "true|false|auto", Initial: "auto", Choices: []string{"true", "false", "auto"},
+		Text: "tolerate cgroups that may not be written to",
+		Set:  func(v string) (err error) { g.Runtime.Rootless, err = parseRootless(v); return err },
 	})
-	f.string(&g.trace, "trace", "", "FILE", "write what the command spends its time with to this file, for onggi trace-view or Perfetto")
-	f.bool(&g.version, "version", "v", "print the version")
+	f.String(&g.trace, "trace", "", "FILE", "write what the command spends its time with to this file, for onggi trace-view or Perfetto")
+	f.Bool(&g.version, "version", "v", "print the version")
 	return f
 }
 

@@ -6,38 +6,40 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
 func killCommand() command {
 	return command{
-		name: "kill", args: "<container-id> [signal]", min: 1, max: 2,
-		summary: "send a signal to a container's first process",
-		detail: `The signal is a name or a number: KILL, SIGKILL and 9 are the same, RTMIN+3 is
+		Name: "kill", Args: "<container-id> [signal]", Min: 1, Max: 2,
+		Summary: "send a signal to a container's first process",
+		Detail: `The signal is a name or a number: KILL, SIGKILL and 9 are the same, RTMIN+3 is
 known too. Without one it is the one that the container's annotation
 org.opencontainers.image.stopSignal names, or else TERM.`,
-		manual: manual{examples: `    onggi kill web
+		Manual: cli.Manual{Examples: `    onggi kill web
     onggi kill web HUP
     onggi kill web KILL
 
 All containers whose ids begin with build-:
 
     onggi kill --regex '^build-' TERM`},
-		define: defineKill,
+		Explain: explainSignal,
+		Define:  defineKill,
 	}
 }
 
 func defineKill(f *flags) action {
 	var all, regex bool
-	f.bool(&all, "all", "a", "send the signal to all processes of the container")
-	f.hide()
-	f.bool(&regex, "regex", "r", "<container-id> is an extended regular expression (POSIX) that selects containers")
+	f.Bool(&all, "all", "a", "send the signal to all processes of the container")
+	f.Hide()
+	f.Bool(&regex, "regex", "r", "<container-id> is an extended regular expression (POSIX) that selects containers")
 	return func(c *call) error {
 		choose := stopSignal
 		if len(c.args) > 1 && c.args[1] != "" { // scripts may pass an empty variable
 			sig, err := libcontainer.ParseSignal(c.args[1])
 			if err != nil {
-				return &usageError{cmd: lookup("kill"), msg: err.Error()}
+				return misuse("kill", "%v", err)
 			}
 			choose = func(*libcontainer.Container) (unix.Signal, error) { return sig, nil }
 		}
@@ -60,10 +62,12 @@ func defineKill(f *flags) action {
 	}
 }
 
-// namesSignal reports whether a flag is one of kill(1): -9, -KILL, -s, --signal.
-func namesSignal(flag string) bool {
-	_, err := libcontainer.ParseSignal(flag)
-	return err == nil || flag == "s" || flag == "signal"
+// explainSignal explains a flag of kill(1): -9, -KILL, -s, --signal.
+func explainSignal(flag string) string {
+	if _, err := libcontainer.ParseSignal(flag); err == nil || flag == "s" || flag == "signal" {
+		return "the signal goes after the container id, without a dash"
+	}
+	return ""
 }
 
 // stopSignal returns the signal that stops the container (config.md, "Annotations").

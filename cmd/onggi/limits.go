@@ -15,15 +15,6 @@ import (
 
 // This file parses the values of limits on the command line into linux.resources.
 
-// limitError is a wrong value of a limit, in runc's words.
-type limitError struct {
-	name string
-	err  error
-}
-
-func (e *limitError) Error() string { return fmt.Sprintf("invalid value for %s: %v", e.name, e.err) }
-func (e *limitError) Unwrap() error { return e.err }
-
 // text returns a parser for values that the kernel parses.
 func text(p *string) func(string) error {
 	return func(v string) error {

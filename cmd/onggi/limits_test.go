@@ -51,7 +51,7 @@ func updated(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	f, u := &flags{}, newChanges()
 	u.define(f)
-	if _, err := f.parse(args, true); err != nil {
+	if _, err := f.Parse(args, true); err != nil {
 		return "", err
 	}
 	u.resources.Devices = u.rules
@@ -192,7 +192,7 @@ func TestBandwidthFlags(t *testing.T) {
 	u := newChanges()
 	var f flags
 	u.define(&f)
-	if _, err := f.parse([]string{"--network-egress", "10mbit", "--network-ingress=-1"}, true); err != nil {
+	if _, err := f.Parse([]string{"--network-egress", "10mbit", "--network-ingress=-1"}, true); err != nil {
 		t.Fatal(err)
 	}
 	if b := u.bandwidth; b.Egress == nil || *b.Egress != (specconv.Bandwidth{Rate: 10_000_000, Burst: 375_000}) || b.Ingress == nil || b.Ingress.Rate != 0 {

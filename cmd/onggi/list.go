@@ -12,14 +12,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
 func listCommand() command {
 	return command{
-		name:    "list",
-		summary: "list the containers under the state root",
-		manual: manual{examples: `The ids of those that run:
+		Name:    "list",
+		Summary: "list the containers under the state root",
+		Manual: cli.Manual{Examples: `The ids of those that run:
 
     onggi list --format json |
         jq -r '.[] | select(.status == "running").id'
@@ -27,14 +28,14 @@ func listCommand() command {
 The containers of an engine, which has a state root of its own:
 
     onggi --root /run/containerd/runc/k8s.io list`},
-		define: defineList,
+		Define: defineList,
 	}
 }
 
 func defineList(f *flags) action {
 	format, quiet := "table", false
-	f.choice(&format, "format", "f", "form of the list", "table", "json")
-	f.bool(&quiet, "quiet", "q", "print only the ids")
+	f.Choice(&format, "format", "f", "form of the list", "table", "json")
+	f.Bool(&quiet, "quiet", "q", "print only the ids")
 	return func(c *call) error {
 		// As with runc, a missing state root is an error if --root names it.
 		if root := c.globals.Runtime.Root; root != "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
@@ -110,8 +111,8 @@ func (l *logger) exit(err error) int {
 		return execFailureStatus
 	}
 	l.fail(err)
-	if usage := (*usageError)(nil); errors.As(err, &usage) && usage.status != 0 {
-		return usage.status
+	if usage := (*cli.UsageError)(nil); errors.As(err, &usage) && usage.Status != 0 {
+		return usage.Status
 	}
 	return 1
 }
@@ -138,9 +139,9 @@ func (l *logger) fail(err error) {
 
 // nextStep returns advice for err, or "". The hint of a failed step is in its message already.
 func nextStep(err error) string {
-	var usage *usageError
+	var usage *cli.UsageError
 	if errors.As(err, &usage) {
-		return usage.hint()
+		return usage.Hint
 	}
 	return ""
 }

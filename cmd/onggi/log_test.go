@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
@@ -60,7 +61,7 @@ func TestFailWritesOneRecordAndTellsPeople(t *testing.T) {
 			`{"level":"error","msg":"one; two?[1m","time":"T"}` + "\n", "one; two?[1m\n",
 		},
 		{
-			"usage", "json", true, &usageError{cmd: lookup("start"), msg: "start: <container-id> is missing"},
+			"usage", "json", true, misuse("start", "start: <container-id> is missing"),
 			`{"level":"error","msg":"start: <container-id> is missing","time":"T"}` + "\n",
 			"start: <container-id> is missing\nusage: onggi start <container-id>; see onggi start --help\n",
 		},
@@ -160,7 +161,7 @@ func TestExit(t *testing.T) {
 		{exitStatus(3), 3, true},
 		{exitStatus(137), 137, true},
 		{libcontainer.ErrNotExist, 1, false},
-		{&usageError{msg: "x"}, 1, false},
+		{&cli.UsageError{Msg: "x"}, 1, false},
 		{&execFailure{libcontainer.ErrNotExist}, 255, false},
 	} {
 		stderr := tempFile(t)

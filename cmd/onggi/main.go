@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
@@ -57,9 +58,10 @@ func run(args []string, std stdio) (status int) {
 
 // dispatch parses the global flags and runs the command.
 func dispatch(args []string, std stdio, log *logger) error {
+	line := program()
 	g := globals{Runtime: runtimeOptions(log)}
 	f := globalFlags(&g)
-	args, err := f.parse(args, false)
+	args, err := f.Parse(args, false)
 	if err == nil {
 		err = g.combine()
 	}
@@ -68,31 +70,43 @@ func dispatch(args []string, std stdio, log *logger) error {
 		return err
 	}
 	if err != nil {
-		return &usageError{msg: err.Error()}
+		return line.Misuse(err)
 	}
 	c := &call{ctx: context.Background(), std: std, log: log, globals: g}
 	switch {
 	case g.version:
 		return printVersion(c)
-	case f.help || len(args) == 0:
-		return printHelp(std.out, nil)
+	case f.Help || len(args) == 0:
+		return line.PrintHelp(std.out, nil)
 	}
-	cmd := lookup(args[0])
+	cmd := line.Lookup(args[0])
 	if cmd == nil {
-		return unknownCommand(args[0])
+		return line.UnknownCommand(args[0])
 	}
-	c.args = args[1:]
-	t, err := openTrace(g.trace, cmd.name)
+	t, err := openTrace(g.trace, cmd.Name)
 	if err != nil {
 		return err
 	}
 	defer t.write(log)
 	c.globals.Runtime.Trace = t.recorder
 	began := time.Now()
-	log.debug("onggi " + versionName() + ": " + cmd.name)
-	span := t.recorder.Begin(timeline.Verb, cmd.name)
-	err = cmd.execute(c)
+	log.debug("onggi " + versionName() + ": " + cmd.Name)
+	span := t.recorder.Begin(timeline.Verb, cmd.Name)
+	err = execute(c, line, cmd, args[1:])
 	span.EndWith(failure(err))
-	log.debug(cmd.name + " took " + time.Since(began).String())
+	log.debug(cmd.Name + " took " + time.Since(began).String())
 	return err
+}
+
+// execute parses the flags and arguments of a command and runs it.
+func execute(c *call, line *cli.Program[*call], cmd *command, args []string) error {
+	args, act, err := line.Parse(cmd, args)
+	if err == cli.ErrHelp {
+		return line.PrintHelp(c.std.out, cmd)
+	}
+	if err != nil {
+		return err
+	}
+	c.args = args
+	return act(c)
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -100,8 +102,8 @@ func TestHelp(t *testing.T) {
 	}
 	golden(t, "help.txt", all.String())
 	for i, line := range strings.Split(all.String(), "\n") {
-		if len(line) > textWidth {
-			t.Errorf("line %d is longer than %d: %s", i+1, textWidth, line)
+		if len(line) > cli.TextWidth {
+			t.Errorf("line %d is longer than %d: %s", i+1, cli.TextWidth, line)
 		}
 	}
 }
@@ -109,7 +111,7 @@ func TestHelp(t *testing.T) {
 func helpLines() []string {
 	lines := []string{"--help"}
 	for _, cmd := range commands() {
-		lines = append(lines, cmd.name+" --help")
+		lines = append(lines, cmd.Name+" --help")
 	}
 	return lines
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 )
 
 // manPages writes the man pages and returns them by the name of the command. The name of onggi's own page is "".
@@ -19,7 +21,7 @@ func manPages(t *testing.T) (dir string, pages map[string]string) {
 		t.Fatalf("onggi man = %d; want 0", got)
 	}
 	pages = map[string]string{}
-	for _, name := range append(names(), "") {
+	for _, name := range append(program().Names(), "") {
 		file := strings.TrimSuffix("onggi-"+name, "-") + ".8"
 		data, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
@@ -73,36 +75,23 @@ func TestManPagesRender(t *testing.T) {
 	}
 }
 
-// The characters that troff would make typographic reach the reader unchanged.
-func TestManTextIsKeptAsItIs(t *testing.T) {
-	if got, want := escaped(`jq '.a|"\n"' x-y ~ ^ `+"`id`"), `jq \(aq.a|"\en"\(aq x\-y \(ti \(ha \(gaid\(ga`; got != want {
-		t.Errorf("escaped() = %s; want %s", got, want)
-	}
-	var p page
-	p.text(".TH is no request here")
-	p.text("'nor this")
-	if got, want := p.String(), "\\&.TH is no request here\n\\&\\(aqnor this\n"; got != want {
-		t.Errorf("text() = %q; want %q", got, want)
-	}
-}
-
 // onggi accepts the command lines of the examples and of the help texts, and they fit a terminal.
 func TestExamplesParse(t *testing.T) {
 	const indent = 7 // the indent of man(7)
 	for _, cmd := range commands() {
-		text := cmd.detail + "\n" + cmd.manual.examples
+		text := cmd.Detail + "\n" + cmd.Manual.Examples
 		for _, line := range strings.Split(text, "\n") {
-			if len(line) > textWidth-indent && strings.HasPrefix(line, " ") {
-				t.Errorf("%s: the line is %d too long: %s", cmd.name, len(line)+indent-textWidth, line)
+			if len(line) > cli.TextWidth-indent && strings.HasPrefix(line, " ") {
+				t.Errorf("%s: the line is %d too long: %s", cmd.Name, len(line)+indent-cli.TextWidth, line)
 			}
 		}
 		lines := exampleLines(text)
-		if cmd.manual.examples != "" && !slices.ContainsFunc(lines, func(words []string) bool { return slices.Contains(words, cmd.name) }) {
-			t.Errorf("%s is not in its own examples", cmd.name)
+		if cmd.Manual.Examples != "" && !slices.ContainsFunc(lines, func(words []string) bool { return slices.Contains(words, cmd.Name) }) {
+			t.Errorf("%s is not in its own examples", cmd.Name)
 		}
 		for _, words := range lines {
 			if err := parses(words); err != nil {
-				t.Errorf("%s: %q: %v", cmd.name, words, err)
+				t.Errorf("%s: %q: %v", cmd.Name, words, err)
 			}
 		}
 	}
@@ -110,20 +99,17 @@ func TestExamplesParse(t *testing.T) {
 
 // parses parses a command line without running it, and returns the error.
 func parses(words []string) error {
-	args, err := globalFlags(&globals{}).parse(words, false)
+	line := program()
+	args, err := line.Globals().Parse(words, false)
 	if err != nil {
 		return err
 	}
-	cmd := lookup(args[0])
+	cmd := line.Lookup(args[0])
 	if cmd == nil {
-		return unknownCommand(args[0])
+		return line.UnknownCommand(args[0])
 	}
-	f := &flags{}
-	cmd.define(f)
-	if args, err = f.parse(args[1:], !cmd.foreign); err != nil {
-		return err
-	}
-	return cmd.countArgs(args)
+	_, _, err = line.Parse(cmd, args[1:])
+	return err
 }
 
 // exampleLines returns the arguments of each call of onggi in the indented shell lines of a text.

@@ -2,18 +2,18 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/specconv"
 )
 
 func mountsCommand() command {
 	return command{
-		name: "mounts", args: "<add|remove> <container-id> <file>", min: 1, max: 3,
-		summary: "add mounts to a running container, or remove them again",
-		detail: `The file, or standard input for "-", is a JSON array of mounts in the form of
+		Name: "mounts", Args: "<add|remove> <container-id> <file>", Min: 1, Max: 3,
+		Summary: "add mounts to a running container, or remove them again",
+		Detail: `The file, or standard input for "-", is a JSON array of mounts in the form of
 mounts in config.json:
 
     [{"destination": "/data", "source": "/srv", "options": ["bind"]}]
@@ -22,24 +22,25 @@ They are made in this order, in a container that is created, running or paused.
 A destination that is not there is made. When one of them fails, none is left.
 Remove looks at the destinations only, goes from the last to the first, and
 takes away what add has mounted, nothing else.`,
-		manual: manual{examples: `    onggi mounts add web data.json
+		Manual: cli.Manual{Examples: `    onggi mounts add web data.json
     onggi mounts remove web data.json
 
 A file system in memory, from standard input:
 
     echo '[{"destination": "/tmp", "type": "tmpfs"}]' |
         onggi mounts add web -`},
-		define: func(*flags) action { return changeMounts },
+		Define: func(*flags) action { return changeMounts },
 	}
 }
 
 func changeMounts(c *call) error {
-	cmd, verb := lookup("mounts"), c.args[0]
+	verb := c.args[0]
 	if verb != "add" && verb != "remove" {
-		return &usageError{cmd: cmd, msg: fmt.Sprintf("mounts: %q is neither add nor remove", verb)}
+		return misuse("mounts", "mounts: %q is neither add nor remove", verb)
 	}
-	cmd.min = cmd.max
-	if err := cmd.countArgs(c.args); err != nil {
+	cmd := program().Lookup("mounts")
+	cmd.Min = cmd.Max
+	if err := cmd.CountArgs(c.args); err != nil {
 		return err
 	}
 	mounts, err := readMounts(c, c.args[2])

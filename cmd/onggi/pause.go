@@ -2,18 +2,18 @@ package main
 
 func pauseCommand() command {
 	return command{
-		name: "pause", args: "<container-id>", min: 1, max: 1,
-		summary: "stop all processes of a container for a while",
-		detail:  `The kernel freezes the container's cgroup; "onggi resume" lets it go on.`,
-		define:  func(*flags) action { return pause },
+		Name: "pause", Args: "<container-id>", Min: 1, Max: 1,
+		Summary: "stop all processes of a container for a while",
+		Detail:  `The kernel freezes the container's cgroup; "onggi resume" lets it go on.`,
+		Define:  func(*flags) action { return pause },
 	}
 }
 
 func resumeCommand() command {
 	return command{
-		name: "resume", args: "<container-id>", min: 1, max: 1,
-		summary: "let a paused container go on",
-		define:  func(*flags) action { return resume },
+		Name: "resume", Args: "<container-id>", Min: 1, Max: 1,
+		Summary: "let a paused container go on",
+		Define:  func(*flags) action { return resume },
 	}
 }
 

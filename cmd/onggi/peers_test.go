@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 )
 
 // peersCommandLine is the command line of runc 1.5, with the additions of crun 1.29. Each word is a flag: name, or
@@ -43,12 +45,12 @@ func flagsOf(t *testing.T, verb string) *flags {
 	if verb == "" {
 		return globalFlags(&globals{})
 	}
-	cmd := lookup(verb)
+	cmd := program().Lookup(verb)
 	if cmd == nil {
 		t.Fatalf("there is no command %q", verb)
 	}
 	f := &flags{}
-	cmd.define(f)
+	cmd.Define(f)
 	return f
 }
 
@@ -64,15 +66,15 @@ func TestEveryFlagOfThePeersIsThere(t *testing.T) {
 			if name == "help" {
 				continue // the parser adds it to every command
 			}
-			o := f.find(name)
+			o := f.Find(name)
 			switch {
 			case o == nil:
 				t.Errorf("%s has no flag --%s", verb, name)
-			case letter != "" && o.short != letter:
-				t.Errorf("%s --%s has the letter %q; want %q", verb, name, o.short, letter)
-			case (o.arg != "") != value:
-				t.Errorf("%s --%s takes a value: %v; want %v", verb, name, o.arg != "", value)
-			case repeat && !o.repeat:
+			case letter != "" && o.Short != letter:
+				t.Errorf("%s --%s has the letter %q; want %q", verb, name, o.Short, letter)
+			case (o.Arg != "") != value:
+				t.Errorf("%s --%s takes a value: %v; want %v", verb, name, o.Arg != "", value)
+			case repeat && !o.Repeat:
 				t.Errorf("%s --%s cannot be repeated", verb, name)
 			}
 		}
@@ -97,12 +99,12 @@ func TestEveryFlagIsUsedByATest(t *testing.T) {
 	used := func(word string) bool {
 		return strings.Contains(text.String(), `"`+word+`"`) || strings.Contains(text.String(), word+"=") || strings.Contains(text.String(), word+" ")
 	}
-	for _, cmd := range append(commands(), command{define: func(f *flags) action { *f = *globalFlags(&globals{}); return nil }}) {
+	for _, cmd := range append(commands(), command{Define: func(f *flags) action { *f = *globalFlags(&globals{}); return nil }}) {
 		f := &flags{}
-		cmd.define(f)
-		for _, o := range f.all {
-			if !used(dashed(o.name)) && (o.short == "" || !used("-"+o.short)) {
-				t.Errorf("no test uses %s %s", cmd.name, dashed(o.name))
+		cmd.Define(f)
+		for _, o := range f.All() {
+			if !used(cli.Dashed(o.Name)) && (o.Short == "" || !used("-"+o.Short)) {
+				t.Errorf("no test uses %s %s", cmd.Name, cli.Dashed(o.Name))
 			}
 		}
 	}

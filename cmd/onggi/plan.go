@@ -4,17 +4,18 @@ import (
 	"io"
 	"strings"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
 func planCommand() command {
 	return command{
-		name: "plan", args: "[container-id]", max: 1,
-		summary: "print the steps that create would take",
-		detail: `Reads the bundle and prints, in their order, the steps from nothing to the
+		Name: "plan", Args: "[container-id]", Max: 1,
+		Summary: "print the steps that create would take",
+		Detail: `Reads the bundle and prints, in their order, the steps from nothing to the
 container's program. Nothing is done, and no privileges are needed. The flags
 are those of create, so that any such command line can be looked at first.`,
-		manual: manual{files: bundleFiles, examples: `    onggi plan --bundle /srv/web web
+		Manual: cli.Manual{Files: bundleFiles, Examples: `    onggi plan --bundle /srv/web web
 
 What a change of the configuration changes, in bash:
 
@@ -24,7 +25,7 @@ The steps of the container side:
 
     onggi plan --format json |
         jq -r '.[] | select(.side == "container").text'`},
-		define: definePlan,
+		Define: definePlan,
 	}
 }
 
@@ -32,7 +33,7 @@ func definePlan(f *flags) action {
 	var o libcontainer.CreateOptions
 	format := "text"
 	createFlags(f, &o)
-	f.choice(&format, "format", "", "form of the plan", "text", "json")
+	f.Choice(&format, "format", "", "form of the plan", "text", "json")
 	return func(c *call) error {
 		id := "container" // some steps contain the id
 		if len(c.args) > 0 {

@@ -9,27 +9,29 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 )
 
 func psCommand() command {
 	return command{
-		name: "ps", args: "<container-id> [ps options]", min: 1, max: many, foreign: true,
-		summary: "show the processes of a container",
-		detail: `Shows the lines of the host's ps that are about the container's processes. The
+		Name: "ps", Args: "<container-id> [ps options]", Min: 1, Max: cli.Many, Foreign: true,
+		Summary: "show the processes of a container",
+		Detail: `Shows the lines of the host's ps that are about the container's processes. The
 options for ps follow the container id (default: -ef).`,
-		manual: manual{
-			environment: `PATH
+		Manual: cli.Manual{
+			Environment: `PATH
     where ps is looked for`,
-			examples: `    onggi ps web -o pid,user,rss,args
+			Examples: `    onggi ps web -o pid,user,rss,args
     onggi ps --format json web`,
 		},
-		define: definePs,
+		Define: definePs,
 	}
 }
 
 func definePs(f *flags) action {
 	format := "table"
-	f.choice(&format, "format", "f", "what to print: a table, or the process ids as a JSON array", "table", "json")
+	f.Choice(&format, "format", "f", "what to print: a table, or the process ids as a JSON array", "table", "json")
 	return func(c *call) error {
 		container, err := c.container()
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
@@ -20,19 +21,19 @@ type runOptions struct {
 
 func runCommand() command {
 	return command{
-		name: "run", args: "<container-id>", min: 1, max: 1,
-		summary: "create and start a container, and wait for it",
-		detail: `Runs the program that process.args in config.json names. In the foreground,
+		Name: "run", Args: "<container-id>", Min: 1, Max: 1,
+		Summary: "create and start a container, and wait for it",
+		Detail: `Runs the program that process.args in config.json names. In the foreground,
 onggi stays until the program ends, passes signals on to it and connects its
 terminal with the caller's; then it deletes the container and ends with the
 program's exit status.
 
 ` + idText,
-		manual: manual{
-			status: "That of the program, or 128 plus the number of the signal that killed it. 1 after " +
+		Manual: cli.Manual{
+			Status: "That of the program, or 128 plus the number of the signal that killed it. 1 after " +
 				"a failure of onggi. With --detach, 0 or 1.",
-			files: bundleFiles, environment: serviceEnvironment,
-			examples: `A shell in the root file system below /srv/web, on this terminal:
+			Files: bundleFiles, Environment: serviceEnvironment,
+			Examples: `A shell in the root file system below /srv/web, on this terminal:
 
     onggi run --bundle /srv/web web
 
@@ -45,16 +46,16 @@ Another program, without a change of the bundle:
     jq '.process.args = ["nginx", "-t"]' /srv/web/config.json >test.json
     onggi run --bundle /srv/web --config test.json test`,
 		},
-		define: defineRun,
+		Define: defineRun,
 	}
 }
 
 func defineRun(f *flags) action {
 	var o runOptions
 	preserve := createFlags(f, &o.CreateOptions)
-	f.bool(&o.detach, "detach", "d", "do not wait for the container")
-	f.bool(&o.keep, "keep", "", "do not delete the container when it ends")
-	f.bool(&o.noSubreaper, "no-subreaper", "", "do not adopt orphaned processes of the container")
+	f.Bool(&o.detach, "detach", "d", "do not wait for the container")
+	f.Bool(&o.keep, "keep", "", "do not delete the container when it ends")
+	f.Bool(&o.noSubreaper, "no-subreaper", "", "do not adopt orphaned processes of the container")
 	return func(c *call) error {
 		r, err := c.runtime()
 		if err != nil {

@@ -11,21 +11,22 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/specconv"
 )
 
 func specCommand() command {
 	return command{
-		name:    "spec",
-		summary: "write a config.json to begin with",
-		detail: `The container it describes runs sh in rootfs/. An existing file is not
+		Name:    "spec",
+		Summary: "write a config.json to begin with",
+		Detail: `The container it describes runs sh in rootfs/. An existing file is not
 overwritten.
 
     mkdir -p bundle/rootfs
     docker export $(docker create busybox) | tar -C bundle/rootfs -x
     onggi spec --bundle bundle
     onggi run --bundle bundle first`,
-		manual: manual{files: bundleFiles, examples: `A first container without an image, of a static busybox:
+		Manual: cli.Manual{Files: bundleFiles, Examples: `A first container without an image, of a static busybox:
 
     mkdir -p hello/rootfs/bin
     cp /bin/busybox hello/rootfs/bin/sh
@@ -36,15 +37,15 @@ overwritten.
 For an ordinary user:
 
     onggi spec --rootless`},
-		define: defineSpec,
+		Define: defineSpec,
 	}
 }
 
 func defineSpec(f *flags) action {
 	var bundle string
 	var rootless bool
-	f.string(&bundle, "bundle", "b", "DIR", "where to write it (default: the working directory)")
-	f.bool(&rootless, "rootless", "", "describe a container that an ordinary user can run")
+	f.String(&bundle, "bundle", "b", "DIR", "where to write it (default: the working directory)")
+	f.Bool(&rootless, "rootless", "", "describe a container that an ordinary user can run")
 	return func(c *call) error {
 		example := specconv.Example()
 		if rootless {

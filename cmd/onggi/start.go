@@ -1,14 +1,16 @@
 package main
 
+import "github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
+
 func startCommand() command {
 	return command{
-		name: "start", args: "<container-id>", min: 1, max: 1,
-		summary: "run the program of a created container",
-		detail: `Opens the gate at which "onggi create" has left the container. A program that
+		Name: "start", Args: "<container-id>", Min: 1, Max: 1,
+		Summary: "run the program of a created container",
+		Detail: `Opens the gate at which "onggi create" has left the container. A program that
 cannot be executed is an error here, with the reason.`,
-		manual: manual{examples: `    onggi create --bundle /srv/web web </dev/null >log 2>&1
+		Manual: cli.Manual{Examples: `    onggi create --bundle /srv/web web </dev/null >log 2>&1
     onggi start web`},
-		define: func(*flags) action { return start },
+		Define: func(*flags) action { return start },
 	}
 }
 

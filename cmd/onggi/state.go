@@ -3,16 +3,18 @@ package main
 import (
 	"encoding/json"
 	"io"
+
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 )
 
 func stateCommand() command {
 	return command{
-		name: "state", args: "<container-id>", min: 1, max: 1,
-		summary: "print the state of a container as JSON",
-		detail: `The status is one of creating, created, running, paused and stopped; the pid is
+		Name: "state", Args: "<container-id>", Min: 1, Max: 1,
+		Summary: "print the state of a container as JSON",
+		Detail: `The status is one of creating, created, running, paused and stopped; the pid is
 0 once the container has stopped.`,
-		manual: manual{examples: `    onggi state web | jq -r .status`},
-		define: func(*flags) action { return printState },
+		Manual: cli.Manual{Examples: `    onggi state web | jq -r .status`},
+		Define: func(*flags) action { return printState },
 	}
 }
 

@@ -13,14 +13,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
 func topCommand() command {
 	return command{
-		name: "top", args: "[container-id...]", max: many,
-		summary: "watch what containers use, in a table that is kept up to date",
-		detail: `One line a container that lives: the processor time of the last interval (100
+		Name: "top", Args: "[container-id...]", Max: cli.Many,
+		Summary: "watch what containers use, in a table that is kept up to date",
+		Detail: `One line a container that lives: the processor time of the last interval (100
 is one processor), memory without file pages that nobody uses, its limit,
 processes, bytes read and written in a second, and pressure: the percentage of
 the last ten seconds in which some process waited for a processor, for memory
@@ -30,7 +31,7 @@ and were marked for congestion.
 
 The keys c, m and n sort by processor time, memory and name; q ends it. Where
 the output is no terminal, the table is printed once.`,
-		manual: manual{examples: `All containers, and two of them every five seconds:
+		Manual: cli.Manual{Examples: `All containers, and two of them every five seconds:
 
     onggi top
     onggi top --interval 5s web db
@@ -38,17 +39,17 @@ the output is no terminal, the table is printed once.`,
 What was used in the last ten seconds, for a log:
 
     onggi top --once --interval 10s >>top.log`},
-		define: defineTop,
+		Define: defineTop,
 	}
 }
 
 func defineTop(f *flags) action {
 	interval, once := time.Second, false
-	f.add(option{
-		name: "interval", arg: "DURATION", initial: interval.String(), text: "time between two looks",
-		set: func(v string) (err error) { interval, err = parseInterval(v); return err },
+	f.Add(cli.Option{
+		Name: "interval", Arg: "DURATION", Initial: interval.String(), Text: "time between two looks",
+		Set: func(v string) (err error) { interval, err = parseInterval(v); return err },
 	})
-	f.bool(&once, "once", "", "print the table once, after one interval, and end")
+	f.Bool(&once, "once", "", "print the table once, after one interval, and end")
 	return func(c *call) error {
 		r, err := c.runtime()
 		if err != nil {

@@ -10,9 +10,9 @@ import (
 
 func traceViewCommand() command {
 	return command{
-		name: "trace-view", args: "<file>", min: 1, max: 1,
-		summary: "draw what --trace has written",
-		detail: `Draws the timeline of a command as an SVG picture: the runtime side above, the
+		Name: "trace-view", Args: "<file>", Min: 1, Max: 1,
+		Summary: "draw what --trace has written",
+		Detail: `Draws the timeline of a command as an SVG picture: the runtime side above, the
 container side below, time from left to right.
 
     onggi --trace run.json run web
@@ -20,13 +20,13 @@ container side below, time from left to right.
 
 The longest times are numbered and listed; a browser shows the others when the
 pointer is over them. https://ui.perfetto.dev opens the same file.`,
-		define: defineTraceView,
+		Define: defineTraceView,
 	}
 }
 
 func defineTraceView(f *flags) action {
 	var output string
-	f.string(&output, "output", "o", "FILE", "write the picture to this file instead of standard output")
+	f.String(&output, "output", "o", "FILE", "write the picture to this file instead of standard output")
 	return func(c *call) error {
 		picture, err := drawTrace(c.args[0])
 		if err != nil {

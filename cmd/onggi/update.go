@@ -6,21 +6,22 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
 	"github.com/onggi-dev/onggi/specconv"
 )
 
 func updateCommand() command {
 	return command{
-		name: "update", args: "<container-id>", min: 1, max: 1,
-		summary: "change limits of a running container",
-		detail: `What is not given stays as it is; if one limit is refused, none is changed.
+		Name: "update", Args: "<container-id>", Min: 1, Max: 1,
+		Summary: "change limits of a running container",
+		Detail: `What is not given stays as it is; if one limit is refused, none is changed.
 Sizes may have a unit (512m, 1.5G); -1 stands for no limit. DEVICE is a block
 device's MAJOR:MINOR or its path. Of the rules for a device the last one holds;
 the devices that every container has (/dev/null, terminals, ...) stay allowed.
 With --resources, the limits come as JSON in the form of linux.resources of
 config.json, and no other flag may be given.`,
-		manual: manual{examples: `Half a processor, 512 MiB, and 100 processes:
+		Manual: cli.Manual{Examples: `Half a processor, 512 MiB, and 100 processes:
 
     onggi update --cpu-quota 50000 --cpu-period 100000 \
         --memory 512m --pids-limit 100 web
@@ -37,13 +38,13 @@ No limit of processes any more:
 What an engine sends:
 
     echo '{"pids": {"limit": 50}}' | onggi update --resources - web`},
-		define: defineUpdate,
+		Define: defineUpdate,
 	}
 }
 
 func defineUpdate(f *flags) action {
 	var file string
-	f.string(&file, "resources", "r", "FILE", "read the limits from this file, or from standard input for -")
+	f.String(&file, "resources", "r", "FILE", "read the limits from this file, or from standard input for -")
 	u := newChanges()
 	u.define(f)
 	return func(c *call) error {
@@ -52,7 +53,7 @@ func defineUpdate(f *flags) action {
 			return err
 		}
 		if file != "" && u.given {
-			return &usageError{cmd: lookup("update"), msg: "flag --resources goes with no other flag"}
+			return misuse("update", "flag --resources goes with no other flag")
 		}
 		if file == "" {
 			return whole(c.ctx, func(ctx context.Context) error { return u.apply(ctx, container) })
@@ -179,9 +180,9 @@ func (u *changes) define(f *flags) {
 	u.flag(f, "memory-swap", "SIZE", "limit of memory and swap together", size(&u.memory.Swap))
 	//lint:ignore SA1019 runc has the flag
 	u.flag(f, "kernel-memory", "SIZE", "no longer a limit: ignored", size(&u.memory.Kernel)) //nolint:staticcheck // runc has the flag
-	f.hide()
+	f.Hide()
 	u.flag(f, "kernel-memory-tcp", "SIZE", "limit of memory for TCP buffers, of cgroup v1 only", size(&u.memory.KernelTCP))
-	f.hide()
+	f.Hide()
 	u.flag(f, "pids-limit", "N", "limit of processes and threads", signed(&u.pids.Limit))
 	u.flag(f, "l3-cache-schema", "TEXT", "Intel RDT cache schema", text(&u.l3Cache))
 	u.flag(f, "mem-bw-schema", "TEXT", "Intel RDT memory bandwidth schema", text(&u.memoryBandwidth))
@@ -207,13 +208,13 @@ func (u *changes) define(f *flags) {
 
 // flag declares a limit. An empty value means "no change", as with runc: engines pass it.
 func (u *changes) flag(f *flags, name, arg, help string, set func(string) error) {
-	f.add(option{name: name, arg: arg, text: help, set: func(v string) error {
+	f.Add(cli.Option{Name: name, Arg: arg, Text: help, Set: func(v string) error {
 		if v == "" {
 			return nil
 		}
 		u.given = true
 		if err := set(v); err != nil {
-			return &limitError{name, err}
+			return &cli.ValueError{Flag: name, Err: err}
 		}
 		return nil
 	}})
@@ -221,7 +222,7 @@ func (u *changes) flag(f *flags, name, arg, help string, set func(string) error)
 
 // list declares a limit that may be given several times, for different things.
 func (u *changes) list(f *flags, name, arg, help string, set func(string) error) {
-	f.each(name, "", arg, help, func(v string) error {
+	f.Each(name, "", arg, help, func(v string) error {
 		u.given = true
 		return set(v)
 	})

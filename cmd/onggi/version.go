@@ -18,9 +18,9 @@ var version, commit, patch string
 
 func versionCommand() command {
 	return command{
-		name:    "version",
-		summary: "print the version",
-		define:  func(*flags) action { return func(c *call) error { return printVersion(c) } },
+		Name:    "version",
+		Summary: "print the version",
+		Define:  func(*flags) action { return func(c *call) error { return printVersion(c) } },
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 
 // bashScript completes commands, flags, their values and container ids. Everything
 // else is completed as a file.
-func bashScript() string {
+func (p *Program[C]) bashScript() string {
 	var b strings.Builder
 	b.WriteString(`# bash completion for onggi; printed by "onggi completion bash"
 _onggi() {
@@ -17,7 +17,7 @@ _onggi() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
 `)
-	global := withHelp(globalFlags(&globals{}).visible())
+	global := withHelp(p.Globals().Visible())
 	fmt.Fprintf(&b, "        --root) root=(--root \"${COMP_WORDS[i+1]}\"); ((i++)) ;;\n")
 	fmt.Fprintf(&b, "        %s) ((i++)) ;;\n", strings.Join(valued(global, "root"), "|"))
 	b.WriteString(`        -*) ;;
@@ -27,26 +27,26 @@ _onggi() {
     case $verb:$prev in
 `)
 	bashValues(&b, "", global)
-	for _, cmd := range listed() {
-		bashValues(&b, cmd.name, cmd.flags())
+	for _, cmd := range p.Listed() {
+		bashValues(&b, cmd.Name, cmd.options())
 	}
 	b.WriteString("    esac\n    case $verb in\n")
-	fmt.Fprintf(&b, "    '') COMPREPLY=($(compgen -W '%s' -- \"$cur\")) ;;\n", strings.Join(append(bashWords(global), names()...), " "))
-	for _, cmd := range listed() {
+	fmt.Fprintf(&b, "    '') COMPREPLY=($(compgen -W '%s' -- \"$cur\")) ;;\n", strings.Join(append(bashWords(global), p.Names()...), " "))
+	for _, cmd := range p.Listed() {
 		ids := ""
 		if cmd.completesIDs() {
 			ids = " $(onggi \"${root[@]}\" list --quiet 2>/dev/null)"
 		}
-		fmt.Fprintf(&b, "    %s) COMPREPLY=($(compgen -W \"%s%s\" -- \"$cur\")) ;;\n", cmd.name, strings.Join(append(bashWords(cmd.flags()), cmd.firstWords()...), " "), ids)
+		fmt.Fprintf(&b, "    %s) COMPREPLY=($(compgen -W \"%s%s\" -- \"$cur\")) ;;\n", cmd.Name, strings.Join(append(bashWords(cmd.options()), p.firstWords(&cmd)...), " "), ids)
 	}
 	b.WriteString("    esac\n}\ncomplete -o default -F _onggi onggi\n")
 	return b.String()
 }
 
 // bashValues writes the patterns that complete the values of flags.
-func bashValues(b *strings.Builder, verb string, options []option) {
+func bashValues(b *strings.Builder, verb string, options []Option) {
 	for _, o := range options {
-		if o.arg == "" {
+		if o.Arg == "" {
 			continue
 		}
 		how := "return"
@@ -55,8 +55,8 @@ func bashValues(b *strings.Builder, verb string, options []option) {
 			how = `compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return`
 		case o.takesFile():
 			how = `compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return`
-		case o.choices != nil:
-			how = fmt.Sprintf(`COMPREPLY=($(compgen -W '%s' -- "$cur")); return`, strings.Join(o.choices, " "))
+		case o.Choices != nil:
+			how = fmt.Sprintf(`COMPREPLY=($(compgen -W '%s' -- "$cur")); return`, strings.Join(o.Choices, " "))
 		}
 		var patterns []string
 		for _, w := range o.words() {
@@ -67,19 +67,19 @@ func bashValues(b *strings.Builder, verb string, options []option) {
 }
 
 // bashWords returns the long spellings, which are easier to read.
-func bashWords(options []option) []string {
+func bashWords(options []Option) []string {
 	var words []string
 	for _, o := range options {
-		words = append(words, dashed(o.name))
+		words = append(words, Dashed(o.Name))
 	}
 	return words
 }
 
 // valued returns the spellings of the flags with a value, except the flag but.
-func valued(options []option, but string) []string {
+func valued(options []Option, but string) []string {
 	var words []string
 	for _, o := range options {
-		if o.arg != "" && o.name != but {
+		if o.Arg != "" && o.Name != but {
 			words = append(words, o.words()...)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 // nearest returns the word that needs the fewest single-letter edits from a mistyped one, or "" if
 // even that one is too different.

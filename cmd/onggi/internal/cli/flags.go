@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -8,35 +8,36 @@ import (
 	"strings"
 )
 
-// flags are the options of one command: first declared, then parsed. The syntax is
+// Flags are the options of one command: first declared, then parsed. The syntax is
 // that of package flag: -x and --x are the same, a value follows in the next argument
 // or after "=", and a boolean flag takes a value only after "=". Package flag itself is
 // not used: it reports a mistake as a finished sentence. These flags report the cause,
 // so that the error can suggest the most similar flag.
-type flags struct {
-	all     []option
-	lenient bool // skips flags that are not declared
-	help    bool // -h or --help was given
+type Flags struct {
+	all     []Option
+	Lenient bool // skips flags that are not declared
+	Help    bool // -h or --help was given
 }
 
-// An option is one declared flag.
-type option struct {
-	name    string // without dashes
-	short   string // one letter, or ""
-	arg     string // name of the value in help; "" for a boolean
-	initial string // default value as help shows it
-	text    string // help, lower case
-	choices []string
-	hidden  bool // accepted, but left out of help
-	repeat  bool // may be given several times
-	set     func(value string) error
+// An Option is one declared flag.
+type Option struct {
+	Name    string // without dashes
+	Short   string // one letter, or ""
+	Arg     string // name of the value in help; "" for a boolean
+	Initial string // default value as help shows it
+	Text    string // help, lower case
+	Choices []string
+	Hidden  bool // accepted, but left out of help
+	Repeat  bool // may be given several times
+	Set     func(value string) error
 }
 
-func (f *flags) add(o option) { f.all = append(f.all, o) }
+// Add declares a flag.
+func (f *Flags) Add(o Option) { f.all = append(f.all, o) }
 
-// bool declares a flag without a value.
-func (f *flags) bool(p *bool, name, short, text string) {
-	f.add(option{name: name, short: short, text: text, set: func(v string) (err error) {
+// Bool declares a flag without a value.
+func (f *Flags) Bool(p *bool, name, short, text string) {
+	f.Add(Option{Name: name, Short: short, Text: text, Set: func(v string) (err error) {
 		if *p, err = strconv.ParseBool(v); err != nil {
 			return fmt.Errorf("%q is not true or false", v)
 		}
@@ -44,30 +45,30 @@ func (f *flags) bool(p *bool, name, short, text string) {
 	}})
 }
 
-// string declares a flag whose value is any text; *p is its default.
-func (f *flags) string(p *string, name, short, arg, text string) {
-	f.add(option{name: name, short: short, arg: arg, initial: *p, text: text, set: func(v string) error {
+// String declares a flag whose value is any text; *p is its default.
+func (f *Flags) String(p *string, name, short, arg, text string) {
+	f.Add(Option{Name: name, Short: short, Arg: arg, Initial: *p, Text: text, Set: func(v string) error {
 		*p = v
 		return nil
 	}})
 }
 
-// strings declares a flag that may be given several times.
-func (f *flags) strings(p *[]string, name, short, arg, text string) {
-	f.each(name, short, arg, text, func(v string) error {
+// Strings declares a flag that may be given several times.
+func (f *Flags) Strings(p *[]string, name, short, arg, text string) {
+	f.Each(name, short, arg, text, func(v string) error {
 		*p = append(*p, v)
 		return nil
 	})
 }
 
-// each declares a flag that may be given several times, with its own parser.
-func (f *flags) each(name, short, arg, text string, set func(string) error) {
-	f.add(option{name: name, short: short, arg: arg, text: text, repeat: true, set: set})
+// Each declares a flag that may be given several times, with its own parser.
+func (f *Flags) Each(name, short, arg, text string, set func(string) error) {
+	f.Add(Option{Name: name, Short: short, Arg: arg, Text: text, Repeat: true, Set: set})
 }
 
-// count declares a flag whose value is a number, 0 or more.
-func (f *flags) count(p *int, name, short, text string) {
-	f.add(option{name: name, short: short, arg: "N", initial: strconv.Itoa(*p), text: text, set: func(v string) error {
+// Count declares a flag whose value is a number, 0 or more.
+func (f *Flags) Count(p *int, name, short, text string) {
+	f.Add(Option{Name: name, Short: short, Arg: "N", Initial: strconv.Itoa(*p), Text: text, Set: func(v string) error {
 		n, err := strconv.ParseUint(v, 10, 31)
 		if err != nil {
 			return fmt.Errorf("%q is not a number of 0 or more", v)
@@ -77,13 +78,13 @@ func (f *flags) count(p *int, name, short, text string) {
 	}})
 }
 
-// choice declares a flag with a few possible words and a default, *p. An empty default
+// Choice declares a flag with a few possible words and a default, *p. An empty default
 // may be given too: scripts and engines pass an empty value for "not set".
-func (f *flags) choice(p *string, name, short, text string, choices ...string) {
+func (f *Flags) Choice(p *string, name, short, text string, choices ...string) {
 	initial := *p
-	f.add(option{
-		name: name, short: short, arg: strings.Join(choices, "|"), initial: initial, text: text, choices: choices,
-		set: func(v string) error {
+	f.Add(Option{
+		Name: name, Short: short, Arg: strings.Join(choices, "|"), Initial: initial, Text: text, Choices: choices,
+		Set: func(v string) error {
 			if v != initial && !slices.Contains(choices, v) {
 				return fmt.Errorf("%sit is none of %s", choiceWords(name, v), strings.Join(choices, ", "))
 			}
@@ -104,27 +105,30 @@ func choiceWords(name, value string) string {
 	return ""
 }
 
-// hide leaves the flag that was declared last out of the help texts.
-func (f *flags) hide() { f.all[len(f.all)-1].hidden = true }
+// Hide leaves the flag that was declared last out of the help texts.
+func (f *Flags) Hide() { f.all[len(f.all)-1].Hidden = true }
 
-// visible returns the flags that help lists.
-func (f *flags) visible() []option {
-	return slices.DeleteFunc(slices.Clone(f.all), func(o option) bool { return o.hidden })
+// All returns the declared flags.
+func (f *Flags) All() []Option { return f.all }
+
+// Visible returns the flags that help lists.
+func (f *Flags) Visible() []Option {
+	return slices.DeleteFunc(slices.Clone(f.all), func(o Option) bool { return o.Hidden })
 }
 
-// find returns the option with this name or letter, or nil.
-func (f *flags) find(name string) *option {
+// Find returns the option with this name or letter, or nil.
+func (f *Flags) Find(name string) *Option {
 	for i, o := range f.all {
-		if o.name == name || o.short != "" && o.short == name {
+		if o.Name == name || o.Short != "" && o.Short == name {
 			return &f.all[i]
 		}
 	}
 	return nil
 }
 
-// parse sets the flags in args and returns the positional arguments. Flags end at "--".
+// Parse sets the flags in args and returns the positional arguments. Flags end at "--".
 // If mixed is false, they also end at the first positional argument.
-func (f *flags) parse(args []string, mixed bool) ([]string, error) {
+func (f *Flags) Parse(args []string, mixed bool) ([]string, error) {
 	var positional []string
 	for len(args) > 0 {
 		arg := args[0]
@@ -133,7 +137,7 @@ func (f *flags) parse(args []string, mixed bool) ([]string, error) {
 			return append(positional, args[1:]...), nil
 		case len(arg) > 1 && arg[0] == '-':
 			rest, err := f.parseOne(arg, args[1:])
-			if err != nil || f.help {
+			if err != nil || f.Help {
 				return nil, err
 			}
 			args = rest
@@ -149,34 +153,34 @@ func (f *flags) parse(args []string, mixed bool) ([]string, error) {
 
 // parseOne sets one flag and returns the rest of the arguments. It takes a missing value
 // from rest.
-func (f *flags) parseOne(arg string, rest []string) ([]string, error) {
+func (f *Flags) parseOne(arg string, rest []string) ([]string, error) {
 	name, value, hasValue := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
-	o := f.find(name)
+	o := f.Find(name)
 	switch {
 	case o == nil && (name == "help" || name == "h"):
-		f.help = !hasValue || value != "false"
+		f.Help = !hasValue || value != "false"
 		return rest, nil
-	case o == nil && f.lenient:
+	case o == nil && f.Lenient:
 		return rest, nil
 	case o == nil:
 		return nil, &unknownFlag{name: name, near: f.near(name), joined: f.joined(arg)}
-	case !hasValue && o.arg == "":
+	case !hasValue && o.Arg == "":
 		value = "true"
 	case !hasValue && len(rest) == 0:
-		return nil, fmt.Errorf("flag needs an argument: -%s: give %s %s", name, dashed(name), o.arg)
+		return nil, fmt.Errorf("flag needs an argument: -%s: give %s %s", name, Dashed(name), o.Arg)
 	case !hasValue:
 		value, rest = rest[0], rest[1:]
 	}
-	if err := o.set(value); err != nil {
+	if err := o.Set(value); err != nil {
 		return nil, wrongValue(name, value, err)
 	}
 	return rest, nil
 }
 
 // wrongValue puts the words of package flag, which are runc's, in front of err. A
-// limitError has all of runc's words already.
+// ValueError has all of runc's words already.
 func wrongValue(name, value string, err error) error {
-	if w := (*limitError)(nil); errors.As(err, &w) {
+	if w := (*ValueError)(nil); errors.As(err, &w) {
 		return err
 	}
 	text := err.Error()
@@ -187,24 +191,24 @@ func wrongValue(name, value string, err error) error {
 }
 
 // near returns the declared name that is most similar to a mistyped one.
-func (f *flags) near(name string) string {
+func (f *Flags) near(name string) string {
 	var names []string
-	for _, o := range f.visible() {
-		names = append(names, o.name)
+	for _, o := range f.Visible() {
+		names = append(names, o.Name)
 	}
 	return nearest(name, names)
 }
 
 // joined returns the letters of an argument such as -it that are flags by themselves.
 // The syntax of package flag, which is runc's, does not join letters.
-func (f *flags) joined(arg string) []string {
+func (f *Flags) joined(arg string) []string {
 	name, _, _ := strings.Cut(arg[1:], "=")
 	if strings.HasPrefix(name, "-") || len(name) > 3 { // a word
 		return nil
 	}
 	var letters []string
 	for _, c := range name {
-		if o := f.find(string(c)); o != nil && !o.hidden {
+		if o := f.Find(string(c)); o != nil && !o.Hidden {
 			letters = append(letters, "-"+string(c))
 		}
 	}
@@ -224,13 +228,13 @@ func (e *unknownFlag) Error() string {
 	}
 	msg := fmt.Sprintf("flag provided but not defined: -%s", e.name)
 	if e.near != "" {
-		msg += fmt.Sprintf(": did you mean %s?", dashed(e.near))
+		msg += fmt.Sprintf(": did you mean %s?", Dashed(e.near))
 	}
 	return msg
 }
 
-// dashed returns a flag's name with its dashes.
-func dashed(name string) string {
+// Dashed returns a flag's name with its dashes.
+func Dashed(name string) string {
 	if len(name) == 1 {
 		return "-" + name
 	}
