@@ -70,13 +70,13 @@ func (bi *binds) bind(s plan.Bind) error {
 // the kernel does between user namespaces. There it waits for the result before
 // the mount, like notProc.
 func (bi *binds) checkInside(from *remote.FD, s plan.Bind) error {
-	st := bi.building.Statfs(from)
+	st := bi.building.Fstatfs(from)
 	bi.later(func() error {
 		inside := "/" + strings.TrimPrefix(strings.TrimPrefix(s.Source, bi.rootfsPath()), "/")
-		if st.Magic() == procMagic && (bi.visit != nil || !plan.InProc(inside)) {
+		if st.Get().Type == procMagic && (bi.visit != nil || !plan.InProc(inside)) {
 			return fmt.Errorf("the source %s leads into /proc, of which nothing may be mounted elsewhere: %w", inside, unix.EPERM)
 		}
-		if bi.visit != nil && s.Attrs.Clear&plan.Forbidding&attrsOf(st.Flags()) != 0 {
+		if bi.visit != nil && s.Attrs.Clear&plan.Forbidding&attrsOf(st.Get().Flags) != 0 {
 			return fmt.Errorf("the source %s is on a mount that is more restricted in the container, as ro, nosuid, nodev, noexec or nosymfollow, and stays so: %w", inside, unix.EPERM)
 		}
 		return nil
@@ -134,7 +134,7 @@ func destFlags(s plan.Bind) uint64 {
 
 func (bi *binds) slowBind(it plan.Item, s plan.Bind, b *remote.Batch, ce *remote.CallError) (bool, error) {
 	t := bi.sources.byItem[bi.at]
-	if isCall(ce, "openat2") && ce.Errno == unix.ENOENT {
+	if ce.Nr == unix.SYS_OPENAT2 && ce.Errno == unix.ENOENT {
 		dir, err := bi.isDir(t, it, s)
 		if err != nil {
 			return false, err
@@ -142,15 +142,15 @@ func (bi *binds) slowBind(it plan.Item, s plan.Bind, b *remote.Batch, ce *remote
 		return true, bi.points.create(it, s.At.Path, !dir)
 	}
 	switch {
-	case isCall(ce, "move_mount") && (ce.Errno == unix.ENOTDIR || ce.Errno == unix.EINVAL) && t != nil:
+	case ce.Nr == unix.SYS_MOVE_MOUNT && (ce.Errno == unix.ENOTDIR || ce.Errno == unix.EINVAL) && t != nil:
 		return false, bi.kindMismatch(it, s, t, ce)
-	case isCall(ce, "open_tree") && ce.Errno == unix.EINVAL && !s.Recursive:
+	case ce.Nr == unix.SYS_OPEN_TREE && ce.Errno == unix.EINVAL && !s.Recursive:
 		return false, hint(it, ce, "something is mounted below the source, and a container with a user namespace may not look under it: use rbind")
-	case isCall(ce, "mount_setattr") && ce.Errno == unix.EPERM && s.Attrs.Implied != 0 && (t == nil || !t.origin):
+	case ce.Nr == unix.SYS_MOUNT_SETATTR && ce.Errno == unix.EPERM && s.Attrs.Implied != 0 && (t == nil || !t.origin):
 		s.Attrs.Implied = 0 // locked flags stay; config.json does not ask to clear them
 		bi.items[bi.at].Step = s
 		return true, nil
-	case isCall(ce, "mount_setattr") && ce.Errno == unix.EPERM:
+	case ce.Nr == unix.SYS_MOUNT_SETATTR && ce.Errno == unix.EPERM:
 		return false, bi.lockedFailure(it, b, ce, s.Attrs)
 	}
 	return false, nil

@@ -39,7 +39,7 @@ func (wd *workdir) try(path string) remote.Result {
 }
 
 func (wd *workdir) slow(it plan.Item, s plan.Cwd, ce *remote.CallError) (bool, error) {
-	if isCall(ce, "openat2") && ce.Errno == unix.ENOENT && s.Create {
+	if ce.Nr == unix.SYS_OPENAT2 && ce.Errno == unix.ENOENT && s.Create {
 		return true, wd.points.createDirectory(it, s.Path)
 	}
 	return false, nil

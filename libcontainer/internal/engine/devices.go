@@ -51,13 +51,13 @@ func (d *devices) parent(at plan.Place) (dir *remote.FD, opened bool) {
 // be the same device (config-linux.md, "Devices").
 func (d *devices) slowDevice(it plan.Item, s plan.Device, ce *remote.CallError) (bool, error) {
 	switch {
-	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT && s.FromHost != "":
+	case ce.Nr == unix.SYS_OPENAT2 && ce.Errno == unix.ENOENT && s.FromHost != "":
 		return true, d.points.create(it, s.At.Path, true)
-	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT:
+	case ce.Nr == unix.SYS_OPENAT2 && ce.Errno == unix.ENOENT:
 		return true, d.points.createDirectory(it, path.Dir(s.At.Path))
-	case isCall(ce, "mknodat") && ce.Errno == unix.EEXIST:
+	case ce.Nr == unix.SYS_MKNODAT && ce.Errno == unix.EEXIST:
 		return true, d.sameDevice(it, s)
-	case isCall(ce, "mknodat") && ce.Errno == unix.EPERM:
+	case ce.Nr == unix.SYS_MKNODAT && ce.Errno == unix.EPERM:
 		return false, hint(it, ce, "making device nodes takes CAP_MKNOD in the initial user namespace, and the device cgroup's leave")
 	}
 	return false, nil
@@ -141,9 +141,9 @@ func (d *devices) symlink(s plan.Symlink) error {
 // symlink replaces.
 func (d *devices) slowSymlink(it plan.Item, s plan.Symlink, ce *remote.CallError) (bool, error) {
 	switch {
-	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT:
+	case ce.Nr == unix.SYS_OPENAT2 && ce.Errno == unix.ENOENT:
 		return true, d.points.createDirectory(it, path.Dir(s.At.Path))
-	case isCall(ce, "symlinkat") && ce.Errno == unix.EEXIST && s.Force:
+	case ce.Nr == unix.SYS_SYMLINKAT && ce.Errno == unix.EEXIST && s.Force:
 		var q remote.Batch
 		dir := q.Openat2(d.root, relative(path.Dir(s.At.Path)), unix.O_PATH|unix.O_DIRECTORY, 0, remote.InRoot)
 		q.Unlinkat(dir, path.Base(s.At.Path), 0).Tolerate(unix.ENOENT)

@@ -133,10 +133,6 @@ func answered(err error) bool {
 	return err == nil || errors.As(err, &ce)
 }
 
-func isCall(ce *remote.CallError, name string) bool {
-	return strings.HasPrefix(ce.Call, name+"(")
-}
-
 // textError is an errno with another text.
 type textError struct {
 	text  string

@@ -70,14 +70,14 @@ const (
 // regular file, the home directory is "/". Every other error fails the walk.
 func (h *home) slow(s plan.Home, ce *remote.CallError) (bool, error) {
 	switch {
-	case isCall(ce, "prctl"):
+	case ce.Nr == unix.SYS_PRCTL:
 		text, err := h.readPasswd()
 		if err != nil {
 			return false, err
 		}
 		h.dir, h.final = homeOf(text, s.UID), true
-	case isCall(ce, "openat2") && isErrno(ce, unix.EACCES, unix.EPERM, unix.ELOOP, unix.ENXIO, unix.ENODEV),
-		isCall(ce, "read") && isErrno(ce, unix.EISDIR, unix.EINVAL, unix.EAGAIN):
+	case ce.Nr == unix.SYS_OPENAT2 && isErrno(ce, unix.EACCES, unix.EPERM, unix.ELOOP, unix.ENXIO, unix.ENODEV),
+		ce.Nr == unix.SYS_READ && isErrno(ce, unix.EISDIR, unix.EINVAL, unix.EAGAIN):
 		h.dir, h.final = "/", true
 	}
 	return h.final, nil

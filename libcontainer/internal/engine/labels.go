@@ -44,7 +44,7 @@ func (cr *credentials) securityLabel(s plan.SecurityLabel) error {
 }
 
 func labelFailure(it plan.Item, s plan.SecurityLabel, ce *remote.CallError) error {
-	if s.LSM == "apparmor" && isCall(ce, "write") && ce.Errno == unix.ENOENT {
+	if s.LSM == "apparmor" && ce.Nr == unix.SYS_WRITE && ce.Errno == unix.ENOENT {
 		return hint(it, ce, "no profile of this name is loaded: see apparmor_parser(8)")
 	}
 	return nil

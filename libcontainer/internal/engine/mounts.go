@@ -138,7 +138,7 @@ func (ms *mounts) reconfigure(m *remote.FD, s plan.Remount) error {
 }
 
 func (ms *mounts) slowRemount(it plan.Item, s plan.Remount, b *remote.Batch, ce *remote.CallError) error {
-	if isCall(ce, "mount_setattr") && ce.Errno == unix.EPERM {
+	if ce.Nr == unix.SYS_MOUNT_SETATTR && ce.Errno == unix.EPERM {
 		return ms.lockedFailure(it, b, ce, s.Attrs)
 	}
 	return failed(it, ce)
@@ -149,17 +149,17 @@ func (ms *mounts) slowRemount(it plan.Item, s plan.Remount, b *remote.Batch, ce 
 // by its bind mount (OrBind).
 func (ms *mounts) slowMount(it plan.Item, s plan.Mount, ce *remote.CallError) (bool, error) {
 	switch {
-	case s.JoinedPID && ms.visit != nil && isCall(ce, "fsconfig") && ce.Errno == unix.EINVAL:
+	case s.JoinedPID && ms.visit != nil && ce.Nr == unix.SYS_FSCONFIG && ce.Errno == unix.EINVAL:
 		// The other way needs a privileged process in the pid namespace.
 		return false, hint(it, ce, "mounting a procfs in a container that runs takes Linux 6.18")
-	case s.JoinedPID && !ms.procfs.noPidnsOption && isCall(ce, "fsconfig") && ce.Errno == unix.EINVAL:
+	case s.JoinedPID && !ms.procfs.noPidnsOption && ce.Nr == unix.SYS_FSCONFIG && ce.Errno == unix.EINVAL:
 		ms.procfs.noPidnsOption = true
 		return true, nil
-	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT:
+	case ce.Nr == unix.SYS_OPENAT2 && ce.Errno == unix.ENOENT:
 		return true, ms.points.create(it, s.At.Path, false)
-	case isCall(ce, "openat2") && s.Ordinary && (ce.Errno == unix.ELOOP || ce.Errno == unix.ENOTDIR):
+	case ce.Nr == unix.SYS_OPENAT2 && s.Ordinary && (ce.Errno == unix.ELOOP || ce.Errno == unix.ENOTDIR):
 		return false, hint(it, ce, s.At.Path+" must be an ordinary directory, not a symlink")
-	case s.OrBind != "" && (isCall(ce, "fsconfig") || isCall(ce, "fsmount") || isCall(ce, "fsopen")) && isErrno(ce, unix.EPERM, unix.EBUSY):
+	case s.OrBind != "" && (ce.Nr == unix.SYS_FSCONFIG || ce.Nr == unix.SYS_FSMOUNT || ce.Nr == unix.SYS_FSOPEN) && isErrno(ce, unix.EPERM, unix.EBUSY):
 		attrs := s.Attrs
 		if attrs.Propagation == 0 {
 			attrs.Propagation = unix.MS_PRIVATE // not a peer of the host's mount
@@ -170,7 +170,7 @@ func (ms *mounts) slowMount(it plan.Item, s plan.Mount, ce *remote.CallError) (b
 		return false, hint(it, ce, "the kernel lets nobody mount a new procfs where the one that is visible here is covered in part; the runtime is probably in a container itself")
 	case s.Type == "sysfs" && ce.Errno == unix.EPERM:
 		return false, hint(it, ce, "mounting sysfs takes a network namespace that belongs to the container's user namespace: bind /sys instead")
-	case isCall(ce, "fsopen") && ce.Errno == unix.ENODEV:
+	case ce.Nr == unix.SYS_FSOPEN && ce.Errno == unix.ENODEV:
 		return false, hint(it, ce, "the kernel has no file system "+s.Type)
 	}
 	return false, nil

@@ -89,11 +89,11 @@ func (pf *procfs) readonlyProc() bool {
 // refuses a new procfs. The old root is still there at this point.
 func (pf *procfs) slowSysctl(it plan.Item, s plan.Sysctl, ce *remote.CallError) (bool, error) {
 	switch {
-	case ce.Errno == unix.EPERM && (isCall(ce, "fsmount") || isCall(ce, "fsopen") || isCall(ce, "fsconfig")):
+	case ce.Errno == unix.EPERM && (ce.Nr == unix.SYS_FSMOUNT || ce.Nr == unix.SYS_FSOPEN || ce.Nr == unix.SYS_FSCONFIG):
 		var q remote.Batch
 		pf.mount = q.Open("/proc", unix.O_PATH|unix.O_DIRECTORY)
 		return true, pf.ask(&q)
-	case isCall(ce, "openat2") && ce.Errno == unix.ENOENT:
+	case ce.Nr == unix.SYS_OPENAT2 && ce.Errno == unix.ENOENT:
 		return false, hint(it, ce, "this kernel has no such parameter")
 	}
 	return false, nil

@@ -140,9 +140,9 @@ func (r *rootfs) notProc(to *remote.FD, at plan.Place) error {
 	if r.freshDir(at) != nil || at.Path == "/proc" {
 		return nil
 	}
-	magic := r.building.Statfs(to)
+	magic := r.building.Fstatfs(to)
 	r.later(func() error {
-		if magic.Magic() == procMagic && !plan.InProc(at.Path) {
+		if magic.Get().Type == procMagic && !plan.InProc(at.Path) {
 			return fmt.Errorf("%s leads into /proc, where nothing may be mounted: %w", at.Path, unix.EPERM)
 		}
 		return nil

@@ -212,7 +212,7 @@ func (w *walk) slow(it plan.Item, b *remote.Batch, ce *remote.CallError) (again 
 	if ce.Errno == unix.EAGAIN && w.retry.count < maxRetries {
 		return true, nil // a rename anywhere, while openat2 resolved ".."
 	}
-	if ce.Errno == unix.EXDEV && isCall(ce, "openat2") && !w.files.crossed {
+	if ce.Errno == unix.EXDEV && ce.Nr == unix.SYS_OPENAT2 && !w.files.crossed {
 		w.files.crossed = true // see onRoot
 		return true, nil
 	}

@@ -96,7 +96,7 @@ func (st *stubs) forkFailure(err error) error {
 	if !errors.As(err, &ce) {
 		return st.lost(err)
 	}
-	if isCall(ce, "clone3") {
+	if ce.Nr == unix.SYS_CLONE3 {
 		err = st.unborn(st.items[ce.Tag], err)
 	}
 	return failed(st.items[ce.Tag], err)

@@ -96,17 +96,17 @@ func (t *terminal) giveAway(master *os.File) error {
 }
 
 func (t *terminal) slow(it plan.Item, s plan.Terminal, ce *remote.CallError) (bool, error) {
-	if isCall(ce, "openat2") && ce.Errno == unix.ENOENT {
+	if ce.Nr == unix.SYS_OPENAT2 && ce.Errno == unix.ENOENT {
 		if s.Console.Path != "" && t.hasMaster() {
 			return true, t.points.create(it, s.Console.Path, true)
 		}
 		return false, hint(it, ce, "a terminal takes a devpts mounted on /dev/pts in the container")
 	}
-	if isCall(ce, "openat2") && ce.Errno == unix.EACCES && !t.closedPts {
+	if ce.Nr == unix.SYS_OPENAT2 && ce.Errno == unix.EACCES && !t.closedPts {
 		t.closedPts = true // the host's devpts, whose ptmx nobody may open (ptmxmode=000)
 		return true, nil
 	}
-	if isCall(ce, "openat2") && ce.Errno == unix.ELOOP && s.Console.Path != "" {
+	if ce.Nr == unix.SYS_OPENAT2 && ce.Errno == unix.ELOOP && s.Console.Path != "" {
 		return false, hint(it, ce, path.Base(s.Console.Path)+" must not be a symlink")
 	}
 	return false, nil

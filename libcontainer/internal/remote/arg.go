@@ -16,6 +16,8 @@ type FD struct {
 	batch *content // the batch that opens it, while n is not known
 	call  int      // index of the call that opens it
 	off   int      // offset of its number in the batch's reply
+	// context: it is a file system context of fsopen(2) or fspick(2).
+	context bool
 }
 
 // Inherited returns a descriptor that the stub was started with.
@@ -162,9 +164,7 @@ func (s *flagSet) format(v uint64) string {
 }
 
 // IsContext reports whether fsopen(2) or fspick(2) returned the descriptor.
-func (f *FD) IsContext() bool { return strings.HasSuffix(f.name, contextSuffix) }
-
-const contextSuffix = " context"
+func (f *FD) IsContext() bool { return f.context }
 
 // SetName sets the descriptor's name in error messages.
 func (f *FD) SetName(name string) { f.name = name }

@@ -253,21 +253,3 @@ func (b *Batch) Getdents(fd *FD, n int) (Result, Buf) {
 func (b *Batch) Sendfile(out, in *FD, n int) Result {
 	return b.call("sendfile", unix.SYS_SENDFILE, fdArg(out), fdArg(in), Int(0), Int(n))
 }
-
-// StatFS is the result of a Statfs call.
-type StatFS struct{ buf Buf }
-
-// Statfs calls fstatfs(2) for the file system of fd.
-func (b *Batch) Statfs(fd *FD) StatFS {
-	m := b.buf(int(unsafe.Sizeof(unix.Statfs_t{})))
-	b.call("fstatfs", unix.SYS_FSTATFS, fdArg(fd), m.arg())
-	return StatFS{m}
-}
-
-// Magic returns the type of the file system (statfs(2)).
-func (s StatFS) Magic() int64 { return s.get().Type }
-
-// Flags returns the ST_… flags of the mount and its file system.
-func (s StatFS) Flags() int64 { return s.get().Flags }
-
-func (s StatFS) get() *unix.Statfs_t { return (*unix.Statfs_t)(unsafe.Pointer(&s.buf.Bytes()[0])) }

@@ -21,9 +21,16 @@ var atFlags = &flagSet{
 	[]string{"OPEN_TREE_CLONE", "AT_RECURSIVE", "AT_EMPTY_PATH", "AT_SYMLINK_NOFOLLOW", "OPEN_TREE_CLOEXEC"},
 }
 
+// opensContext adds a call that returns a file system context.
+func (b *Batch) opensContext(of, name string, nr uintptr, args ...Arg) *FD {
+	fd := b.opens(of+" context", name, nr, args...)
+	fd.context = true
+	return fd
+}
+
 // Fsopen opens a context for a new mount of file system type fs.
 func (b *Batch) Fsopen(fs string) *FD {
-	return b.opens(fs+contextSuffix, "fsopen", unix.SYS_FSOPEN, b.str(fs), Hex(unix.FSOPEN_CLOEXEC))
+	return b.opensContext(fs, "fsopen", unix.SYS_FSOPEN, b.str(fs), Hex(unix.FSOPEN_CLOEXEC))
 }
 
 var fsconfigCommands = [...]string{"FSCONFIG_SET_FLAG", "FSCONFIG_SET_STRING", "FSCONFIG_SET_BINARY", "FSCONFIG_SET_PATH", "FSCONFIG_SET_PATH_EMPTY", "FSCONFIG_SET_FD", "FSCONFIG_CMD_CREATE", "FSCONFIG_CMD_RECONFIGURE"}
@@ -54,7 +61,7 @@ func (b *Batch) FsconfigCreate(ctx *FD) Result {
 
 // Fspick opens a context that changes the file system of the mount behind fd.
 func (b *Batch) Fspick(fd *FD) *FD {
-	return b.opens(fd.name+contextSuffix, "fspick", unix.SYS_FSPICK, fdArg(fd), b.str(""), Hex(unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH))
+	return b.opensContext(fd.name, "fspick", unix.SYS_FSPICK, fdArg(fd), b.str(""), Hex(unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH))
 }
 
 // FsconfigReconfigure applies the parameters.

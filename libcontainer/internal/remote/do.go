@@ -231,7 +231,7 @@ func (b *content) failure() error {
 	for i := range b.calls {
 		r := Result{b, i}
 		if e := r.Errno(); e != 0 && !b.calls[i].tolerates(e) {
-			return &CallError{Call: b.format(i), Errno: e, Tag: int(b.calls[i].tag), Index: i}
+			return &CallError{Call: b.format(i), Nr: uintptr(b.calls[i].nr), Errno: e, Tag: int(b.calls[i].tag), Index: i}
 		}
 	}
 	return nil

@@ -535,3 +535,23 @@ func TestReportedNumbersAreSigned(t *testing.T) {
 		t.Errorf("Report = %d, %v; want -1", n, err)
 	}
 }
+
+// TestDecisionsAreOnTypes: neither the name of a descriptor nor the text of a call
+// decides.
+func TestDecisionsAreOnTypes(t *testing.T) {
+	var b Batch
+	if !b.Fsopen("tmpfs").IsContext() || !b.Fspick(Inherited(5, "/dev")).IsContext() {
+		t.Error("fsopen and fspick return no context")
+	}
+	if b.Openat2(Inherited(5, "/"), "a", unix.O_PATH, 0, InRoot).IsContext() || Inherited(6, "a context").IsContext() {
+		t.Error("a file whose name ends like a context's is one")
+	}
+	b = Batch{}
+	b.Umask(0)
+	b.Open("/", unix.O_PATH)
+	b.back = make([]byte, 16)
+	binary.LittleEndian.PutUint64(b.back[8:], ^uint64(unix.ENOENT)+1)
+	if ce := (*CallError)(nil); !errors.As(b.failure(), &ce) || ce.Nr != unix.SYS_OPENAT || ce.Errno != unix.ENOENT {
+		t.Errorf("failure = %+v; want openat and ENOENT", ce)
+	}
+}

@@ -11,7 +11,8 @@ import (
 
 // CallError is a call that failed in the stub.
 type CallError struct {
-	Call  string // the call with its arguments
+	Call  string  // the call with its arguments, to print
+	Nr    uintptr // the number of the system call (unix.SYS_…), to decide by
 	Errno unix.Errno
 	Tag   int // Batch.Tag when the call was added
 	Index int // index of the call in the batch

@@ -47,7 +47,6 @@ var texts = []struct {
 	{"Getcwd", func(b *Batch) { b.Getcwd() }, "getcwd(&, 4096)"},
 	{"Statx", func(b *Batch) { b.Statx(Inherited(5, "x"), "a", unix.AT_SYMLINK_NOFOLLOW) }, `statx(<x>, "a", 0x100, 0x57ff, &)`},
 	{"Fstatfs", func(b *Batch) { b.Fstatfs(Inherited(5, "x")) }, "fstatfs(<x>, &)"},
-	{"Statfs", func(b *Batch) { b.Statfs(Inherited(5, "x")) }, "fstatfs(<x>, &)"},
 	{"Faccess", func(b *Batch) { b.Faccess(Cwd(), "a", unix.X_OK) }, `faccessat2(AT_FDCWD, "a", 1, 0x200)`},
 	{"Fchdir", func(b *Batch) { b.Fchdir(Inherited(5, "x")) }, "fchdir(<x>)"},
 	{"Chdir", func(b *Batch) { b.Chdir("/") }, `chdir("/")`},
