@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/netdev"
 	"github.com/onggi-dev/onggi/seccomp"
@@ -246,11 +248,8 @@ func (in *inspection) idMaps() {
 
 func (in *inspection) controllers() {
 	for _, err := range in.paths.Lacks(in.resources(), in.warning) {
-		field, rest, ok := strings.Cut(err.Error(), ": ")
-		if !ok {
-			field, rest = "/linux/resources", err.Error()
-		}
-		in.add(field, "%s", rest)
+		field, rest := cgroup.SplitField(err)
+		in.add(cmp.Or(field, "/linux/resources"), "%v", rest)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -384,7 +383,7 @@ func (c *creation) openUnified() (*os.File, error) {
 // cgroupFailure attributes an error to cgroupsPath, unless the error names the
 // field of a limit itself.
 func cgroupFailure(err error) error {
-	if strings.HasPrefix(err.Error(), "/linux/") {
+	if field, _ := cgroup.SplitField(err); field != "" {
 		return err
 	}
 	return &Failure{Field: "/linux/cgroupsPath", Step: "unable to apply cgroup configuration", Err: err}
@@ -446,7 +445,7 @@ func (c *creation) setLimits() error {
 	if resources == nil {
 		resources = &specs.LinuxResources{}
 	}
-	return pointed(c.paths.Set(resources, cgroup.SetOptions{Devices: cgroup.DefaultDevices(), Rootless: c.rootless, Warn: c.options.Warn}))
+	return ofField(c.paths.Set(resources, cgroup.SetOptions{Devices: cgroup.DefaultDevices(), Rootless: c.rootless, Warn: c.options.Warn}))
 }
 
 func (c *creation) resources() *specs.LinuxResources {

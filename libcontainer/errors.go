@@ -8,9 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
+	"github.com/onggi-dev/onggi/libcontainer/internal/cgroup"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+	"github.com/onggi-dev/onggi/seccomp"
 )
 
 // Errors that callers branch on. Engines match the texts: containerd's shim looks for
@@ -87,28 +89,18 @@ func oneLine(err error) error {
 	return &lineError{err}
 }
 
-// pointed turns an error into a Failure if its text begins with a JSON pointer into
-// config.json.
-func pointed(err error) error {
-	if err == nil {
-		return nil
+// ofField turns an error of package cgroup or seccomp about a field of config.json into a
+// Failure.
+func ofField(err error) error {
+	field, rest := cgroup.SplitField(err)
+	if e, ok := err.(*seccomp.FieldError); ok {
+		field, rest = e.Field, e.Err
 	}
-	field, _, ok := strings.Cut(err.Error(), ": ")
-	if !ok || !strings.HasPrefix(field, "/linux/") {
+	if field == "" {
 		return err
 	}
-	return &Failure{Field: field, Err: &pointless{oneLine(err), len(field) + len(": ")}}
+	return &Failure{Field: field, Err: oneLine(rest)}
 }
-
-// pointless is an error without the first bytes of its text.
-type pointless struct {
-	err  error
-	skip int
-}
-
-func (e *pointless) Error() string { return e.err.Error()[e.skip:] }
-
-func (e *pointless) Unwrap() error { return e.err }
 
 type lineError struct{ err error }
 

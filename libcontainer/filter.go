@@ -25,7 +25,7 @@ func (r *Runtime) filter(ctx context.Context, config *specconv.Config) (engine.F
 		err = checkUnknown(config.Spec, f)
 	}
 	if err != nil {
-		return engine.Filter{}, pointed(err)
+		return engine.Filter{}, ofField(err)
 	}
 	return engine.Filter{Program: f.Program, Flags: f.Flags}, nil
 }

@@ -1,7 +1,6 @@
 package seccomp
 
 import (
-	"errors"
 	"fmt"
 	"unsafe"
 
@@ -14,19 +13,19 @@ import (
 // checkKernel returns an error if this kernel lacks a flag or an action of the profile.
 func checkKernel(set *ruleset.Set, names []specs.LinuxSeccompFlag) error {
 	if errno := askFlag(0); errno != unix.EFAULT {
-		return fmt.Errorf("/linux/seccomp: no filter can be loaded here: seccomp(SECCOMP_SET_MODE_FILTER): %w", errno)
+		return fieldError("/linux/seccomp", "no filter can be loaded here: seccomp(SECCOMP_SET_MODE_FILTER): %w", errno)
 	}
 	for i, name := range names {
 		if bit, _ := flagBit(string(name)); !kernelHasFlag(bit) {
-			return fmt.Errorf("/linux/seccomp/flags/%d: %s: this kernel does not have it", i, name)
+			return fieldError(fmt.Sprintf("/linux/seccomp/flags/%d", i), "%s: this kernel does not have it", name)
 		}
 	}
 	if !kernelHasAction(set.Default) {
-		return errors.New("/linux/seccomp/defaultAction: this kernel does not have it")
+		return fieldError("/linux/seccomp/defaultAction", "this kernel does not have it")
 	}
 	for i := range set.Rules {
 		if rule := &set.Rules[i]; !kernelHasAction(rule.Action) {
-			return fmt.Errorf("%s/action: this kernel does not have it", rule.Pointer)
+			return fieldError(rule.Pointer+"/action", "this kernel does not have it")
 		}
 	}
 	return nil

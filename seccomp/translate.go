@@ -1,7 +1,6 @@
 package seccomp
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,7 +15,7 @@ import (
 // checkKernel asks the kernel later. flags are the flags that the profile asks for.
 func translate(profile *specs.LinuxSeccomp) (set *ruleset.Set, flags uint32, err error) {
 	if profile == nil {
-		return nil, 0, errors.New("/linux/seccomp: there is none")
+		return nil, 0, fieldError("/linux/seccomp", "there is none")
 	}
 	var t translation
 	set = &ruleset.Set{
@@ -27,7 +26,7 @@ func translate(profile *specs.LinuxSeccomp) (set *ruleset.Set, flags uint32, err
 	flags = t.flags(profile.Flags)
 	t.listener(profile)
 	if len(t.problems) > 0 {
-		return nil, 0, errors.New(strings.Join(t.problems, "; "))
+		return nil, 0, joinFields(t.problems)
 	}
 	return set, flags, nil
 }
@@ -35,12 +34,12 @@ func translate(profile *specs.LinuxSeccomp) (set *ruleset.Set, flags uint32, err
 // A translation collects the mistakes of a profile, so that Compile can report
 // all of them at once.
 type translation struct {
-	problems []string
+	problems []*FieldError
 }
 
 // problem adds a mistake in the value at a JSON pointer below /linux/seccomp.
 func (t *translation) problem(pointer, format string, args ...any) {
-	t.problems = append(t.problems, "/linux/seccomp"+pointer+": "+fmt.Sprintf(format, args...))
+	t.problems = append(t.problems, &FieldError{Field: "/linux/seccomp" + pointer, Err: fmt.Errorf(format, args...)})
 }
 
 func (t *translation) defaultAction(profile *specs.LinuxSeccomp) uint32 {

@@ -2,7 +2,6 @@ package cgroup
 
 import (
 	"errors"
-	"fmt"
 	"path"
 	"strings"
 
@@ -145,8 +144,8 @@ func (c *creation) checkNeeds(root string, available []string) error {
 }
 
 func noController(n need, dir string, available []string) error {
-	return fmt.Errorf("%s: the %s controller is not available in %s/cgroup.controllers (%s)",
-		n.field, n.controller, dir, strings.Join(available, " "))
+	return fieldError(n.field, "the %s controller is not available in %s/cgroup.controllers (%s)",
+		n.controller, dir, strings.Join(available, " "))
 }
 
 // above lists the cgroups above rel, from the root (".") down.
@@ -208,7 +207,7 @@ func freshView(v2 bool) view {
 
 func (p Paths) lacks(d Dir, mounted bool, k kind) error {
 	if !mounted {
-		return fmt.Errorf("%s: cannot set %s limit: container could not join or create cgroup: the controller is not mounted on this host", k.field, k.v1)
+		return fieldError(k.field, "cannot set %s limit: container could not join or create cgroup: the controller is not mounted on this host", k.v1)
 	}
 	if d.Controllers != nil {
 		return nil

@@ -340,7 +340,7 @@ func (c *creation) checkType(leaf group) error {
 	case "threaded":
 		for _, n := range c.needs {
 			if n.controller == "memory" || n.controller == "io" || n.controller == "hugetlb" {
-				return fmt.Errorf("%s: %s is threaded (cgroup.type), which excludes the %s controller", n.field, leaf.path, n.controller)
+				return fieldError(n.field, "%s is threaded (cgroup.type), which excludes the %s controller", leaf.path, n.controller)
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package cgroup
 
 import (
-	"fmt"
 	"path"
 	"strings"
 )
@@ -77,11 +76,11 @@ func unifiedBase(h *Host) string {
 func checkPath(p string) error {
 	switch {
 	case hasDotDot(p):
-		return fmt.Errorf("/linux/cgroupsPath: %q leaves the cgroup mount: it has a \"..\"", p)
+		return fieldError("/linux/cgroupsPath", "%q leaves the cgroup mount: it has a \"..\"", p)
 	case strings.ContainsAny(p, "\n\x00"):
-		return fmt.Errorf("/linux/cgroupsPath: %q has a character that no cgroup's name can have", p)
+		return fieldError("/linux/cgroupsPath", "%q has a character that no cgroup's name can have", p)
 	case path.Clean("/"+p) == "/":
-		return fmt.Errorf("/linux/cgroupsPath: %q is the root cgroup", p)
+		return fieldError("/linux/cgroupsPath", "%q is the root cgroup", p)
 	}
 	return nil
 }

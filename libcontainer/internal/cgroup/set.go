@@ -68,7 +68,9 @@ func (p Paths) Update(r *specs.LinuxResources, o SetOptions) error {
 		return nil
 	}
 	if undo != nil {
-		err = errors.Join(err, undo())
+		if failed := undo(); failed != nil {
+			err = oneLine([]error{err, failed})
+		}
 	}
 	if failed := a.restore(old); failed != nil {
 		return fmt.Errorf("old limits are not all restored (%w): %w", failed, err)
@@ -119,7 +121,7 @@ func (l *limits) add(ws ...write) {
 
 // refuse records a field that cannot be applied, with the reason.
 func (l *limits) refuse(field, format string, args ...any) {
-	l.problems = append(l.problems, fmt.Errorf("%s%s: %s", resources, field, fmt.Sprintf(format, args...)))
+	l.problems = append(l.problems, fieldError(resources+field, format, args...))
 }
 
 func (l *limits) warn(field, text string) {
@@ -252,10 +254,10 @@ func (a *applier) plan(r *specs.LinuxResources) ([]batch, error) {
 func (a *applier) view(k kind) (view, string, error) {
 	d, ok := a.paths.find(k.v1)
 	if len(a.paths.dirs()) == 0 {
-		return view{}, "", fmt.Errorf("%s: cannot set %s limit: container could not join or create cgroup: it has none", k.field, k.v1)
+		return view{}, "", fieldError(k.field, "cannot set %s limit: container could not join or create cgroup: it has none", k.v1)
 	}
 	if !ok {
-		return view{}, "", fmt.Errorf("%s: cannot set %s limit: container could not join or create cgroup: the controller is not mounted on this host", k.field, k.v1)
+		return view{}, "", fieldError(k.field, "cannot set %s limit: container could not join or create cgroup: the controller is not mounted on this host", k.v1)
 	}
 	g, err := a.group(d.Abs())
 	if err != nil {

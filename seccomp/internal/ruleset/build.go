@@ -16,7 +16,7 @@ func Build(ctx context.Context, set *Set) (*Program, error) {
 	q := newQuestion(set)
 	reply, err := helper.Ask(ctx, q.request())
 	if err != nil {
-		return nil, fmt.Errorf("/linux/seccomp: %w", err)
+		return nil, fieldError("/linux/seccomp", "%w", err)
 	}
 	return q.program(reply)
 }
@@ -93,7 +93,7 @@ func (q *question) program(reply helper.Reply) (*Program, error) {
 	const head, number = 16, 4
 	body := reply.Body
 	if len(body) < head {
-		return nil, fmt.Errorf("/linux/seccomp: helper: reply: %d bytes", len(body))
+		return nil, fieldError("/linux/seccomp", "helper: reply: %d bytes", len(body))
 	}
 	word := binary.NativeEndian.Uint32
 	p := &Program{Library: fmt.Sprintf("%d.%d.%d", word(body), word(body[4:]), word(body[8:]))}
@@ -104,7 +104,7 @@ func (q *question) program(reply helper.Reply) (*Program, error) {
 	row := number * len(q.names)
 	table := row * (1 + len(q.set.Archs))
 	if len(body) < table {
-		return nil, fmt.Errorf("/linux/seccomp: helper: reply: %d bytes for %d names", len(body), len(q.names))
+		return nil, fieldError("/linux/seccomp", "helper: reply: %d bytes for %d names", len(body), len(q.names))
 	}
 	p.Code = body[table:]
 	p.Unknown, p.Named = q.read(native, body[:row], body[row:table])
@@ -147,22 +147,22 @@ func numberAt(row []byte, i int) int32 {
 
 // refusal returns the error for a ruleset that libseccomp has refused.
 func (q *question) refusal(reply helper.Reply, library string) error {
-	at, err := "/linux/seccomp", error(reply.Errno)
+	at, of, err := "/linux/seccomp", "", error(reply.Errno)
 	switch i := reply.Index; {
 	case reply.Status == helper.BadDefault:
 		at += "/defaultAction"
 	case reply.Status == helper.BadArchitecture && int64(i) < int64(len(q.set.Archs)):
-		at = q.set.Archs[i].Pointer + ": " + q.set.Archs[i].Name
+		at, of = q.set.Archs[i].Pointer, q.set.Archs[i].Name+": "
 		err = archError(reply.Errno)
 	case reply.Status == helper.BadRule && int64(i) < int64(len(q.rules)):
 		rule := &q.set.Rules[q.rules[i].rule]
 		name := q.rules[i].name
-		at = fmt.Sprintf("%s/names/%d: %s", rule.Pointer, name, rule.Names[name])
+		at, of = fmt.Sprintf("%s/names/%d", rule.Pointer, name), rule.Names[name]+": "
 		err = ruleError(reply.Errno)
 	case reply.Status != helper.BadFilter:
-		return fmt.Errorf("/linux/seccomp: helper: reply: status %d, index %d", reply.Status, i)
+		return fieldError("/linux/seccomp", "helper: reply: status %d, index %d", reply.Status, i)
 	}
-	return fmt.Errorf("%s: libseccomp %s: %w", at, library, err)
+	return fieldError(at, "%slibseccomp %s: %w", of, library, err)
 }
 
 func archError(errno unix.Errno) error {

@@ -61,7 +61,22 @@ func (p *Program) Check() error {
 	case n == 0 || len(p.Code)%unix.SizeofSockFilter != 0:
 		return fmt.Errorf("libseccomp made a program of %d bytes", len(p.Code))
 	case n > MaxInstructions:
-		return fmt.Errorf("/linux/seccomp: the filter has %d instructions, more than the %d that the kernel loads", n, MaxInstructions)
+		return fieldError("/linux/seccomp", "the filter has %d instructions, more than the %d that the kernel loads", n, MaxInstructions)
 	}
 	return nil
+}
+
+// FieldError is an error about a field of config.json.
+type FieldError struct {
+	Field string // JSON pointer
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns the error without the field.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+func fieldError(field, format string, args ...any) error {
+	return &FieldError{field, fmt.Errorf(format, args...)}
 }

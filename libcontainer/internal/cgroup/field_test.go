@@ -1,0 +1,35 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestSplitField(t *testing.T) {
+	const pids = resources + "/pids/limit"
+	refused := fieldError(resources+"/unified/a: b", "no such file")
+	file := &FileError{Field: pids, Op: "write", Path: "/c/pids.max", Value: "x", Err: unix.EINVAL}
+	for _, tt := range []struct {
+		name        string
+		err         error
+		field, rest string
+	}{
+		{"a name with a colon", refused, resources + "/unified/a: b", "no such file"},
+		{"a file", file, pids, `failed to write "x": write /c/pids.max: invalid argument`},
+		{"a file without a field", &FileError{Op: "open", Path: "/c", Err: unix.ENOENT}, "", "open /c: no such file or directory"},
+		{"several", oneLine([]error{refused, fieldError(pids, "too large")}), resources + "/unified/a: b", "no such file; " + pids + ": too large"},
+		{"about more than a field", fmt.Errorf("not restored (%w): %w", unix.EIO, refused), "", "not restored (input/output error): " + refused.Error()},
+		{"a text that looks like one", errors.New("/linux/resources: text"), "", "/linux/resources: text"},
+	} {
+		field, rest := SplitField(tt.err)
+		if field != tt.field || rest.Error() != tt.rest {
+			t.Errorf("%s: SplitField = %q, %q; want %q, %q", tt.name, field, rest, tt.field, tt.rest)
+		}
+		if field != "" && tt.err.Error() != field+": "+rest.Error() {
+			t.Errorf("%s: the error %q is more than its two parts", tt.name, tt.err)
+		}
+	}
+}
