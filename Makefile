@@ -113,6 +113,14 @@ demo: ## install what is needed (apt-get), build, and run a container
 bench: onggi ## measure onggi, crun, runc and the floor in one interleaved run (settings: tests/bench/doc.go)
 	$(GO) run ./tests/bench
 
+.PHONY: libraries
+libraries: onggi ## measure the libraries that could replace parts of onggi, and write the table into docs/design.md
+	$(GO) run ./tests/bench/libraries
+
+.PHONY: bench-start
+bench-start: onggi ## measure a start by the number of mounts, with and without the patch of Go
+	$(GO) run ./tests/bench start
+
 .PHONY: counts
 counts: onggi ## count system calls, faults, bytes, and compare with tests/bench/history.tsv
 	$(GO) run ./tests/bench counts

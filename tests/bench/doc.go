@@ -3,6 +3,7 @@
 //	make bench                          everything, both cgroup layouts; 12 to 15 minutes
 //	make counts                         counts, compared with history.tsv; 20 seconds
 //	make counts-update                  adds a column to history.tsv
+//	make bench-start                    a start by the number of the host's mounts, with and without the patch of Go; a minute
 //
 // The environment selects the measurements and their length:
 //

@@ -82,7 +82,7 @@ func (f *field) enlist(names []string) error {
 		if c.path, err = exec.LookPath(c.path); err != nil {
 			return fmt.Errorf("%w (set %s to its path, or to none)", err, strings.ToUpper(c.name))
 		}
-		if err := f.prepare(c); err != nil {
+		if err := errors.Join(reread(c.path), f.prepare(c)); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		f.competitors = append(f.competitors, c)

@@ -24,6 +24,8 @@ func main() {
 		err = inner(layout)
 	case counting():
 		err = counts(os.Args[2:])
+	case starting():
+		err = starts()
 	default:
 		err = outer()
 	}
@@ -35,6 +37,9 @@ func main() {
 
 // counting reports whether the command line asks for counts, not times.
 func counting() bool { return len(os.Args) > 1 && os.Args[1] == "counts" }
+
+// starting reports whether the command line asks for the cost of a start by the number of mounts.
+func starting() bool { return len(os.Args) > 1 && os.Args[1] == "start" }
 
 // item is one measurement.
 type item struct {
@@ -144,9 +149,12 @@ func inner(layout string) error {
 	}
 	var found any
 	var err error
-	if counting() {
+	switch {
+	case counting():
 		found, err = countLayout(layout)
-	} else {
+	case starting():
+		found, err = measureStarts(os.Args[2:])
+	default:
 		found, err = measureLayout(layout)
 	}
 	if err != nil {

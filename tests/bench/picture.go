@@ -31,6 +31,8 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292
 .grid { stroke: #d8dee4; stroke-width: 1 }
 .line { fill: none; stroke-width: 2 }
 .floor-line { stroke: #c9d1d9 } .onggi-line { stroke: #b5562b } .crun-line { stroke: #6b8e9f } .runc-line { stroke: #9fb3bf }
+.patched-early { fill: #b5562b } .patched-late { fill: #e08a5f } .plain-early { fill: #31708f } .plain-late { fill: #6ba3be }
+.patched-early-line { stroke: #b5562b } .patched-late-line { stroke: #e08a5f } .plain-early-line { stroke: #31708f } .plain-late-line { stroke: #6ba3be }
 @media (prefers-color-scheme: dark) {
 	text { fill: #e6edf3 } .note { fill: #8d96a0 } .tail { stroke: #8d96a0 } .floor { fill: #484f58 } .runc { fill: #4d6470 }
 	.grid { stroke: #3d444d } .runc-line { stroke: #4d6470 }

@@ -93,13 +93,13 @@ func (p *plot) lines(c Curve, order []Competitor) {
 			if samples := point.Samples[competitor.Name]; len(samples) > 0 {
 				x, y = p.x(point.X), p.y(summarize(samples).median)
 				path = append(path, fmt.Sprintf("%.1f,%.1f", x, y))
-				p.printf(`<circle cx="%.1f" cy="%.1f" r="3" class="%s"/>`, x, y, competitor.Name)
+				p.printf(`<circle cx="%.1f" cy="%.1f" r="3" class="%s"/>`, x, y, class(competitor.Name))
 			}
 		}
 		if len(path) == 0 {
 			continue
 		}
-		p.printf(`<polyline points="%s" class="line %s-line"/>`, strings.Join(path, " "), competitor.Name)
+		p.printf(`<polyline points="%s" class="line %s-line"/>`, strings.Join(path, " "), class(competitor.Name))
 		label := y + 4
 		for i := 0; i < len(taken); i++ {
 			if math.Abs(taken[i]-label) < 15 {
@@ -110,6 +110,9 @@ func (p *plot) lines(c Curve, order []Competitor) {
 		p.text(x+8, label, "", "start", competitor.Name+": "+perOne(c, competitor.Name))
 	}
 }
+
+// class returns the name of a line for the style.
+func class(name string) string { return strings.ReplaceAll(name, ", ", "-") }
 
 // perOne returns the fitted slope as text.
 func perOne(c Curve, competitor string) string {

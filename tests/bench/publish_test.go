@@ -11,6 +11,7 @@ import (
 // TestDocumentsHaveTheBlocks checks that every block has a place in a document, and every place a block.
 func TestDocumentsHaveTheBlocks(t *testing.T) {
 	made := blocks(example())
+	made["start"] = Curve{Points: []Point{{X: 22}}}.minima() // of make bench-start
 	unplaced := maps.Clone(made)
 	for _, document := range []string{"../../" + published + ".md", "../../README.md"} {
 		data, err := os.ReadFile(document)
