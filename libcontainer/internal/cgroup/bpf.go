@@ -2,7 +2,6 @@ package cgroup
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -268,7 +267,7 @@ func attachDevices(g group, p policy) error {
 
 func (p policy) checkSize(program []instruction) error {
 	if len(program) > maxInstructions {
-		return fmt.Errorf("%s/devices: %d rules are more than a device program can have", resources, len(p.rules))
+		return fieldError(resources+"/devices", "%d rules are more than a device program can have", len(p.rules))
 	}
 	return nil
 }

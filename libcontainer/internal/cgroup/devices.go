@@ -124,7 +124,8 @@ func newPolicy(rules []specs.LinuxDeviceCgroup) (policy, error) {
 	for i, d := range rules {
 		rs, err := parseRule(d)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s/devices/%d%w", resources, i, err))
+			field, err := SplitField(err)
+			errs = append(errs, &FieldError{resources + "/devices/" + strconv.Itoa(i) + field, err})
 			continue
 		}
 		if rs == nil {
@@ -156,7 +157,7 @@ func Devices(rules []specs.LinuxDeviceCgroup) (allow bool, left []DeviceRule, er
 	return p.allow, left, err
 }
 
-// parseRule converts a rule. Type "a" with a restriction gives two rules. A rule
+// parseRule converts a rule. The field of an error is relative to the rule. Type "a" with a restriction gives two rules. A rule
 // about all devices gives none: it replaces all rules before it.
 func parseRule(d specs.LinuxDeviceCgroup) ([]rule, error) {
 	acc, err := parseAccess(d.Access)
@@ -165,7 +166,7 @@ func parseRule(d specs.LinuxDeviceCgroup) ([]rule, error) {
 	}
 	n := nodes{major: number(d.Major), minor: number(d.Minor)}
 	if max(n.major, n.minor) > math.MaxUint32 || min(n.major, n.minor) < wildcard {
-		return nil, fmt.Errorf(": no such device number")
+		return nil, errors.New("no such device number")
 	}
 	switch d.Type {
 	case "b", "c":
@@ -179,7 +180,7 @@ func parseRule(d specs.LinuxDeviceCgroup) ([]rule, error) {
 		b.kind, c.kind = 'b', 'c'
 		return []rule{{b, d.Allow, acc}, {c, d.Allow, acc}}, nil
 	}
-	return nil, fmt.Errorf("/type: %q is not a, b or c", d.Type)
+	return nil, fieldError("/type", "%q is not a, b or c", d.Type)
 }
 
 func number(n *int64) int64 {
@@ -205,7 +206,7 @@ func parseAccess(s string) (access, error) {
 			a |= mknod
 		case 'a': // no effect beside r, w and m
 		default:
-			return 0, fmt.Errorf("/access: %q has a letter other than r, w and m", s)
+			return 0, fieldError("/access", "%q has a letter other than r, w and m", s)
 		}
 	}
 	return a, nil
@@ -285,7 +286,7 @@ func (p policy) allows(n nodes, a access) bool {
 func (p policy) checkV1() error {
 	for _, r := range p.rules {
 		if r.allow == p.allow {
-			return fmt.Errorf("%s/devices: cgroup v1 cannot express an exception (%v) to a broader rule", resources, r)
+			return fieldError(resources+"/devices", "cgroup v1 cannot express an exception (%v) to a broader rule", r)
 		}
 	}
 	return nil
@@ -319,7 +320,7 @@ func (a *applier) setDevices(r *specs.LinuxResources, o SetOptions) error {
 		return nil
 	}
 	if !ok {
-		return fmt.Errorf("%s/devices: the devices controller is not mounted on this host", resources)
+		return fieldError(resources+"/devices", "the devices controller is not mounted on this host")
 	}
 	p, err := newPolicy(rules)
 	if err != nil {

@@ -426,8 +426,11 @@ func undoLine(key, reset string) func(string) string {
 
 // oneLine joins errors by "; " instead of newlines.
 func oneLine(errs []error) error {
-	if len(errs) < 2 {
-		return errors.Join(errs...)
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
 	}
 	return &joined{errs}
 }
