@@ -19,9 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Random configurations, the same ones each time, are run with runc and crun too, and a container says everything that
-// can be seen from inside. One peer alone may be wrong, and often is; what both do is what somebody relies on. So a
-// difference is one from both, which agree; disagreements has those that are meant.
+// TestWherePeersAgree runs random configurations, the same ones each time, with onggi, runc and crun. A container reports
+// everything that is visible from inside. One peer alone may be wrong, and often is; users rely on the behaviour that both
+// share. So a difference counts if both peers agree and onggi differs. disagreements lists the intended ones.
 func TestWherePeersAgree(t *testing.T) {
 	if env.kind != "onggi" {
 		t.Skip("the peers are asked by the test itself")
@@ -59,7 +59,7 @@ func seeds(t *testing.T) uint64 {
 	return n
 }
 
-// disagreements are keys, and what is seen there, with the reason.
+// disagreements are the intended differences: the key, the value of onggi, and the reason.
 var disagreements = []struct{ key, value, why string }{
 	{"mount /dev", "nosuid", "a remount keeps what it does not name, as mount(8) does; mount(2) alone takes it away"},
 	{"mount /(etc|data)", "mode=755", "with tmpcopyup too a tmpfs has the mode of what it covers; not with runc 1.1 and crun 1.8"},
@@ -79,7 +79,7 @@ func meant(key, value string) bool {
 	return false
 }
 
-// peer is another runtime, which has to work in the layout of the run.
+// peer returns the path of another runtime. It skips the test if the runtime does not work in the layout of the run.
 func peer(t *testing.T, variable, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(cmp.Or(os.Getenv(variable), name))
@@ -95,7 +95,7 @@ func peer(t *testing.T, variable, name string) string {
 	return path
 }
 
-// seen runs the configuration of a seed and gives what the container saw.
+// seen runs the configuration of a seed and returns the report of the container.
 func seen(t *testing.T, seed uint64, runtime string) (map[string]string, string) {
 	t.Helper()
 	c := newContainer(t, without(specs.CgroupNamespace), sh(everything), twist(seed))
@@ -124,7 +124,7 @@ func seen(t *testing.T, seed uint64, runtime string) (map[string]string, string)
 	return all, nameless(string(spec))
 }
 
-// nested is a tree of mounts of the host, "host" in the bundle, with flags and propagations that the seed chooses.
+// nested mounts a tree on the host, "host" in the bundle, with flags and propagations that the seed selects.
 func nested(t *testing.T, c *container, seed uint64) string {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
@@ -156,14 +156,14 @@ func nested(t *testing.T, c *container, seed uint64) string {
 	return top
 }
 
-// sweep removes what a peer leaves after a failure.
+// sweep removes the leftovers of a peer after a failure.
 func (c *container) sweep() {
 	for _, dir := range c.cgroupDirs() {
 		os.Remove(dir)
 	}
 }
 
-// everything prints a line "= name" before each thing.
+// everything is a script that prints a line "= name" before each report.
 const everything = `
 for f in status limits cgroup oom_score_adj personality timens_offsets uid_map gid_map setgroups mountinfo
 do echo = $f; cat /proc/$$/$f; done
@@ -180,7 +180,7 @@ done
 for d in null zero full random urandom fuse; do echo = device $d; (: </dev/$d) && echo r; (: >/dev/$d) && echo w; done 2>/dev/null
 true`
 
-// parseEverything gives each mount, each line of status and limits, and whatever else, a key of its own.
+// parseEverything gives each mount, each line of status and limits, and each other report a key of its own.
 func parseEverything(out string) map[string]string {
 	all := map[string]string{}
 	for _, part := range strings.Split("\n"+out, "\n= ")[1:] {
@@ -217,7 +217,7 @@ func parseEverything(out string) map[string]string {
 // steady are lines of /proc/PID/status that do not depend on the moment.
 var steady = regexp.MustCompile(`^(Umask|Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap...|Cpus_allowed_list|Mems_allowed_list|THP_enabled)$`)
 
-// twist is a few changes of the default configuration.
+// twist applies a few changes to the default configuration.
 func twist(seed uint64) edit {
 	return func(s *specs.Spec) {
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -242,7 +242,7 @@ func hostBind(r *rand.Rand, s *specs.Spec) {
 	mount(specs.Mount{Destination: one(r, "/host", "/data", "/link", "/new/deep"), Type: "bind", Source: one(r, "host", "host", "host/one"), Options: o})(s)
 }
 
-// bindWords always name a flag: without one crun clears those of the source, which nobody asked it for.
+// bindWords always names a flag: without one crun clears the flags of the source, which no option asks for.
 func bindWords(r *rand.Rand) []string {
 	return append([]string{one(r, "ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "relatime", "strictatime", "nodiratime")},
 		some(r, 3, "rw", "nosuid", "nodev", "exec", "private", "slave", "rprivate", "rslave", "shared", "rshared", "rro", "rnosuid", "rnodev")...)
@@ -272,7 +272,7 @@ var twists = []func(*rand.Rand, *specs.Spec){
 	},
 	func(r *rand.Rand, s *specs.Spec) { // of what was mounted before
 		hostBind(r, s)
-		// A link in the root file system is followed on the host by the peers.
+		// The peers follow a link in the root file system on the host.
 		source := strings.Replace(s.Mounts[len(s.Mounts)-1].Destination, "/link", "/data", 1)
 		mount(specs.Mount{Destination: "/again", Type: "bind", Source: "rootfs" + source, Options: append(bindWords(r), one(r, "bind", "rbind"))})(s)
 	},

@@ -26,7 +26,7 @@ type target struct {
 	name   string
 	before func(*container)
 	line   func(*container) []string
-	holds  func(*container) bool // after success
+	holds  func(*container) bool // checked after success
 }
 
 var targets = []target{
@@ -54,7 +54,7 @@ var targets = []target{
 	}},
 }
 
-// isUpdated reports whether the cgroup has the limit of somethingElse.
+// isUpdated reports whether the cgroup has the new limit.
 func isUpdated(c *container) bool {
 	if env.layout == "v2" {
 		data, _ := os.ReadFile(filepath.Join(c.cgroupDirs()[0], "cgroup.max.depth"))
@@ -72,7 +72,7 @@ func statusIs(status string) func(*container) bool {
 	return func(c *container) bool { return c.status() == status }
 }
 
-// began has a container that runs, but has no trace of its program yet.
+// began starts a container whose program has left no trace yet.
 func began(c *container) {
 	c.must(c.withFlags("run", "--detach", "--pid-file", c.pidFile())...)
 	eventually(c.t, "the program has run", func() bool { return hasRun(c) })
@@ -86,16 +86,16 @@ func hasRun(c *container) bool {
 
 func (c *container) pidFile() string { return filepath.Join(c.bundle, "pid") }
 
-// forget removes what a program and a verb may leave by right.
+// forget removes the files that a program and a verb may leave.
 func (c *container) forget() {
 	os.Remove(filepath.Join(c.rootfs, "ran"))
 	os.Remove(c.pidFile())
 }
 
-// errnos are what calls fail with.
+// errnos are the errors with which calls fail.
 var errnos = []syscall.Errno{unix.ENOMEM, unix.EINTR, unix.EIO, unix.ENOSPC, unix.EMFILE, unix.EPERM}
 
-// actions are all that is done at a point.
+// actions returns all faults for a point.
 func actions(p fault.Point) []fault.Action {
 	if p.Side == fault.Go {
 		return []fault.Action{{Errno: unix.ENOMEM}}
@@ -111,13 +111,13 @@ func actions(p fault.Point) []fault.Action {
 	return all
 }
 
-// ofGo are the calls of the Go runtime that the kernel may let fail. A Go program cannot go on without most of them.
+// ofGo are the calls of the Go runtime that the kernel may fail. A Go program cannot go on without most of them.
 var ofGo = []string{"clone", "mmap", "madvise", "epoll_create1", "epoll_ctl", "epoll_pwait", "eventfd2"}
 
-// always are calls that have no errors, or do not return.
+// always are the calls that have no errors, or do not return.
 var always = []string{"exit", "exit_group", "gettid", "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "umask"}
 
-// canFail tells whether a call returns, and may return an error.
+// canFail reports whether a call returns and may return an error.
 func canFail(p fault.Point) bool {
 	if p.Side == fault.Go {
 		return slices.Contains(ofGo, fault.Name(p.Nr))
@@ -136,19 +136,19 @@ func (r faultRow) String() string {
 	return fmt.Sprintf("| `%s` | %d | %d | %d | %d | %d | %d | %d | %d | %d |", r.Verb, r.Points, r.Faults, r.Errors, r.Lies, r.Leaks, r.Foreign, r.Hangs, r.Panics, r.Aborts)
 }
 
-// campaign is one verb's.
+// campaign is the faults of one verb.
 type campaign struct {
 	*container
 	target
 	row    faultRow
 	stock  stock
-	files  map[string]bool // those that may be there
-	others []int           // processes that nobody may touch
+	files  map[string]bool // files that may exist
+	others []int           // processes that must survive
 }
 
-// TestFaults lets each system call of each verb fail in turn, with each errno, kills the runtime before and after each,
-// and looks for what a `delete --force` then leaves. A sample of that, unless CAMPAIGN=whole: SEED says which, and TRIALS how many.
-// FAULT='runtime:openat#3, EMFILE' is one alone.
+// TestFaults lets each system call of each verb fail in turn, with each errno, and kills the runtime before and after each
+// call. Then it checks the leftovers of a `delete --force`. Without CAMPAIGN=whole it takes a sample: SEED selects it, and
+// TRIALS is its size. FAULT='runtime:openat#3, EMFILE' runs one fault alone.
 func TestFaults(t *testing.T) {
 	if !fault.Supported {
 		t.Skip("system calls can be changed on amd64 alone")
@@ -190,7 +190,7 @@ func newCampaign(t *testing.T, v target) *campaign {
 	other := newContainer(t)
 	other.root = c.root
 	k := &campaign{container: c, target: v, row: faultRow{Verb: v.name}, others: []int{other.up()}}
-	k.clean() // what is made once is there
+	k.clean() // objects that are made once exist from here on
 	v.before(c)
 	c.verb(v.line(c)...)
 	k.clean()
@@ -219,7 +219,7 @@ func (c *campaign) listFiles() map[string]bool {
 	return files
 }
 
-// run does the whole of the campaign, or a sample.
+// run tries all faults of the campaign, or a sample.
 func (c *campaign) run(random *rand.Rand) {
 	type trial struct {
 		at fault.Point
@@ -244,7 +244,7 @@ func (c *campaign) run(random *rand.Rand) {
 	c.t.Logf("%+v", c.row)
 }
 
-// sampleSize is how many faults a verb gets: TRIALS, if it is set.
+// sampleSize is the number of faults for each verb: TRIALS, if it is set.
 func sampleSize() int {
 	if n, err := strconv.Atoi(os.Getenv("TRIALS")); err == nil {
 		return n
@@ -252,7 +252,7 @@ func sampleSize() int {
 	return amount(5, 15, 40)
 }
 
-// points are the calls of the verb when nothing fails.
+// points returns the calls of the verb if none fails.
 func (c *campaign) points() []fault.Point {
 	c.before(c.container)
 	o, out := c.traced(fault.Point{}, fault.Action{})
@@ -266,7 +266,7 @@ func (c *campaign) points() []fault.Point {
 	return slices.DeleteFunc(o.Points, func(p fault.Point) bool { return !canFail(p) })
 }
 
-// comesTrue waits a moment: start does not wait for what the program does.
+// comesTrue waits a moment for the effect: start does not wait for its program.
 func (c *campaign) comesTrue() bool {
 	for deadline := time.Now().Add(slowly(time.Second)); ; time.Sleep(time.Millisecond) {
 		if c.holds(c.container) {
@@ -278,17 +278,17 @@ func (c *campaign) comesTrue() bool {
 	}
 }
 
-// faultLimit is above all deadlines of the runtime's own.
+// faultLimit is above all deadlines of the runtime.
 var faultLimit = slowly(40 * time.Second)
 
-// traced runs the verb with a fault, and gives what it wrote to standard error.
+// traced runs the verb with a fault and returns its standard error.
 func (c *campaign) traced(at fault.Point, do fault.Action) (*fault.Outcome, string) {
 	c.t.Helper()
 	o, _, errs := c.traceVerb(c.line(c.container), at, do)
 	return o, errs
 }
 
-// traceVerb runs a verb with a fault, and gives what it wrote to standard output and error.
+// traceVerb runs a verb with a fault and returns its standard output and error.
 func (c *container) traceVerb(line []string, at fault.Point, do fault.Action) (o *fault.Outcome, out, errs string) {
 	c.t.Helper()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
@@ -317,7 +317,7 @@ func (c *container) traceVerb(line []string, at fault.Point, do fault.Action) (o
 	return o, contents(files[0]), contents(files[1])
 }
 
-// try is one fault, and what comes of it.
+// try runs the verb with one fault and checks the result.
 func (c *campaign) try(at fault.Point, do fault.Action) {
 	c.t.Helper()
 	c.before(c.container)
@@ -357,8 +357,8 @@ func (c *campaign) try(at fault.Point, do fault.Action) {
 	}
 }
 
-// deleted deletes the container by force. Processes whose parent was killed are reaped meanwhile, as an engine's shim
-// does it: the first process of a pid namespace ends behind all others.
+// deleted deletes the container by force. Meanwhile it reaps processes whose parent was killed, as the shim of an engine
+// does: the first process of a pid namespace ends after all others.
 func (c *campaign) deleted() result {
 	c.t.Helper()
 	i := c.begin("delete", "--force", c.id)
@@ -384,7 +384,7 @@ func (c *campaign) deleted() result {
 	return r
 }
 
-// left waits a moment for what is on its way out, names the rest, and takes it away.
+// left waits a moment for processes and cgroups that are about to end. It names the others and removes them.
 func (c *campaign) left() string {
 	left := c.stock.leftAfter(slowly(3 * time.Second))
 	for _, dir := range c.cgroupDirs() {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resourceField is a case for one field of linux.resources: as config.json has it, as flags of update, and as the
-// kernel and systemd tell it.
+// resourceField is a case for one field of linux.resources: the field in config.json, as flags of update, and as values of
+// the kernel and of systemd.
 type resourceField struct {
 	name       string
 	field      string // below linux.resources: "memory.limit"
@@ -20,10 +20,10 @@ type resourceField struct {
 	flags      []string
 	v1, v2     side
 	property   property
-	why        string // what this host does not have for it, "" if nothing
+	why        string // reason why this host cannot have the field, or ""
 }
 
-// side is what a version of cgroups does about a field: a file, or an error.
+// side is the behaviour of a cgroup version for a field: a file, or an error.
 type side struct {
 	file, created, updated string
 	refusal                string // in the message; the field is named too
@@ -37,7 +37,7 @@ func file(name, created, updated string) side {
 
 func refusal(text string) side { return side{refusal: text} }
 
-// property is what systemd has of it on v2, after create and after update.
+// property is systemd's property on v2, with its value after create and after update.
 type property struct{ name, created, updated string }
 
 // pointer is where the field is in config.json.
@@ -45,7 +45,7 @@ func (f resourceField) pointer() string {
 	return "/linux/resources/" + strings.ReplaceAll(f.field, ".", "/")
 }
 
-// resourceFields are all of linux.resources, the special cases behind the plain ones. docs/resources.md names them.
+// resourceFields lists all of linux.resources, the special cases after the plain ones. docs/resources.md names them.
 func resourceFields(t testing.TB) []resourceField {
 	d := newDisk(t)
 	return append(append(append(memoryFields(), cpuFields()...), blockIOFields(d)...), otherFields()...)
@@ -257,7 +257,7 @@ func blockIOFields(d disk) []resourceField {
 	weights, property1 := file("io.weight", "default 1920", "default 2930"), property{"IOWeight", "1920", "2930"}
 	devices := file("io.weight", d.name+" 1920", d.name+" 2930")
 	if d.bfq == "" {
-		// What systemd makes 200 and 300 of.
+		// systemd converts 200 and 300 to these values.
 		property1 = property{"IOWeight", "1200", "2300"}
 		weights, devices = file("io.bfq.weight", "default 200", "default 300"), file("io.bfq.weight", d.name+" 200", d.name+" 300")
 	}
@@ -388,7 +388,7 @@ func otherFields() []resourceField {
 			"device rules", "devices", "devices", `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":10,"minor":229,"access":"rw"}]}`,
 			[]string{"--device-allow", "c 10:237 r"},
 			file("devices.list", "c 10:229 rw", "c 10:237 r"),
-			side{}, // a program: what it allows has a test of its own
+			side{}, // a program, which has a test of its own
 			property{},
 			"",
 		},
@@ -408,8 +408,8 @@ func (d disk) numbers() string {
 	return fmt.Sprintf(`"major":%s,"minor":%s`, major, minor)
 }
 
-// newDisk is a loop device for as long as the test lasts, with BFQ where this kernel has it: the only I/O scheduler
-// with weights.
+// newDisk returns a loop device for the time of the test. It uses BFQ, the only I/O scheduler with weights, if this kernel
+// has it.
 func newDisk(t testing.TB) disk {
 	t.Helper()
 	without := func(err error) disk { return disk{"0:0", fmt.Sprintf("no loop device: %v", err), "no loop device"} }
@@ -447,7 +447,7 @@ func newDisk(t testing.TB) disk {
 	return d
 }
 
-// rdmaDevice is a device with RDMA, or why there is none.
+// rdmaDevice returns a device with RDMA, or the reason why there is none.
 func rdmaDevice() (name, none string) {
 	devices, _ := filepath.Glob("/sys/class/infiniband/*")
 	if len(devices) == 0 {

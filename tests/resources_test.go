@@ -15,8 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The acceptance test of limits: set by config.json, read outside and inside, changed while the container runs by
-// flags and by JSON, and read again each time. With DRIVER=systemd, what systemd keeps is read too. What this host or its version of cgroups cannot have has to be an error, and change nothing.
+// TestResources is the acceptance test of limits. config.json sets each limit. The test reads it outside and inside the
+// container, changes it by flags and by JSON while the container runs, and reads it again each time. With DRIVER=systemd,
+// the test also reads the property that systemd keeps. A limit that this host or its cgroup version cannot have must be an
+// error and change nothing.
 func TestResources(t *testing.T) {
 	for _, f := range resourceFields(t) {
 		t.Run(f.name, func(t *testing.T) {
@@ -36,7 +38,7 @@ func TestResources(t *testing.T) {
 	}
 }
 
-// written reads the file back, and what systemd has.
+// written reads back the file and systemd's property.
 func (f resourceField) written(t *testing.T, h hierarchy, side side) {
 	c := newContainer(t, resourcesJSON(t, f.config))
 	c.up()
@@ -61,14 +63,14 @@ func (f resourceField) written(t *testing.T, h hierarchy, side side) {
 	check("updated by JSON", side.created, f.property.created)
 }
 
-// json is the case's configuration as a file for update.
+// json returns the case's configuration as a file for update.
 func (f resourceField) json(c *container) string {
 	c.t.Helper()
 	c.write("update.json", f.config)
 	return filepath.Join(c.bundle, "update.json")
 }
 
-// refused wants the error from create and from update, and nothing done.
+// refused checks that create and update fail, and that neither changes anything.
 func (f resourceField) refused(t *testing.T, text string) {
 	peerFails(t, "runc", "drops what it cannot convert")
 	check := func(r result) {
@@ -87,7 +89,7 @@ func (f resourceField) refused(t *testing.T, text string) {
 	c.up()
 	before := c.allLimits()
 	if f.flags != nil {
-		// The default of v1 can be asked for on v2.
+		// v2 accepts a request for the default of v1.
 		if r := c.verb(slices.Concat([]string{"update"}, f.flags, []string{c.id})...); f.flags[1] != "false" {
 			check(r)
 		}
@@ -98,13 +100,13 @@ func (f resourceField) refused(t *testing.T, text string) {
 	}
 }
 
-// group is where the message points if a whole controller is missing: to the first field that needs it.
+// group is the field that the message names if a whole controller is missing: the first one that needs it.
 func (f resourceField) group() string {
 	name, _, _ := strings.Cut(f.field, ".")
 	return "/linux/resources/" + name
 }
 
-// warned wants a word about what no kernel does any more.
+// warned checks for a warning about a field that no kernel supports any more.
 func (f resourceField) warned(t *testing.T, text string) {
 	peerFails(t, "runc", "has other words")
 	c := newContainer(t, resourcesJSON(t, f.config), args("true"))
@@ -113,8 +115,8 @@ func (f resourceField) warned(t *testing.T, text string) {
 	}
 }
 
-// place is the hierarchy of the field and what its version does about it. What both sides of a hybrid layout could
-// have, the v1 side has. If the host is without something, an error is wanted, and why says what there is no proof of.
+// place returns the hierarchy of the field and the behaviour of its version. If both sides of a hybrid layout could have a
+// field, the v1 side has it. If the host lacks the field, an error is expected, and why names the missing proof.
 func (f resourceField) place(t *testing.T) (h hierarchy, s side, why string) {
 	t.Helper()
 	if f.why != "" && f.field == "rdma" {
@@ -150,7 +152,7 @@ func (f resourceField) place(t *testing.T) (h hierarchy, s side, why string) {
 	return hierarchy{}, refusal("controller is not "), fmt.Sprintf("the cgroup layout (%s) has no %s controller", env.layout, f.controller)
 }
 
-// needFile skips the test where there is nothing to read.
+// needFile skips the test if there is no file to read.
 func (f resourceField) needFile(t *testing.T, h hierarchy, s side) {
 	t.Helper()
 	switch {
@@ -161,7 +163,7 @@ func (f resourceField) needFile(t *testing.T, h hierarchy, s side) {
 	}
 }
 
-// mountController mounts a v1 hierarchy that this machine does without, where the kernel has it.
+// mountController mounts a v1 hierarchy that this machine lacks, if the kernel has the controller.
 func mountController(t *testing.T, controller string) {
 	t.Helper()
 	if slices.ContainsFunc(hierarchies(), func(h hierarchy) bool { return slices.Contains(h.controllers, controller) }) {
@@ -189,7 +191,7 @@ func v2Name(controller string) string {
 	return controller
 }
 
-// inside is where containers see the hierarchy.
+// inside returns the path at which containers see the hierarchy.
 func (h hierarchy) inside() string {
 	if env.layout == "v2" {
 		return "/sys/fs/cgroup"
@@ -197,7 +199,7 @@ func (h hierarchy) inside() string {
 	return filepath.Join("/sys/fs/cgroup", filepath.Base(h.mountpoint))
 }
 
-// needFile skips the test where this kernel does not give cgroups such a file. The root cgroup lacks many.
+// needFile skips the test if cgroups of this kernel do not have the file. The root cgroup lacks many files.
 func needFile(t testing.TB, h hierarchy, name string) {
 	t.Helper()
 	if h.unified {
@@ -234,7 +236,7 @@ func resourcesJSON(t testing.TB, text string) edit {
 	return func(s *specs.Spec) { s.Linux.Resources = r }
 }
 
-// What containerd and Podman send: all fields of the type, with zeros and nulls.
+// enginesUpdate is the form that containerd and Podman send: all fields of the type, with zeros and nulls.
 const enginesUpdate = `{"devices":null,"memory":{"limit":33554432,"reservation":0,"swap":67108864,"checkBeforeUpdate":false},
 	"cpu":{"shares":0,"quota":0,"period":0,"realtimeRuntime":0,"realtimePeriod":0,"cpus":"","mems":""},"pids":{"limit":17},"blockIO":{"weight":0}}`
 
@@ -266,7 +268,7 @@ func TestUpdateByJSON(t *testing.T) {
 	}
 }
 
-// An update that fails in any of its parts changes nothing, in the kernel or in what is remembered.
+// An update that fails in any of its parts changes nothing, neither in the kernel nor in the state.
 func TestARefusedUpdateChangesNothing(t *testing.T) {
 	peerFails(t, "runc", "leaves what it has written")
 	needController(t, "memory")
@@ -306,7 +308,7 @@ func TestARefusedUpdateChangesNothing(t *testing.T) {
 			}
 		})
 	}
-	// What was refused is not remembered either: memory and swap are still 96 MiB.
+	// A refused change is not in the state either: memory and swap are still 96 MiB.
 	c.must("update", "--memory", "80m", c.id)
 	if env.layout == "v2" {
 		want(t, "swap", c.limit("memory", "", "memory.swap.max"), "16777216")
@@ -358,8 +360,8 @@ func TestUpdateWhilePaused(t *testing.T) {
 	want(t, "limit", c.limit("pids", "pids.max", "pids.max"), "9")
 }
 
-// Processes that fork all the time, in cgroups of their own below the container's and without a first process that
-// takes them along: they stop all at once, and they end.
+// Processes fork all the time, in cgroups of their own below the container's. No first process takes them along when it
+// ends. Pause stops all of them at once, and kill ends them.
 func TestAForkingFamilyIsPausedAndKilled(t *testing.T) {
 	needController(t, "freezer")
 	c := newContainer(t, without(specs.PIDNamespace), sh("while :; do (sleep 0.001; sleep 0.001) & sleep 0.001; done"),
@@ -375,7 +377,7 @@ func TestAForkingFamilyIsPausedAndKilled(t *testing.T) {
 		if err := os.MkdirAll(sub, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		// Processors have to be given to a cpuset of v1 before a process can enter.
+		// A cpuset of v1 needs processors before a process can enter.
 		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 			for _, to := range []string{filepath.Dir(sub), sub} {
 				if data, err := os.ReadFile(filepath.Join(dir, file)); err == nil {

@@ -30,7 +30,7 @@ func TestKillOfCreateAtAnyMoment(t *testing.T) {
 
 	interrupted := 0
 	for try := range tries {
-		// Spread over the whole of it, with some noise, so that every step is hit some time.
+		// The kills are spread over the whole create, with some noise, so that they hit every step at some time.
 		after := whole*time.Duration(try)/time.Duration(tries) + time.Duration(rand.Int64N(int64(time.Millisecond)))
 		i := c.begin(c.withFlags("create")...)
 		timer := time.AfterFunc(after, func() { i.Process.Signal(syscall.SIGKILL) })
@@ -43,14 +43,14 @@ func TestKillOfCreateAtAnyMoment(t *testing.T) {
 			t.Fatalf("killed after %v: left %s", after, left)
 		}
 	}
-	// Positive control: many of the kills have to have met a create that was still running. On a busy machine the one
-	// that was timed may have taken much longer than the others.
+	// Positive control: many of the kills must hit a create that is still running. On a busy machine the timed create may
+	// have taken much longer than the others.
 	if interrupted < tries/10 {
 		t.Errorf("control: only %d of %d were interrupted", interrupted, tries)
 	}
 }
 
-// leftovers waits a moment for what is on its way out, and says what is there of a container that was deleted.
+// leftovers waits a moment for objects that are about to end, and returns the leftovers of a deleted container.
 func (c *container) leftovers() string {
 	left := ""
 	for deadline := time.Now().Add(slowly(10 * time.Second)); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
@@ -167,7 +167,7 @@ func TestManyContainersAtOnce(t *testing.T) {
 	}
 }
 
-// A container that stops what enters it must not hold up a verb for ever.
+// A container that stops the processes that enter it must not hold up a verb for ever.
 func TestVerbsEndWhileTheContainerIsStopped(t *testing.T) {
 	peerFails(t, "runc", "exec hangs")
 	c := newContainer(t)
@@ -225,7 +225,7 @@ func TestClosedStandardDescriptors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// What the runtime itself opens must not take the free numbers and end up in the container.
+			// The runtime's own descriptors must not take the free numbers and end up in the container.
 			for i, link := range strings.Split(strings.TrimSpace(string(data)), "\n") {
 				if link != "/dev/null" && link != "closed" && !strings.HasPrefix(link, "/memfd:output") && !strings.HasPrefix(link, "pipe:") && link != "/result" {
 					t.Errorf("descriptor %d is %s", i, link)
@@ -278,7 +278,7 @@ func TestFewDescriptors(t *testing.T) {
 	}
 }
 
-// vm.memfd_noexec=2 forbids to execute a memfd, which is what carries the first process of a container.
+// vm.memfd_noexec=2 forbids executing a memfd. The stub, the first process of a container, is in a memfd.
 func TestWithoutExecutableMemfds(t *testing.T) {
 	unshare, err := exec.LookPath("unshare")
 	if err != nil {
@@ -291,13 +291,13 @@ func TestWithoutExecutableMemfds(t *testing.T) {
 	if r.code == 99 {
 		t.Skip("the kernel has no vm.memfd_noexec")
 	}
-	// A fallback, or one clear line.
+	// onggi has a fallback, or one clear line.
 	if r.code == 0 && r.out != "ran\n" || r.code != 0 && !strings.Contains(r.err, "memfd") {
 		t.Error(r)
 	}
 }
 
-// Where there is no cgroup to find it by, the process is in the state before it can be at its gate.
+// Without a cgroup by which delete could find it, the process is in the state before it can reach the gate.
 func TestKillOfCreateWithoutACgroup(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "has no --cgroup-manager")
@@ -308,7 +308,7 @@ func TestKillOfCreateWithoutACgroup(t *testing.T) {
 	if r := c.verb(c.withFlags("create")...); r.code != -1 {
 		t.Fatal(r)
 	}
-	// What is only being set up is nobody's to start or to enter.
+	// No verb can start or enter a container that is still being created.
 	want(t, "status", c.status(), "creating")
 	refused(t, c.verb("start", c.id), 1, "")
 	refused(t, c.verb("exec", c.id, "true"), 255, "")
@@ -318,7 +318,7 @@ func TestKillOfCreateWithoutACgroup(t *testing.T) {
 	}
 }
 
-// The last of create's saves is one of those at which it is killed.
+// The kills hit each save of create, the last one among them.
 func TestCreateIsKilledAtASave(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "has no --cgroup-manager")
@@ -327,7 +327,7 @@ func TestCreateIsKilledAtASave(t *testing.T) {
 		t.Skip(err)
 	}
 	for save := 1; save <= 3; save++ {
-		// strace counts the calls of the first thread alone, and Go may go on with another one.
+		// strace counts only the calls of the first thread, and Go may continue on another one.
 		killed := false
 		for range 10 {
 			c := newContainer(t, args("sleep", "1000"))

@@ -15,7 +15,7 @@ import (
 
 // The tests of this file each hold a line of docs/conformance.md that no other test holds.
 
-// runtime.md, "Start": a container may be created without a process, but not started. What waits in it has no
+// runtime.md, "Start": a container may be created without a process, but cannot be started then. The waiting stub has no
 // privileges.
 func TestAContainerWithoutAProcessCannotBeStarted(t *testing.T) {
 	peersLack(t, "such a container cannot be created")
@@ -44,7 +44,7 @@ func TestErrorsOfLimitsNameTheirField(t *testing.T) {
 	r.has(t, "/linux/resources/cpu/quota", "invalid argument")
 }
 
-// config.md, "Annotations": the signal that an image wants to be stopped with.
+// config.md, "Annotations": kill sends the stop signal of the image.
 func TestKillSendsTheStopSignalOfTheImage(t *testing.T) {
 	peersLack(t, "left to engines")
 	stop := func(signal string) *container {
@@ -74,7 +74,7 @@ func TestUnknownAnnotationsArePassedOver(t *testing.T) {
 	want(t, "output", c.output(), "fine")
 }
 
-// config.md, "Linux Process": what is no capability is a warning, and names it.
+// config.md, "Linux Process": an unknown capability causes a warning that names it.
 func TestUnknownCapabilityIsAWarning(t *testing.T) {
 	peerFails(t, "runc", "says nothing")
 	r := newContainer(t, caps("CAP_KILL", "CAP_NONSENSE"), sh("grep CapBnd /proc/self/status")).run()
@@ -113,8 +113,8 @@ func TestConfigChangedAfterCreate(t *testing.T) {
 	}
 }
 
-// config.md, "POSIX-platform Hooks": prestart, createRuntime and createContainer come behind the mounts and before the
-// new root, with which the bundle's path is no more to be found.
+// config.md, "POSIX-platform Hooks": prestart, createRuntime and createContainer hooks run after the mounts and before the
+// change of the root, after which the path of the bundle no longer exists.
 func TestHooksOfCreateComeBeforeTheNewRoot(t *testing.T) {
 	c := newContainer(t)
 	for _, kind := range []string{"prestart", "createRuntime", "createContainer"} {
@@ -133,7 +133,7 @@ func TestHooksOfCreateComeBeforeTheNewRoot(t *testing.T) {
 	}
 }
 
-// Each path of a hook is looked up on its own side.
+// The path of a hook is resolved in the namespace in which the hook runs.
 func TestHookPathsResolveInTheirNamespaces(t *testing.T) {
 	sides := map[string]string{
 		"prestart": "host", "createRuntime": "host", "createContainer": "host",
@@ -216,7 +216,7 @@ func TestPidsLimitOfZero(t *testing.T) {
 	}
 }
 
-// A cgroup that is frozen would hold up what is put into it.
+// A frozen cgroup would stop a process that enters it.
 func TestAFrozenCgroupIsRefused(t *testing.T) {
 	needCgroupfs(t)
 	needController(t, "freezer")
@@ -232,21 +232,21 @@ func TestAFrozenCgroupIsRefused(t *testing.T) {
 	first.must("delete", "--force", first.id)
 }
 
-// If the agent for seccomp notifications is not there, there is no container (config-linux.md, "Seccomp").
+// Without the agent for seccomp notifications, create fails (config-linux.md, "Seccomp").
 func TestSeccompListenerThatIsNotThere(t *testing.T) {
 	notify := seccomp(specs.LinuxSyscall{Names: []string{"mkdir", "mkdirat"}, Action: specs.ActNotify})
 	leavesNothing(t, newContainer(t, notify, func(s *specs.Spec) { s.Linux.Seccomp.ListenerPath = "/no/such/socket" }), "/no/such/socket")
-	// Without a rule for it, the path is not looked at.
+	// Without a rule that notifies, the path is not used.
 	newContainer(t, seccomp(), func(s *specs.Spec) { s.Linux.Seccomp.ListenerPath = "/no/such/socket" }).output()
 }
 
-// features.md: everything that is listed is accepted.
+// features.md: every listed value is accepted.
 func TestEverythingInFeaturesIsAccepted(t *testing.T) {
 	peersLack(t, "no such claim")
 	var f features.Features
 	text := newContainer(t).must("features").out
 	d := json.NewDecoder(strings.NewReader(text))
-	d.DisallowUnknownFields() // nothing is listed that version 1.3.0 does not define
+	d.DisallowUnknownFields() // version 1.3.0 defines every listed field
 	if err := d.Decode(&f); err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestEverythingInFeaturesIsAccepted(t *testing.T) {
 	t.Run("architectures", func(t *testing.T) {
 		for _, arch := range f.Linux.Seccomp.Archs {
 			c := newContainer(t, seccomp(), func(s *specs.Spec) { s.Linux.Seccomp.Architectures = []specs.Arch{specs.Arch(arch)} })
-			// What is recognised need not be to be had on this machine.
+			// This machine may lack a recognised value.
 			if r := c.run(); r.code != 0 && !strings.Contains(r.err, "its byte order is not this machine's") && !strings.Contains(r.err, "it does not have this architecture") {
 				t.Errorf("%s: %v", arch, r)
 			}
@@ -298,7 +298,7 @@ func TestEverythingInFeaturesIsAccepted(t *testing.T) {
 	}
 }
 
-// features.md: what is listed does not depend on who asks, or on what the host has.
+// features.md: the list depends neither on the caller nor on the host.
 func TestFeaturesDoNotDependOnTheCaller(t *testing.T) {
 	c := newContainer(t)
 	asRoot := c.must("features").out

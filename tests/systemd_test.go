@@ -39,8 +39,8 @@ func TestSystemdIsAbsent(t *testing.T) {
 	refused(t, c.run(), 1, "slice:prefix:name")
 }
 
-// A systemd that takes connections and says nothing is an error in time, which names its socket and what was asked; a
-// signal ends the wait at once. Nothing is made meanwhile.
+// A systemd that accepts connections and does not answer is an error after a deadline. The error names the socket and the
+// request. A signal ends the wait at once. create makes nothing meanwhile.
 func TestSystemdIsSilent(t *testing.T) {
 	peerFails(t, "runc", "waits for ever")
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
@@ -60,7 +60,7 @@ func TestSystemdIsSilent(t *testing.T) {
 	refused(t, c.verb("state", c.id), 1, "does not exist")
 }
 
-// silentSystemd is a socket in systemd's place. The channel tells when somebody has begun to talk to it.
+// silentSystemd is a socket in systemd's place. The channel reports the first connection.
 func silentSystemd(t *testing.T) <-chan struct{} {
 	t.Helper()
 	if err := os.MkdirAll("/run/systemd", 0o755); err != nil {
@@ -96,7 +96,8 @@ func silentSystemd(t *testing.T) <-chan struct{} {
 	return talks
 }
 
-// Annotations set properties of the scope; what is no property, and what systemd refuses, is an error.
+// Annotations set properties of the scope. An annotation that is no property, and a property that systemd refuses, are
+// errors.
 func TestSystemdProperties(t *testing.T) {
 	needSystemd(t)
 	peersLack(t, "not the subject here")
@@ -115,7 +116,7 @@ func TestSystemdProperties(t *testing.T) {
 	}
 }
 
-// An annotation that is no property is refused before systemd hears of it, wherever the cgroup is.
+// An annotation that is no property is refused before a request to systemd, wherever the cgroup is.
 func TestSystemdPropertiesThatAreNone(t *testing.T) {
 	needSystemd(t)
 	peersLack(t, "not the subject here")
@@ -125,7 +126,7 @@ func TestSystemdPropertiesThatAreNone(t *testing.T) {
 	}
 }
 
-// The container's cgroup can be one below the scope's. Its limits, and what systemd keeps for the scope, hold both.
+// The container's cgroup can be below that of the scope. Both have its limits, and systemd's properties have them too.
 func TestSystemdSubgroup(t *testing.T) {
 	needSystemd(t)
 	peersLack(t, "crun's annotation")
@@ -158,7 +159,7 @@ func TestSystemdSubgroupThatCannotBe(t *testing.T) {
 		runFails().has(t, "/annotations/run.oci.systemd.subgroup", "not the path of a cgroup below the container's")
 }
 
-// property is what systemd has for the scope.
+// property returns a property of the scope from systemd.
 func (c *container) property(name string) string {
 	c.t.Helper()
 	out, err := exec.Command("systemctl", "show", "--value", "-p", name, filepath.Base(c.cgroup)).Output()
@@ -168,7 +169,7 @@ func (c *container) property(name string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// daemonReload has systemd read its files anew, and apply again what it knows of.
+// daemonReload makes systemd read its files again and apply its properties again.
 func daemonReload(t testing.TB) {
 	t.Helper()
 	if out, err := exec.Command("systemctl", "daemon-reload").CombinedOutput(); err != nil {
@@ -176,8 +177,8 @@ func daemonReload(t testing.TB) {
 	}
 }
 
-// A scope has limits of all kinds, keeps them when systemd has read its files anew, as they were created and as they
-// were updated, and goes with its container. With DRIVER=systemd, TestResources looks at each of them.
+// A scope has limits of all kinds. It keeps the limits of create and of update when systemd reads its files again, and it
+// ends with its container. With DRIVER=systemd, TestResources checks each limit.
 func TestResourcesInAScope(t *testing.T) {
 	needSystemd(t)
 	needV2(t)

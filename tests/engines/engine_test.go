@@ -19,14 +19,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long one command of an engine may take.
+// patience bounds one command of an engine.
 const patience = 60 * time.Second
 
-// engine is a program that runs containers, and what it is asked to do with them.
+// engine is a program that runs containers, and the test cases for it.
 type engine struct {
 	name    string
-	needs   map[string]string // program: the Debian package that has it
-	version []string          // a command that says which
+	needs   map[string]string // program: its Debian package
+	version []string          // command that prints the version
 	start   func(t *testing.T) client
 	cases   []testCase
 }
@@ -42,7 +42,7 @@ type client struct {
 	*testing.T
 	command []string
 	env     []string
-	daemon  *daemon // what it talks to, if it does
+	daemon  *daemon // the daemon that it talks to, or nil
 }
 
 func TestEngines(t *testing.T) {
@@ -81,7 +81,7 @@ func (e engine) run(t *testing.T) {
 	report.add(e.title(), "nothing is left", ok)
 }
 
-// installed skips the test where a program that it needs is not.
+// installed skips the test if a program that the engine needs is missing.
 func (e engine) installed(t *testing.T) {
 	t.Helper()
 	for program, pkg := range e.needs {
@@ -103,21 +103,21 @@ func (e engine) title() string {
 	return e.name + " " + number.FindString(string(out))
 }
 
-// number is a version, without what a distribution adds to it.
+// number matches a version without the suffix of a distribution.
 var number = regexp.MustCompile(`\d+(\.\d+)+`)
 
 var serial atomic.Int64
 
-// name is a container name nobody else has.
+// name returns an unused container name.
 func (c *client) name() string { return fmt.Sprintf("c%d", serial.Add(1)) }
 
-// ok runs a command that has to succeed and returns what it wrote.
+// ok runs a command that has to succeed and returns its output.
 func (c *client) ok(args ...string) string {
 	c.Helper()
 	return c.exits(0, args...)
 }
 
-// exits runs a command that has to end with the exit status code, and returns what it wrote.
+// exits runs a command that has to end with the exit status code, and returns its output.
 func (c *client) exits(code int, args ...string) string {
 	c.Helper()
 	out, got := c.try(args...)
@@ -127,7 +127,7 @@ func (c *client) exits(code int, args ...string) string {
 	return out
 }
 
-// try runs a command and returns what it wrote and its exit status.
+// try runs a command and returns its output and its exit status.
 func (c *client) try(args ...string) (string, int) {
 	c.Helper()
 	return c.tryInput("", args...)
@@ -151,13 +151,13 @@ func (c *client) tryInput(input string, args ...string) (string, int) {
 	return strings.TrimSpace(string(out)), cmd.ProcessState.ExitCode()
 }
 
-// later runs a command when the test case ends, whatever it says.
+// later runs a command at the end of the test case and ignores its result.
 func (c *client) later(args ...string) {
 	c.Cleanup(func() { c.try(args...) })
 }
 
-// terminal runs a command on a terminal of 31 rows and 97 columns, types input, and returns what appeared there and the
-// exit status.
+// terminal runs a command on a terminal of 31 rows and 97 columns and types input. It returns the contents of the terminal
+// and the exit status.
 func (c *client) terminal(input string, args ...string) (string, int) {
 	c.Helper()
 	master, slave, err := openPty()
@@ -215,8 +215,8 @@ func (c *client) has(out string, texts ...string) {
 	}
 }
 
-// reports fails the test case unless out has the reasons that the runtime gives. onggi names the field of config.json
-// too, all in one line.
+// reports fails the test case unless out has the runtime's reasons. onggi also names the field of config.json, on the same
+// line.
 func (c *client) reports(out, field string, reasons ...string) {
 	c.Helper()
 	c.has(out, reasons...)
@@ -232,7 +232,7 @@ func (c *client) reports(out, field string, reasons ...string) {
 	c.Fatalf("no line with %q and %q in\n%s", field, reasons, out)
 }
 
-// fails runs a command that must not succeed and returns what it wrote.
+// fails runs a command that must not succeed and returns its output.
 func (c *client) fails(args ...string) string {
 	c.Helper()
 	out, code := c.try(args...)
@@ -242,8 +242,8 @@ func (c *client) fails(args ...string) string {
 	return out
 }
 
-// sized is a shell command that ends once the terminal has the size that terminal gives it: engines set it when the
-// program already runs.
+// sized is a shell command that ends when the terminal has the size that the method terminal gives it. Engines set the size
+// after the start of the program.
 const sized = "i=0; until stty size 2>/dev/null | grep '31 97'; do i=$((i+1)); test $i -lt 50 || break; sleep 0.1; done"
 
 // is fails the test case unless got is want.
@@ -254,7 +254,7 @@ func (c *client) is(got, want string) {
 	}
 }
 
-// code fails the test case unless an exit status is the one wanted.
+// code fails the test case unless the exit status is the expected one.
 func (c *client) code(got, want int) {
 	c.Helper()
 	if got != want {
@@ -262,7 +262,7 @@ func (c *client) code(got, want int) {
 	}
 }
 
-// get is what an HTTP server says, once it does.
+// get waits for an HTTP server and returns its answer.
 func get(t *testing.T, url string) string {
 	t.Helper()
 	var err error
@@ -282,7 +282,7 @@ func get(t *testing.T, url string) string {
 	return ""
 }
 
-// until waits for a command to write text. There is no event for it.
+// until repeats a command until it writes text. There is no event to wait for.
 func (c *client) until(text string, args ...string) {
 	c.Helper()
 	var out string

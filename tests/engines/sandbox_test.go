@@ -14,7 +14,7 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// hierarchies are the mount points of the machine's cgroup hierarchies: one on pure v2, else many.
+// hierarchies returns the mount points of the machine's cgroup hierarchies: one on pure v2, otherwise many.
 func hierarchies() []string {
 	var fs unix.Statfs_t
 	if unix.Statfs(cgroupRoot, &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
@@ -30,8 +30,8 @@ func hierarchies() []string {
 	return dirs
 }
 
-// enterCgroup moves this process to a new cgroup in every hierarchy. The sandbox is born there, takes it for the root,
-// and cannot leave anything anywhere else. The function it returns goes back and removes what the sandbox left.
+// enterCgroup moves this process to a new cgroup in every hierarchy. The sandbox starts there, takes it for the root, and
+// cannot leave anything elsewhere. The returned function moves back and removes the leftovers of the sandbox.
 func enterCgroup(name string) (leave func() error, err error) {
 	var homes []string
 	all := hierarchies()
@@ -92,7 +92,7 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, data, 0o644)
 }
 
-// removeCgroup removes dir and what is below it. The dying may hold on to it for a moment.
+// removeCgroup removes dir and the cgroups below it. Ending processes may keep it for a moment.
 func removeCgroup(dir string) error {
 	entries, _ := os.ReadDir(dir)
 	for _, entry := range entries {
@@ -111,7 +111,8 @@ func removeCgroup(dir string) error {
 	}
 }
 
-// furnish makes the sandbox a machine of its own: what engines write to is overlaid, the runtimes are installed.
+// furnish makes the sandbox a machine of its own. Directories that engines write to get an overlay, and the runtimes are
+// installed.
 func furnish(runtimes []string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
@@ -177,7 +178,7 @@ func furnish(runtimes []string) error {
 	return install()
 }
 
-// enterTree makes a directory with a Debian the root: for newer engines than the machine's.
+// enterTree makes a Debian in a directory the root, for newer engines than the machine's.
 func enterTree(tree string) error {
 	root := filepath.Join(env.dir, "root")
 	if err := errorsOf(os.Mkdir(root, 0o755), overlayAt(tree, root)); err != nil {
@@ -197,7 +198,7 @@ func enterTree(tree string) error {
 		unix.Chdir("/"))
 }
 
-// systemName is the distribution that the engines are from.
+// systemName returns the distribution of the engines.
 func systemName() string {
 	data, _ := os.ReadFile("/etc/os-release")
 	for _, line := range strings.Split(string(data), "\n") {
@@ -208,7 +209,7 @@ func systemName() string {
 	return "unknown system"
 }
 
-// storage gives /var/lib/NAME to an engine, on the disk: an overlay cannot be the upper layer of the engine's own.
+// storage gives an engine /var/lib/NAME on the disk: an overlay cannot be the upper layer of the engine's own overlay.
 func storage(name string) error {
 	private, dir := filepath.Join(env.dir, name), filepath.Join("/var/lib", name)
 	if err := errorsOf(os.Mkdir(private, 0o711), os.MkdirAll(dir, 0o711)); err != nil {
@@ -217,7 +218,7 @@ func storage(name string) error {
 	return unix.Mount(private, dir, "", unix.MS_BIND, "")
 }
 
-// overlay lets dir be written to without changing it.
+// overlay makes dir writable without changing it.
 func overlay(dir string) error { return overlayAt(dir, dir) }
 
 // overlayAt shows the directory lower at point, for writing. What is written goes to the disk.

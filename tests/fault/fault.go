@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Side says whose calls are counted.
+// Side is the process whose calls are counted.
 type Side int
 
 const (
-	Runtime Side = iota // the command's own process, but for what the Go runtime needs for itself
+	Runtime Side = iota // the command's own process, without the calls of the side Go
 	Go                  // threads, memory and the poller of the Go runtime
 	Stub                // the first process of a container or of an exec, until it executes a program
 )
@@ -34,14 +34,14 @@ type Point struct {
 
 func (p Point) String() string { return fmt.Sprintf("%s:%s#%d", p.Side, Name(p.Nr), p.Turn) }
 
-// Action is done at a point.
+// Action is the fault at a point.
 type Action struct {
 	Errno syscall.Errno // the call returns it; 0 for one of the others
 	Kill  Victim
-	After bool // the kill comes once the call is done
+	After bool // the kill follows the call
 }
 
-// Victim is who gets SIGKILL.
+// Victim is the process that gets SIGKILL.
 type Victim int
 
 const (
@@ -64,7 +64,7 @@ func (a Action) String() string {
 	return unix.ErrnoName(a.Errno)
 }
 
-// Command is what is run. Files become its descriptors 0, 1, 2, ….
+// Command is the command to run. Files become its descriptors 0, 1, 2, ….
 type Command struct {
 	Path  string
 	Args  []string
@@ -74,22 +74,22 @@ type Command struct {
 	Limit time.Duration // then the command gets SIGKILL
 }
 
-// Outcome is how it ended.
+// Outcome is the result of a command.
 type Outcome struct {
 	Status syscall.WaitStatus
 	Took   time.Duration
 	Hit    bool    // the point was reached
-	Late   bool    // the limit was
-	Where  string  // where its threads were then
+	Late   bool    // the limit was reached
+	Where  string  // calls of its threads at the limit
 	Points []Point // all calls that were seen
-	Peak   int     // KiB of memory that the command has had resident; 0 where it was not traced to its end
+	Peak   int     // largest resident memory of the command in KiB; 0 if it was not traced to its end
 }
 
-// Nowhere is a point that is not reached, for which nothing is slowed down.
+// Nowhere is a point that is never reached. It slows nothing down.
 var Nowhere = Point{Side: Stub, Nr: -1, Turn: 1}
 
-// Run runs a command and does the action at the point; without a point it notes
-// all calls. Processes that the command leaves behind run on.
+// Run runs a command with the action at the point. Without a point it records all
+// calls. Processes that the command leaves behind run on.
 func Run(c Command, at Point, do Action) (*Outcome, error) {
 	t := &tracer{command: c, at: at, do: do, tasks: map[int]*task{}, turns: map[Point]int{}}
 	began := time.Now()
@@ -101,7 +101,7 @@ func Run(c Command, at Point, do Action) (*Outcome, error) {
 	}
 	if !t.ended {
 		for {
-			// Its tracer's thread is gone, and with it the tracing.
+			// The tracer's thread has ended, and so has the tracing.
 			if _, err = syscall.Wait4(t.pid, &t.outcome.Status, 0, nil); err != syscall.EINTR {
 				break
 			}
@@ -113,8 +113,8 @@ func Run(c Command, at Point, do Action) (*Outcome, error) {
 	return &t.outcome, err
 }
 
-// onOwnThread calls f on a thread that ends behind it, which detaches all that it
-// traces. The first thread of a program never ends.
+// onOwnThread calls f on a thread of its own. The end of the thread detaches all
+// its tracees. The first thread of a program never ends.
 func onOwnThread(f func()) {
 	runtime.LockOSThread()
 	if unix.Gettid() != unix.Getpid() {
@@ -144,7 +144,7 @@ type tracer struct {
 	where   atomic.Value // of where
 }
 
-// task is a thread or a process that is traced.
+// task is a traced thread or process.
 type task struct {
 	side   Side // Runtime or Stub
 	inside bool // a call
@@ -154,7 +154,7 @@ type task struct {
 const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK |
 	unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_TRACEEXIT
 
-// run returns when the command has ended, or once the action is done.
+// run returns after the end of the command or after the action.
 func (t *tracer) run() error {
 	if err := t.start(); err != nil {
 		return err
@@ -171,8 +171,9 @@ func (t *tracer) run() error {
 }
 
 // start starts the command and seizes it. Without PTRACE_SEIZE, each new thread
-// would begin with a SIGSTOP, which stops the whole process where it is pending
-// when we leave. A shell that stops itself can be seized before it executes the command.
+// would begin with a SIGSTOP. A pending SIGSTOP stops the whole process when the
+// tracer detaches. The command starts as a shell that stops itself: it is seized
+// before it executes the command.
 func (t *tracer) start() error {
 	c := t.command
 	args := append([]string{"sh", "-c", `kill -STOP $$; exec "$@"`, "sh", c.Path}, c.Args...)
@@ -195,7 +196,7 @@ func (t *tracer) start() error {
 	return syscall.Kill(pid, syscall.SIGCONT)
 }
 
-// wait waits for what this very thread traces: other children are none of ours.
+// wait waits for the tracees of this thread, and for no other children.
 func (t *tracer) wait(pid, flags int) (int, syscall.WaitStatus, error) {
 	var status syscall.WaitStatus
 	for {
@@ -206,8 +207,8 @@ func (t *tracer) wait(pid, flags int) (int, syscall.WaitStatus, error) {
 	}
 }
 
-// event handles one stop or end, and tells whether that was the last to care for.
-// Errors of ptrace say that the task is gone, which its end will tell.
+// event handles one stop or end, and reports whether it was the last one of
+// interest. An error of ptrace means that the task has ended; wait reports that.
 func (t *tracer) event(tid int, status syscall.WaitStatus) (done bool) {
 	if !status.Stopped() {
 		delete(t.tasks, tid)
@@ -233,7 +234,7 @@ func (t *tracer) event(tid int, status syscall.WaitStatus) (done bool) {
 	case stop == syscall.SIGTRAP && status.TrapCause() == unix.PTRACE_EVENT_EXEC:
 		k.inside = true // its end comes
 		side, ours := executed(tid)
-		if tid == t.pid { // a wrapper has executed what it wraps
+		if tid == t.pid { // a wrapper has executed its program
 			side, ours = Runtime, true
 		}
 		if !ours || tid != t.pid && !t.concerns(side) {
@@ -264,13 +265,13 @@ func (t *tracer) event(tid int, status syscall.WaitStatus) (done bool) {
 	return false
 }
 
-// concerns tells whether the calls of a side have to be looked at.
+// concerns reports whether the calls of a side are counted.
 func (t *tracer) concerns(side Side) bool {
 	return t.at == Point{} || (t.at.Side == Stub) == (side == Stub)
 }
 
-// peak is VmHWM, which begins anew with execve. ru_maxrss has what the parent had
-// before, too.
+// peak returns VmHWM, which execve resets. ru_maxrss also counts the memory of the
+// parent before execve.
 func peak(pid int) (kib int) {
 	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	_, rest, _ := strings.Cut(string(data), "VmHWM:")
@@ -278,7 +279,7 @@ func peak(pid int) (kib int) {
 	return kib
 }
 
-// where says of each thread what its state is, and which call it is in.
+// where returns the state of each thread and the call that it is in.
 func where(pid int) string {
 	var text []string
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
@@ -296,8 +297,8 @@ func where(pid int) string {
 	return strings.Join(text, "; ")
 }
 
-// executed tells whose side a process is on by what it has executed. Hooks, helpers
-// and programs of containers are not traced.
+// executed returns the side of a process by its executable. Hooks, helpers and
+// programs of containers are not traced.
 func executed(tid int) (Side, bool) {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", tid))
 	if err != nil {
@@ -344,7 +345,7 @@ func (t *tracer) call(tid int, k *task) (done bool) {
 	return false
 }
 
-// finish is the end of the call that was to be hit.
+// finish handles the end of the call at the point.
 func (t *tracer) finish(tid int) bool {
 	if t.do.Errno == 0 {
 		t.kill(tid)
