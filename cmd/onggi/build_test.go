@@ -95,3 +95,43 @@ func TestMakeWithoutLibseccomp(t *testing.T) {
 		t.Errorf("make: %v\n%s\nwant the package first", err, out)
 	}
 }
+
+// TestGoInstall installs a version of the module as any Go user does, from a proxy that has the tree's last commit. With
+// LONG=1, because it compiles everything.
+func TestGoInstall(t *testing.T) {
+	if os.Getenv("LONG") == "" {
+		t.Skip("it takes LONG=1")
+	}
+	const path, version = "github.com/onggi-dev/onggi", "v0.0.9"
+	proxy, bin := t.TempDir(), t.TempDir()
+	dir := filepath.Join(proxy, path, "@v")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	archive := exec.Command("git", "-C", "../..", "archive", "--format=zip", "--prefix="+path+"@"+version+"/",
+		"-o", filepath.Join(dir, version+".zip"), "HEAD", "--", ".", ":!tests", ":!docs") // modules of their own are in tests
+	if out, err := archive.CombinedOutput(); err != nil {
+		t.Skipf("git archive: %v\n%s", err, out)
+	}
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"list": version + "\n", version + ".mod": string(mod), version + ".info": `{"Version":"` + version + `","Time":"2026-01-01T00:00:00Z"}`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	install := exec.Command("go", "install", path+"/cmd/onggi@"+version)
+	downloaded := strings.TrimSpace(goEnv(t, "GOMODCACHE")) + "/cache/download"
+	install.Env = append(os.Environ(), "CGO_ENABLED=1", "GOFLAGS=-modcacherw", "GOBIN="+bin, "GOMODCACHE="+t.TempDir(),
+		"GOPROXY=file://"+proxy+",file://"+downloaded, "GOSUMDB=off")
+	install.Dir = bin
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("go install: %v\n%s", err, out)
+	}
+	out, err := exec.Command(filepath.Join(bin, "onggi"), "--version").Output()
+	if err != nil || !strings.Contains(string(out), ", linked in, with cgo\n") {
+		t.Errorf("--version: %v\n%s\nwant how libseccomp is there", err, out)
+	}
+}
