@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,8 +27,9 @@ const historyFile = "tests/bench/history.tsv"
 // A container's life is counted this often, and the smallest count is taken. Most variation is added work: a wait that was
 // interrupted, a directory that had to be made. Page faults vary most, with the work of the threads.
 const (
-	tracedLives = 5
-	plainLives  = 15
+	tracedLives  = 5
+	plainLives   = 15
+	countedLives = 15
 )
 
 // countedBundles are the default bundle and one of an engine, with a seccomp profile.
@@ -126,13 +128,21 @@ func countLayout(layout string) (map[string]float64, error) {
 	defer f.close()
 	c := f.competitors[0]
 	now := map[string]float64{}
+	counters, release, err := f.eventCounters()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	for _, bundle := range countedBundles {
 		if _, err := f.stage(bundle, "/bin/true"); err != nil {
 			return nil, err
 		}
-		for n := range tracedLives + plainLives {
+		for n := range tracedLives + plainLives + countedLives {
 			count := f.countCalls
-			if n >= tracedLives {
+			switch {
+			case n >= tracedLives+plainLives:
+				count = counters.countEvents
+			case n >= tracedLives:
 				count = f.countFaults
 			}
 			found, err := count(c, bundle)
@@ -159,6 +169,36 @@ func (f *field) countFaults(c *competitor, bundle string) (map[string]float64, e
 	return found, f.round(c, bundle, func(name string, used usage) {
 		if name != whole {
 			found[name+"/faults"] = used.faults
+		}
+	})
+}
+
+// eventCounts counts by the kernel's own counters, which change nothing in the course of a verb.
+type eventCounts struct {
+	*field
+	counters []counter
+}
+
+// eventCounters opens the counters. Without tracepoints the counts are left out.
+func (f *field) eventCounters() (*eventCounts, func(), error) {
+	counters, err := withPoints(f.dir, append(slices.Clone(allCalls), someCalls...)...)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: only page faults and context switches: %v\n", err)
+		counters = software
+	}
+	release, err := f.hold(counters)
+	return &eventCounts{f, counters}, release, err
+}
+
+// countEvents counts the system calls, by kind, and the context switches of each verb of a life, on both sides. Page faults
+// are those of countFaults, which has no counter that could cause one.
+func (e *eventCounts) countEvents(c *competitor, bundle string) (map[string]float64, error) {
+	found := map[string]float64{}
+	return found, e.counted(c, bundle, e.counters, func(verb string, counts map[string]float64) {
+		for kind, count := range counts {
+			if kind != "cpu" && kind != "faults" {
+				found[verb+"/"+kind] = count
+			}
 		}
 	})
 }

@@ -63,8 +63,8 @@ func TestHistory(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	before := map[string]float64{"a/runtime": 100, "b/runtime": 100, "c/container": 200, "d/trips": 3, "e/faults": 400, "f/faults": 400, "g/bytes": 1000, "h/bytes": 1000}
-	now := map[string]float64{"a/runtime": 105, "b/runtime": 106, "c/container": 201, "d/trips": 2, "e/faults": 440, "f/faults": 441, "g/bytes": 1010, "h/bytes": 1011, "i/new": 1}
+	before := map[string]float64{"a/runtime": 100, "b/runtime": 100, "c/container": 200, "d/trips": 3, "e/faults": 400, "f/faults": 400, "g/bytes": 1000, "h/bytes": 1000, "j/switches": 20, "k/futex": 20, "l/made": 30, "m/calls": 500}
+	now := map[string]float64{"a/runtime": 105, "b/runtime": 106, "c/container": 201, "d/trips": 2, "e/faults": 440, "f/faults": 441, "g/bytes": 1010, "h/bytes": 1011, "i/new": 1, "j/switches": 38, "k/futex": 39, "l/made": 31, "m/calls": 540}
 	var changed, worse, noise []string
 	for _, c := range compare(before, now) {
 		changed = append(changed, c.name)
@@ -75,13 +75,13 @@ func TestCompare(t *testing.T) {
 			noise = append(noise, c.name)
 		}
 	}
-	if want := strings.Fields("a/runtime e/faults g/bytes"); !slices.Equal(noise, want) {
+	if want := strings.Fields("a/runtime e/faults g/bytes j/switches m/calls"); !slices.Equal(noise, want) {
 		t.Errorf("noise %v; want %v", noise, want)
 	}
-	if want := strings.Fields("a/runtime b/runtime c/container d/trips e/faults f/faults g/bytes h/bytes"); !slices.Equal(changed, want) {
+	if want := strings.Fields("a/runtime b/runtime c/container d/trips e/faults f/faults g/bytes h/bytes j/switches k/futex l/made m/calls"); !slices.Equal(changed, want) {
 		t.Errorf("changed %v; want %v", changed, want)
 	}
-	if want := strings.Fields("b/runtime c/container f/faults h/bytes"); !slices.Equal(worse, want) {
+	if want := strings.Fields("b/runtime c/container f/faults h/bytes k/futex l/made"); !slices.Equal(worse, want) {
 		t.Errorf("worse %v; want %v", worse, want)
 	}
 	c := change{"run/runtime", 100, 104, true, false}

@@ -15,6 +15,7 @@
 //	BENCH_PAUSED_RUNS=30 BENCH_PAUSE=20ms
 //	                                    rounds with a pause before each process; a pause of 0 leaves them out
 //	BENCH_CONCURRENCY=1,2,8,32          numbers of processes at once
+//	BENCH_BUSY=1                        measure concurrency while other work takes processor time
 //	BENCH_CURVE_RUNS=10                 at each point of a curve
 //	BENCH_ALIVE=0,100,250,500,1000,2000 containers alive
 //	BENCH_GROWTH_LAYOUT=v2              the one layout in which curves are drawn

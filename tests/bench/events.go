@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,32 +24,73 @@ type events struct {
 	fds   []int
 }
 
+// counter is one of the kernel's counters. Several may have one name: then they are added.
+type counter struct {
+	name   string
+	typ    uint32
+	config uint64
+	filter string // of a tracepoint (Documentation/trace/events.rst, "Event filtering")
+}
+
+// software are the counters that every kernel has.
+var software = []counter{
+	{"cpu", unix.PERF_TYPE_SOFTWARE, unix.PERF_COUNT_SW_TASK_CLOCK, ""},
+	{"faults", unix.PERF_TYPE_SOFTWARE, unix.PERF_COUNT_SW_PAGE_FAULTS, ""},
+	{"switches", unix.PERF_TYPE_SOFTWARE, unix.PERF_COUNT_SW_CONTEXT_SWITCHES, ""},
+}
+
+// point is a counter of a tracepoint.
+type point struct{ name, event, filter string }
+
+// allCalls is the tracepoint that each system call passes.
+var allCalls = []point{{"calls", "raw_syscalls/sys_enter", ""}}
+
+// someCalls are those whose number does not depend on the work, but on threads and on files.
+var someCalls = []point{
+	{"futex", "syscalls/sys_enter_futex", ""},
+	{"nanosleep", "syscalls/sys_enter_nanosleep", ""},
+	{"nanosleep", "syscalls/sys_enter_clock_nanosleep", ""},
+	{"made", "syscalls/sys_enter_mkdirat", ""},
+	{"made", "syscalls/sys_enter_mknodat", ""},
+	{"made", "syscalls/sys_enter_symlinkat", ""},
+	{"made", "syscalls/sys_enter_memfd_create", ""},
+	{"made", "syscalls/sys_enter_openat", "flags & 64"}, // O_CREAT
+	{"removed", "syscalls/sys_enter_unlinkat", ""},
+}
+
 // openEvents opens the counters for the next child of the calling thread.
-func openEvents(tracepoint uint64) (*events, error) {
+func openEvents(all []counter) (*events, error) {
 	e := &events{}
-	for _, event := range []struct {
-		name   string
-		typ    uint32
-		config uint64
-	}{
-		{"calls", unix.PERF_TYPE_TRACEPOINT, tracepoint},
-		{"cpu", unix.PERF_TYPE_SOFTWARE, unix.PERF_COUNT_SW_TASK_CLOCK},
-		{"faults", unix.PERF_TYPE_SOFTWARE, unix.PERF_COUNT_SW_PAGE_FAULTS},
-		{"switches", unix.PERF_TYPE_SOFTWARE, unix.PERF_COUNT_SW_CONTEXT_SWITCHES},
-	} {
-		attr := unix.PerfEventAttr{
-			Type: event.typ, Config: event.config,
-			Bits: unix.PerfBitDisabled | unix.PerfBitInherit | unix.PerfBitEnableOnExec,
-		}
-		attr.Size = uint32(unsafe.Sizeof(attr))
-		fd, err := unix.PerfEventOpen(&attr, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	for _, c := range all {
+		fd, err := c.open()
 		if err != nil {
 			e.close()
-			return nil, fmt.Errorf("perf_event_open of %s: %w", event.name, err)
+			return nil, fmt.Errorf("perf_event_open of %s: %w", c.name, err)
 		}
-		e.names, e.fds = append(e.names, event.name), append(e.fds, fd)
+		e.names, e.fds = append(e.names, c.name), append(e.fds, fd)
 	}
 	return e, nil
+}
+
+func (c counter) open() (int, error) {
+	attr := unix.PerfEventAttr{
+		Type: c.typ, Config: c.config,
+		Bits: unix.PerfBitDisabled | unix.PerfBitInherit | unix.PerfBitEnableOnExec,
+	}
+	attr.Size = uint32(unsafe.Sizeof(attr))
+	fd, err := unix.PerfEventOpen(&attr, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if err != nil || c.filter == "" {
+		return fd, err
+	}
+	filter, err := unix.BytePtrFromString(c.filter)
+	if err != nil {
+		return fd, err
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.PERF_EVENT_IOC_SET_FILTER, uintptr(unsafe.Pointer(filter))); errno != 0 {
+		unix.Close(fd)
+		return -1, errno
+	}
+	return fd, nil
 }
 
 func (e *events) close() {
@@ -65,47 +107,72 @@ func (e *events) read() (map[string]float64, error) {
 		if _, err := unix.Read(fd, buf[:]); err != nil {
 			return nil, err
 		}
-		counts[e.names[i]] = float64(binary.NativeEndian.Uint64(buf[:]))
+		counts[e.names[i]] += float64(binary.NativeEndian.Uint64(buf[:]))
 	}
 	counts["cpu"] /= 1e6 // nanoseconds
 	return counts, nil
 }
 
-// sysEnter returns the number of the tracepoint that each system call passes.
-func sysEnter(scratch string) (uint64, error) {
+// withPoints adds the counters of tracepoints to those that every kernel has.
+func withPoints(scratch string, points ...point) ([]counter, error) {
 	dir := filepath.Join(scratch, "tracefs")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return 0, err
+		return nil, err
 	}
 	// The mount is in this program's own mount namespace.
 	if err := unix.Mount("tracefs", dir, "tracefs", 0, ""); err != nil {
-		return 0, fmt.Errorf("mount of tracefs: %w", err)
+		return nil, fmt.Errorf("mount of tracefs: %w", err)
 	}
 	defer unix.Unmount(dir, unix.MNT_DETACH)
-	data, err := os.ReadFile(filepath.Join(dir, "events/raw_syscalls/sys_enter/id"))
-	if err != nil {
-		return 0, err
+	all := slices.Clone(software)
+	for _, p := range points {
+		data, err := os.ReadFile(filepath.Join(dir, "events", p.event, "id"))
+		if err != nil {
+			return nil, err
+		}
+		id, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, counter{p.name, unix.PERF_TYPE_TRACEPOINT, id, p.filter})
 	}
-	return strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+	return all, nil
+}
+
+// hold keeps the counters open until the function that it returns is called. An open counter keeps its tracepoint patched
+// in, and to patch one in or out takes long.
+func (f *field) hold(all []counter) (release func(), err error) {
+	var held []*events
+	release = func() {
+		for _, e := range held {
+			e.close()
+		}
+	}
+	for _, c := range f.competitors {
+		var e *events
+		if c.lane.do(func() { e, err = openEvents(all) }); err != nil {
+			release()
+			return nil, err
+		}
+		held = append(held, e)
+	}
+	return release, nil
 }
 
 // measureEvents counts system calls, page faults, context switches and processor time of whole verbs, on both sides. It is
 // a separate pass, because a tracepoint makes each system call slower.
 func (f *field) measureEvents(s settings) error {
-	tracepoint, err := sysEnter(f.dir)
+	counters, err := withPoints(f.dir, allCalls...)
 	if err != nil {
 		f.note("no counts of system calls: %v", err)
 		return nil
 	}
-	// An open counter keeps the tracepoint patched in. Patching it in and out takes long.
-	for _, c := range f.competitors {
-		var held *events
-		if c.lane.do(func() { held, err = openEvents(tracepoint) }); err != nil {
-			f.note("no counts of system calls: %v", err)
-			return nil
-		}
-		defer held.close()
+	release, err := f.hold(counters)
+	if err != nil {
+		f.note("no counts of system calls: %v", err)
+		return nil
 	}
+	defer release()
 	for _, bundle := range s.bundles {
 		able, err := f.stage(bundle, "/bin/true")
 		if err != nil {
@@ -120,7 +187,7 @@ func (f *field) measureEvents(s settings) error {
 						f.result.add(key, c.name, count)
 					}
 				}
-				if err := f.tolerate(c, f.counted(c, bundle, tracepoint, record)); err != nil {
+				if err := f.tolerate(c, f.counted(c, bundle, counters, record)); err != nil {
 					return err
 				}
 			}
@@ -130,9 +197,9 @@ func (f *field) measureEvents(s settings) error {
 }
 
 // counted counts a run, and the verbs of a life.
-func (f *field) counted(c *competitor, bundle string, tracepoint uint64, record func(string, map[string]float64)) error {
+func (f *field) counted(c *competitor, bundle string, counters []counter, record func(string, map[string]float64)) error {
 	count := func(name string, argv ...string) error {
-		counts, err := c.count(tracepoint, argv...)
+		counts, err := c.count(counters, argv...)
 		if err != nil {
 			return fmt.Errorf("%s: %w: %s", name, err, c.lastLine())
 		}
@@ -183,12 +250,12 @@ func awaitPidFile(path string) error {
 }
 
 // count runs a command line with counters.
-func (c *competitor) count(tracepoint uint64, argv ...string) (map[string]float64, error) {
+func (c *competitor) count(counters []counter, argv ...string) (map[string]float64, error) {
 	var e *events
 	var p process
 	var err error
 	c.lane.do(func() {
-		if e, err = openEvents(tracepoint); err == nil {
+		if e, err = openEvents(counters); err == nil {
 			p, err = spawn(c.log, false, argv)
 		}
 	})

@@ -16,10 +16,11 @@ type Curve struct {
 	Title  string
 	Axis   string
 	Per    string // the noun for one unit of X
+	Unit   string // of the values; empty: milliseconds
 	Points []Point
 }
 
-// Point is one place on the axis, with times in milliseconds.
+// Point is one place on the axis, with the values there.
 type Point struct {
 	X       float64
 	Samples map[string][]float64

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"math"
@@ -73,7 +74,7 @@ func (p *plot) axes(c Curve) {
 			p.text(plotLeft-6, p.y(v)+4, "note", "end", fmt.Sprintf("%g", v))
 		}
 	}
-	p.text(plotLeft-6, plotTop-6, "note", "end", "ms")
+	p.text(plotLeft-6, plotTop-6, "note", "end", cmp.Or(c.Unit, "ms"))
 	if p.xMax > 0 {
 		for v := 0.0; v <= p.xMax; v += step(p.xMax) {
 			p.printf(`<line x1="%.1f" y1="%.1f" x2="%.1[1]f" y2="%.1[3]f" class="tail"/>`, p.x(v), bottom, bottom+4)
@@ -107,12 +108,26 @@ func (p *plot) lines(c Curve, order []Competitor) {
 			}
 		}
 		taken = append(taken, label)
-		p.text(x+8, label, "", "start", competitor.Name+": "+perOne(c, competitor.Name))
+		p.text(x+8, label, "", "start", competitor.Name+": "+c.label(competitor.Name))
 	}
 }
 
 // class returns the name of a line for the style.
 func class(name string) string { return strings.ReplaceAll(name, ", ", "-") }
+
+// label returns the text after a line: its slope, or its last value where the values are not times.
+func (c Curve) label(competitor string) string {
+	if c.Unit == "" {
+		return perOne(c, competitor)
+	}
+	last := 0.0
+	for _, point := range c.Points {
+		if samples := point.Samples[competitor]; len(samples) > 0 {
+			last = summarize(samples).median
+		}
+	}
+	return short(last) + " " + c.Unit
+}
 
 // perOne returns the fitted slope as text.
 func perOne(c Curve, competitor string) string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,11 @@ func publish(all []Result) error {
 	made := blocks(all)
 	var err error
 	for _, r := range all {
-		for _, c := range r.Curves {
+		curves := r.Curves
+		if c, ok := r.saturation(); ok {
+			curves = append(slices.Clone(curves), c)
+		}
+		for _, c := range curves {
 			err = errors.Join(err, os.WriteFile(filepath.Join(dir, c.Name+".svg"), []byte(Plot(c, r.Competitors)), 0o644))
 		}
 	}
@@ -43,7 +48,7 @@ func publish(all []Result) error {
 // loose returns all blocks one after the other.
 func loose(made map[string]string) string {
 	var b strings.Builder
-	for _, name := range []string{"run", "lifecycle", "cold", "concurrency", "exec loop", "events", "memory", "growth"} {
+	for _, name := range []string{"run", "concurrency", "lifecycle", "cold", "exec loop", "events", "memory", "growth"} {
 		if made[name] != "" {
 			fmt.Fprintf(&b, "\n## %s\n\n%s", name, made[name])
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -165,26 +166,24 @@ func colds(all []Result) string {
 	return t.String()
 }
 
+// concurrencies returns one table: what a busy machine does in a second, and its processor time for each.
 func concurrencies(all []Result) string {
-	t := newTable("layout", "at once:", "", "a second:", "median:", "p99:", "onggi takes, of median:", "of p99:")
+	names := []string{"floor", subject, "crun", "runc"}
+	t := newTable(append([]string{"layout", "", "at once:"}, append(rightAligned(names), "of crun:", "of the floor:", "time of crun's:", "median:", "p99:")...)...)
 	empty := true
 	for i := range all {
 		r := &all[i]
-		for _, mode := range r.distinct("concurrency", modeOf) {
-			wall := Key{"concurrency", defaultBundle, mode, "run", "wall"}
-			rate := wall
-			rate.Metric = "rate"
-			own := summarize(r.find(wall)[subject])
-			for _, c := range r.columns("concurrency") {
-				s := summarize(r.find(wall)[c])
-				cells := []string{
-					r.Layout, mode, c, fmt.Sprintf("%.0f", r.median(rate, c)),
-					fmt.Sprintf("%.2f ms", s.median), fmt.Sprintf("%.2f ms", s.p99), "", "",
+		for _, name := range r.distinct("concurrency", nameOf) {
+			for _, mode := range r.distinct("concurrency", modeOf) {
+				rate := Key{"concurrency", defaultBundle, mode, name, "rate"}
+				if r.find(rate) == nil {
+					continue
 				}
-				if c != subject && s.median > 0 {
-					cells[6], cells[7] = fmt.Sprintf("%.2f", own.median/s.median), fmt.Sprintf("%.2f", own.p99/s.p99)
+				at, place, _ := strings.Cut(mode, ",")
+				if place != "" {
+					place = "," + place
 				}
-				t.row(cells...)
+				t.row(append([]string{r.Layout, name + place, at}, r.concurrency(rate, names)...)...)
 				empty = false
 			}
 		}
@@ -193,6 +192,41 @@ func concurrencies(all []Result) string {
 		return ""
 	}
 	return t.String()
+}
+
+// concurrency returns the cells of one load: rate and processor time of each competitor, then onggi's part of both, and of
+// the time of one job.
+func (r *Result) concurrency(rate Key, names []string) []string {
+	machine, wall := rate, rate
+	machine.Metric, wall.Metric = "machine", "wall"
+	var cells []string
+	for _, c := range names {
+		cell := ""
+		if r.median(rate, c) > 0 {
+			cell = fmt.Sprintf("%.0f (%.2f)", r.median(rate, c), r.median(machine, c))
+		}
+		cells = append(cells, cell)
+	}
+	cells = append(cells, r.ratio(rate, "crun"), r.ratio(rate, "floor"), r.ratio(machine, "crun"), r.ratio(wall, "crun"))
+	own, other := summarize(r.find(wall)[subject]), summarize(r.find(wall)["crun"])
+	if other.p99 == 0 {
+		return append(cells, "–")
+	}
+	return append(cells, fmt.Sprintf("%.2f", own.p99/other.p99))
+}
+
+// saturation returns containers a second over their number at once, as a curve.
+func (r *Result) saturation() (c Curve, ok bool) {
+	c = Curve{Name: "saturation-" + r.Layout, Title: "run: containers a second, cgroup layout " + r.Layout, Axis: "at once", Unit: "a second"}
+	for _, mode := range r.distinct("concurrency", modeOf) {
+		at, err := strconv.Atoi(mode)
+		if err != nil {
+			continue // the state is on a disk
+		}
+		samples := r.find(Key{"concurrency", defaultBundle, mode, "run", "rate"})
+		c.Points = append(c.Points, Point{float64(at), samples})
+	}
+	return c, len(c.Points) > 0
 }
 
 func execLoops(all []Result) string {

@@ -71,6 +71,8 @@ func example() []Result {
 		r.used(Key{Block: "cold", Bundle: "docker-29", Mode: "cold", Name: "run"}, competitor, usage{wall, 1, 1})
 		r.used(Key{Block: "concurrency", Bundle: defaultBundle, Mode: "8", Name: "run"}, competitor, usage{wall, 1, 1})
 		r.add(Key{"concurrency", defaultBundle, "8", "run", "rate"}, competitor, 1000/wall)
+		r.add(Key{"concurrency", defaultBundle, "8", "run", "machine"}, competitor, wall/2)
+		r.add(Key{"concurrency", defaultBundle, "32, state on a disk", "run", "rate"}, competitor, 500/wall)
 		r.used(Key{Block: "exec loop", Bundle: defaultBundle, Mode: "2", Name: "exec"}, competitor, usage{wall, 1, 1})
 		r.add(Key{"exec loop", defaultBundle, "2", "exec", "rate"}, competitor, 1000/wall)
 		for _, metric := range []string{"calls", "faults", "switches", "cpu"} {
@@ -95,7 +97,8 @@ func TestTablesHaveTheRatios(t *testing.T) {
 		{"lifecycle", "| default | run | 2.00 (6.00) | 4.00 (6.00) | 8.00 (6.00) | 80.00 (6.00) | 0.50 (1.00) | 0.05 (1.00) |"},
 		{"lifecycle", "|  | exec |  | 4.00 (6.00) | 8.00 (6.00) | 80.00 (6.00) | 0.50 (1.00) | 0.05 (1.00) |"},
 		{"cold", "| v2 | docker-29 | cold | 4.00 ms | 8.00 ms | 80.0 ms | 0.50 | 0.05 |"},
-		{"concurrency", "| v2 | 8 | crun | 125 | 8.00 ms | 8.00 ms | 0.50 | 0.50 |"},
+		{"concurrency", "| v2 | run | 8 | 500 (1.00) | 250 (2.00) | 125 (4.00) | 12 (40.00) | 2.00 | 0.50 | 0.50 | 0.50 | 0.50 |"},
+		{"concurrency", "| v2 | run, state on a disk | 32 | 250 (0.00) | 125 (0.00) | 62 (0.00) | 6 (0.00) | 2.00 | 0.50 | – | – | – |"},
 		{"exec loop", "| v2 | onggi | 125 | 4.00 ms | 4.00 ms | 1.00 ms |"},
 		{"events", "| default | run | 2 · 2 · 2 · 2.00 | 4 · 4 · 4 · 4.00 | 8 · 8 · 8 · 8.00 | 80 · 80 · 80 · 80.00 |"},
 		{"memory", "| v2 | resident memory of a created container's process | 48 KiB | 2.0 MiB | – |"},
@@ -116,6 +119,35 @@ func TestBlocksOfNothingAreLeftOut(t *testing.T) {
 		if name != "run" {
 			t.Errorf("block %s of a run without measurements: %q", name, text)
 		}
+	}
+}
+
+func TestBusyTime(t *testing.T) {
+	tests := []struct {
+		name, stat string
+		want       float64
+		fails      bool
+	}{
+		{"work is user, nice, system, irq and softirq", "cpu  1 2 4 1000 1000 8 16 1000 0 0\ncpu0 9 9 9 9 9 9 9 9 9 9\n", 310, false},
+		{"no number", "cpu  1 2 x 0 0 0 0 0\n", 0, true},
+		{"too short", "cpu 1 2 3\n", 0, true},
+		{"something else", "cpu0 1 2 3 4 5 6 7 8\n", 0, true},
+		{"nothing", "", 0, true},
+	}
+	for _, test := range tests {
+		if got, err := busyTime(test.stat); got != test.want || (err != nil) != test.fails {
+			t.Errorf("%s: busyTime = %v, %v; want %v", test.name, got, err, test.want)
+		}
+	}
+}
+
+func TestSaturationIsACurveOfRates(t *testing.T) {
+	c, ok := example()[0].saturation()
+	if !ok || len(c.Points) != 1 || c.Points[0].X != 8 || c.label("crun") != "125 a second" {
+		t.Errorf("saturation = %+v, %v; want one point at 8, crun with 125 a second", c, ok)
+	}
+	if _, ok := (&Result{}).saturation(); ok {
+		t.Error("a curve of nothing")
 	}
 }
 

@@ -46,7 +46,7 @@ type Row struct {
 }
 
 // units of the metrics.
-var units = map[string]string{"wall": "ms", "cpu": "ms", "memory": "KiB", "rate": "/s", "faults": "", "calls": "", "switches": ""}
+var units = map[string]string{"wall": "ms", "cpu": "ms", "memory": "KiB", "rate": "/s", "machine": "ms", "faults": "", "calls": "", "switches": ""}
 
 func (r *Result) add(key Key, competitor string, values ...float64) {
 	row := r.index[key]
