@@ -27,7 +27,8 @@ CYCLONEDX_AT := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 NFPM         ?= $(CURDIR)/bin/nfpm
 CYCLONEDX    ?= $(CURDIR)/bin/cyclonedx-gomod
 
-LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(if $(OVERLAY),-X main.patch=$(PATCH))
+# The entry point calms the Go runtime's monitor down before the runtime starts: cmd/onggi/entry_*.s.
+LDFLAGS  = -s -w -E main.entry -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(if $(OVERLAY),-X main.patch=$(PATCH))
 
 # One file of the Go runtime is patched, by an overlay, for the Go versions that .ci/toolchain/results names: a start then
 # does not look for a CPU limit. --version says so. `make PATCH=` builds without; so does any other Go, with a line about it.

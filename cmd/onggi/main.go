@@ -29,7 +29,7 @@ func main() {
 	// would only look for work. With a single one, each system call that takes a
 	// moment loses it and has to win it back.
 	runtime.GOMAXPROCS(2)
-	calmMonitor()
+	restoreSlack()
 	os.Exit(run(os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 

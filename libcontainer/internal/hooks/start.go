@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/slack"
 )
 
 // startHere starts the command on the runtime side. It only forks and executes.
@@ -20,6 +23,9 @@ func startHere(c Command) (*Process, error) {
 	}
 	pidfd := -1
 	files := append([]uintptr{c.Stdin.Fd(), c.Stdout.Fd(), c.Stderr.Fd()}, extra...)
+	runtime.LockOSThread() // the thread that gets the slack forks
+	defer runtime.UnlockOSThread()
+	slack.Set(slack.OfCaller())
 	pid, err := syscall.ForkExec(c.Path, c.Args, &syscall.ProcAttr{
 		Dir:   c.Dir,
 		Env:   c.Inherited(),

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/slack"
 )
 
 // Program contains the parameters of a launch.
@@ -35,6 +37,7 @@ type call [7]uint64
 // area is the start of the memory for the child, shared with this process. The child's
 // calls follow, in order, and then the data that they point to.
 type area struct {
+	slack   call   // gives this thread the slack that the child inherits
 	clone   call   // creates the child
 	blocked uint64 // signal mask during the clone: all signals
 	mask    uint64 // this thread's signal mask before
@@ -87,6 +90,7 @@ func Start(p Program) (*Process, error) {
 		a.args.cgroup = uint64(p.Cgroup)
 	}
 	a.clone = call{unix.SYS_CLONE3, address(&a.args), uint64(unsafe.Sizeof(a.args))}
+	a.slack = call{unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, slack.OfCaller()}
 	pid := process.clone()
 	if pid == -int64(unix.ENOSYS) && p.Cgroup < 0 { // seccomp profiles of some engines hide clone3, because a filter cannot read its arguments
 		a.clone = oldClone(flags|uint64(unix.SIGCHLD), address(&a.pidfd))
@@ -108,7 +112,7 @@ func (p *Process) clone() int64 {
 	return clone(p.area)
 }
 
-// clone blocks all signals, executes area.clone, and returns its result or a negative
+// clone blocks all signals, executes area.slack and area.clone, and returns its result or a negative
 // errno. In the child, where that result is 0, it does not return. There it executes the
 // calls behind the area until one fails, records the failure, and exits.
 //

@@ -25,6 +25,8 @@ TEXT ·clone(SB), NOSPLIT, $0-16
 	MOVL $8, R10
 	MOVL $const_sysRtSigprocmask, AX
 	SYSCALL
+	LEAQ area_slack(R12), BX
+	CALL(BX)
 	LEAQ area_clone(R12), BX
 	CALL(BX)
 	TESTQ AX, AX

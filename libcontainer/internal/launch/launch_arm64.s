@@ -25,6 +25,8 @@ TEXT ·clone(SB), NOSPLIT, $0-16
 	MOVD $8, R3
 	MOVD $const_sysRtSigprocmask, R8
 	SVC
+	ADD  $area_slack, R19, R21
+	CALL(R21)
 	ADD  $area_clone, R19, R21
 	CALL(R21)
 	CBZ  R0, child
