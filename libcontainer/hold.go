@@ -14,7 +14,7 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// This file has what a Container holds, for all callers of its methods at once.
+// This file has the parts of a Container that all concurrent callers of its methods share.
 
 // calls counts the methods in progress. The last one closes the descriptors that the
 // methods use: the number of a closed descriptor belongs to another file at once.

@@ -7,13 +7,13 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// KeepMountsPrivate adds a mount namespace to a configuration that has none and
-// asks for changes of mounts. Without the namespace these changes would be the
-// host's, and would outlive the container. The result is a warning, "" where the
-// configuration stays as it is.
+// KeepMountsPrivate adds a mount namespace to a configuration that has none and changes
+// mounts. Without the namespace the changes would apply to the host and outlive the
+// container. KeepMountsPrivate returns a warning, or "" if it leaves the configuration
+// as it is.
 //
-// The caller applies it to each copy of a configuration that Parse decodes: to
-// the bundle's, and to the one in the container's state.
+// The caller applies it to each copy of a configuration that Parse decodes: to the
+// bundle's, and to the one in the container's state.
 func KeepMountsPrivate(s *specs.Spec) string {
 	if s.Linux == nil || Namespace(s, specs.MountNamespace) != nil {
 		return ""

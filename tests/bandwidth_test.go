@@ -16,7 +16,7 @@ const (
 	ingressLimit = "dev.onggi.network.ingress"
 )
 
-// needUnified skips where the container has no cgroup2 cgroup.
+// needUnified skips the test if the container has no cgroup2 cgroup.
 func needUnified(t testing.TB) {
 	t.Helper()
 	peersLack(t, "limits of bandwidth")
@@ -25,7 +25,7 @@ func needUnified(t testing.TB) {
 	}
 }
 
-// pair is two containers and a cable between their network namespaces. There is nothing of it on the host.
+// pair is two containers with a cable between their network namespaces. The host does not see the cable.
 type pair struct {
 	limited, peer *container
 	number        int
@@ -109,7 +109,7 @@ func (p pair) begin(t testing.TB, s stream, d time.Duration) *traffic {
 	return &traffic{s, t, receiver, sender}
 }
 
-// measurement is what a stream came to.
+// measurement is the result of a stream.
 type measurement struct {
 	stream
 	samples      [][2]float64 // milliseconds, bytes
@@ -135,7 +135,7 @@ func (w *traffic) end() measurement {
 	return m
 }
 
-// rate is in bits a second, between two times.
+// rate returns the bits a second between two times.
 func (m measurement) rate(from, to float64) float64 {
 	var first, last [2]float64
 	for _, s := range m.samples {
@@ -154,7 +154,7 @@ func (m measurement) retransmitted() float64 {
 	return float64(m.again) / float64(max(m.total, 1))
 }
 
-// bandwidthStats is what events --stats says of a direction.
+// bandwidthStats is the output of events --stats for one direction.
 type bandwidthStats struct{ Rate, Burst, Bytes, Packets, Dropped, Marked uint64 }
 
 func (c *container) bandwidth() (s struct{ Egress, Ingress *bandwidthStats }) {
@@ -179,7 +179,7 @@ func (c *container) bandwidth() (s struct{ Egress, Ingress *bandwidthStats }) {
 // bandwidthRow is one of the measurements of the table in docs/resources.md.
 type bandwidthRow struct {
 	stream
-	low, high float64 // of what was asked for
+	low, high float64 // parts of the limit
 }
 
 var bandwidthRows = []bandwidthRow{
@@ -196,9 +196,9 @@ var bandwidthRows = []bandwidthRow{
 
 const tenMbit = 10e6
 
-// TestBandwidth measures what a limit lets through: the payload, which for TCP is 1448 of 1500 bytes. The burst comes on
-// top of the rate, and is in the measurement of ten seconds; shorter ones have wider bounds by it. With
-// BANDWIDTH_TABLE=FILE the rows of the documentation's table are written there.
+// TestBandwidth measures the payload that a limit lets through, which for TCP is 1448 of 1500 bytes. The burst adds to the
+// rate. A measurement of ten seconds includes it; shorter ones have wider bounds for it. With BANDWIDTH_TABLE=FILE the test
+// writes the rows of the documentation's table to that file.
 func TestBandwidth(t *testing.T) {
 	needUnified(t)
 	peer := newContainer(t, args("sleep", "1000"))
@@ -243,7 +243,7 @@ func (m measurement) againText() string {
 	return fmt.Sprintf("%.1f %%", 100*m.retransmitted())
 }
 
-// TestBandwidthOfTwo: neither of two containers has to do with the other's limit.
+// TestBandwidthOfTwo checks that the limit of one container does not affect the other.
 func TestBandwidthOfTwo(t *testing.T) {
 	needUnified(t)
 	peer := newContainer(t, args("sleep", "1000"))
@@ -257,15 +257,15 @@ func TestBandwidthOfTwo(t *testing.T) {
 		measurement
 		asked float64
 	}{{first.end(), 4e6}, {second.end(), 16e6}} {
-		// From where the burst is used up.
+		// The burst is used up from here on.
 		if ratio := m.rate(1000, 3000) / m.asked; ratio < 0.93 || ratio > 1.03 {
 			t.Errorf("%v of the %v bit/s that were asked for; want 0.93 to 1.03", ratio, m.asked)
 		}
 	}
 }
 
-// TestBandwidthUpdate changes a limit under two flows, takes it away, and brings it back. With BANDWIDTH_PLOT=FILE the
-// rates are drawn there.
+// TestBandwidthUpdate changes a limit under two flows, removes it, and sets it again. With BANDWIDTH_PLOT=FILE it draws the
+// rates to that file.
 func TestBandwidthUpdate(t *testing.T) {
 	needUnified(t)
 	peer := newContainer(t, args("sleep", "1000"))
@@ -357,7 +357,7 @@ func TestBandwidthOfLoopback(t *testing.T) {
 	}
 }
 
-// TestBandwidthRefused: one line, and the old limits stay.
+// TestBandwidthRefused checks that a refused change is one line of error and that the old limits stay.
 func TestBandwidthRefused(t *testing.T) {
 	needUnified(t)
 	for _, value := range []string{"0", "0mbit", "-1", "-3mbit", "10", "10mb", "10 mbit", "99999999999999999999tbit", "10mbit:0k", "10mbit:7"} {
@@ -383,7 +383,8 @@ func TestBandwidthRefused(t *testing.T) {
 	}
 }
 
-// TestBandwidthPlan: the plan shows the step, check says what is lacking, and features names the annotations.
+// TestBandwidthPlan checks that the plan shows the step, check names a missing requirement, and features names the
+// annotations.
 func TestBandwidthPlan(t *testing.T) {
 	needUnified(t)
 	c := newContainer(t, annotation(egressLimit, "10mbit:256k"), annotation(ingressLimit, "50mbit"))

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountsVerb gives `mounts add` or `mounts remove` a file with the mounts.
+// mountsVerb runs `mounts add` or `mounts remove` with a file of the mounts.
 func (c *container) mountsVerb(verb string, mounts ...specs.Mount) result {
 	c.t.Helper()
 	data, err := json.Marshal(mounts)
@@ -23,7 +23,7 @@ func (c *container) mountsVerb(verb string, mounts ...specs.Mount) result {
 	return c.verb("mounts", verb, c.id, filepath.Join(c.bundle, "mounts.json"))
 }
 
-// added is mountsVerb for what has to succeed.
+// added is mountsVerb for mounts that have to succeed.
 func (c *container) added(mounts ...specs.Mount) {
 	c.t.Helper()
 	if r := c.mountsVerb("add", mounts...); r.code != 0 || r.out+r.err != "" {
@@ -38,7 +38,7 @@ func (c *container) removed(mounts ...specs.Mount) {
 	}
 }
 
-// mountsOf is what a process has mounted, without the ids, which change with each look.
+// mountsOf returns the mounts of a process without their ids, which change with each call.
 func mountsOf(t *testing.T, pid int) string {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/mounts", pid))
@@ -89,7 +89,7 @@ func TestLiveMounts(t *testing.T) {
 	}
 }
 
-// Each kind of file system belongs to a namespace, which has to be the container's.
+// Each kind of file system belongs to a namespace, which must be the container's.
 func TestLiveMountsAreOfTheContainersNamespaces(t *testing.T) {
 	peersLack(t, "mounts")
 	c := newContainer(t)
@@ -105,8 +105,8 @@ func TestLiveMountsAreOfTheContainersNamespaces(t *testing.T) {
 	}
 }
 
-// A procfs is of a pid namespace since Linux 6.18 (pidns=); before, of that of the process that mounts it, which would
-// have to show itself in the container.
+// Since Linux 6.18 a mount option selects the pid namespace of a procfs (pidns=). Before, it is the namespace of the
+// mounting process, which would be visible in the container.
 func TestLiveMountOfProcfs(t *testing.T) {
 	peersLack(t, "mounts")
 	c := newContainer(t)
@@ -142,7 +142,7 @@ func TestLiveMountsWithMappedIDs(t *testing.T) {
 	}
 }
 
-// The same as in TestHostMountsAreLockedInAUserNamespace, with a mount that comes later.
+// TestHostMountsAreLockedInAUserNamespace, with a mount that is added later.
 func TestLiveMountsAreLockedInAUserNamespace(t *testing.T) {
 	peersLack(t, "mounts")
 	for name, test := range map[string]struct {
@@ -164,7 +164,7 @@ func TestLiveMountsAreLockedInAUserNamespace(t *testing.T) {
 	}
 }
 
-// When one of several mounts cannot be made, none is left.
+// If one of several mounts fails, none is left.
 func TestLiveMountsAreAllOrNothing(t *testing.T) {
 	peersLack(t, "mounts")
 	c := newContainer(t)
@@ -212,8 +212,8 @@ func TestLiveMountsNeedAContainerThatLives(t *testing.T) {
 	refused(t, c.verb("mounts", "add", c.id, filepath.Join(c.bundle, "object.json")), 1, "object.json:1:1: cannot unmarshal an object where an array is expected")
 }
 
-// A destination leads where the container's file system leads it. That is never out of it, never into /proc, and what
-// is there is removed only if it is what was added: the control is that the names do lead there.
+// A destination is resolved inside the container's file system. It never leads out of it and never into /proc. A remove
+// affects only added mounts. The control is that the names do lead there.
 func TestLiveMountsOfAContainerThatMovesNamesAbout(t *testing.T) {
 	peersLack(t, "mounts")
 	c := newContainer(t)

@@ -18,13 +18,14 @@ import (
 
 var update = flag.Bool("update", false, "record docs/top.svg anew")
 
-// Where the picture is, and what was on the terminal: tmux's capture, with escape sequences.
+// The paths of the picture and of tmux's capture of the terminal, with escape sequences.
 const (
 	pictureFile = "../docs/top.svg"
 	captureFile = "testdata/top.txt"
 )
 
-// The picture is what a terminal showed, turned into SVG by nothing but svg. To record it anew:
+// TestTopPicture checks that the picture is the capture of a terminal, converted to SVG by the function svg alone. To
+// record it again:
 //
 //	go test ./tests -run TestTopPicture -update
 func TestTopPicture(t *testing.T) {
@@ -59,7 +60,7 @@ func TestTopPicture(t *testing.T) {
 	}
 }
 
-// recordTop has containers at work, and top on a terminal for some seconds.
+// recordTop runs busy containers, and top on a terminal for some seconds.
 func recordTop(t *testing.T) string {
 	t.Helper()
 	needCgroupfs(t)
@@ -114,7 +115,7 @@ text { font: 14px ui-monospace, "DejaVu Sans Mono", monospace; fill: #24292f }
 <rect x="0.5" y="0.5" width="%[4]d" height="%[5]d" rx="6" class="screen"/>
 `
 
-// svg draws what was on a terminal. Of colours and styles it knows what top uses: reversed or not.
+// svg draws the contents of a terminal. It knows only the styles that top uses: reversed or not.
 func svg(capture, label string) (string, error) {
 	lines := strings.Split(strings.TrimRight(capture, "\n"), "\n")
 	columns := 0

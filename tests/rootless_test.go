@@ -21,14 +21,14 @@ type ordinary struct {
 	sub      uint32 // first of 65536 subordinate ids, of both kinds
 }
 
-// ordinaryUser makes one for the time of the test.
+// ordinaryUser creates a user for the time of the test.
 func ordinaryUser(t *testing.T) ordinary {
 	t.Helper()
 	peersLack(t, "tested with onggi only")
 	return makeUser(t)
 }
 
-// makeUser is ordinaryUser for tests that the peers pass too.
+// makeUser is ordinaryUser for tests that the peers also pass.
 func makeUser(t *testing.T) ordinary {
 	t.Helper()
 	u := ordinary{name: fmt.Sprintf("onggi-t%d", os.Getpid()%100000)}
@@ -59,7 +59,7 @@ func idOf(t *testing.T, flag, name string) int {
 	return atoi(t, string(out))
 }
 
-// subordinate is the first id of the user in /etc/subuid, which useradd gives to each user in turn, 0 if it does not.
+// subordinate returns the first id of the user in /etc/subuid, or 0 if useradd has not given the user any.
 func subordinate(t *testing.T, name string) uint32 {
 	t.Helper()
 	f, err := os.Open("/etc/subuid")
@@ -76,19 +76,19 @@ func subordinate(t *testing.T, name string) uint32 {
 	return 0
 }
 
-// single maps nothing but the user itself, which takes no helper.
+// single maps only the user itself, which needs no helper.
 func (u ordinary) single() (uids, gids []specs.LinuxIDMapping) {
 	return []specs.LinuxIDMapping{{HostID: u.uid, Size: 1}}, []specs.LinuxIDMapping{{HostID: u.gid, Size: 1}}
 }
 
-// many maps the user to root, and the subordinate ids behind it.
+// many maps the user to root, and the subordinate ids after it.
 func (u ordinary) many() (uids, gids []specs.LinuxIDMapping) {
 	rest := specs.LinuxIDMapping{ContainerID: 1, HostID: u.sub, Size: 65536}
 	uids, gids = u.single()
 	return append(uids, rest), append(gids, rest)
 }
 
-// newRootless is a container of the user's, with what an ordinary user can have: a user namespace, the host's network
+// newRootless returns a container of the user, within the powers of an ordinary user: a user namespace, the host's network
 // and its /sys, no limits.
 func newRootless(t *testing.T, u ordinary, maps func() (uids, gids []specs.LinuxIDMapping), edits ...edit) *container {
 	t.Helper()
@@ -110,7 +110,7 @@ func newRootless(t *testing.T, u ordinary, maps func() (uids, gids []specs.Linux
 	return c
 }
 
-// handTo gives the bundle to the user and has it run the runtime from now on.
+// handTo gives the bundle to the user, who runs the runtime from now on.
 func (c *container) handTo(u ordinary) {
 	c.t.Helper()
 	data, err := os.ReadFile(env.runtime)
@@ -135,7 +135,7 @@ func (c *container) handTo(u ordinary) {
 	c.wrapper = u.command()
 }
 
-// command becomes the user and executes what follows.
+// command returns the command that becomes the user and executes the rest of its line.
 func (u ordinary) command() []string {
 	return []string{"setpriv", fmt.Sprintf("--reuid=%d", u.uid), fmt.Sprintf("--regid=%d", u.gid), "--clear-groups", "--inh-caps=-all", "--"}
 }
@@ -231,7 +231,7 @@ func TestRootlessWithoutAPlaceForTheState(t *testing.T) {
 	refused(t, c.run(), 1, "(an ordinary user's is below $XDG_RUNTIME_DIR, where that is set, or where --root says): make the state directory: ")
 }
 
-// What `spec --rootless` writes is a container that the user can run.
+// `spec --rootless` writes a container that the user can run.
 func TestSpecRootless(t *testing.T) {
 	u := ordinaryUser(t)
 	c := newContainer(t, func(*specs.Spec) {})
@@ -366,17 +366,17 @@ func TestRootlessThatCannotBe(t *testing.T) {
 	}
 }
 
-// What is run must have neither the user's groups nor the helpers' privileges.
+// The program must have neither the user's groups nor the helpers' privileges.
 func TestRootlessGroupsAreDropped(t *testing.T) {
 	u := ordinaryUser(t)
 	c := newRootless(t, u, u.many, sh("cat /proc/self/status"))
-	// A group of the host's that is mapped would be seen by its number.
+	// The program would see a mapped group of the host by its number.
 	c.wrapper = slices.Clone(c.wrapper)
 	c.wrapper[slices.Index(c.wrapper, "--clear-groups")] = fmt.Sprintf("--groups=%d", u.sub+6)
 	want(t, "groups", field(c.output(), "Groups"), "")
 }
 
-// containerID 0 need not be mapped.
+// A configuration need not map containerID 0.
 func TestRootlessWithoutRoot(t *testing.T) {
 	u := ordinaryUser(t)
 	keep := func() (uids, gids []specs.LinuxIDMapping) {
@@ -403,7 +403,7 @@ func TestRootlessTerminal(t *testing.T) {
 	c.create("--console-socket", path)
 	master, _ := next()
 	c.start()
-	out := readUntil(t, master, "\n") // or the echo comes in the middle of it
+	out := readUntil(t, master, "\n") // otherwise the echo comes in the middle of the output
 	fmt.Fprint(master, "typed\n")
 	if out += readAll(t, master); !strings.Contains(out, "/dev/pts/0") || strings.Count(out, "typed") != 2 {
 		t.Errorf("output = %q; want the name and the line twice, echo and copy", out)
@@ -446,7 +446,7 @@ func TestRootlessSeccomp(t *testing.T) {
 	}
 }
 
-// namespace makes a user namespace and a mount namespace of the user's, and gives the command that enters them.
+// namespace makes a user namespace and a mount namespace of the user, and returns the command that enters them.
 func (u ordinary) namespace(t *testing.T) []string {
 	t.Helper()
 	args := append(u.command(), "unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--", "sh", "-c", "echo ready; exec sleep 1000")
@@ -468,7 +468,7 @@ func (u ordinary) namespace(t *testing.T) []string {
 	return []string{"nsenter", fmt.Sprintf("--target=%d", holder.Process.Pid), "--user", "--mount", "--"}
 }
 
-// TestRootOfAUserNamespace is how Podman calls the runtime for an ordinary user: as root of a namespace that Podman made.
+// TestRootOfAUserNamespace calls the runtime as Podman does for an ordinary user: as root of a namespace that Podman made.
 func TestRootOfAUserNamespace(t *testing.T) {
 	u := ordinaryUser(t)
 	own := func() (uids, gids []specs.LinuxIDMapping) { return nil, nil }
@@ -496,7 +496,7 @@ func TestRootOfAUserNamespace(t *testing.T) {
 	c.must("delete", "--force", c.id)
 }
 
-// TestRootlessDelegatedCgroup: where a cgroup is the user's, containers have one in it.
+// TestRootlessDelegatedCgroup checks that containers get a cgroup inside a cgroup of the user.
 func TestRootlessDelegatedCgroup(t *testing.T) {
 	needV2(t)
 	u := ordinaryUser(t)

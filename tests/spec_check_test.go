@@ -24,7 +24,7 @@ func TestCheckOfAHealthyBundle(t *testing.T) {
 	}
 }
 
-// All at once, each under its field, and the answer is that of create: no.
+// check reports all problems at once, each under its field, and create then refuses the bundle.
 func TestCheckSaysAllThatIsWrong(t *testing.T) {
 	peersLack(t, "there is no such verb")
 	c := newContainer(t,
@@ -80,7 +80,7 @@ func hasResourcePrivilege() bool {
 	return strings.ContainsRune("13579bdf", rune(caps[len(caps)-7])) // bit 24
 }
 
-// Problems of the configuration itself come with those of the host.
+// check reports problems of the configuration together with those of the host.
 func TestCheckOfABrokenConfiguration(t *testing.T) {
 	peersLack(t, "there is no such verb")
 	c := newContainer(t, func(s *specs.Spec) {
@@ -107,7 +107,7 @@ func TestCheckOfABrokenConfiguration(t *testing.T) {
 	refused(t, c.verb("check", "/no/such/bundle"), 1, "no such file or directory")
 }
 
-// What check says is what create does, for bundles as engines write them.
+// check and create agree for bundles that engines write.
 func TestCheckAgreesWithCreate(t *testing.T) {
 	peersLack(t, "there is no such verb")
 	for name, e := range map[string]edit{

@@ -47,7 +47,7 @@ func dynamic(t *testing.T) (data, interpreter string) {
 	return "", ""
 }
 
-// What execve(2) says in one word, and three verbs that have to say it in a sentence: run, start, exec.
+// execve(2) reports an error as one word. run, start and exec report it as a sentence.
 func TestWhyAProgramCannotBeExecuted(t *testing.T) {
 	peersLack(t, "repeats the errno")
 	native, interpreter := dynamic(t)
@@ -84,7 +84,7 @@ func TestWhyAProgramCannotBeExecuted(t *testing.T) {
 			c.create()
 			c.start()
 			c.fails("exec", c.id, "/bin/it").has(t, "/process/args/0", test.last, test.texts...)
-			// By PATH, and for a user who may not read all of it.
+			// The program is found by PATH, by a user who may not read all of it.
 			c.fails("exec", "--user", "1000:1000", c.id, "it").has(t, "/process/args/0", test.last, test.texts...)
 			if c.status() != "running" {
 				t.Errorf("status = %s; want running", c.status())
@@ -93,7 +93,7 @@ func TestWhyAProgramCannotBeExecuted(t *testing.T) {
 	}
 }
 
-// What is known before execve is said by create, and leaves nothing.
+// create reports an error that is known before execve, and leaves nothing.
 func TestWhyAProgramIsRefusedByCreate(t *testing.T) {
 	peersLack(t, "repeats the errno")
 	const denied = "permission denied"
@@ -133,8 +133,8 @@ func TestWhyAProgramIsRefusedByCreate(t *testing.T) {
 	}
 }
 
-// The explanation also works where the files are seen from a user namespace, and where a filter lets the process do
-// next to nothing.
+// The explanation also works if the files are visible only from a user namespace, and if a filter forbids the process
+// nearly all calls.
 func TestWhyInAUserNamespace(t *testing.T) {
 	peersLack(t, "repeats the errno")
 	c := newContainer(t, args("/bin/it"), userNamespace(100000))

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// report is the record of a failure: what an engine reads.
+// report is the record of a failure, as an engine reads it.
 type report struct {
 	Level, Msg, Field, Step, Syscall, Errno, Hint string
 }
@@ -48,7 +48,7 @@ func (r report) has(t testing.TB, field, last string, texts ...string) {
 	}
 }
 
-// peersLack skips what only this project has.
+// peersLack skips a test of a feature that only onggi has.
 func peersLack(t testing.TB, what string) {
 	t.Helper()
 	if env.kind != "onggi" {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stuck is a container with a process that waits for a file system which has taken its request and does not answer: no
-// signal reaches it. The function ends that.
+// stuck is a container with a process that waits for a file system. The file system has received a request and does not
+// answer, so no signal reaches the process. The function release ends the wait.
 func stuck(t *testing.T, edits ...edit) (c *container, pid int, release func()) {
 	t.Helper()
 	c = newContainer(t, edits...)
@@ -23,7 +23,7 @@ func stuck(t *testing.T, edits ...edit) (c *container, pid int, release func()) 
 	c.up()
 	v.mute.Store(true)
 	pid = c.execDetached(nil, "cat", "/vol/file")
-	// It waits so that it can be woken first, and not at all once it has had a signal.
+	// Until its first signal the process can be woken; after it, not at all.
 	eventually(t, "the process waits", func() bool {
 		return v.taken.Load() > 0 && (strings.Contains(wchan(pid), "fuse") || strings.Contains(wchan(pid), "request"))
 	})
@@ -38,7 +38,7 @@ func wchan(pid int) string {
 	return string(data)
 }
 
-// named checks that a message names a process: its pid, command, state and what of the kernel it waits in.
+// named checks that a message names a process: its pid, command, state and the kernel function in which it waits.
 func named(t *testing.T, r result, pid int, command string) {
 	t.Helper()
 	pattern := regexp.MustCompile(fmt.Sprintf(`%d \(%s, D, [a-z_0-9]+\)`, pid, command))
@@ -48,7 +48,7 @@ func named(t *testing.T, r result, pid int, command string) {
 	t.Logf("after %v: %s", r.took.Round(time.Millisecond), r.err)
 }
 
-// asked runs a verb that waits, and asks it to end after a moment. LONG=1 has it come to its own end.
+// asked runs a verb that waits, and asks it to end after a moment. With LONG=1 the verb runs into its own deadline.
 func (c *container) asked(args ...string) result {
 	c.t.Helper()
 	i := c.begin(args...)
@@ -58,7 +58,7 @@ func (c *container) asked(args ...string) result {
 	return i.end()
 }
 
-// What cannot be ended is named by delete, which can be tried again.
+// delete names a process that cannot be ended. A later delete can succeed.
 func TestWhatDoesNotDieIsNamed(t *testing.T) {
 	peerFails(t, "runc", "says that the container is still running")
 	for name, edits := range map[string][]edit{
@@ -76,13 +76,13 @@ func TestWhatDoesNotDieIsNamed(t *testing.T) {
 	}
 }
 
-// A container that cannot be paused runs on, and the one that is in the way is named.
+// A container that cannot be paused runs on, and the error names the process in the way.
 func TestWhatDoesNotStopIsNamed(t *testing.T) {
 	peerFails(t, "runc", "waits, or says nothing")
 	needController(t, "freezer")
 	c, pid, release := stuck(t)
 	defer release()
-	// The signal makes it deaf: not the freezer's either.
+	// After SIGKILL the process does not answer the freezer either.
 	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 
 func terminal(s *specs.Spec) { s.Process.Terminal = true }
 
-// consoleSocket listens for the master of a pseudo-terminal; next returns it with the message it came with.
+// consoleSocket listens for the master of a pseudo-terminal. next returns the master and its message.
 func consoleSocket(t *testing.T) (path string, next func() (*os.File, string)) {
 	t.Helper()
 	path = filepath.Join(env.dir, fmt.Sprintf("console-%d.sock", number.Add(1)))
@@ -51,7 +51,7 @@ func readAll(t *testing.T, master *os.File) string {
 	return readUntil(t, master, "")
 }
 
-// readUntil reads the master until the text ends what it has said, or, if there is none, until the terminal has no more
+// readUntil reads the master until its output ends with the text. Without a text it reads until the terminal has no more
 // users.
 func readUntil(t *testing.T, master *os.File, end string) string {
 	t.Helper()
@@ -86,7 +86,7 @@ func TestConsoleSocket(t *testing.T) {
 		t.Errorf("name of the terminal = %q", name)
 	}
 	c.start()
-	// The echo of what is typed too early would come in the middle of a line of the output.
+	// The echo of input that is typed too early would come in the middle of a line of the output.
 	out := readUntil(t, master, "c\r\n")
 	fmt.Fprint(master, "typed\n")
 	out += readAll(t, master)
@@ -121,7 +121,7 @@ func TestExecWithATerminal(t *testing.T) {
 	if err != nil || !strings.HasPrefix(link, "/dev/pts/") {
 		t.Errorf("standard input of the process = %q, %v", link, err)
 	}
-	out := readUntil(t, master, "ready\r\n") // or the echo comes in the middle of it
+	out := readUntil(t, master, "ready\r\n") // otherwise the echo comes in the middle of the output
 	fmt.Fprint(master, "typed\n")
 	if out += readAll(t, master); !strings.Contains(out, "/dev/pts/") || strings.Count(out, "typed") != 2 {
 		t.Errorf("output = %q; want the name and the line twice, echo and copy", out)
@@ -174,7 +174,7 @@ func (s *screen) typed(text string, keys ...string) {
 	}
 }
 
-// shows waits until a line of the screen is the text.
+// shows waits until the text is a line of the screen.
 func (s *screen) shows(line string) {
 	s.t.Helper()
 	text := ""
@@ -218,7 +218,7 @@ func TestShellInATerminal(t *testing.T) {
 	s.typed("", "C-c")
 	s.typed("exit 9", "Enter")
 	s.shows("status 9")
-	// The terminal is usable again: what is typed is shown, and Enter ends a line.
+	// The terminal is usable again: it shows typed input, and Enter ends a line.
 	if out := s.tmux("display-message", "-p", "#{pane_tty}"); out != "" {
 		modes, _ := exec.Command("stty", "-F", strings.TrimSpace(out), "-a").CombinedOutput()
 		for _, mode := range []string{"icanon", "echo", "isig", "opost"} {

@@ -15,7 +15,7 @@ import (
 // Directories in the cgroup file systems that engines make once and keep.
 var engineCgroups = []string{"default", "docker", "libpod_parent", "libpod_parent/conmon", "kubepods", "docker/buildkit", "user", "user/session"}
 
-// leftovers looks for what an engine and its runtime should have taken away by now, and takes it away.
+// leftovers finds objects that an engine and its runtime should have removed by now, and removes them.
 func leftovers(t *testing.T, mountsBefore []string) {
 	for _, process := range strangers() {
 		t.Errorf("process %s", process)
@@ -26,7 +26,7 @@ func leftovers(t *testing.T, mountsBefore []string) {
 	leftContainers(t)
 }
 
-// leftContainers looks for what a container leaves in the sandbox, and takes it away.
+// leftContainers finds objects that a container leaves in the sandbox, and removes them.
 func leftContainers(t *testing.T) {
 	t.Helper()
 	for _, dir := range containerCgroups() {
@@ -39,7 +39,7 @@ func leftContainers(t *testing.T) {
 	}
 }
 
-// strangers names the processes of the sandbox that are not the tests, and kills those that do not end by themselves.
+// strangers names the processes of the sandbox that are not the tests', and kills those that do not end by themselves.
 func strangers() []string {
 	var left []string
 	for deadline := time.Now().Add(3 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -51,7 +51,7 @@ func strangers() []string {
 				continue
 			}
 			cmdline, _ := os.ReadFile("/proc/" + entry.Name() + "/cmdline")
-			if len(cmdline) == 0 || persistent(string(cmdline)) { // the dead have none
+			if len(cmdline) == 0 || persistent(string(cmdline)) { // an ended process has none
 				continue
 			}
 			left = append(left, entry.Name()+": "+strings.ReplaceAll(string(cmdline), "\x00", " "))
@@ -65,13 +65,13 @@ func strangers() []string {
 	}
 }
 
-// persistent tells of helpers that an engine leaves running on purpose.
+// persistent reports whether a process is a helper that an engine leaves running on purpose.
 func persistent(cmdline string) bool {
 	// Podman's DNS server stays for the next container of the network; the pause process holds a user's namespaces.
 	return strings.Contains(cmdline, "aardvark-dns") || strings.Contains(cmdline, "catatonit\x00-P")
 }
 
-// mounts is the mount table without what engines mount for themselves, once.
+// mounts returns the mount table without the mounts that engines make once for themselves.
 func mounts() []string {
 	data, _ := os.ReadFile("/proc/self/mountinfo")
 	var lines []string
@@ -84,8 +84,8 @@ func mounts() []string {
 	return lines
 }
 
-// newMounts are those that were not there before. One that is gone was the machine's: a mount goes from here too when
-// somebody out there removes the directory that it is on.
+// newMounts returns the mounts that did not exist before. A missing mount belonged to the machine: a mount also disappears
+// here when a process outside removes its directory.
 func newMounts(before []string) []string {
 	was := make(map[string]int)
 	for _, mount := range before {
@@ -100,7 +100,7 @@ func newMounts(before []string) []string {
 	return added
 }
 
-// keptMount tells of what an engine mounts once, for good.
+// keptMount reports whether an engine makes a mount once and keeps it.
 func keptMount(point string) bool {
 	return point == "/run/netns" || point == "/run/docker/netns/default" || point == "/var/lib/containers/storage/overlay"
 }
@@ -121,13 +121,13 @@ func containerCgroups() []string {
 	return left
 }
 
-// podCgroup tells of a pod's cgroup, the parent of its containers'. Podman 4.3 removes it from the controllers it knows,
-// which leaves name=systemd and unified, whatever the runtime.
+// podCgroup reports whether a cgroup is a pod's, the parent of its containers'. Podman 4.3 removes it from the controllers
+// that it knows. With every runtime, this leaves name=systemd and unified.
 func podCgroup(rel string) bool {
 	return filepath.Dir(rel) == "libpod_parent" && !strings.HasPrefix(filepath.Base(rel), "libpod-")
 }
 
-// stateDirs are the containers that the runtime still knows, in every root that an engine gives it.
+// stateDirs returns the containers that the runtime still knows, in every root that an engine uses.
 func stateDirs() []string {
 	var left []string
 	for _, pattern := range []string{"/run/" + env.kind + "/*", runtimeDir + "/" + env.kind + "/*", "/run/containerd/runc/*/*", "/run/docker/runtime-*/moby/*"} {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// podmanMachine is what Podman needs on a machine without systemd and CAP_SYS_RESOURCE: it raises hard limits. It is no part
-// of what is tested.
+// podmanMachine is the setting that Podman needs on a machine without systemd and CAP_SYS_RESOURCE, because it raises hard
+// limits. The tests do not examine it.
 const (
 	podmanMachineFile = "/etc/containers/containers.conf.d/machine.conf"
 	podmanMachine     = `[containers]
@@ -208,7 +208,7 @@ func podman() engine {
 	}
 }
 
-// configurePodman gives Podman what the page shows, which is also what `make install` leaves to be copied.
+// configurePodman writes the configuration that the page shows, and that `make install` leaves to be copied.
 func configurePodman(t *testing.T) {
 	t.Helper()
 	configure(t, "podman.md")
@@ -226,7 +226,7 @@ func configurePodman(t *testing.T) {
 	}
 }
 
-// podmanRun runs a command in a container with flags, separated by blanks, and returns what it wrote.
+// podmanRun runs a command in a container with flags, separated by blanks, and returns its output.
 func (c *client) podmanRun(flags string, command ...string) string {
 	c.Helper()
 	args := append([]string{"run", "--rm"}, networkless(flags)...)
@@ -278,7 +278,7 @@ func (c *client) podmanDetached(flags string, command ...string) string {
 	return name
 }
 
-// networkless are the flags, and one for no network if they do not say which: setting one up takes longer than a
+// networkless returns the flags, with one for no network if they name none: the set-up of a network takes longer than a
 // container.
 func networkless(flags string) []string {
 	if strings.Contains(flags, "--network") {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// column is what was seen in one sandbox.
+// column is the results of one sandbox.
 type column struct {
 	System  string // the distribution
 	Runtime string // name and version
@@ -24,7 +24,7 @@ type cell struct {
 	OK           bool
 }
 
-// timing is how long an engine takes with a runtime.
+// timing is the time that an engine takes with a runtime.
 type timing struct {
 	Engine, Kind string
 	Median       time.Duration
@@ -59,13 +59,13 @@ func (c *collector) write(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "column.json"), data, 0o644)
 }
 
-// table is the columns of all runtimes, and what they were timed to take.
+// table is the columns of all runtimes, and their timings.
 type table struct {
 	Columns []column
 	Timings []timing
 }
 
-// read adds what a sandbox reported: timings of all runtimes, or cases of one.
+// read adds the report of a sandbox: timings of all runtimes, or cases of one.
 func (t *table) read(dir string, timed bool) error {
 	data, err := os.ReadFile(filepath.Join(dir, "column.json"))
 	if err != nil {
@@ -83,7 +83,7 @@ func (t *table) read(dir string, timed bool) error {
 	return nil
 }
 
-// render is the table in Markdown: a row a case, in the order of the first column's run.
+// render returns the table in Markdown: one row for each case, in the order of the first column's run.
 func (t *table) render() string {
 	var b strings.Builder
 	head, rule := "| engine | case |", "|---|---|"
@@ -102,7 +102,7 @@ func (t *table) render() string {
 	return b.String() + t.timed()
 }
 
-// timedCase is what the rows of timings call their case.
+// timedCase is the name of the case in the rows of timings.
 const timedCase = "`run` of `true`, start to end"
 
 // timed is the rows of timings.
@@ -123,7 +123,7 @@ func (t *table) timed() string {
 	return b.String()
 }
 
-// retimed is a table with the rows of timings anew.
+// retimed returns a table with new rows of timings.
 func (t *table) retimed(old string) string {
 	var b strings.Builder
 	for line := range strings.Lines(strings.TrimSpace(old)) {
