@@ -219,7 +219,7 @@ func (c *creation) findRootfs(ctx context.Context) error {
 		}
 		return f
 	case real == "/":
-		return &Failure{Field: "/root/path", Err: errors.New("the host's root cannot be a container's")}
+		return &Failure{Field: "/root/path", Err: errors.New("the host's root directory cannot be the root of a container")}
 	}
 	c.rootfs = real
 	return nil
@@ -322,7 +322,7 @@ func (c *creation) noPlace(err error) error {
 	if os.Geteuid() == 0 || !errors.Is(err, unix.EACCES) {
 		return err
 	}
-	return &Failure{Step: "make the state directory", Err: err, Hint: "an ordinary user's is below $XDG_RUNTIME_DIR, where that is set, or where --root says"}
+	return &Failure{Step: "make the state directory", Err: err, Hint: "the state root of an ordinary user is below $XDG_RUNTIME_DIR: set it, or use --root"}
 }
 
 // makeCgroup saves the intents and creates the cgroup. Each directory is recorded

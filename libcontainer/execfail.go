@@ -125,7 +125,7 @@ func neverExecuted(pid int, p *specs.Process) error {
 	switch sig := unix.Signal(st.Exit & 0x7f); sig {
 	case 0, unix.SIGILL, unix.SIGSYS:
 		f.Hint = "the seccomp profile has to allow execve, and write and exit_group for the case that it fails"
-		f.Err = fmt.Errorf("the process was denied execve, and to say so: %w", unix.EPERM)
+		f.Err = fmt.Errorf("the process could neither execute the program nor report the error: %w", unix.EPERM)
 	default:
 		f.Err = fmt.Errorf("the process was killed by %s before it executed the program", proc.SignalName(sig))
 	}

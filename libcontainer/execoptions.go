@@ -19,7 +19,7 @@ func (o *ExecOptions) process(spec *specs.Spec) (*specs.Process, error) {
 		return confined(*o.Process, spec.Process), nil
 	}
 	if spec.Process == nil {
-		return nil, errors.New("the container's configuration has no process to take the rest from: give a complete one")
+		return nil, errors.New("the container's configuration has no process: give a complete one")
 	}
 	p := *spec.Process
 	p.Args, p.Terminal, p.ConsoleSize = o.Args, o.Tty, nil

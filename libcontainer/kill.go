@@ -171,7 +171,7 @@ func (c *Container) killAll(ctx context.Context, sig unix.Signal) error {
 // contains the calling process: that is no container's, whatever the state says.
 func (c *Container) killCgroup(ctx context.Context) error {
 	if pids, err := c.cgroups().AllProcs(); err == nil && slices.Contains(pids, os.Getpid()) {
-		return fmt.Errorf("the cgroup of container %s has this very process in it: not killing it", c.record.ID)
+		return fmt.Errorf("the cgroup of container %s contains the calling process: refusing to kill it", c.record.ID)
 	}
 	return c.cgroups().Kill(ctx)
 }

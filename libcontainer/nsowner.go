@@ -47,7 +47,7 @@ func checkOwner(mnt *os.File, spec *specs.Spec) error {
 
 func errOwner(own bool, err error) error {
 	if err == nil && !own {
-		err = errors.New("the process has made it for itself, with a user namespace: nothing is mounted there")
+		err = errors.New("the container's own process created it, with a user namespace: refusing to mount in it")
 	}
 	return err
 }

@@ -22,7 +22,7 @@ func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id strin
 	defer stop()
 	c := newContainer(r, dir, state.Record{ID: id})
 	if err := c.salvage(); err != nil {
-		return fmt.Errorf("container %s: its state cannot be read, and its cgroup cannot be looked for: %w", id, err)
+		return fmt.Errorf("container %s: its state cannot be read, and its cgroup cannot be searched for: %w", id, err)
 	}
 	if !force {
 		if err := c.checkLifeless(); err != nil {
@@ -48,7 +48,7 @@ func (r *Runtime) deleteUnreadable(ctx context.Context, dir *state.Dir, id strin
 func (c *Container) salvage() error {
 	host, err := cgroup.Detect()
 	if err != nil { // without a hierarchy there is no cgroup
-		c.runtime.warnf("container %s: its cgroup cannot be looked for: %v", c.record.ID, err)
+		c.runtime.warnf("container %s: its cgroup cannot be searched for: %v", c.record.ID, err)
 		return nil
 	}
 	paths, made, err := cgroup.FindClaims(host, c.runtime.store.Root, c.record.ID)

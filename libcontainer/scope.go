@@ -269,7 +269,7 @@ func (c *Container) updateScope(ctx context.Context, old, now, r *specs.LinuxRes
 		failed = c.restoreScope(ctx, devices, systemd.Undo(after, before))
 	}
 	if failed != nil {
-		return fmt.Errorf("systemd has not all old limits (%w): %w", failed, err)
+		return fmt.Errorf("systemd did not take back all old limits (%w): %w", failed, err)
 	}
 	return err
 }

@@ -147,7 +147,7 @@ func (c *Container) executed(ctx context.Context, passage *state.Passage) (unix.
 		return e, err
 	}
 	if frozen, err := c.cgroups().Frozen(); err == nil && frozen {
-		return 0, fmt.Errorf("it will be when the container is resumed: %w", ErrPaused)
+		return 0, fmt.Errorf("the program will be executed when the container is resumed: %w", ErrPaused)
 	}
 	e, err = passage.Wait(ctx, execveTime-soon)
 	return e, inTime(ctx, err)

@@ -86,7 +86,7 @@ func (c Cache) read(k key) (Filter, bool) {
 	return unmarshal(k, b)
 }
 
-var errForeign = errors.New("not ours alone")
+var errForeign = errors.New("another user can change it")
 
 // openDir opens the directory of a cache if only this user can use it.
 func openDir(path string) (int, error) {

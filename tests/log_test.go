@@ -46,7 +46,7 @@ func TestLogDaemons(t *testing.T) {
 		t.Run(flag, func(t *testing.T) {
 			c := newContainer(t)
 			c.global = []string{"--log", flag}
-			refused(t, c.verb(c.withFlags("create")...), 1, "flag --log: nobody takes records here: connect(")
+			refused(t, c.verb(c.withFlags("create")...), 1, "flag --log: no log daemon listens: connect(")
 			if entries, _ := os.ReadDir(c.root); len(entries) != 0 {
 				t.Errorf("a container was made without its log: %v", entries)
 			}

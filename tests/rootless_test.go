@@ -228,7 +228,7 @@ func TestRootlessWithoutAPlaceForTheState(t *testing.T) {
 	u := ordinaryUser(t)
 	c := newRootless(t, u, u.single)
 	c.root = filepath.Join(t.TempDir(), "state") // root's
-	refused(t, c.run(), 1, "(an ordinary user's is below $XDG_RUNTIME_DIR, where that is set, or where --root says): make the state directory: ")
+	refused(t, c.run(), 1, "(the state root of an ordinary user is below $XDG_RUNTIME_DIR: set it, or use --root): make the state directory: ")
 }
 
 // `spec --rootless` writes a container that the user can run.

@@ -34,7 +34,7 @@ func TestLiveMountsAreNotForNamespacesOfTheProgramsOwn(t *testing.T) {
 				return err == nil
 			})
 			refused(t, c.mountsVerb("add", bindOf(dir, "/mnt", "ro")), 1,
-				"/linux/namespaces: look at the mount namespace of the first process: the process has made it for itself, with a user namespace")
+				"/linux/namespaces: look at the mount namespace of the first process: the container's own process created it, with a user namespace")
 			refused(t, c.mountsVerb("remove", bindOf(dir, "/mnt")), 1, "/linux/namespaces: ")
 			if _, err := os.Stat(filepath.Join(dir, "written")); err == nil {
 				t.Error("the program has written to a read-only mount")

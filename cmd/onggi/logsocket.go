@@ -38,7 +38,7 @@ func dialLog(path string) (*logSocket, error) {
 	}
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("flag --log: nobody takes records here: connect(%q): %w", path, err)
+		return nil, fmt.Errorf("flag --log: no log daemon listens: connect(%q): %w", path, err)
 	}
 	return &logSocket{fd}, nil
 }

@@ -153,7 +153,7 @@ func TestLogDaemonsTakeJSON(t *testing.T) {
 
 func TestLogDaemonThatIsNotThere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	want := fmt.Sprintf("flag --log: nobody takes records here: connect(%q): no such file or directory", path)
+	want := fmt.Sprintf("flag --log: no log daemon listens: connect(%q): no such file or directory", path)
 	if _, err := dialLog(path); err == nil || err.Error() != want {
 		t.Errorf("dialLog = %v; want %s", err, want)
 	}

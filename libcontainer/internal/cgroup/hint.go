@@ -54,11 +54,11 @@ func memoryHint(w write, err error, g group) string {
 func cpusetHint(err error) string {
 	switch {
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE), errors.Is(err, unix.EACCES):
-		return "not a list of what the host and the cgroup above have"
+		return "want a list of numbers that the host and the parent cgroup have"
 	case errors.Is(err, unix.EBUSY):
 		return "a cgroup below uses more than that, or shares are exclusive"
 	case errors.Is(err, unix.ENOSPC):
-		return "processes would be left with nothing to run on"
+		return "no processor or memory node would be left for the processes"
 	}
 	return ""
 }
