@@ -117,7 +117,7 @@ func (in *inspection) oomScore(p *specs.Process) {
 		return
 	}
 	if n, err := strconv.Atoi(own); err == nil && *p.OOMScoreAdj < n {
-		in.add("/process/oomScoreAdj", "%d is below the runtime's own %d, and lowering it takes CAP_SYS_RESOURCE, which it does not have", *p.OOMScoreAdj, n)
+		in.add("/process/oomScoreAdj", "%d is below the runtime's own %d, and lowering it requires CAP_SYS_RESOURCE, which it does not have", *p.OOMScoreAdj, n)
 	}
 }
 

@@ -32,9 +32,9 @@ func TestBandwidthWithoutBPF(t *testing.T) {
 		errno unix.Errno
 		text  string
 	}{
-		{"a kernel without it", unix.ENOSYS, "the kernel has no eBPF programs for cgroups"},
-		{"a kernel without programs of cgroups", unix.EINVAL, "the kernel has no eBPF programs for cgroups"},
-		{"a host that forbids it", unix.EPERM, "take CAP_BPF and CAP_NET_ADMIN of the host"},
+		{"a kernel without it", unix.ENOSYS, "the kernel lacks eBPF programs for cgroups"},
+		{"a kernel without programs of cgroups", unix.EINVAL, "the kernel lacks eBPF programs for cgroups"},
+		{"a host that forbids it", unix.EPERM, "require CAP_BPF and CAP_NET_ADMIN on the host"},
 	} {
 		t.Run(host.name, func(t *testing.T) {
 			for _, name := range []string{egressLimit, ingressLimit} {
@@ -198,13 +198,13 @@ func TestRootlessBandwidth(t *testing.T) {
 	t.Run("a delegated cgroup, and no right to BPF", func(t *testing.T) {
 		c := newRootless(t, u, u.many, annotation(egressLimit, "5mbit"))
 		slice := c.delegated(t, u)
-		refused(t, c.verb(c.withFlags("create")...), 1, "take CAP_BPF and CAP_NET_ADMIN of the host")
+		refused(t, c.verb(c.withFlags("create")...), 1, "require CAP_BPF and CAP_NET_ADMIN on the host")
 		if _, err := os.Stat(filepath.Join(slice, c.id)); !os.IsNotExist(err) {
 			t.Errorf("the cgroup is left: %v", err)
 		}
 		c.edit(func(s *specs.Spec) { delete(s.Annotations, egressLimit) }, args("sleep", "1000"))
 		c.up()
-		refused(t, c.verb("update", "--network-egress", "5mbit", c.id), 1, "take CAP_BPF and CAP_NET_ADMIN of the host")
+		refused(t, c.verb("update", "--network-egress", "5mbit", c.id), 1, "require CAP_BPF and CAP_NET_ADMIN on the host")
 		c.must("delete", "--force", c.id)
 	})
 	t.Run("a delegated cgroup, and the right to BPF", func(t *testing.T) {

@@ -178,9 +178,9 @@ func TestLiveMountsAreAllOrNothing(t *testing.T) {
 		"no source":             {bindOf("/no/such", "/mnt"), "/1: failed to fulfil mount request: open /no/such: open_tree(AT_FDCWD, "},
 		"a file on a directory": {bindOf(filepath.Join(dir, "file"), "/tmp"), "(the file " + filepath.Join(dir, "file") + " does not fit on a directory: are you trying to mount a directory onto a file (or vice-versa)?): not a directory"},
 		"in /proc":              {bindOf(dir, "/proc/sys"), "/1: \\\"/proc/sys\\\" cannot be mounted because it is inside /proc"},
-		"over the root":         {bindOf(dir, "/"), "/1: nothing may be mounted on /"},
-		"a remount":             {specs.Mount{Destination: "/proc/sys", Options: []string{"remount", "rw"}}, "/1: remount is not for a container that runs"},
-		"a copied symlink":      {bindOf(dir, "/mnt", "copy-symlink"), "/1: copy-symlink is not for a container that runs"},
+		"over the root":         {bindOf(dir, "/"), "/1: / cannot be a destination"},
+		"a remount":             {specs.Mount{Destination: "/proc/sys", Options: []string{"remount", "rw"}}, "/1: a mount of a running container cannot be remounted"},
+		"a copied symlink":      {bindOf(dir, "/mnt", "copy-symlink"), "/1: copy-symlink is impossible in a running container"},
 		"no file system":        {specs.Mount{Destination: "/mnt", Type: "nonesuch"}, "(the kernel has no file system nonesuch): no such device"},
 		"a wrong option":        {specs.Mount{Destination: "/mnt", Type: "tmpfs", Options: []string{"size=x"}}, "mount tmpfs on /mnt"},
 		"no destination":        {specs.Mount{Type: "tmpfs"}, "/1/destination: required"},
@@ -244,7 +244,7 @@ func TestLiveMountsOfAContainerThatMovesNamesAbout(t *testing.T) {
 	c.added(m)
 	c.execOutput(nil, "sh", "-c", "mv /tmp/data /tmp/old && ln -s /var /tmp/data")
 	want(t, "what the name leads to", c.execOutput(nil, "ls", "/tmp/data/hidden"), "")
-	refused(t, c.mountsVerb("remove", m), 1, "unmount /tmp/data/hidden: it is not what was mounted there any more: invalid argument")
+	refused(t, c.mountsVerb("remove", m), 1, "unmount /tmp/data/hidden: another mount is there now: invalid argument")
 	want(t, "what is hidden", c.execOutput(nil, "ls", "/var/hidden"), "")
 	c.execOutput(nil, "sh", "-c", "rm /tmp/data && mv /tmp/old /tmp/data")
 	c.removed(m)

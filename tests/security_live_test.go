@@ -65,10 +65,10 @@ func TestLiveSourcesInTheContainerKeepItsRestrictions(t *testing.T) {
 	}{
 		{inside("proc", "rbind"), "rbind " + filepath.Join(c.rootfs, "tmp/proc") + " on /mnt/proc (rslave): the source /tmp/proc leads into /proc"},
 		{inside("sysctls", "rbind", "rw"), "the source /tmp/sysctls leads into /proc"},
-		{inside("proc", "bind"), "/0: a source in a container that runs takes rbind"},
-		{inside("sys", "rbind", "rw"), "the source /tmp/sys is on a mount that is more restricted in the container"},
-		{inside("volume", "rbind", "rw"), "the source /tmp/volume is on a mount that is more restricted in the container"},
-		{inside("volume", "rbind", "rrw"), "/0: what is mounted below a source in a container that runs keeps its restrictions"},
+		{inside("proc", "bind"), "/0: a source in a running container requires rbind"},
+		{inside("sys", "rbind", "rw"), "the source /tmp/sys is on a restricted mount"},
+		{inside("volume", "rbind", "rw"), "the source /tmp/volume is on a restricted mount"},
+		{inside("volume", "rbind", "rrw"), "/0: mounts below a source in a running container keep their restrictions"},
 	} {
 		refused(t, c.mountsVerb("add", test.mount), 1, test.text)
 		want(t, "mounts", mountsOf(t, pid), before)
@@ -96,7 +96,7 @@ func TestSourcesInTheImageDoNotLeadIntoProc(t *testing.T) {
 		c.edit(mount(specs.Mount{Destination: "/mnt", Type: "bind", Source: data, Options: []string{"bind"}}))
 		switch r := c.verb("run", "--bundle", c.bundle, c.id); {
 		case name == "symlink":
-			refused(t, r, 1, "the source /data leads into /proc, of which nothing may be mounted elsewhere: operation not permitted")
+			refused(t, r, 1, "the source /data leads into /proc: its files may not be mounted elsewhere: operation not permitted")
 		case r.code != 0:
 			t.Error(r)
 		}
@@ -126,7 +126,7 @@ for i in 0 1 2 3 4 5 6 7 8 9; do mount -t tmpfs other /var; [ "$(number /var)" =
 	if r := c.exec(nil, "sh", "-c", again); r.code != 0 {
 		t.Skip("the number has not come back: ", r)
 	}
-	refused(t, c.mountsVerb("remove", m), 1, "unmount /mnt: it is not what was mounted there any more")
+	refused(t, c.mountsVerb("remove", m), 1, "unmount /mnt: another mount is there now")
 }
 
 // A name of the container leads into a volume that is shared with the host: what is mounted there would be the host's too.

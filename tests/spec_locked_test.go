@@ -129,7 +129,7 @@ func TestLockedFlagsAreNamed(t *testing.T) {
 	})
 	t.Run("bind over something mounted", func(t *testing.T) {
 		c := withHostMount(t, unix.MS_RDONLY, []string{"bind"}, userNamespace(100000))
-		c.runFails().has(t, "/mounts/", "invalid argument", "mounted below the source", "use rbind")
+		c.runFails().has(t, "/mounts/", "invalid argument", "a mount below the source hides files", "use rbind")
 	})
 	t.Run("remount", func(t *testing.T) {
 		c := withHostMount(t, all, []string{"rbind"}, userNamespace(100000))

@@ -200,9 +200,9 @@ func bandwidthError(g group, op string, err error) error {
 func bpfHint(err error) string {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return "eBPF programs of a cgroup's network take CAP_BPF and CAP_NET_ADMIN of the host, and their change CAP_SYS_ADMIN"
+		return "eBPF programs of a cgroup's network require CAP_BPF and CAP_NET_ADMIN on the host; changing them requires CAP_SYS_ADMIN"
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
-		return "the kernel has no eBPF programs for cgroups (CONFIG_BPF_SYSCALL, CONFIG_CGROUP_BPF), or not these"
+		return "the kernel lacks eBPF programs for cgroups (CONFIG_BPF_SYSCALL, CONFIG_CGROUP_BPF), or this kind of them"
 	}
 	return ""
 }

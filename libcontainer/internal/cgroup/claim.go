@@ -36,7 +36,7 @@ const (
 )
 
 // ErrClaimed: the cgroup belongs to a container that is alive or being created.
-var ErrClaimed = errors.New("cgroup is another container's")
+var ErrClaimed = errors.New("the cgroup belongs to another container")
 
 // maxMark bounds the size of a mark. The kernel would store up to 64 KiB.
 const maxMark = 16 << 10

@@ -336,7 +336,7 @@ func (a *applier) setDevices(r *specs.LinuxResources, o SetOptions) error {
 		err = setDevicesV1(g, p)
 	}
 	if o.Rootless && errors.Is(err, unix.EPERM) {
-		a.warn("device rules are left out, for want of privilege: " + err.Error())
+		a.warn("the runtime lacks the privilege for device rules and leaves them out: " + err.Error())
 		return nil
 	}
 	return err

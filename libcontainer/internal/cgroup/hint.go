@@ -42,7 +42,7 @@ func (w write) hint(err error, g group) string {
 func memoryHint(w write, err error, g group) string {
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		return "more than that is in use (" + text(g, "memory.usage_in_bytes") + " bytes) and cannot be reclaimed (memory limit too low?)"
+		return "" + text(g, "memory.usage_in_bytes") + " bytes are in use and cannot be reclaimed (memory limit too low?)"
 	case errors.Is(err, unix.EINVAL) && w.file == "memory.limit_in_bytes":
 		return "above the memory+swap limit (" + text(g, "memory.memsw.limit_in_bytes") + ")"
 	case errors.Is(err, unix.EINVAL):
@@ -56,7 +56,7 @@ func cpusetHint(err error) string {
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE), errors.Is(err, unix.EACCES):
 		return "want a list of numbers that the host and the parent cgroup have"
 	case errors.Is(err, unix.EBUSY):
-		return "a cgroup below uses more than that, or shares are exclusive"
+		return "a cgroup below uses more than the list, or another cgroup uses a part of it exclusively"
 	case errors.Is(err, unix.ENOSPC):
 		return "no processor or memory node would be left for the processes"
 	}

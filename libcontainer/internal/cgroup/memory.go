@@ -153,13 +153,13 @@ func (l *limits) memoryV2(m *specs.LinuxMemory, v view) {
 	}
 	//lint:ignore SA1019 deprecated, which is what we say of it
 	if set(m.Kernel) && *m.Kernel > 0 {
-		l.refuse("/memory/kernel", "cgroup v2 has no limit of kernel memory of its own")
+		l.refuse("/memory/kernel", "cgroup v2 has no separate limit for kernel memory")
 	}
 	if set(m.KernelTCP) && *m.KernelTCP > 0 {
-		l.refuse("/memory/kernelTCP", "cgroup v2 has no limit of TCP buffers of their own")
+		l.refuse("/memory/kernelTCP", "cgroup v2 has no separate limit for TCP buffers")
 	}
 	if m.Swappiness != nil {
-		l.refuse("/memory/swappiness", "cgroup v2 has no swappiness of a cgroup")
+		l.refuse("/memory/swappiness", "cgroup v2 has no swappiness for each cgroup")
 	}
 	if m.DisableOOMKiller != nil && *m.DisableOOMKiller {
 		l.refuse("/memory/disableOOMKiller", "cgroup v2 cannot disable the OOM killer")

@@ -77,15 +77,15 @@ func TestPlanLimits(t *testing.T) {
 		{`{"memory":{"swap":999}}`, map[string]string{"memory.max": "900"}, "memory.memsw.limit_in_bytes=999", "memory.swap.max=99"},
 		{`{"memory":{"swap":999}}`, map[string]string{"memory.max": "max"}, "memory.memsw.limit_in_bytes=999", "!/memory/swap: a memory+swap limit of 999 needs a memory limit"},
 		{`{"memory":{"reservation":10}}`, none, "memory.soft_limit_in_bytes=10", "memory.low=10"},
-		{`{"memory":{"swappiness":60}}`, none, "memory.swappiness=60", "!/memory/swappiness: cgroup v2 has no swappiness of a cgroup"},
-		{`{"memory":{"swappiness":101}}`, none, "memory.swappiness=101|!/memory/swappiness: invalid memory swappiness value: 101 (valid range is 0-100)", "!/memory/swappiness: cgroup v2 has no swappiness of a cgroup"},
+		{`{"memory":{"swappiness":60}}`, none, "memory.swappiness=60", "!/memory/swappiness: cgroup v2 has no swappiness for each cgroup"},
+		{`{"memory":{"swappiness":101}}`, none, "memory.swappiness=101|!/memory/swappiness: invalid memory swappiness value: 101 (valid range is 0-100)", "!/memory/swappiness: cgroup v2 has no swappiness for each cgroup"},
 		{`{"memory":{"disableOOMKiller":true}}`, none, "memory.oom_control=1", "!/memory/disableOOMKiller: cgroup v2 cannot disable the OOM killer"},
 		{`{"memory":{"disableOOMKiller":false}}`, map[string]string{"memory.oom_control": "oom_kill_disable 0\nunder_oom 0"}, "", ""},
 		{`{"memory":{"disableOOMKiller":false}}`, map[string]string{"memory.oom_control": "oom_kill_disable 1\nunder_oom 0"}, "memory.oom_control=0", ""},
 		{
 			`{"memory":{"kernel":5,"kernelTCP":5}}`, none,
 			"memory.kmem.tcp.limit_in_bytes=5|?/memory/kernel: Kernel memory settings are ignored and will be removed: Linux has none since 5.16",
-			"!/memory/kernel: cgroup v2 has no limit of kernel memory of its own|!/memory/kernelTCP: cgroup v2 has no limit of TCP buffers of their own",
+			"!/memory/kernel: cgroup v2 has no separate limit for kernel memory|!/memory/kernelTCP: cgroup v2 has no separate limit for TCP buffers",
 		},
 		{
 			`{"memory":{"kernel":-1,"kernelTCP":-1}}`, none,

@@ -74,10 +74,10 @@ func (bi *binds) checkInside(from *remote.FD, s plan.Bind) error {
 	bi.later(func() error {
 		inside := "/" + strings.TrimPrefix(strings.TrimPrefix(s.Source, bi.rootfsPath()), "/")
 		if st.Get().Type == procMagic && (bi.visit != nil || !plan.InProc(inside)) {
-			return fmt.Errorf("the source %s leads into /proc, of which nothing may be mounted elsewhere: %w", inside, unix.EPERM)
+			return fmt.Errorf("the source %s leads into /proc: its files may not be mounted elsewhere: %w", inside, unix.EPERM)
 		}
 		if bi.visit != nil && s.Attrs.Clear&plan.Forbidding&attrsOf(st.Get().Flags) != 0 {
-			return fmt.Errorf("the source %s is on a mount that is more restricted in the container, as ro, nosuid, nodev, noexec or nosymfollow, and stays so: %w", inside, unix.EPERM)
+			return fmt.Errorf("the source %s is on a restricted mount (ro, nosuid, nodev, noexec or nosymfollow): a new mount of it must keep the restrictions: %w", inside, unix.EPERM)
 		}
 		return nil
 	})
@@ -145,7 +145,7 @@ func (bi *binds) slowBind(it plan.Item, s plan.Bind, b *remote.Batch, ce *remote
 	case ce.Nr == unix.SYS_MOVE_MOUNT && (ce.Errno == unix.ENOTDIR || ce.Errno == unix.EINVAL) && t != nil:
 		return false, bi.kindMismatch(it, s, t, ce)
 	case ce.Nr == unix.SYS_OPEN_TREE && ce.Errno == unix.EINVAL && !s.Recursive:
-		return false, hint(it, ce, "something is mounted below the source, and a container with a user namespace may not look under it: use rbind")
+		return false, hint(it, ce, "a mount below the source hides files, which a container with a user namespace may not see: use rbind")
 	case ce.Nr == unix.SYS_MOUNT_SETATTR && ce.Errno == unix.EPERM && s.Attrs.Implied != 0 && (t == nil || !t.origin):
 		s.Attrs.Implied = 0 // locked flags stay; config.json does not ask to clear them
 		bi.items[bi.at].Step = s

@@ -58,7 +58,7 @@ func (d *devices) slowDevice(it plan.Item, s plan.Device, ce *remote.CallError) 
 	case ce.Nr == unix.SYS_MKNODAT && ce.Errno == unix.EEXIST:
 		return true, d.sameDevice(it, s)
 	case ce.Nr == unix.SYS_MKNODAT && ce.Errno == unix.EPERM:
-		return false, hint(it, ce, "making device nodes takes CAP_MKNOD in the initial user namespace, and the device cgroup's leave")
+		return false, hint(it, ce, "creating a device node requires CAP_MKNOD in the initial user namespace, and a device rule that allows mknod")
 	}
 	return false, nil
 }

@@ -52,15 +52,15 @@ func (f *Failure) Unwrap() error {
 	return f.Errno
 }
 
-// others wraps an error that occurred during a step but was not caused by it.
-type others struct{ error }
+// unrelated wraps an error that occurred during a step but was not caused by it.
+type unrelated struct{ error }
 
-func (o others) Unwrap() error { return o.error }
+func (o unrelated) Unwrap() error { return o.error }
 
 // failed attributes err to the step of an item. An error that is attributed to a
 // step already keeps its step.
 func failed(it plan.Item, err error) error {
-	if o := (others{}); errors.As(err, &o) {
+	if o := (unrelated{}); errors.As(err, &o) {
 		return o.error
 	}
 	if f := (*Failure)(nil); errors.As(err, &f) {

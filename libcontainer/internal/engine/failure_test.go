@@ -126,16 +126,16 @@ func TestHostSource(t *testing.T) {
 	}
 }
 
-func TestUnborn(t *testing.T) {
+func TestLaunchError(t *testing.T) {
 	w := newStubs(t.Context(), []plan.Item{{Step: plan.Spawn{}}}, &Job{Cgroup: os.Stdin})
 	for errno, text := range map[unix.Errno]string{
 		unix.EAGAIN: "pids.max",
 		unix.EACCES: "delegated",
 		unix.ENOMEM: "",
 	} {
-		err := w.unborn(w.items[0], os.NewSyscallError("clone3", errno))
+		err := w.launchError(w.items[0], os.NewSyscallError("clone3", errno))
 		if !errors.Is(err, errno) || !strings.Contains(err.Error(), text) {
-			t.Errorf("unborn(%v) = %v; want a hint of %q", errno, err, text)
+			t.Errorf("launchError(%v) = %v; want a hint of %q", errno, err, text)
 		}
 	}
 }

@@ -67,9 +67,9 @@ func (im *idmaps) apply(tree int, name string, m *plan.Idmap) error {
 func mapHint(err error) string {
 	switch err {
 	case unix.EINVAL:
-		return "the file system, or with ridmap one mounted below, may not support id-mapped mounts in this kernel, or be mapped already"
+		return "this kernel may not support id-mapped mounts of the file system (with ridmap: of one mounted below), or the mount is id-mapped already"
 	case unix.EPERM:
-		return "it takes CAP_SYS_ADMIN in the user namespace that the file system was mounted in"
+		return "it requires CAP_SYS_ADMIN in the user namespace in which the file system was mounted"
 	}
 	return ""
 }

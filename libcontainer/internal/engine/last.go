@@ -329,7 +329,7 @@ func endUnheld(pid int) {
 func ourChild(pidfd *os.File) error {
 	err := unix.Waitid(unix.P_PIDFD, int(pidfd.Fd()), nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 	if err != nil {
-		return fmt.Errorf("the container side named a process that is not ours: waitid(P_PIDFD, WNOHANG|WNOWAIT): %w", err)
+		return fmt.Errorf("the container side reported a process that is not a child of the runtime: waitid(P_PIDFD, WNOHANG|WNOWAIT): %w", err)
 	}
 	return nil
 }
@@ -341,7 +341,7 @@ func (l *last) cloneFailure(err error) error {
 	case errors.As(err, &ce) && ce.Errno == unix.EAGAIN:
 		return hint(it, err, noMoreProcesses)
 	case errors.As(err, &ce) && ce.Errno == unix.ENOMEM:
-		return hint(it, err, "the container's process 1 is gone, or its memory limit is reached")
+		return hint(it, err, "the container's process 1 has ended, or the memory limit is reached")
 	}
 	return failed(it, err)
 }

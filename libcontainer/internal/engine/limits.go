@@ -124,7 +124,7 @@ func (lm *limits) set(s plan.Rlimits) error {
 func (lm *limits) rlimitRefused(err error, asked []plan.Rlimit) error {
 	ce := (*remote.CallError)(nil)
 	named := errors.As(err, &ce) && ce.Index < len(asked)
-	err = hint(lm.items[lm.at], err, "raising a hard limit takes CAP_SYS_RESOURCE, which the runtime does not have")
+	err = hint(lm.items[lm.at], err, "raising a hard limit requires CAP_SYS_RESOURCE, which the runtime does not have")
 	if f := (*Failure)(nil); named && errors.As(err, &f) {
 		f.Step = rlimitStep(asked[ce.Index])
 	}

@@ -34,7 +34,7 @@ func hasLong(s plan.Mount) bool {
 // tmpfs. The clone is then attached like any other mount.
 func (r *rootfs) longMount(s plan.Mount, to *remote.FD) (*remote.FD, error) {
 	if r.visit != nil {
-		return nil, fmt.Errorf("an option or a source of more than %d bytes is not for a container that runs: %w", longest, unix.E2BIG)
+		return nil, fmt.Errorf("a running container takes no mount with an option or a source of more than %d bytes: %w", longest, unix.E2BIG)
 	}
 	flags, data := classic(s.Params)
 	if len(data) > optionPage {

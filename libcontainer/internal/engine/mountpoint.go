@@ -57,7 +57,7 @@ func (mp *mountpoints) create(it plan.Item, path string, file bool) error {
 		}
 		it.Step = labelled{it.Step, what + it.Step.String()}
 		if isErrno(err, unix.EROFS) {
-			return hint(it, err, "where it would be made is mounted read-only: it has to be there already")
+			return hint(it, err, "the file system is mounted read-only: create the mountpoint beforehand")
 		}
 		return failed(it, err)
 	}

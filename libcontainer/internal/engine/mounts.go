@@ -27,7 +27,7 @@ func (ms *mounts) unmount(s plan.Unmount) error {
 		return err
 	}
 	if st.Get().Mnt_id != s.ID {
-		return fmt.Errorf("it is not what was mounted there any more: %w", unix.EINVAL)
+		return fmt.Errorf("another mount is there now: %w", unix.EINVAL)
 	}
 	ms.visit.detach(&ms.building.Batch, fd)
 	ms.building.Close(fd)
@@ -151,7 +151,7 @@ func (ms *mounts) slowMount(it plan.Item, s plan.Mount, ce *remote.CallError) (b
 	switch {
 	case s.JoinedPID && ms.visit != nil && ce.Nr == unix.SYS_FSCONFIG && ce.Errno == unix.EINVAL:
 		// The other way needs a privileged process in the pid namespace.
-		return false, hint(it, ce, "mounting a procfs in a container that runs takes Linux 6.18")
+		return false, hint(it, ce, "mounting a procfs in a running container requires Linux 6.18")
 	case s.JoinedPID && !ms.procfs.noPidnsOption && ce.Nr == unix.SYS_FSCONFIG && ce.Errno == unix.EINVAL:
 		ms.procfs.noPidnsOption = true
 		return true, nil
@@ -167,9 +167,9 @@ func (ms *mounts) slowMount(it plan.Item, s plan.Mount, ce *remote.CallError) (b
 		ms.items[ms.at].Step = plan.Bind{Source: s.OrBind, At: s.At, Attrs: attrs}
 		return true, ms.sources.lateTree()
 	case s.Type == "proc" && ce.Errno == unix.EPERM:
-		return false, hint(it, ce, "the kernel lets nobody mount a new procfs where the one that is visible here is covered in part; the runtime is probably in a container itself")
+		return false, hint(it, ce, "the kernel allows no new procfs where mounts cover a part of the visible one; the runtime probably runs in a container itself")
 	case s.Type == "sysfs" && ce.Errno == unix.EPERM:
-		return false, hint(it, ce, "mounting sysfs takes a network namespace that belongs to the container's user namespace: bind /sys instead")
+		return false, hint(it, ce, "mounting sysfs requires a network namespace that belongs to the container's user namespace: bind /sys instead")
 	case ce.Nr == unix.SYS_FSOPEN && ce.Errno == unix.ENODEV:
 		return false, hint(it, ce, "the kernel has no file system "+s.Type)
 	}

@@ -81,7 +81,7 @@ func netDeviceHint(err error) string {
 	case isErrno(err, unix.EEXIST):
 		return "the container's network namespace has a device of that name"
 	case isErrno(err, unix.EPERM):
-		return "it takes CAP_NET_ADMIN in the network namespace of the device"
+		return "it requires CAP_NET_ADMIN in the network namespace of the device"
 	}
 	return ""
 }

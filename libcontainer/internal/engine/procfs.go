@@ -53,7 +53,7 @@ func (pf *procfs) longSysctl(fd *remote.FD, value string) error {
 			return err
 		}
 		if r.Value() == 0 {
-			return errors.New("the kernel does not take all of the value")
+			return errors.New("the kernel accepted only a part of the value")
 		}
 		value = value[min(int(r.Value()), len(value)):]
 	}

@@ -68,19 +68,19 @@ func schedulingFailure(it plan.Item, s plan.Scheduling, ce *remote.CallError) er
 func schedulingHint(s plan.Scheduling, e unix.Errno) string {
 	switch {
 	case s.MemoryPolicy != nil && e == unix.EINVAL:
-		return "the nodes must exist, and be among the cpuset's"
+		return "the nodes must exist and belong to the cpuset"
 	case s.MemoryPolicy != nil && e == unix.ENOSYS:
 		return "this kernel has no NUMA support"
 	case s.IOPriority != nil && e == unix.EPERM:
-		return "IOPRIO_CLASS_RT takes CAP_SYS_ADMIN or CAP_SYS_NICE"
+		return "IOPRIO_CLASS_RT requires CAP_SYS_ADMIN or CAP_SYS_NICE"
 	case s.Scheduler == nil:
 		return ""
 	case s.Scheduler.Policy == specs.SchedDeadline && e == unix.EBUSY:
-		return "the CPUs have not that much time left for deadline processes"
+		return "the CPUs have too little time left for deadline processes"
 	case s.Scheduler.Policy == specs.SchedDeadline && e == unix.EPERM:
-		return "it takes CAP_SYS_NICE, and all CPUs of the scheduling domain: no cpuset, no affinity"
+		return "it requires CAP_SYS_NICE and all CPUs of the scheduling domain: no cpuset, no affinity"
 	case e == unix.EPERM:
-		return "it takes CAP_SYS_NICE, and for SCHED_FIFO and SCHED_RR, with cgroup v1, time for them: /linux/resources/cpu/realtimeRuntime"
+		return "it requires CAP_SYS_NICE; with cgroup v1, SCHED_FIFO and SCHED_RR also require /linux/resources/cpu/realtimeRuntime"
 	}
 	return ""
 }

@@ -108,7 +108,7 @@ func (src *sources) meanwhile() error {
 	if err := src.launch(); err != nil { // without new namespaces, nothing has been sent yet
 		return err
 	}
-	if err := src.others(); err != nil {
+	if err := src.callMeanwhile(); err != nil {
 		return err
 	}
 	n := src.unopened()
@@ -133,14 +133,14 @@ func (src *sources) widen(n int) {
 	}
 }
 
-func (src *sources) others() error {
+func (src *sources) callMeanwhile() error {
 	f := src.job.Meanwhile
 	if f == nil || src.told {
 		return nil
 	}
 	src.told = true
 	if err := f(src.ctx, src.stub.Pid); err != nil {
-		return others{err}
+		return unrelated{err}
 	}
 	return nil
 }

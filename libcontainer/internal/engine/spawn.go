@@ -127,7 +127,7 @@ func (la *launcher) oomScoreAdj(s plan.OOMScoreAdj) error {
 func oomScoreDenied(s plan.OOMScoreAdj) error {
 	const text = "failed to update /proc/self/oom_score_adj: Permission denied"
 	return &Failure{
-		Step: s.String(), Hint: "lowering it takes CAP_SYS_RESOURCE, which the runtime does not have",
+		Step: s.String(), Hint: "lowering it requires CAP_SYS_RESOURCE, which the runtime does not have",
 		Errno: unix.EACCES, Err: &textError{text, unix.EACCES},
 	}
 }

@@ -10,14 +10,14 @@ import (
 
 // unshare ends a batch. The creation of namespaces is the slow part of a start,
 // so the runtime side works in the meantime, in this order: the caller's work
-// (others), many bind sources in groups (handOver), the remaining sources
+// (callMeanwhile), many bind sources in groups (handOver), the remaining sources
 // (meanwhile). Then the trees go to the stub with the next batch.
 func (w *walk) unshare(s plan.Unshare) error {
 	w.building.Unshare(s.Flags)
 	if err := w.cut(); err != nil {
 		return err
 	}
-	if err := w.sources.others(); err != nil {
+	if err := w.sources.callMeanwhile(); err != nil {
 		return err
 	}
 	if err := w.sources.handOver(); err != nil {

@@ -40,17 +40,17 @@ func (st *stubs) launch() error {
 	}
 	it := st.items[st.launching]
 	if err := st.stub.Launch(); err != nil {
-		return others{failed(it, st.unborn(it, err))}
+		return unrelated{failed(it, st.launchError(it, err))}
 	}
 	return nil
 }
 
-// unborn explains why the kernel creates no process. The kernel's rules on
+// launchError explains why the kernel creates no process. The kernel's rules on
 // moves between cgroups are in cgroup-v2.rst, "Delegation Containment".
-func (st *stubs) unborn(it plan.Item, err error) error {
+func (st *stubs) launchError(it plan.Item, err error) error {
 	switch {
 	case errors.Is(err, unix.EACCES) && st.job.Cgroup != nil:
-		return hint(it, err, "an ordinary user may move processes only within what is delegated: call from there, as systemd-run --user --scope does")
+		return hint(it, err, "an ordinary user may move processes only within a delegated cgroup: start the runtime in one, for example by systemd-run --user --scope")
 	case errors.Is(err, unix.EAGAIN):
 		return hint(it, err, noMoreProcesses)
 	}
@@ -97,7 +97,7 @@ func (st *stubs) forkFailure(err error) error {
 		return st.lost(err)
 	}
 	if ce.Nr == unix.SYS_CLONE3 {
-		err = st.unborn(st.items[ce.Tag], err)
+		err = st.launchError(st.items[ce.Tag], err)
 	}
 	return failed(st.items[ce.Tag], err)
 }

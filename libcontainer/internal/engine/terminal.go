@@ -100,7 +100,7 @@ func (t *terminal) slow(it plan.Item, s plan.Terminal, ce *remote.CallError) (bo
 		if s.Console.Path != "" && t.hasMaster() {
 			return true, t.points.create(it, s.Console.Path, true)
 		}
-		return false, hint(it, ce, "a terminal takes a devpts mounted on /dev/pts in the container")
+		return false, hint(it, ce, "a terminal requires a devpts mounted on /dev/pts in the container")
 	}
 	if ce.Nr == unix.SYS_OPENAT2 && ce.Errno == unix.EACCES && !t.closedPts {
 		t.closedPts = true // the host's devpts, whose ptmx nobody may open (ptmxmode=000)

@@ -157,7 +157,7 @@ func (v *visit) notShared(to *remote.FD, at plan.Place) error {
 		return err
 	}
 	if inPeerGroup(string(mountinfo), m.PeerGroup()) {
-		return fmt.Errorf("%s is on a mount that is shared with the host, where the new one would appear too: %w", at.Path, unix.EPERM)
+		return fmt.Errorf("%s is on a mount that is shared with the host: the new mount would appear there too: %w", at.Path, unix.EPERM)
 	}
 	return nil
 }

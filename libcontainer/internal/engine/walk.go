@@ -80,7 +80,7 @@ func (w *walk) run() (*Process, error) {
 		return nil, errors.New("BUG: the plan has no program")
 	}
 	w.sources.slow.opener.dismiss()
-	if err := w.sources.others(); err != nil { // no step gave an opportunity before
+	if err := w.sources.callMeanwhile(); err != nil { // no step gave an opportunity before
 		return nil, failed(plan.Item{}, err)
 	}
 	return w.program.lastBatch()

@@ -311,7 +311,7 @@ func refused(t *testing.T, err error) bool {
 	if err == nil {
 		return false
 	}
-	for _, reason := range []string{"/proc", "mounted on /", "setgroups is denied"} {
+	for _, reason := range []string{"/proc", "cannot be a destination", "setgroups is denied"} {
 		if strings.Contains(err.Error(), reason) {
 			return true
 		}

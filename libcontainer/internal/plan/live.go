@@ -145,11 +145,11 @@ func checkLive(it *Item) error {
 		// The container now decides where a name leads. It must not lead to
 		// the mount that makes /proc/sys read-only.
 		if !s.Kept {
-			return errors.New("remount is not for a container that runs: remove the mount and add it again")
+			return errors.New("a mount of a running container cannot be remounted: remove it and add it again")
 		}
 	case Bind:
 		if s.CopySymlink {
-			return errors.New("copy-symlink is not for a container that runs: it makes no mount that could be removed")
+			return errors.New("copy-symlink is impossible in a running container: it creates no mount that could be removed")
 		}
 		if s.Inside {
 			s.Attrs.Implied = 0 // the mount keeps the restrictions of its source, see checkInside
@@ -171,9 +171,9 @@ func checkInside(s Bind) error {
 	case !s.Inside:
 		return nil
 	case !s.Recursive:
-		return errors.New("a source in a container that runs takes rbind: mounts below it may hide something")
+		return errors.New("a source in a running container requires rbind: mounts below it may hide files")
 	case s.Attrs.RecClear&Forbidding != 0:
-		return errors.New("what is mounted below a source in a container that runs keeps its restrictions: no rrw, rsuid, rdev, rexec, rsymfollow")
+		return errors.New("mounts below a source in a running container keep their restrictions: rrw, rsuid, rdev, rexec and rsymfollow are impossible")
 	}
 	return nil
 }

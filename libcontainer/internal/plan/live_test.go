@@ -95,12 +95,12 @@ func TestLiveMountsThatCannotBe(t *testing.T) {
 	r := visited()["no user namespace"]
 	for text, m := range map[string]specs.Mount{
 		`/0: "/proc/sys" cannot be mounted because`:       {Destination: "/proc/sys", Type: "tmpfs"},
-		"/0: nothing may be mounted on /, where root.pa":  {Destination: "..", Type: "tmpfs"},
-		"/0: remount is not for a container that runs":    {Destination: "/data", Options: []string{"remount", "ro"}},
-		"/0: copy-symlink is not for a container that":    {Destination: "/link", Source: "/x", Options: []string{"bind", "copy-symlink"}},
+		"/0: / cannot be a destination: root.path is mou": {Destination: "..", Type: "tmpfs"},
+		"/0: a mount of a running container cannot be re": {Destination: "/data", Options: []string{"remount", "ro"}},
+		"/0: copy-symlink is impossible in a running con": {Destination: "/link", Source: "/x", Options: []string{"bind", "copy-symlink"}},
 		"/0: a mount of type tmpfs cannot be mounted bec": {Destination: "/proc", Type: "tmpfs"},
-		"/0: a source in a container that runs takes rb":  {Destination: "/data", Source: "rootfs/there", Options: []string{"bind"}},
-		"/0: what is mounted below a source in a contai":  {Destination: "/data", Source: "rootfs/there", Options: []string{"rbind", "rrw"}},
+		"/0: a source in a running container requires rb": {Destination: "/data", Source: "rootfs/there", Options: []string{"bind"}},
+		"/0: mounts below a source in a running containe": {Destination: "/data", Source: "rootfs/there", Options: []string{"rbind", "rrw"}},
 	} {
 		_, err := AddMounts(r, []specs.Mount{m})
 		if err == nil || !strings.HasPrefix(err.Error(), text) {

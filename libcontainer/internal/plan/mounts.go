@@ -106,7 +106,7 @@ func InProc(p string) bool { return slices.Contains(lxcfs, p) }
 func checkDestination(p string, m *specs.Mount, o *specconv.MountOptions) error {
 	switch {
 	case p == "/":
-		return errors.New("nothing may be mounted on /, where root.path is")
+		return errors.New("/ cannot be a destination: root.path is mounted there")
 	case strings.HasPrefix(p, "/proc/") && !InProc(p):
 		return errors.New(strconv.Quote(p) + " cannot be mounted because it is inside /proc: only the files of lxcfs may be there")
 	case p == "/proc" && m.Type != "proc" && !o.Bind && !o.Remount:

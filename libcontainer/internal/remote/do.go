@@ -173,7 +173,7 @@ func (s *Stub) Proceed(b *Batch) error { return s.send(b, []byte{0}, nil) }
 
 // errReply: the container side sent a message of an unexpected shape. The runtime side
 // does not trust it, not even with the shape of its replies.
-var errReply = errors.New("the container side sent a reply that nobody asked for")
+var errReply = errors.New("the container side sent an unexpected reply")
 
 var errUnlaunched = errors.New("BUG: waiting for a stub that was not launched")
 

@@ -45,7 +45,7 @@ type DeathError struct {
 }
 
 func (e *DeathError) Error() string {
-	how := "it left without a word"
+	how := "its exit status is unknown"
 	switch {
 	case e.Status.Signaled() && e.Status.Signal() == unix.SIGKILL:
 		how = "killed by SIGKILL"

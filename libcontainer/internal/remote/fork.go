@@ -80,7 +80,7 @@ func (f *Forking) Finish() error {
 	}
 	f.parent.Kill() // after this the parent cannot create a child any more
 	if f.Child.pidfd < 0 {
-		f.Child.ask()
+		f.Child.findPid()
 	}
 	if f.Child.pidfd >= 0 {
 		f.Child.Kill()
@@ -93,7 +93,7 @@ func (f *Forking) finish() error {
 	if err := f.parent.Receive(f.b); err != nil {
 		return err
 	}
-	if err := f.Child.born(int(f.pid.Value())); err != nil {
+	if err := f.Child.setPid(int(f.pid.Value())); err != nil {
 		return err
 	}
 	f.Child.watch(f.parent.ctx, 0)
@@ -101,9 +101,9 @@ func (f *Forking) finish() error {
 	return f.Child.Receive(f.b) // the child sends its own reply to the same batch
 }
 
-// born opens the stub's pidfd. The stub is a child of this process and not yet reaped,
+// setPid sets the pid and opens the stub's pidfd. The stub is a child of this process and not yet reaped,
 // so its pid cannot have been reused.
-func (s *Stub) born(pid int) error {
+func (s *Stub) setPid(pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return os.NewSyscallError("pidfd_open", err)
@@ -112,10 +112,10 @@ func (s *Stub) born(pid int) error {
 	return nil
 }
 
-// ask finds the pid of a child whose parent has died before it could report it. With
+// findPid finds the pid of a child whose parent has died before it could report it. With
 // SO_PASSCRED the kernel adds the sender's pid to the child's reply (unix(7)). If there
-// is no child, the other end of the socket is closed, and ask returns.
-func (s *Stub) ask() {
+// is no child, the other end of the socket is closed, and findPid returns.
+func (s *Stub) findPid() {
 	tv := unix.NsecToTimeval(reapTime.Nanoseconds())
 	_ = unix.SetsockoptInt(s.sock, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 	_ = unix.SetsockoptTimeval(s.sock, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
@@ -131,7 +131,7 @@ func (s *Stub) ask() {
 		if err == unix.EINTR {
 			continue
 		}
-		if err != nil || n == 0 || s.born(sender(oob[:oobn])) == nil {
+		if err != nil || n == 0 || s.setPid(sender(oob[:oobn])) == nil {
 			return
 		}
 	}

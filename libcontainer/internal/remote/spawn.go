@@ -147,16 +147,16 @@ func passes(d time.Duration, over <-chan struct{}) bool {
 	}
 }
 
-// wordTime bounds the wait for a forking stub to report its child's pid. Only the stub
+// childPIDTimeout bounds the wait for a forking stub to report its child's pid. Only the stub
 // knows this pid. If the socket were shut down before the report, nobody could end and
 // reap the child.
-const wordTime = time.Second
+const childPIDTimeout = time.Second
 
-// Outlast delays the shutdown at the end of ctx by wordTime. It is for a stub that is
+// Outlast delays the shutdown at the end of ctx by childPIDTimeout. It is for a stub that is
 // about to fork, so that its report arrives.
 func (s *Stub) Outlast() {
 	s.unwatch()
-	s.watch(s.ctx, wordTime)
+	s.watch(s.ctx, childPIDTimeout)
 }
 
 func controlPair(timeout time.Duration) (int, *os.File, error) {
@@ -227,7 +227,7 @@ func memfdImage(image []byte) (*os.File, error) {
 func tmpfsImage(image []byte) (*os.File, error) {
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("executing a memfd is forbidden here (vm.memfd_noexec), and so is a tmpfs of our own: fsopen(\"tmpfs\"): %w", err)
+		return nil, fmt.Errorf("the kernel forbids executing a memfd (vm.memfd_noexec), and the runtime cannot use a tmpfs instead: fsopen(\"tmpfs\"): %w", err)
 	}
 	defer unix.Close(fs)
 	if err := unix.FsconfigCreate(fs); err != nil {

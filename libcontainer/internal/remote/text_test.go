@@ -198,7 +198,7 @@ func TestDeathErrorText(t *testing.T) {
 		9:         "killed by SIGKILL",
 		11:        "killed by SIGSEGV",
 		0x6f << 8: "it exited with status 111",
-		0x137f:    "it left without a word",
+		0x137f:    "its exit status is unknown",
 	} {
 		err := &DeathError{Status: status, During: "umask(0)"}
 		if got := err.Error(); !strings.HasSuffix(got, want) || !strings.Contains(got, "(umask(0))") {
