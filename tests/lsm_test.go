@@ -129,54 +129,6 @@ func lineWith(text, part string) string {
 	return ""
 }
 
-// enforcing switches SELinux to enforcing until the test ends.
-func enforcing(t *testing.T) {
-	t.Helper()
-	const file = "/sys/fs/selinux/enforce"
-	before, err := os.ReadFile(file)
-	if err == nil {
-		err = os.WriteFile(file, []byte("1"), 0)
-	}
-	if err != nil {
-		t.Skip("SELinux cannot be switched to enforcing: ", err)
-	}
-	t.Cleanup(func() {
-		if err := os.WriteFile(file, before, 0); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// TestSELinuxEnforces: with SELinux enforcing, a label of the runtime's own type with other categories is the process's, and
-// a transition that the policy does not allow is an error that leaves nothing. Without enforcing it is no error.
-func TestSELinuxEnforces(t *testing.T) {
-	needSELinux(t)
-	peersLack(t, "says it in other words")
-	data, err := os.ReadFile("/proc/self/attr/current")
-	if err != nil {
-		t.Fatal(err)
-	}
-	context := strings.Split(strings.TrimRight(string(data), "\x00\n"), ":")
-	t.Logf("the runtime's context is %v", context)
-	const own = "cat /proc/self/attr/current | tr -d '\\0'"
-	same := strings.Join(append(context[:3:3], "s0:c1,c2"), ":")
-	refusedOne := newContainer(t, sh(own), process(func(p *specs.Process) { p.SelinuxLabel = "system_u:system_r:container_t:s0:c1,c2" }))
-	want(t, "output without enforcing", refusedOne.output(), "system_u:system_r:container_t:s0:c1,c2")
-	c := newContainer(t, process(func(p *specs.Process) { p.SelinuxLabel = same }))
-
-	enforcing(t)
-	refusedOne.runFails().has(t, "/process/selinuxLabel", "permission denied", "container_t")
-	if dirs := refusedOne.cgroupDirs(); len(dirs) > 0 {
-		t.Errorf("left: %v", dirs)
-	}
-	c.up()
-	want(t, "label of exec", c.execOutput(nil, "sh", "-c", own), same)
-	want(t, "label of the program", c.execOutput(nil, "sh", "-c", "cat /proc/1/attr/current | tr -d '\\0'"), same)
-	if r := c.exec([]string{"--process-label", "system_u:system_r:container_t:s0"}, "true"); r.code == 0 || !strings.Contains(r.err, "permission denied") {
-		t.Errorf("exec with a transition that the policy does not allow: %v", r)
-	}
-}
-
 // A label that the policy does not know is an error before create makes anything.
 func TestSELinuxLabelThatIsNotThere(t *testing.T) {
 	needSELinux(t)
