@@ -10,4 +10,8 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-require github.com/cyphar/filepath-securejoin v0.5.1 // indirect
+require (
+	github.com/aperturerobotics/protobuf-go-lite v0.14.0 // indirect
+	github.com/checkpoint-restore/go-criu/v8 v8.3.0
+	github.com/cyphar/filepath-securejoin v0.5.1 // indirect
+)

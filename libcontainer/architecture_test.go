@@ -46,7 +46,7 @@ var imports = []struct {
 }
 
 var groups = map[string][]string{"[runtime side]": {
-	"libcontainer/internal/bug", "libcontainer/internal/cgroup", "libcontainer/internal/dcache", "libcontainer/internal/deadline", "libcontainer/internal/hooks", "libcontainer/internal/lsm",
+	"libcontainer/internal/bug", "libcontainer/internal/cgroup", "libcontainer/internal/criu", "libcontainer/internal/dcache", "libcontainer/internal/deadline", "libcontainer/internal/hooks", "libcontainer/internal/lsm",
 	"libcontainer/internal/netdev", "libcontainer/internal/proc", "libcontainer/internal/resctrl", "libcontainer/internal/sendfd", "libcontainer/internal/state", "libcontainer/internal/systemd",
 }}
 
