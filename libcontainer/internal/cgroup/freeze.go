@@ -199,3 +199,12 @@ func (l *Look) above(root, dir string) bool {
 	}
 	return freezing
 }
+
+// FreezerDir returns the directory of the cgroup to freeze, or "".
+func (p Paths) FreezerDir() string {
+	d, ok := p.find("freezer")
+	if !ok {
+		return ""
+	}
+	return d.Abs()
+}

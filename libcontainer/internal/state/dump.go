@@ -1,0 +1,100 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// The dump file is the intent of a checkpoint. It is locked as long as a runtime or
+// a CRIU that inherited the lock works on it. An unlocked file means that both were
+// killed: the container may still be frozen.
+const dumpFile = "checkpoint"
+
+// ErrBeingDumped means that a checkpoint of the container is in progress.
+var ErrBeingDumped = errors.New("a checkpoint of the container is in progress")
+
+// Dump is the intent of one checkpoint. Paused says that the container was paused
+// before, so that it stays so afterwards.
+type Dump struct {
+	File   *os.File // holds the lock; CRIU inherits it
+	Paused bool
+	dir    *Dir
+}
+
+const (
+	wasPaused  = "paused\n"
+	wasRunning = "running\n"
+)
+
+// BeginDump writes the intent of a checkpoint. The error is ErrBeingDumped if there
+// is one already. A file that a killed checkpoint has left knows better than the
+// caller whether the container was paused: see LeftDump.
+func (d *Dir) BeginDump(paused bool) (*Dump, error) {
+	fd, err := openRetry(d.fd, dumpFile, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, d.fail("open", dumpFile, err)
+	}
+	f := os.NewFile(uintptr(fd), d.file(dumpFile))
+	if err := lockDump(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	text := wasRunning
+	if paused {
+		text = wasPaused
+	}
+	if err := unix.Ftruncate(fd, 0); err == nil {
+		_, err = f.WriteAt([]byte(text), 0)
+		if err == nil {
+			return &Dump{File: f, Paused: paused, dir: d}, nil
+		}
+	}
+	f.Close()
+	return nil, fmt.Errorf("write %s: %w", d.file(dumpFile), err)
+}
+
+// LeftDump returns the intent of a checkpoint that was killed, with the lock; nil if
+// there is none. The error is ErrBeingDumped while a checkpoint is in progress.
+func (d *Dir) LeftDump() (*Dump, error) {
+	fd, err := openRetry(d.fd, dumpFile, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err == unix.ENOENT {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, d.fail("open", dumpFile, err)
+	}
+	f := os.NewFile(uintptr(fd), d.file(dumpFile))
+	var buf [len(wasRunning)]byte
+	if err = lockDump(f); err == nil {
+		_, err = f.ReadAt(buf[:], 0)
+	}
+	if errors.Is(err, ErrBeingDumped) {
+		f.Close()
+		return nil, err
+	}
+	// A file cut short was written before anything was frozen by the checkpoint.
+	return &Dump{File: f, Paused: string(buf[:len(wasPaused)]) == wasPaused, dir: d}, nil
+}
+
+func lockDump(f *os.File) error {
+	for {
+		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err {
+		case nil:
+			return nil
+		case unix.EINTR:
+		case unix.EWOULDBLOCK:
+			return ErrBeingDumped
+		default:
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+	}
+}
+
+// End removes the intent: the container is as the intent says, or it has ended.
+func (i *Dump) End() error {
+	defer i.File.Close()
+	return unlink(i.dir.fd, dumpFile, 0)
+}
