@@ -149,6 +149,9 @@ func (w *walk) step(s plan.Step) error {
 		return w.files.masks.cover(s)
 	case plan.Pivot:
 		return w.files.pivot(s)
+	case plan.Stage:
+		w.files.stage()
+		return nil
 	case plan.ChangeRoot:
 		return w.files.changeRoot()
 	case plan.RootAttrs:

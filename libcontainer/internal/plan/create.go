@@ -189,9 +189,7 @@ func (b *builder) cgroups() {
 	if p := b.Spec.Process; p != nil && p.OOMScoreAdj != nil {
 		b.add("/process/oomScoreAdj", OOMScoreAdj{Value: *p.OOMScoreAdj})
 	}
-	if len(b.Host.CgroupTasks) > 0 {
-		b.add(given("/linux/cgroupsPath", b.linux.CgroupsPath), JoinCgroups{Files: b.Host.CgroupTasks})
-	}
+	b.joinCgroups()
 }
 
 func (b *builder) enterNamespaces(ns *namespaces) {

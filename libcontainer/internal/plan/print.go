@@ -123,6 +123,10 @@ func (s Pivot) String() string {
 	}
 	return "pivot into the root file system, let go of the old root"
 }
+
+func (Stage) String() string {
+	return "attach clones of the tree at " + StageTree + " and " + StageRoot
+}
 func (ChangeRoot) String() string      { return "change root" }
 func (NoNewPrivs) String() string      { return "no new privileges" }
 func (Gate) String() string            { return "wait for start" }

@@ -51,6 +51,7 @@ var samples = []Step{
 	Terminal{Console: Place{Path: "/dev/console"}, Width: 80, Height: 24},
 	Pivot{},
 	ChangeRoot{},
+	Stage{},
 	RootAttrs{Attrs: Attrs{Set: unix.MOUNT_ATTR_RDONLY}},
 	Hostname{Name: "a", Domain: "b"},
 	Umask{Mask: 0o22},

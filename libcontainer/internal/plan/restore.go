@@ -1,0 +1,90 @@
+package plan
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Where the stub of a restore puts what CRIU needs. CRIU itself makes its directory
+// of mounts in /tmp, so a tmpfs of the stub covers the host's there.
+const (
+	StageDir  = "/tmp"
+	StageRoot = StageDir + "/root" // the root file system, without a mount on it
+	StageTree = StageDir + "/tree" // the root file system with all mounts of the plan
+)
+
+// Stage attaches two clones of the root file system's tree where CRIU finds them.
+// CRIU takes the sources of the container's mounts from StageTree. There they have
+// their final flags, id maps and propagation.
+type Stage struct{ containerStep }
+
+// ProgramOf is the host's program that a restore executes.
+type ProgramOf struct {
+	Path string
+	Args []string
+	Env  []string
+}
+
+// Restore plans the part of a set-up that CRIU does not do, or does wrongly: the
+// cgroups, the session keyring, the cgroup namespace, and the sources of all mounts
+// in a mount namespace of their own. The last step executes CRIU, with the
+// privileges of the runtime. CRIU makes the other namespaces.
+func Restore(r Request, criu ProgramOf) (*Plan, error) {
+	b := &builder{Request: &r, spots: map[string]spot{}}
+	if r.Spec.Linux != nil {
+		b.linux = *r.Spec.Linux
+	}
+	asked := b.namespaces()
+	ns := &namespaces{new: unix.CLONE_NEWNS | asked.new&unix.CLONE_NEWCGROUP, index: asked.index}
+
+	b.add("", Spawn{Cgroup: b.Host.Unified})     // in the pid namespace of the runtime: CRIU makes the container's
+	b.add("", Harden{})                          // as in Create
+	b.delegate(ns)                               // before any process of the container can use the cgroup
+	b.bandwidth()                                // before any process can open a socket
+	b.joinResctrl(r.Resctrl)                     // before CRIU makes the container's processes, which inherit the group
+	b.joinCgroups()                              // likewise
+	b.add("", Affinity{})                        // drops the runtime's affinity
+	b.enterRootfs(ns, true)                      // before the mount namespace, as in Create
+	b.enterNamespaces(ns)                        // the container's processes inherit the cgroup namespace from CRIU
+	b.add("", Session{})                         // signals for the caller's terminal must not reach CRIU
+	b.keyring()                                  // the container's processes inherit it from CRIU
+	b.rootfs(ns)                                 // the rest is as in Create: what CRIU clones is what Create would have made
+	b.mounts(ns)                                 //
+	b.notify(ns)                                 //
+	b.devices(ns)                                //
+	b.lateReadonly()                             //
+	b.readonlyPaths()                            //
+	b.maskedPaths()                              //
+	b.rootAttrs(ns)                              //
+	b.add("", Stage{})                           // after the last change of a mount
+	b.add("", FindProgram{Name: criu.Path})      // on the host: the root has not changed
+	b.add("", CloseFiles{First: 3 + b.Preserve}) // CRIU gets its descriptors and no others
+	b.add("", Execute{Args: criu.Args, Env: criu.Env})
+	return &Plan{b.items}, b.err
+}
+
+func (b *builder) joinCgroups() {
+	if len(b.Host.CgroupTasks) > 0 {
+		b.add(given("/linux/cgroupsPath", b.linux.CgroupsPath), JoinCgroups{Files: b.Host.CgroupTasks})
+	}
+}
+
+// Unrestorable returns the field of the first request that Restore cannot keep, and
+// the reason; "" if there is none.
+func Unrestorable(spec *specs.Spec) (field, why string) {
+	if spec.Linux == nil {
+		return "", ""
+	}
+	for _, n := range spec.Linux.Namespaces {
+		switch {
+		case n.Type == specs.UserNamespace:
+			return "/linux/namespaces", "a container with a user namespace cannot be restored: CRIU would have to open the images as its root"
+		case n.Type == specs.MountNamespace && n.Path != "":
+			return "/linux/namespaces", "a container in a joined mount namespace cannot be restored: CRIU makes a new one"
+		}
+	}
+	if len(spec.Linux.NetDevices) > 0 {
+		return "/linux/netDevices", "a container with network devices of the host cannot be restored: CRIU cannot bring them"
+	}
+	return "", ""
+}
