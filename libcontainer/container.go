@@ -226,7 +226,7 @@ func (c *Container) statusAt(look *cgroup.Look) (string, error) {
 		// The cgroup disappeared a moment ago, with the last process.
 	case err != nil:
 		return "", err
-	case frozen:
+	case frozen && c.stays():
 		return StatusPaused, nil
 	}
 	return StatusRunning, nil

@@ -103,41 +103,50 @@ type creation struct {
 	made      []string     // cgroup directories that this create has made
 	hasCgroup bool         // the cgroup is claimed: no other container has processes in it
 	hooked    bool         // hooks have run, so a failed create runs the poststop hooks
+	restore   *restoration // set if CRIU makes the processes
 	container *Container
 }
 
 // prepare reads the configuration and makes all checks that are possible
 // beforehand. It changes nothing on the host.
 func (r *Runtime) prepare(ctx context.Context, id string, o CreateOptions) (*creation, error) {
-	if err := state.ValidID(id); err != nil {
+	c := &creation{Runtime: r, id: id, o: o}
+	if err := c.ready(ctx); err != nil {
 		return nil, err
 	}
-	c := &creation{Runtime: r, id: id, o: o}
+	return c, nil
+}
+
+// ready fills in everything that follows from the options.
+func (c *creation) ready(ctx context.Context) error {
+	if err := state.ValidID(c.id); err != nil {
+		return err
+	}
 	if err := c.load(); err != nil {
-		return nil, err
+		return err
 	}
 	spec := c.config.Spec
 	if err := c.validate(); err != nil {
-		return nil, oneLine(err)
+		return oneLine(err)
 	}
 	if err := c.checkTerminal(); err != nil {
-		return nil, err
+		return err
 	}
-	if err := o.checkFiles(); err != nil {
-		return nil, err
+	if err := c.o.checkFiles(); err != nil {
+		return err
 	}
 	if err := c.findRootfs(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	for _, w := range append(c.config.Warnings, specconv.Warnings(spec)...) {
-		r.warn(w)
+		c.warn(w)
 	}
 	c.warnOfRootfs(spec.Mounts)
 	if err := c.makePlan(ctx); err != nil {
 		c.scope.close()
-		return nil, err
+		return err
 	}
-	return c, nil
+	return nil
 }
 
 // warnOfRootfs warns about mount destinations that begin with the path of the root
@@ -281,7 +290,11 @@ func (c *creation) makePlanFor(born bool) error {
 		host.Unified = false
 		host.CgroupTasks = append(host.CgroupTasks, c.paths.Unified.Abs()+"/cgroup.procs")
 	}
-	p, err := plan.Create(plan.Request{
+	make := plan.Create
+	if c.restore != nil {
+		make = c.restore.plan
+	}
+	p, err := make(plan.Request{
 		Spec: c.config.Spec, ID: c.id, Rootfs: c.rootfs, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
 		Preserve: len(c.o.ExtraFiles), Host: host, NotifyDir: c.notifyDir(), Resctrl: c.resctrlDirs(),
 	})
@@ -476,11 +489,23 @@ func (c *creation) setUp(ctx context.Context) error {
 		return err
 	}
 	defer std.close()
-	job := &engine.Job{
+	p, err := c.walk(ctx, &engine.Job{
 		Stdio: std.files, Preserve: c.o.ExtraFiles, Cgroup: unified, Start: gate.Start, Status: gate.Status,
 		Cgroups: c, Hooks: c.runHooks, Filter: c.filter, Meanwhile: c.meanwhile, IDMaps: writeIDMaps, Console: c.console(ctx), Listener: c.sendListener,
 		Env: c.environment, Warn: c.options.Warn, Name: "onggi:" + c.id, Trace: c.options.Trace,
+	})
+	if err != nil {
+		return err
 	}
+	defer p.Reap()
+	err = c.saveProcess(ctx, p)
+	c.container = newContainer(c.Runtime, c.dir, c.record)
+	c.container.config.config, c.container.first.pidfd = c.config, p.Pidfd
+	return err
+}
+
+// walk executes the plan.
+func (c *creation) walk(ctx context.Context, job *engine.Job) (*engine.Process, error) {
 	switch {
 	case c.scope != nil:
 		job.Spawned = func(pid int) error { return c.startScope(ctx, pid) }
@@ -488,17 +513,13 @@ func (c *creation) setUp(ctx context.Context) error {
 		job.Spawned = func(pid int) error { return c.nameProcess(ctx, pid) }
 	}
 	p, err := engine.Run(ctx, c.plan, job)
-	if unified != nil && engine.KilledAtBirth(err) && !c.oomKilled() {
+	if job.Cgroup != nil && engine.KilledAtBirth(err) && !c.oomKilled() {
 		p, err = c.moveIn(ctx, job)
 	}
 	if err != nil {
-		return c.explain(err)
+		return nil, c.explain(err)
 	}
-	defer p.Reap()
-	err = c.saveProcess(ctx, p)
-	c.container = newContainer(c.Runtime, c.dir, c.record)
-	c.container.config.config, c.container.first.pidfd = c.config, p.Pidfd
-	return err
+	return p, nil
 }
 
 // nameProcess saves the identity of the stub before it can reach the gate. If create

@@ -93,7 +93,11 @@ var errKilledAtBirth = errors.New("killed at birth in the container's cgroup")
 
 func (c *Container) checkExec(o ExecOptions) error {
 	defer c.runtime.span("see whether it is paused").End()
-	return checkPaused(c.cgroups(), o)
+	err := checkPaused(c.cgroups(), o)
+	if errors.Is(err, ErrPaused) && !c.stays() {
+		return nil
+	}
+	return err
 }
 
 // checkPaused refuses a frozen cgroup. Exec calls it for each cgroup in which it may

@@ -88,8 +88,9 @@ func memoryPolicies() *features.MemoryPolicy {
 // versions returns the annotations, with names in the manner of runc.
 func versions() map[string]string {
 	all := map[string]string{
-		"dev.onggi.version":            Version(),
-		"dev.onggi.checkpoint.enabled": "false",
+		"dev.onggi.version":                          Version(),
+		"dev.onggi.checkpoint.enabled":               "true",
+		"org.opencontainers.runc.checkpoint.enabled": "true", // engines ask for runc's name
 	}
 	if v, err := SeccompVersion(context.Background()); err == nil {
 		all["io.github.seccomp.libseccomp.version"] = v

@@ -258,6 +258,9 @@ func (c *Container) Resume(ctx context.Context) (err error) {
 	if !frozen || !own {
 		return fmt.Errorf("cannot resume: %w", ErrNotPaused)
 	}
+	if paused, err := c.recover(ctx); err != nil || !paused {
+		return err
+	}
 	ctx, stop := deadline.Within(ctx, waitTime)
 	defer stop()
 	return c.cgroups().Thaw(ctx)

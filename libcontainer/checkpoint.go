@@ -1,0 +1,374 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/checkpoint-restore/go-criu/v8/rpc"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
+	"github.com/onggi-dev/onggi/libcontainer/internal/criu"
+	"github.com/onggi-dev/onggi/libcontainer/internal/deadline"
+	"github.com/onggi-dev/onggi/libcontainer/internal/state"
+)
+
+// ErrNoCRIU means that CRIU, which Checkpoint and Restore run, is not in $PATH.
+var ErrNoCRIU = criu.ErrNone
+
+// ErrBeingDumped means that a checkpoint of the container is in progress.
+var ErrBeingDumped = state.ErrBeingDumped
+
+// CRIUOptions are the options that Checkpoint and Restore share. The program has to
+// be dumped and restored with equal flags.
+type CRIUOptions struct {
+	ImagePath string // directory of the images; "" is "checkpoint" in the working directory
+	WorkPath  string // directory of the log and the statistics; "" is ImagePath
+
+	TCPEstablished bool // keep established TCP connections
+	ExtUnixSockets bool // allow Unix sockets whose other end is outside of the container
+	ShellJob       bool // allow a session or a terminal of the caller
+	FileLocks      bool // keep file locks
+	EmptyNetwork   bool // make a network namespace without its contents
+	AutoDedup      bool // punch the pages out of the parent's images
+	LazyPages      bool // leave memory to userfaultfd(2)
+	// ManageCgroups is "soft", "full", "strict" or "ignore": what CRIU does about
+	// the cgroups below the container's. "" is "ignore".
+	ManageCgroups string
+	// NetworkLock is "iptables", "nftables" or "skip": how packets are kept from
+	// connections meanwhile. "" is nftables.
+	NetworkLock string
+}
+
+// CheckpointOptions are the decisions of the caller of Checkpoint.
+type CheckpointOptions struct {
+	CRIUOptions
+	LeaveRunning    bool     // let the container run on; else it is deleted
+	PreDump         bool     // write only memory pages, and let the container run on
+	ParentPath      string   // images of an earlier PreDump, relative to ImagePath
+	TCPSkipInFlight bool     // leave out TCP connections that are being established
+	LinkRemap       bool     // give removed files that have another name a temporary name
+	GhostLimit      uint32   // largest removed file, in bytes, whose contents are dumped; 0 is CRIU's 1 MiB
+	PageServer      string   // ADDRESS:PORT of a page server, which receives the memory
+	Status          *os.File // receives one NUL byte when LazyPages are ready to be asked for
+}
+
+// Checkpoint writes the container to disk by CRIU, a program that has to be in
+// $PATH, and deletes the container unless the options say otherwise. Only root can
+// do so. The container is frozen meanwhile. If Checkpoint fails or ctx ends, the
+// container goes on as before.
+//
+// Errors: ErrNoCRIU, ErrBeingDumped, ErrNotRunning, or a *CheckpointError.
+func (c *Container) Checkpoint(ctx context.Context, o CheckpointOptions) (err error) {
+	defer bug.Caught(&err)
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	err = c.checkpoint(ctx, o)
+	c.release()
+	if err != nil || o.LeaveRunning || o.PreDump {
+		return err
+	}
+	return c.Delete(ctx, true)
+}
+
+// CheckpointError is the failure of a dump or a restore.
+type CheckpointError struct {
+	Cause string // one line: the process and the descriptor, if they are known, and the cause
+	Log   string // path of CRIU's log; "" if there is none yet
+	Err   error
+}
+
+// Error returns the cause and the log's path on one line.
+func (e *CheckpointError) Error() string {
+	text := e.Cause
+	if text == "" {
+		text = e.Err.Error()
+	}
+	if e.Log != "" {
+		text += "; log: " + e.Log
+	}
+	return strings.ReplaceAll(text, "\n", "; ")
+}
+
+// Unwrap returns the error of the conversation with CRIU.
+func (e *CheckpointError) Unwrap() error { return e.Err }
+
+// A dump is one checkpoint in progress.
+type dump struct {
+	*Container
+	o      CheckpointOptions
+	spec   *specs.Spec
+	paused bool
+	intent *state.Dump
+	criu   string // path of the program
+	images *imageDir
+	work   *imageDir
+	log    *os.File
+	facts  *dumpFacts
+}
+
+func (c *Container) checkpoint(ctx context.Context, o CheckpointOptions) error {
+	d := &dump{Container: c, o: o}
+	if err := d.prepare(); err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	err := d.write(ctx)
+	if err != nil {
+		err = errors.Join(err, d.thaw(ctx))
+	}
+	return errors.Join(err, d.intent.End())
+}
+
+// prepare makes all checks that need neither CRIU nor the container's processes.
+func (d *dump) prepare() (err error) {
+	if err := d.o.check(); err != nil {
+		return err
+	}
+	if err := requireRoot(d.runtime); err != nil {
+		return err
+	}
+	status, err := d.status()
+	if err != nil {
+		return err
+	}
+	if status != StatusRunning && status != StatusPaused {
+		return &worded{fmt.Sprintf("Container cannot be checkpointed in %s state", status), ErrNotRunning} // runc's words
+	}
+	d.paused = status == StatusPaused
+	if err := d.checkOwn(); err != nil {
+		return err
+	}
+	if d.spec, err = d.Container.spec(); err != nil {
+		return err
+	}
+	if d.criu, err = criu.Find(os.Getenv("PATH")); err != nil {
+		return err
+	}
+	return d.openDirs()
+}
+
+// requireRoot refuses what CRIU cannot do without the privileges of the host's root.
+func requireRoot(r *Runtime) error {
+	if r.rootless || os.Geteuid() != 0 {
+		return fmt.Errorf("checkpoint and restore need the host's root: %w", unix.EPERM)
+	}
+	return nil
+}
+
+// check refuses contradictions of the options.
+func (o *CheckpointOptions) check() error {
+	if err := o.CRIUOptions.check(); err != nil {
+		return err
+	}
+	if o.PreDump && o.LazyPages {
+		return errors.New("--pre-dump and --lazy-pages exclude each other")
+	}
+	_, _, err := splitPageServer(o.PageServer)
+	return err
+}
+
+func (o *CRIUOptions) check() error {
+	if _, ok := cgroupModes[o.ManageCgroups]; !ok {
+		return fmt.Errorf("invalid manage-cgroups-mode %q: want soft, full, strict or ignore", o.ManageCgroups)
+	}
+	if _, ok := networkLocks[o.NetworkLock]; !ok {
+		return fmt.Errorf("invalid network-lock %q: want iptables, nftables or skip", o.NetworkLock)
+	}
+	return nil
+}
+
+var cgroupModes = map[string]rpc.CriuCgMode{
+	"": rpc.CriuCgMode_IGNORE, "ignore": rpc.CriuCgMode_IGNORE, "soft": rpc.CriuCgMode_SOFT,
+	"full": rpc.CriuCgMode_FULL, "strict": rpc.CriuCgMode_STRICT,
+}
+
+var networkLocks = map[string]rpc.CriuNetworkLockMethod{
+	"": rpc.CriuNetworkLockMethod_NFTABLES, "nftables": rpc.CriuNetworkLockMethod_NFTABLES,
+	"iptables": rpc.CriuNetworkLockMethod_IPTABLES, "skip": rpc.CriuNetworkLockMethod_SKIP,
+}
+
+// openDirs opens the directories of images and log. It is the last check.
+func (d *dump) openDirs() (err error) {
+	if d.images, err = openImageDir(d.o.ImagePath, true); err != nil {
+		return err
+	}
+	if err := d.images.checkParent(d.o.ParentPath); err != nil {
+		d.images.close()
+		return err
+	}
+	if d.work, err = d.images.workDir(d.o.WorkPath); err == nil {
+		d.log, err = d.work.createLog("dump.log")
+	}
+	if err != nil {
+		d.close()
+	}
+	return err
+}
+
+func (d *dump) close() {
+	d.images.close()
+	if d.work != nil && d.work != d.images {
+		d.work.close()
+	}
+	if d.log != nil {
+		d.log.Close()
+	}
+}
+
+// begin writes the intent, after it has undone what a killed checkpoint has left.
+func (d *dump) begin(ctx context.Context) error {
+	if d.paused {
+		stillPaused, err := d.recover(ctx)
+		if err != nil {
+			return err
+		}
+		d.paused = stillPaused
+	}
+	intent, err := d.dir.BeginDump(d.paused)
+	d.intent = intent
+	return err
+}
+
+// write collects the facts and lets CRIU write the images.
+func (d *dump) write(ctx context.Context) (err error) {
+	span := d.runtime.span("look at the container's processes and mounts")
+	d.facts, err = d.collect()
+	span.EndWith(err)
+	if err != nil {
+		return err
+	}
+	for _, w := range d.facts.warnings {
+		d.runtime.warn(w)
+	}
+	conn, peer, err := criu.Socket()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.Log = d.log
+	span = d.runtime.span("start criu")
+	process, err := criu.Spawn(d.criu, peer, d.log, d.held()...)
+	peer.Close()
+	span.EndWith(err)
+	if err != nil {
+		return err
+	}
+	defer process.Close()
+	if d.o.PreDump {
+		if err := requireTracking(ctx, conn, process); err != nil {
+			return err
+		}
+	}
+	span = d.runtime.waiting("criu dumps")
+	_, err = conn.Do(ctx, process, d.request(), func(n criu.Notify) error { return d.notified(n) })
+	span.EndWith(err)
+	if err == nil {
+		return nil
+	}
+	process.End() // it must not go on with what is about to be thawed
+	return &CheckpointError{Cause: d.cause(err), Log: d.log.Name(), Err: err}
+}
+
+// held returns the descriptors that CRIU inherits beside its socket: see
+// statusNumber.
+func (d *dump) held() []*os.File {
+	if d.o.Status == nil {
+		return []*os.File{d.intent.File}
+	}
+	return []*os.File{d.intent.File, d.o.Status}
+}
+
+// cause finds the cause in the log, unless the error is ours.
+func (d *dump) cause(err error) string {
+	if !criu.Failed(err) {
+		return "checkpoint: " + err.Error()
+	}
+	if why := criu.Cause(d.log); why != "" {
+		return "checkpoint: " + why
+	}
+	return "checkpoint: " + err.Error()
+}
+
+// requireTracking refuses a pre-dump on a kernel that cannot tell changed pages.
+// CRIU 4.2 ends in an assertion there.
+func requireTracking(ctx context.Context, conn *criu.Conn, p *criu.Process) error {
+	yes, kind := true, rpc.CriuReqType_FEATURE_CHECK
+	resp, err := conn.Do(ctx, p, &rpc.CriuReq{Type: &kind, KeepOpen: &yes, Features: &rpc.CriuFeatures{MemTrack: &yes}}, nil)
+	if err != nil {
+		return fmt.Errorf("ask criu for the kernel's features: %w", err)
+	}
+	if !resp.GetFeatures().GetMemTrack() {
+		return errors.New("--pre-dump: the kernel cannot track changed pages: it has no CONFIG_MEM_SOFT_DIRTY")
+	}
+	return nil
+}
+
+// notified answers the notifications of a dump. An error leaves the container
+// running.
+func (d *dump) notified(n criu.Notify) error {
+	if n.File != nil {
+		n.File.Close()
+	}
+	if n.Name != "post-dump" || d.o.PreDump {
+		return nil
+	}
+	return d.images.saveFacts(d.facts)
+}
+
+// thaw leaves the container running or paused, as before, after a failure. CRIU does
+// so itself unless it was killed.
+func (d *dump) thaw(ctx context.Context) error {
+	if !d.paused {
+		return d.runOn(ctx)
+	}
+	wait, stop := deadline.Within(context.WithoutCancel(ctx), waitTime)
+	defer stop()
+	return d.cgroups().Freeze(wait)
+}
+
+// runOn thaws the container's cgroup if it is frozen.
+func (c *Container) runOn(ctx context.Context) error {
+	frozen, err := c.cgroups().Frozen()
+	if err != nil || !frozen {
+		return nil //nolint:nilerr // the cgroup is gone with the last process
+	}
+	wait, stop := deadline.Within(context.WithoutCancel(ctx), waitTime)
+	defer stop()
+	if err := c.cgroups().Thaw(wait); err != nil {
+		return fmt.Errorf("the container is still frozen (onggi resume): %w", err)
+	}
+	return nil
+}
+
+// recover looks for a checkpoint that was killed, with its CRIU. If there was one
+// and the container was running, recover thaws it. It reports whether the container
+// stays paused. The caller has found it frozen.
+func (c *Container) recover(ctx context.Context) (paused bool, err error) {
+	left, err := c.dir.LeftDump()
+	if err != nil || left == nil {
+		return true, err
+	}
+	if !left.Paused {
+		if err := c.runOn(ctx); err != nil {
+			left.File.Close()
+			return true, err
+		}
+	}
+	return left.Paused, left.End()
+}
+
+// stays reports whether a frozen container is paused, and not left frozen by a
+// checkpoint that was killed. During a checkpoint the container counts as paused.
+func (c *Container) stays() bool {
+	paused, err := c.recover(context.Background())
+	return paused || err != nil
+}

@@ -1,0 +1,174 @@
+package libcontainer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// An imageDir is the open directory of a checkpoint's images, or of its log. Images
+// have the memory of the container, so only root may read them, and nobody else may
+// put files or links into the directory.
+type imageDir struct {
+	path string
+	dir  *os.File
+}
+
+const (
+	defaultImages   = "checkpoint"
+	factsFile       = "onggi.json"
+	descriptorsFile = "descriptors.json" // of runc and crun: the links of descriptors 0 to 2
+)
+
+// openImageDir opens a directory. With create it makes the directory, with mode 0700.
+func openImageDir(path string, create bool) (*imageDir, error) {
+	if path == "" {
+		path = defaultImages
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if create {
+		if err := unix.Mkdir(abs, 0o700); err != nil && err != unix.EEXIST {
+			return nil, &os.PathError{Op: "mkdir", Path: abs, Err: err}
+		}
+	}
+	fd, err := unix.Open(abs, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == unix.ENOTDIR || err == unix.ELOOP {
+		return nil, fmt.Errorf("%s is a link or a file: the images need a directory of their own: %w", abs, err)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: abs, Err: err}
+	}
+	d := &imageDir{abs, os.NewFile(uintptr(fd), abs)}
+	if err := d.checkOwner(); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *imageDir) checkOwner() error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(d.dir.Fd()), &st); err != nil {
+		return &os.PathError{Op: "fstat", Path: d.path, Err: err}
+	}
+	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		return fmt.Errorf("%s (owner %d, mode %04o) can be changed by other users: images need a directory of root's alone", d.path, st.Uid, st.Mode&0o7777)
+	}
+	return nil
+}
+
+func (d *imageDir) close() { d.dir.Close() }
+
+// workDir opens the directory of the log, which is the image directory by default.
+func (d *imageDir) workDir(path string) (*imageDir, error) {
+	if path == "" {
+		return d, nil
+	}
+	return openImageDir(path, true)
+}
+
+// checkParent has runc's words.
+func (d *imageDir) checkParent(parent string) error {
+	if parent == "" {
+		return nil
+	}
+	if filepath.IsAbs(parent) {
+		return errors.New("--parent-path must be relative")
+	}
+	real, err := filepath.EvalSymlinks(filepath.Join(d.path, parent))
+	if err != nil {
+		return fmt.Errorf("invalid --parent-path: %w", err)
+	}
+	if st, err := os.Stat(real); err != nil || !st.IsDir() {
+		return fmt.Errorf("invalid --parent-path: %s is not a directory", real)
+	}
+	return nil
+}
+
+// createLog makes a new, empty log in place of an old one. CRIU opens it again by
+// name and truncates it.
+func (d *imageDir) createLog(name string) (*os.File, error) {
+	path := filepath.Join(d.path, name)
+	if err := unix.Unlinkat(int(d.dir.Fd()), name, 0); err != nil && err != unix.ENOENT {
+		return nil, &os.PathError{Op: "unlink", Path: path, Err: err}
+	}
+	fd, err := unix.Openat(int(d.dir.Fd()), name, unix.O_RDWR|unix.O_APPEND|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, &os.PathError{Op: "create", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// save writes a file of the images and waits until it is on the disk.
+func (d *imageDir) save(name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	f, err := d.createLog(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func (d *imageDir) saveFacts(facts *dumpFacts) error {
+	return errors.Join(d.save(descriptorsFile, facts.Descriptors), d.save(factsFile, facts), d.dir.Sync())
+}
+
+// maxFacts bounds the two files of the images that the runtime reads itself.
+const maxFacts = 4 << 20
+
+// load reads a JSON file of the images. A missing file is os.ErrNotExist.
+func (d *imageDir) load(name string, v any) error {
+	path := filepath.Join(d.path, name)
+	fd, err := unix.Openat(int(d.dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFacts+1))
+	if err == nil && len(data) > maxFacts {
+		err = fmt.Errorf("more than the limit of %d bytes", maxFacts)
+	}
+	if err == nil {
+		err = json.Unmarshal(data, v)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: damaged: %w", path, err)
+	}
+	return nil
+}
+
+// splitPageServer parses ADDRESS:PORT.
+func splitPageServer(s string) (address string, port int32, err error) {
+	if s == "" {
+		return "", 0, nil
+	}
+	i := strings.LastIndexByte(s, ':')
+	n := 0
+	if i > 0 {
+		for _, c := range s[i+1:] {
+			if c < '0' || c > '9' || n > 65535 {
+				n = -1
+				break
+			}
+			n = n*10 + int(c-'0')
+		}
+	}
+	if i <= 0 || n <= 0 || n > 65535 {
+		return "", 0, fmt.Errorf("--page-server %q: use ADDRESS:PORT to specify the page server", s)
+	}
+	return strings.Trim(s[:i], "[]"), int32(n), nil
+}

@@ -1,0 +1,485 @@
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
+	"github.com/onggi-dev/onggi/libcontainer/internal/criu"
+	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// RestoreOptions are the decisions of the caller of Restore. Of CreateOptions,
+// ExtraFiles, ListenFDs, NoPivot and NotifySocket have no effect: the processes are
+// there already, with their descriptors.
+type RestoreOptions struct {
+	CreateOptions
+	CRIUOptions
+	TCPClose        bool   // restore TCP connections as closed ones
+	LSMProfile      string // TYPE:NAME: another AppArmor profile or SELinux label
+	LSMMountContext string // another SELinux context of mounts
+}
+
+// Restore makes a container from the images of a checkpoint. The configuration is
+// that of the bundle, as with Create; the container runs when Restore returns. Only
+// root can do so. prestart, createRuntime and poststart hooks run. The effects of
+// createContainer and startContainer hooks are in the images already.
+//
+// All mounts of the restored container are compared with the configuration. If a
+// mount is missing or weaker, Restore fails. If Restore fails or ctx ends, nothing
+// of the container is left behind.
+//
+// Errors: those of Create, ErrNoCRIU, or a *CheckpointError.
+func (r *Runtime) Restore(ctx context.Context, id string, o RestoreOptions) (_ *Container, err error) {
+	defer bug.Caught(&err)
+	defer nameLimit(&err)
+	rest := &restoration{o: o}
+	defer rest.close()
+	if err := rest.prepare(r); err != nil {
+		return nil, err
+	}
+	o.CreateOptions.ExtraFiles, o.CreateOptions.ListenFDs, o.CreateOptions.NotifySocket = nil, 0, ""
+	c := &creation{Runtime: r, id: id, o: o.CreateOptions, restore: rest}
+	rest.creation = c
+	if err := c.ready(ctx); err != nil {
+		return nil, err
+	}
+	defer c.scope.close()
+	if err := rest.check(); err != nil {
+		return nil, err
+	}
+	if err := rest.make(ctx); err != nil {
+		if c.dir != nil {
+			rest.rollBack(err)
+		}
+		return nil, err
+	}
+	if err := c.container.hook(ctx, "poststart", nil); err != nil {
+		return nil, c.container.abandon(ctx, c.container.first.pidfd, err)
+	}
+	return c.container, nil
+}
+
+// restoration is the part of a creation that CRIU does.
+type restoration struct {
+	*creation
+	o      RestoreOptions
+	criu   string // path of the program
+	images *imageDir
+	work   *imageDir
+	log    *os.File
+	facts  *dumpFacts // nil for images of another runtime
+	links  [3]string  // descriptors 0 to 2 at the dump
+	peer   *os.File   // CRIU's end of the socket
+	conn   *criu.Conn
+	staged []criu.Mount // mounts of the plan, by their paths in the container
+	files  []inherited  // passed to CRIU
+	opened []*os.File   // of files, those to be closed
+	pid    int          // of the first process, once CRIU has named it
+	pidfd  *os.File
+}
+
+// inherited is a file that takes the place of one of the images.
+type inherited struct {
+	key  string
+	file *os.File
+}
+
+// prepare opens the images, before anything of the container exists.
+func (r *restoration) prepare(run *Runtime) (err error) {
+	if err := r.o.CRIUOptions.check(); err != nil {
+		return err
+	}
+	if err := requireRoot(run); err != nil {
+		return err
+	}
+	if r.criu, err = criu.Find(os.Getenv("PATH")); err != nil {
+		return err
+	}
+	if r.images, err = openImageDir(r.o.ImagePath, false); err != nil {
+		return err
+	}
+	if err := r.images.requireImages(); err != nil {
+		return err
+	}
+	if r.work, err = r.images.workDir(r.o.WorkPath); err != nil {
+		return err
+	}
+	if err := r.loadFacts(); err != nil {
+		return err
+	}
+	r.log, err = r.work.createLog("restore.log")
+	return err
+}
+
+// loadFacts reads what the dump has left for the restore.
+func (r *restoration) loadFacts() error {
+	facts := new(dumpFacts)
+	err := r.images.load(factsFile, facts)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		err = r.images.load(descriptorsFile, &r.links)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	case err != nil:
+		return err
+	case facts.Version != factsVersion:
+		return fmt.Errorf("%s/%s: version %d is not known", r.images.path, factsFile, facts.Version)
+	}
+	r.facts, r.links = facts, facts.Descriptors
+	return nil
+}
+
+func (r *restoration) close() {
+	for _, f := range append(r.opened, r.log, r.peer) {
+		if f != nil {
+			f.Close()
+		}
+	}
+	if r.conn != nil {
+		r.conn.Close()
+	}
+	if r.work != nil && r.work != r.images {
+		r.work.close()
+	}
+	if r.images != nil {
+		r.images.close()
+	}
+}
+
+// check compares the images with the configuration.
+func (r *restoration) check() error {
+	spec := r.config.Spec
+	if field, why := plan.Unrestorable(spec); why != "" {
+		return &Failure{Field: field, Err: errors.New(why)}
+	}
+	if specconv.Namespace(spec, specs.MountNamespace) == nil {
+		return &Failure{Field: "/linux/namespaces", Err: errors.New("a container in the host's mount namespace cannot be restored")}
+	}
+	if spec.Linux.MemoryPolicy != nil {
+		r.warn("/linux/memoryPolicy: it is not restored")
+	}
+	return r.findFiles()
+}
+
+// findFiles chooses the files that CRIU inherits.
+func (r *restoration) findFiles() error {
+	std := [3]*os.File{r.creation.o.Stdin, r.creation.o.Stdout, r.creation.o.Stderr}
+	for n, link := range r.links {
+		if strings.HasPrefix(link, "pipe:[") && !r.inherits(link) {
+			if err := r.inherit(link, std[n]); err != nil {
+				return err
+			}
+		}
+	}
+	if r.facts == nil {
+		return nil
+	}
+	for _, f := range r.facts.Files {
+		switch {
+		case f.Path == os.DevNull:
+			if err := r.inherit(f.Key, nil); err != nil {
+				return err
+			}
+		case f.Pid == 1 && f.FD >= 0 && f.FD < len(std):
+			if err := r.inherit(f.Key, std[f.FD]); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("descriptor %d of process %d is the host's %s: there is nothing to take its place", f.FD, f.Pid, f.Path)
+		}
+	}
+	return r.openNamespaces()
+}
+
+func (r *restoration) inherits(key string) bool {
+	for _, f := range r.files {
+		if f.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// inherit passes a file to CRIU; nil stands for /dev/null.
+func (r *restoration) inherit(key string, file *os.File) error {
+	if file == nil {
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		r.opened = append(r.opened, null)
+		file = null
+	}
+	r.files = append(r.files, inherited{key, file})
+	return nil
+}
+
+// openNamespaces opens the network and the pid namespace that the configuration
+// joins.
+func (r *restoration) openNamespaces() error {
+	for t, key := range map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: "extRootNetNS", specs.PIDNamespace: "extRootPidNS"} {
+		n := specconv.Namespace(r.config.Spec, t)
+		if n == nil || n.Path == "" {
+			continue
+		}
+		f, err := os.Open(n.Path)
+		if err != nil {
+			return &Failure{Field: "/linux/namespaces", Err: err}
+		}
+		r.opened = append(r.opened, f)
+		r.files = append(r.files, inherited{key, f})
+	}
+	return nil
+}
+
+// plan is plan.Restore for this CRIU.
+func (r *restoration) plan(q plan.Request) (*plan.Plan, error) {
+	q.Preserve = 1 + len(r.files)
+	return plan.Restore(q, plan.ProgramOf{Path: r.criu, Args: criu.Arguments(criuSocket), Env: os.Environ()})
+}
+
+// criuSocket and the numbers after it are descriptors in CRIU's process.
+const criuSocket = 3
+
+// make runs the steps that leave something behind.
+func (r *restoration) make(ctx context.Context) (err error) {
+	defer bug.Caught(&err)
+	if err := r.makePlanFor(r.scope == nil); err != nil { // now that the files are known
+		return err
+	}
+	err = r.makeState()
+	if err == nil {
+		err = r.makeCgroup(ctx)
+	}
+	if err == nil {
+		err = r.makeResctrl()
+	}
+	if err == nil {
+		err = r.run(ctx)
+	}
+	return err
+}
+
+// run starts the stub, which becomes CRIU, and lets CRIU make the processes.
+func (r *restoration) run(ctx context.Context) error {
+	process, err := r.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer process.Close()
+	if r.staged, err = stagedMounts(process.Pid); err != nil {
+		return err
+	}
+	request, err := r.request()
+	if err != nil {
+		return err
+	}
+	span := r.waiting("criu restores")
+	_, err = r.conn.Do(ctx, process, request, func(n criu.Notify) error { return r.notified(ctx, n) })
+	span.EndWith(err)
+	if err != nil {
+		process.End()
+		return r.failure(err)
+	}
+	if r.container == nil {
+		return r.failure(errors.New("criu claims success without a container"))
+	}
+	return nil
+}
+
+func (r *restoration) failure(err error) error {
+	cause := err.Error()
+	if criu.Failed(err) {
+		if why := criu.Cause(r.log); why != "" {
+			cause = why
+		}
+	}
+	return &CheckpointError{Cause: "restore: " + cause, Log: r.log.Name(), Err: err}
+}
+
+// start executes the plan. Its last call executes CRIU.
+func (r *restoration) start(ctx context.Context) (*criu.Process, error) {
+	unified, err := r.openUnified()
+	if err != nil {
+		return nil, err
+	}
+	if unified != nil {
+		defer unified.Close()
+	}
+	if r.conn, r.peer, err = criu.Socket(); err != nil {
+		return nil, err
+	}
+	r.conn.Log = r.log
+	std, err := openStdio(nil, r.log, r.log)
+	if err != nil {
+		return nil, err
+	}
+	defer std.close()
+	status, report, err := pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer status.Close()
+	defer report.Close()
+	passed := []*os.File{r.peer}
+	for _, f := range r.files {
+		passed = append(passed, f.file)
+	}
+	p, err := r.walk(ctx, &engine.Job{
+		Stdio: std.files, Preserve: passed, Cgroup: unified, Status: report, Cgroups: r.creation, Hooks: r.runHooks,
+		Meanwhile: func(context.Context, int) error { return r.saveConfig() },
+		Warn:      r.options.Warn, Name: "onggi:" + r.id, Trace: r.options.Trace,
+	})
+	if err != nil {
+		return nil, err
+	}
+	report.Close()
+	process := &criu.Process{Pid: p.Pid, Pidfd: p.Pidfd, Child: true}
+	e, err := awaitExecve(ctx, status)
+	p.Executed()
+	p.Reap()
+	if err == nil && e != 0 {
+		err = fmt.Errorf("execute %s: %w", r.criu, e)
+	}
+	if err != nil {
+		process.Close()
+		return nil, err
+	}
+	r.peer.Close()
+	r.peer = nil
+	return process, nil
+}
+
+// rollBack ends the restored processes, which are children of this program, and
+// undoes the rest as a failed Create does.
+func (r *restoration) rollBack(why error) {
+	if r.pidfd != nil && r.container == nil {
+		_ = proc.Signal(r.pidfd, unix.SIGKILL)
+		_, _ = proc.Reap(context.Background(), r.pidfd)
+		r.pidfd.Close()
+	}
+	r.creation.rollBack(why)
+}
+
+// notified answers the notifications of a restore. An error undoes it.
+func (r *restoration) notified(ctx context.Context, n criu.Notify) error {
+	switch n.Name {
+	case "setup-namespaces":
+		return r.setUpNamespaces(ctx, n.Pid)
+	case "orphan-pts-master":
+		return r.sendConsole(ctx, n.File)
+	case "post-restore":
+		return r.complete(ctx, n.Pid)
+	}
+	if n.File != nil {
+		n.File.Close()
+	}
+	return nil
+}
+
+// sendConsole hands the terminal over, as Create does.
+func (r *restoration) sendConsole(ctx context.Context, master *os.File) error {
+	if master == nil {
+		return errors.New("criu sent no terminal")
+	}
+	take := r.console(ctx)
+	if take == nil {
+		master.Close()
+		return nil
+	}
+	return take(master)
+}
+
+// setUpNamespaces does what belongs into the new namespaces. The container's
+// processes do not exist yet.
+func (r *restoration) setUpNamespaces(ctx context.Context, pid int) error {
+	if err := r.hold(pid); err != nil {
+		return err
+	}
+	if asksForNew(r.config.Spec, specs.NetworkNamespace) {
+		if err := setUpNetwork(pid, r.config.Spec.Linux.Sysctl); err != nil {
+			return err
+		}
+	}
+	for _, kind := range []string{"prestart", "createRuntime"} {
+		if len(specconv.Hooks(r.config.Spec.Hooks, kind)) > 0 {
+			if err := r.runHooks(ctx, kind, pid); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// complete makes the restored container what the configuration asks for, before any
+// of its processes runs.
+func (r *restoration) complete(ctx context.Context, pid int) error {
+	if err := r.hold(pid); err != nil {
+		return err
+	}
+	restored, err := mountsOf(strconv.Itoa(pid))
+	if err != nil {
+		return err
+	}
+	if err := compareMounts(r.facts, r.staged, restored); err != nil {
+		return err
+	}
+	if r.record.Init, err = proc.IdentifyFd(pid, r.pidfd); err != nil {
+		return err
+	}
+	r.record.Creating = proc.Identity{}
+	r.setAttributes()
+	if r.options.CgroupManager != cgroupDisabled {
+		if err := r.setLimits(); err != nil {
+			return err
+		}
+	}
+	if err := r.save(ctx); err != nil {
+		return err
+	}
+	return r.announceRestored(ctx)
+}
+
+// hold opens the first process. CRIU has sent the pid, so it is checked: the process
+// has to be a child of this program. No other may be recorded or killed.
+func (r *restoration) hold(pid int) error {
+	if r.pidfd != nil {
+		if pid != r.pid {
+			return fmt.Errorf("criu named process %d, and process %d before", pid, r.pid)
+		}
+		return nil
+	}
+	if pid <= 0 {
+		return fmt.Errorf("criu named process %d as the first one", pid)
+	}
+	pidfd, err := proc.OpenPid(pid)
+	if err != nil {
+		return err
+	}
+	if err := unix.Waitid(unix.P_PIDFD, int(pidfd.Fd()), nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
+		pidfd.Close()
+		return fmt.Errorf("criu named process %d, which is not our child: %w", pid, err)
+	}
+	r.pidfd, r.pid = pidfd, pid
+	return nil
+}
+
+// announceRestored is announce before there is a Container.
+func (r *restoration) announceRestored(ctx context.Context) error {
+	r.container = newContainer(r.Runtime, r.dir, r.record)
+	r.container.config.config, r.container.first.pidfd = r.config, r.pidfd
+	return r.announce(ctx)
+}

@@ -1,0 +1,299 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/checkpoint-restore/go-criu/v8/rpc"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/criu"
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/specconv"
+)
+
+// requireImages refuses a directory without a complete checkpoint: CRIU writes the
+// inventory last.
+func (d *imageDir) requireImages() error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(d.dir.Fd()), "inventory.img", &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("%s has no complete checkpoint: inventory.img: %w", d.path, err)
+	}
+	if err := unix.Fstatat(int(d.dir.Fd()), "pstree.img", &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("%s has no complete checkpoint (only a pre-dump?): pstree.img: %w", d.path, err)
+	}
+	return nil
+}
+
+// stagedMounts returns the mounts that the stub has prepared, with the paths that
+// they have in the container.
+func stagedMounts(pid int) ([]criu.Mount, error) {
+	all, err := mountsOf(strconv.Itoa(pid))
+	if err != nil {
+		return nil, err
+	}
+	var out []criu.Mount
+	for _, m := range all {
+		if m.Point == plan.StageTree {
+			m.Point = "/"
+		} else if rest, ok := strings.CutPrefix(m.Point, plan.StageTree+"/"); ok {
+			m.Point = "/" + rest
+		} else {
+			continue
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// request returns the request for the restore.
+func (r *restoration) request() (*rpc.CriuReq, error) {
+	o := r.o.CRIUOptions
+	o.EmptyNetwork = o.EmptyNetwork || asksForNew(r.config.Spec, specs.NetworkNamespace)
+	q := o.request(r.images, r.work, "restore.log")
+	q.Root, q.RstSibling, q.ConfigFile = set(plan.StageRoot), set(true), configFile(r.config.Spec)
+	q.TcpClose, q.LsmProfile, q.LsmMountContext = set(r.o.TCPClose), set(r.o.LSMProfile), set(r.o.LSMMountContext)
+	if err := r.addMounts(q); err != nil {
+		return nil, err
+	}
+	for i, f := range r.files {
+		key, number := f.key, int32(criuSocket+1+i)
+		q.InheritFd = append(q.InheritFd, &rpc.InheritFd{Key: &key, Fd: &number})
+	}
+	r.addJoined(q)
+	r.addCgroupRoots(q)
+	kind := rpc.CriuReqType_RESTORE
+	return &rpc.CriuReq{Type: &kind, Opts: q}, nil
+}
+
+// addMounts names the source of each mount that CRIU did not dump.
+func (r *restoration) addMounts(q *rpc.CriuOpts) error {
+	at := map[string]bool{}
+	for _, m := range r.staged {
+		if m.Point == "/" || at[m.Point] {
+			continue
+		}
+		at[m.Point] = true
+		point, source := m.Point, plan.StageTree+m.Point
+		q.ExtMnt = append(q.ExtMnt, &rpc.ExtMountMap{Key: &point, Val: &source})
+	}
+	if r.facts == nil { // runc has one key for all masks of files
+		null := os.DevNull
+		q.ExtMnt = append(q.ExtMnt, &rpc.ExtMountMap{Key: &null, Val: &null})
+		return nil
+	}
+	var missing []error
+	for _, m := range r.facts.Mounts {
+		if m.External && !at[m.Point] {
+			missing = append(missing, fmt.Errorf("the container had a mount on %s, for which the configuration has no source", m.Point))
+		}
+	}
+	return oneLine(errors.Join(missing...))
+}
+
+// addJoined makes CRIU join the namespaces that need no descriptor.
+func (r *restoration) addJoined(q *rpc.CriuOpts) {
+	for _, t := range []specs.LinuxNamespaceType{specs.IPCNamespace, specs.UTSNamespace, specs.TimeNamespace} {
+		if n := specconv.Namespace(r.config.Spec, t); n != nil && n.Path != "" {
+			name, file := string(t), n.Path
+			q.JoinNs = append(q.JoinNs, &rpc.JoinNamespace{Ns: &name, NsFile: &file})
+		}
+	}
+}
+
+// addCgroupRoots tells a CRIU that manages cgroups where the container's are now.
+func (r *restoration) addCgroupRoots(q *rpc.CriuOpts) {
+	if r.o.ManageCgroups == "" || r.o.ManageCgroups == "ignore" {
+		return
+	}
+	for _, d := range r.paths.V1 {
+		ctrl, path := strings.Join(d.Controllers, ","), d.Path
+		q.CgRoot = append(q.CgRoot, &rpc.CgroupRoot{Ctrl: &ctrl, Path: &path})
+	}
+	if u := r.paths.Unified; u != nil {
+		path := u.Path
+		q.CgRoot = append(q.CgRoot, &rpc.CgroupRoot{Path: &path})
+	}
+}
+
+// forbidding are the options of a mount that take something away from a process.
+var forbidding = []string{"ro", "nosuid", "nodev", "noexec", "nosymfollow", "idmapped"}
+
+// compareMounts refuses a restored mount that is missing or weaker than it was at the
+// dump and than the configuration asks for. Without facts only the configuration
+// counts.
+func compareMounts(facts *dumpFacts, staged, restored []criu.Mount) error {
+	now := map[string]criu.Mount{}
+	for _, m := range restored {
+		now[m.Point] = m // the topmost mount counts
+	}
+	var errs []error
+	if facts != nil {
+		for _, m := range facts.Mounts {
+			r, ok := now[m.Point]
+			if !ok {
+				errs = append(errs, fmt.Errorf("the mount on %s is missing", m.Point))
+				continue
+			}
+			if covered(facts.Mounts, m) {
+				continue
+			}
+			errs = append(errs, weaker(r, m.Options, m.Peers))
+		}
+		return oneLine(errors.Join(errs...))
+	}
+	for _, m := range staged {
+		if r, ok := now[m.Point]; ok {
+			errs = append(errs, weaker(r, m.Options, m.Peers))
+		}
+	}
+	return oneLine(errors.Join(errs...))
+}
+
+// covered reports whether a later mount is at the same place.
+func covered(mounts []dumpedMount, m dumpedMount) bool {
+	last := m
+	for _, o := range mounts {
+		if o.Point == m.Point {
+			last = o
+		}
+	}
+	return last != m
+}
+
+// weaker compares a restored mount with options and propagation that it should have.
+func weaker(m criu.Mount, options, peers string) error {
+	has := strings.Split(m.Options, ",")
+	for _, want := range strings.Split(options, ",") {
+		if slices.Contains(forbidding, want) && !slices.Contains(has, want) {
+			return fmt.Errorf("the mount on %s came back without %s", m.Point, want)
+		}
+	}
+	for _, kind := range []string{"shared:", "master:", "unbindable"} {
+		if strings.Contains(peers, kind) != strings.Contains(m.Peers, kind) {
+			return fmt.Errorf("the mount on %s came back with another propagation: %q, and it was %q", m.Point, m.Peers, peers)
+		}
+	}
+	return nil
+}
+
+// setAttributes sets what CRIU does not restore for each thread. A thread that ends
+// early needs nothing, so failures are warnings.
+func (r *restoration) setAttributes() {
+	if r.facts == nil {
+		return
+	}
+	byTid := map[int]threadFacts{}
+	for _, t := range r.facts.Threads {
+		byTid[t.Tid] = t
+	}
+	pids, err := r.paths.AllProcs()
+	if err != nil || len(pids) == 0 {
+		pids = []int{r.record.Init.Pid}
+	}
+	for _, pid := range pids {
+		tids, _ := readDir(procPath(pid, "task"))
+		for _, name := range tids {
+			tid, err := strconv.Atoi(name)
+			if err != nil {
+				continue
+			}
+			if t, ok := byTid[pidInside(tid)]; ok {
+				if err := t.apply(tid); err != nil {
+					r.warnf("thread %d: %v", tid, err)
+				}
+			}
+		}
+	}
+}
+
+func (t *threadFacts) apply(tid int) error {
+	var set unix.CPUSet
+	for i, word := range t.CPUs {
+		for bit := range 64 {
+			if word>>bit&1 != 0 {
+				set.Set(i*64 + bit)
+			}
+		}
+	}
+	var errs []error
+	if len(t.CPUs) > 0 && unix.SchedSetaffinity(tid, &set) != nil {
+		errs = append(errs, errors.New("its CPU affinity is not restored: this host has none of the processors"))
+	}
+	if t.IOPriority != 0 {
+		if _, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, ioprioWhoProcess, uintptr(tid), uintptr(t.IOPriority)); errno != 0 {
+			errs = append(errs, fmt.Errorf("its I/O priority is not restored: %w", errno))
+		}
+	}
+	if t.TimerSlack != 0 {
+		if err := os.WriteFile(procPath(tid, "timerslack_ns"), []byte(strconv.FormatUint(t.TimerSlack, 10)), 0); err != nil {
+			errs = append(errs, fmt.Errorf("its timer slack is not restored: %w", err))
+		}
+	}
+	return oneLine(errors.Join(errs...))
+}
+
+// setUpNetwork brings lo up and sets the sysctls of a new network namespace, which
+// CRIU leaves empty. A thread enters the namespace and ends there.
+func setUpNetwork(pid int, sysctls map[string]string) error {
+	ns, err := os.Open(procPath(pid, "ns/net"))
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // without an unlock the thread ends with the goroutine
+		done <- setUpNetworkHere(int(ns.Fd()), sysctls)
+	}()
+	return <-done
+}
+
+func setUpNetworkHere(ns int, sysctls map[string]string) error {
+	if err := unix.Setns(ns, unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter the network namespace: setns: %w", err)
+	}
+	if err := loopbackUp(); err != nil {
+		return fmt.Errorf("bring lo up: %w", err)
+	}
+	for _, key := range sortedKeys(sysctls) {
+		path, err := specconv.SysctlPath(key)
+		if err != nil || len(path) == 0 || path[0] != "net" {
+			continue // those of the other namespaces are in the images
+		}
+		file := "/proc/sys/" + strings.Join(path, "/")
+		if err := os.WriteFile(file, []byte(sysctls[key]), 0); err != nil {
+			return &Failure{Field: "/linux/sysctl", Err: err}
+		}
+	}
+	return nil
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+}
