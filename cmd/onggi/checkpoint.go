@@ -2,33 +2,98 @@ package main
 
 import (
 	"errors"
+	"os"
+	"strconv"
 
 	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
+	"github.com/onggi-dev/onggi/libcontainer"
 )
-
-// errNoCheckpoint is the error of checkpoint and restore.
-var errNoCheckpoint = errors.New("checkpoint and restore are not supported by this version of onggi")
 
 func checkpointCommand() command {
 	return command{
-		Name: "checkpoint", Args: "<container-id>", Max: cli.Many, Hidden: true,
-		Summary: "write a running container to disk (not supported yet)",
-		Define:  refuseCheckpoint,
+		Name: "checkpoint", Args: "<container-id>", Min: 1, Max: 1,
+		Summary: "write a running container to disk",
+		Detail: `CRIU, which has to be in $PATH, writes the memory and the state of all
+processes to the image directory; then the container is deleted. The file
+system of the container is not part of the images.`,
+		Manual: cli.Manual{
+			Status: "0 if the images are complete. Else 1: the container goes on as before.",
+			Files: "The image directory is made with mode 0700. It must not be a link, and no other user may be able to change it. " +
+				"The log is dump.log in the work directory.",
+			Environment: criuEnvironment,
+			Examples: `Write a container to disk, and let it run on:
+
+    onggi checkpoint --image-path /srv/images --leave-running web
+
+With its TCP connections, in order to move it to another host:
+
+    onggi checkpoint --image-path /srv/images --tcp-established web`,
+		},
+		Define: defineCheckpoint,
 	}
 }
 
-func restoreCommand() command {
-	return command{
-		Name: "restore", Args: "<container-id>", Max: cli.Many, Hidden: true,
-		Summary: "start a container from a checkpoint (not supported yet)",
-		Define:  refuseCheckpoint,
+func defineCheckpoint(f *flags) action {
+	var o libcontainer.CheckpointOptions
+	var empty string
+	status, ghost := -1, 0
+	criuFlags(f, &o.CRIUOptions, &empty)
+	f.Bool(&o.LeaveRunning, "leave-running", "", "let the container run on")
+	f.Bool(&o.PreDump, "pre-dump", "", "write only memory, and let the container run on")
+	f.String(&o.ParentPath, "parent-path", "", "DIR", "images of an earlier --pre-dump, relative to the image directory")
+	f.Bool(&o.TCPSkipInFlight, "tcp-skip-in-flight", "", "leave out TCP connections that are being established")
+	f.Bool(&o.LinkRemap, "link-remap", "", "give removed files that have another name a temporary name")
+	f.Count(&ghost, "ghost-limit", "", "largest removed file whose contents are written, in bytes (0: 1 MiB)")
+	f.String(&o.PageServer, "page-server", "", "ADDRESS:PORT", "send the memory to a page server")
+	f.Add(cli.Option{Name: "status-fd", Arg: "N", Text: "descriptor that receives a NUL byte when lazy pages are ready", Set: func(v string) (err error) {
+		if status, err = strconv.Atoi(v); err != nil {
+			return errors.New("it is not a descriptor")
+		}
+		return nil
+	}})
+	return func(c *call) (err error) {
+		if o.EmptyNetwork, err = emptyNamespace(empty); err != nil {
+			return err
+		}
+		o.GhostLimit = uint32(ghost)
+		if status >= 0 {
+			o.Status = os.NewFile(uintptr(status), "--status-fd")
+		}
+		container, err := c.container()
+		if err != nil {
+			return err
+		}
+		ctx, err := interruptible(c.ctx)
+		if err != nil {
+			return err
+		}
+		return because(ctx, container.Checkpoint(ctx, o))
 	}
 }
 
-// refuseCheckpoint lets --help through: Podman runs `checkpoint --help` of any
-// runtime and expects success. It refuses everything else, whatever flags there
-// are, with the one true reason.
-func refuseCheckpoint(f *flags) action {
-	f.Lenient = true
-	return func(*call) error { return errNoCheckpoint }
+// criuFlags declares the flags that checkpoint and restore share.
+func criuFlags(f *flags, o *libcontainer.CRIUOptions, empty *string) {
+	o.ManageCgroups = "ignore"
+	f.String(&o.ImagePath, "image-path", "", "DIR", "directory of the images (default: ./checkpoint)")
+	f.String(&o.WorkPath, "work-path", "", "DIR", "directory of the log and the statistics (default: the image directory)")
+	f.Bool(&o.TCPEstablished, "tcp-established", "", "keep established TCP connections")
+	f.Bool(&o.ExtUnixSockets, "ext-unix-sk", "", "allow Unix sockets with an end outside of the container")
+	f.Bool(&o.ShellJob, "shell-job", "", "allow a session or a terminal of the caller")
+	f.Bool(&o.FileLocks, "file-locks", "", "keep file locks")
+	f.Bool(&o.LazyPages, "lazy-pages", "", "leave the memory to a page server, which sends it on demand")
+	f.Bool(&o.AutoDedup, "auto-dedup", "", "remove pages from the parent's images that newer ones replace")
+	f.String(empty, "empty-ns", "", "network", "make the namespace, but leave its contents out")
+	f.Choice(&o.ManageCgroups, "manage-cgroups-mode", "", "what CRIU does about cgroups below the container's", "soft", "full", "strict", "ignore")
+	f.Choice(&o.NetworkLock, "network-lock", "", "how packets are held back meanwhile (default: nftables)", "iptables", "nftables", "skip")
+}
+
+// emptyNamespace has runc's words.
+func emptyNamespace(name string) (bool, error) {
+	switch name {
+	case "":
+		return false, nil
+	case "network":
+		return true, nil
+	}
+	return false, errors.New("namespace " + strconv.Quote(name) + " is not supported for --empty-ns")
 }

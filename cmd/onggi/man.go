@@ -14,6 +14,10 @@ const serviceEnvironment = `LISTEN_FDS, LISTEN_PID
 NOTIFY_SOCKET
     where the container says that it is ready, as sd_notify(3) has it`
 
+// criuEnvironment is the variable by which CRIU is found.
+const criuEnvironment = `PATH
+    where criu is looked up, and the programs that CRIU runs`
+
 // stateFiles are the files below the state root.
 const stateFiles = `/run/onggi
     the state root, unless --root names another

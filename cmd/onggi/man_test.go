@@ -167,8 +167,7 @@ func TestManPagesExplainTheEnvironment(t *testing.T) {
 			}
 		}
 	}
-	delete(explained, "PATH") // os/exec reads it
-	asked := map[string]bool{}
+	asked := map[string]bool{"PATH": true} // os/exec reads it
 	for _, root := range []string{".", "../../libcontainer", "../../seccomp", "../../specconv"} {
 		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

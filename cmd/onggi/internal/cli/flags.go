@@ -14,9 +14,8 @@ import (
 // not used: it reports a mistake as a finished sentence. These flags report the cause,
 // so that the error can suggest the most similar flag.
 type Flags struct {
-	all     []Option
-	Lenient bool // skips flags that are not declared
-	Help    bool // -h or --help was given
+	all  []Option
+	Help bool // -h or --help was given
 }
 
 // An Option is one declared flag.
@@ -159,8 +158,6 @@ func (f *Flags) parseOne(arg string, rest []string) ([]string, error) {
 	switch {
 	case o == nil && (name == "help" || name == "h"):
 		f.Help = !hasValue || value != "false"
-		return rest, nil
-	case o == nil && f.Lenient:
 		return rest, nil
 	case o == nil:
 		return nil, &unknownFlag{name: name, near: f.near(name), joined: f.joined(arg)}
