@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -99,6 +100,31 @@ func TestSeccompNotifyOfReadAndExecve(t *testing.T) {
 			want(t, "output", c.output(), "content")
 			if n := calls(nr); n == 0 {
 				t.Errorf("the agent was not asked about %s", name)
+			}
+		})
+	}
+}
+
+// An ordinary user may have an agent and a startContainer hook too. The hook's process has the profile, and the first
+// process is not dumpable while its listener is taken over.
+func TestRootlessNotifyWithAStartContainerHook(t *testing.T) {
+	u := makeUser(t)
+	for _, nnp := range []bool{true, false} {
+		t.Run(fmt.Sprintf("no_new_privs %t", nnp), func(t *testing.T) {
+			c := newRootless(t, u, u.many, seccomp(specs.LinuxSyscall{Names: []string{"mkdir", "mkdirat"}, Action: specs.ActNotify}),
+				sh("mkdir /tmp/made; cat /tmp/hook; test -d /tmp/made && echo made"), hooks("startContainer", hook("echo hooked >/tmp/hook")))
+			path := filepath.Join(env.dir, c.id+".sock")
+			c.edit(func(s *specs.Spec) {
+				s.Process.NoNewPrivileges = nnp
+				s.Linux.Seccomp.ListenerPath = path
+			})
+			calls := continuing(t, path)
+			if err := os.Chmod(path, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			want(t, "output", c.output(), "hooked\nmade")
+			if n := calls(unix.SYS_MKDIR) + calls(unix.SYS_MKDIRAT); n == 0 {
+				t.Error("the agent was not asked about mkdir")
 			}
 		})
 	}
