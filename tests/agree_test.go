@@ -109,8 +109,9 @@ func seen(t *testing.T, seed uint64, runtime string) (map[string]string, string)
 		}
 	}
 	host := nested(t, c, seed)
+	log := c.logHooks()
 	before := mountsBelow(t, host)
-	r := c.run()
+	r := c.runSomehow(t)
 	spec, _ := json.Marshal(c.spec)
 	if runtime != env.runtime {
 		c.sweep()
@@ -119,9 +120,56 @@ func seen(t *testing.T, seed uint64, runtime string) (map[string]string, string)
 	all := map[string]string{"it runs": fmt.Sprint(r.code == 0)}
 	if r.code == 0 {
 		maps.Copy(all, parseEverything(nameless(r.out)))
+		said, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(all, parseEverything(nameless(string(said))))
 		all["mounts left on the host"] = fmt.Sprint(mountsBelow(t, host) - before)
 	}
 	return all, nameless(string(spec))
+}
+
+// hookLog stands for the file of the host into which the hooks of twists write.
+const hookLog = "/hook-log"
+
+// logHooks makes that file, and lets the hooks on the host write there.
+func (c *container) logHooks() string {
+	c.write("hook-log", "")
+	log := filepath.Join(c.bundle, "hook-log")
+	c.edit(func(s *specs.Spec) {
+		if s.Hooks == nil {
+			return
+		}
+		for _, list := range [][]specs.Hook{s.Hooks.Prestart, s.Hooks.CreateRuntime, s.Hooks.CreateContainer, s.Hooks.Poststart, s.Hooks.Poststop} { //nolint:staticcheck // prestart is deprecated, and used
+			for i := range list {
+				list[i].Args = slices.Clone(list[i].Args)
+				list[i].Args[2] = strings.ReplaceAll(list[i].Args[2], hookLog, log)
+			}
+		}
+	})
+	return log
+}
+
+// runSomehow runs the container to its end: with a terminal, if it has one, and returns what was seen there.
+func (c *container) runSomehow(t *testing.T) result {
+	t.Helper()
+	if !c.spec.Process.Terminal {
+		return c.run()
+	}
+	path, next := consoleSocket(t)
+	r := c.verb(c.withFlags("create", "--console-socket", path)...)
+	if r.code != 0 {
+		return r
+	}
+	master, _ := next()
+	defer master.Close()
+	r = c.verb("start", c.id)
+	if r.code == 0 {
+		r.out = strings.ReplaceAll(readAll(t, master), "\r\n", "\n")
+	}
+	c.verb("delete", "--force", c.id)
+	return r
 }
 
 // nested mounts a tree on the host, "host" in the bundle, with flags and propagations that the seed selects.
@@ -172,6 +220,8 @@ echo = fd; ls /proc/$$/fd
 echo = umask; umask; echo = cwd; pwd; echo = id; id; echo = uname; uname -nm
 echo = domain; cat /proc/sys/kernel/domainname
 echo = sysctl; cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmni
+echo = terminal; tty; stty -a 2>/dev/null; echo = console; stat -c '%A %u %g %t:%T' /dev/console
+echo = hooked; cat /tmp/hook-log
 echo = scheduling; chrt -p $$ | sed 's/.*://'; ionice -p $$; nice
 for p in / /dev /dev/* /dev/shm /tmp /data /data/* /host /host/* /host/one/* /again /again/* /new /new/* /made/behind/it /link /root /home/user /etc/passwd; do
 	[ -e $p ] && echo = path $p && stat -c '%A %u %g %t:%T' $p && readlink $p
@@ -224,7 +274,60 @@ func twist(seed uint64) edit {
 		for range 1 + r.IntN(3) {
 			twists[r.IntN(len(twists))](r, s)
 		}
+		r = rand.New(rand.NewPCG(seed, 2))
+		for _, twist := range processTwists {
+			if r.IntN(3) == 0 {
+				twist(r, s)
+			}
+		}
 	}
+}
+
+// processTwists are about users, capabilities, hooks and terminals. Any of them may come with any other.
+var processTwists = []func(*rand.Rand, *specs.Spec){
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Process.User = specs.User{UID: one[uint32](r, 0, 1000, 12345, 65534), GID: one[uint32](r, 0, 1000, 3000), AdditionalGids: some[uint32](r, 3, 1, 5, 1000, 2000)}
+		s.Process.NoNewPrivileges = r.IntN(2) == 0
+		if r.IntN(2) == 0 {
+			s.Process.Env = []string{"PATH=/bin"} // HOME is the user's
+		}
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		all := some(r, 6, "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_NET_ADMIN", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE")
+		c := &specs.LinuxCapabilities{Bounding: all}
+		c.Permitted = some(r, 6, all...)
+		c.Effective = some(r, 6, c.Permitted...)
+		c.Inheritable = some(r, 6, all...)
+		c.Ambient = some(r, 6, c.Inheritable...)
+		s.Process.Capabilities = one(r, c, c, c, nil, &specs.LinuxCapabilities{})
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		for _, kind := range some(r, 4, hookKinds...) {
+			var list []specs.Hook
+			for i := range 1 + r.IntN(2) {
+				list = append(list, randomHook(r, kind, i))
+			}
+			hooks(kind, list...)(s)
+		}
+	},
+	func(r *rand.Rand, s *specs.Spec) {
+		s.Process.Terminal = true
+		s.Process.ConsoleSize = one(r, nil, &specs.Box{Height: 24, Width: 80}, &specs.Box{Height: 1, Width: 500})
+		s.Process.Env = append(s.Process.Env, "TERM=xterm")
+	},
+}
+
+// randomHook says what it is given: its environment, directory, identity, and the container's status.
+func randomHook(r *rand.Rand, kind string, i int) specs.Hook {
+	log := hookLog
+	if kind == "startContainer" {
+		log = "/tmp/hook-log"
+	}
+	h := hook(fmt.Sprintf(`{ echo "= hook %s %d"; env | grep -v -E "^(PWD|OLDPWD|SHLVL|_)=" | sort; pwd; id -u; umask; grep -E "^(Groups|NoNewPrivs|Seccomp|Cap...):" /proc/self/status
+grep -o -E '"(id|status|bundle|ociVersion)": *"[^"]*"' | tr -d " " | sort; } >>%s`, kind, i, log))
+	h.Env = one(r, nil, []string{"PATH=/usr/bin:/bin"}, []string{"PATH=/usr/bin:/bin", "A=b", "HOME=/h"})
+	h.Timeout = one(r, nil, ptr(20))
+	return h
 }
 
 func one[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
