@@ -17,6 +17,8 @@ type column struct {
 	Runtime string // name and version
 	Cells   []cell
 	Timings []timing
+	// Outcomes are by the order of failures.
+	Outcomes []outcome
 }
 
 type cell struct {
@@ -156,23 +158,39 @@ func (t *table) median(engine, runtime string) string {
 	return "not run"
 }
 
-const page = "../../docs/engines/README.md"
+const (
+	page     = "../../docs/engines/README.md"
+	tableEnd = "<!-- end of table -->\n"
+)
 
-// publish puts the table into the page, between the tags of its system.
+// publish puts the tables into the pages, between the tags of their system.
 func (t *table) publish() error {
+	system := t.Columns[0].System
+	err := rewrite(page, fmt.Sprintf("<!-- table: %s -->\n", system), func(old string) string {
+		switch {
+		case len(t.Columns[0].Cells) > 0:
+			return "\n" + t.render() + "\n"
+		case len(t.Timings) > 0: // -run TestTimings
+			return "\n" + t.retimed(old) + "\n"
+		}
+		return old
+	})
+	if err != nil || t.Columns[0].Outcomes == nil {
+		return err
+	}
+	return rewrite("../../docs/engines/"+statusPage, statusBegin(system), func(old string) string { return "\n" + t.statusTable(old) + "\n" })
+}
+
+// rewrite changes what a page has between a tag and the end of its table.
+func rewrite(page, begin string, change func(old string) string) error {
 	data, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	begin, end := fmt.Sprintf("<!-- table: %s -->\n", t.Columns[0].System), "<!-- end of table -->\n"
 	before, rest, ok := strings.Cut(string(data), begin)
-	old, after, ended := strings.Cut(rest, end)
+	old, after, ended := strings.Cut(rest, tableEnd)
 	if !ok || !ended {
 		return fmt.Errorf("%s has no place for the table: %s", page, begin)
 	}
-	text := t.render()
-	if len(t.Columns[0].Cells) == 0 { // -run TestTimings
-		text = t.retimed(old)
-	}
-	return os.WriteFile(page, []byte(before+begin+"\n"+text+"\n"+end+after), 0o644)
+	return os.WriteFile(page, []byte(before+begin+change(old)+tableEnd+after), 0o644)
 }
