@@ -122,6 +122,10 @@ libraries: onggi ## measure the libraries that could replace parts of onggi, and
 bench-start: onggi ## measure a start by the number of mounts, with and without the patch of Go
 	$(GO) run ./tests/bench start
 
+.PHONY: bench-inside
+bench-inside: onggi bin/inside.tar ## measure redis, pgbench, nginx, fio and fork+exec in containers and on the host
+	$(GO) run ./tests/bench inside
+
 .PHONY: counts
 counts: onggi ## count system calls, faults, bytes, and compare with tests/bench/history.tsv
 	$(GO) run ./tests/bench counts
@@ -148,6 +152,10 @@ bin/crictl: tests/engines/crictl/go.mod ## the CRI's client, for tests/engines
 bin/debian.tar: tests/engines/debian.sh ## a Debian with redis and nginx, for tests/engines
 	@mkdir -p bin
 	tests/engines/debian.sh $@
+
+bin/inside.tar: tests/engines/debian.sh ## a Debian with the programs of bench-inside
+	@mkdir -p bin
+	tests/engines/debian.sh $@ redis-server redis-tools postgresql-15 postgresql-client-15 nginx fio apache2-utils
 
 .PHONY: release
 release: release-amd64 release-arm64 ## static amd64 and arm64 binaries with checksums into dist/

@@ -1,6 +1,7 @@
 // Command bench measures onggi, crun, runc and a floor in turns, in one run: A C B D, C A D B, …
 //
 //	make bench                          everything, both cgroup layouts; 12 to 15 minutes
+//	make bench-inside                   programs under load in containers and on the host; 5 minutes
 //	make counts                         counts, compared with history.tsv; 20 seconds
 //	make counts-update                  adds a column to history.tsv
 //	make bench-start                    a start by the number of the host's mounts, with and without the patch of Go; a minute

@@ -22,10 +22,12 @@ func main() {
 	switch layout := os.Getenv(innerEnv); {
 	case layout != "":
 		err = inner(layout)
-	case counting():
+	case asked("counts"):
 		err = counts(os.Args[2:])
-	case starting():
+	case asked("start"):
 		err = starts()
+	case asked("inside"):
+		err = inside()
 	default:
 		err = outer()
 	}
@@ -35,11 +37,8 @@ func main() {
 	}
 }
 
-// counting reports whether the command line asks for counts, not times.
-func counting() bool { return len(os.Args) > 1 && os.Args[1] == "counts" }
-
-// starting reports whether the command line asks for the cost of a start by the number of mounts.
-func starting() bool { return len(os.Args) > 1 && os.Args[1] == "start" }
+// asked reports whether the command line asks for something else than times: "counts", "start" or "inside".
+func asked(what string) bool { return len(os.Args) > 1 && os.Args[1] == what }
 
 // item is one measurement.
 type item struct {
@@ -150,10 +149,12 @@ func inner(layout string) error {
 	var found any
 	var err error
 	switch {
-	case counting():
-		found, err = countLayout(layout)
-	case starting():
+	case asked("start"):
 		found, err = measureStarts(os.Args[2:])
+	case asked("counts"):
+		found, err = countLayout(layout)
+	case asked("inside"):
+		found, err = insideLayout(layout)
 	default:
 		found, err = measureLayout(layout)
 	}
