@@ -64,6 +64,7 @@
 //	mountpoint.go  mountpoints: missing mountpoints (slow path)
 //	rootfs.go      rootfs: root directory, destinations, attachment
 //	moveroot.go    a root without pivot_root
+//	stage.go       rootfs: the root file system of a restore
 //	visit.go       visit: changes in a running container
 //
 // The sources of mounts:
