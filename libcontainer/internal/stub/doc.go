@@ -16,5 +16,5 @@
 // package engine decides. This package only has the machine code that executes them.
 //
 // wire.go draws the layout of a batch, image.go wraps the machine code in an ELF image,
-// and stub_amd64.s and stub_arm64.s are the loop.
+// and each machine's stub_*.s and loop_*.h are the loop.
 package stub

@@ -5,7 +5,8 @@ import (
 	"unsafe"
 )
 
-var le = binary.LittleEndian
+// ne is the byte order of the machine: of the image, and of what the stub reads.
+var ne = binary.NativeEndian
 
 // The image is at most one page: ELF header, three program headers, the number of the
 // control descriptor, and the code.
@@ -28,23 +29,17 @@ const (
 	controlWord = ImageBase + ctlOffset
 )
 
-// These functions return the address of the loop's first instruction, and those of the
-// variants with stamps, in this program's own text. They are written in assembly because
-// a Go func value has the address of an ABI wrapper.
-func textAddr() unsafe.Pointer
-func counterTextAddr() unsafe.Pointer
-func clockTextAddr() unsafe.Pointer
-
 // endMark follows the last instruction of the loop.
 const endMark = 0x1dea11ed0ff1ce5a
 
 // code returns the machine code of the loop. The end mark follows it, at an offset that
-// is a multiple of 4. The bound is far above the length of the loop.
+// is a multiple of 2, the shortest instruction of riscv64 and s390x. The bound is far
+// above the length of the loop.
 func code(begin unsafe.Pointer) []byte {
 	const bound = 2048
 	text := unsafe.Slice((*byte)(begin), bound)
-	for n := 0; n+8 <= bound; n += 4 {
-		if le.Uint64(text[n:]) == endMark {
+	for n := 0; n+8 <= bound; n += 2 {
+		if ne.Uint64(text[n:]) == endMark {
 			return text[:n:n]
 		}
 	}
@@ -57,17 +52,19 @@ func Image(control int, t Timing) []byte {
 	text := code(t.text())
 	b := make([]byte, codeOffset+len(text))
 	copy(b[codeOffset:], text)
-	le.PutUint32(b[ctlOffset:], uint32(control))
+	ne.PutUint32(b[ctlOffset:], uint32(control))
 
-	copy(b, "\x7fELF\x02\x01\x01") // 64-bit, little endian, version 1
-	le.PutUint16(b[16:], 2)        // ET_EXEC
-	le.PutUint16(b[18:], machine)
-	le.PutUint32(b[20:], 1)
-	le.PutUint64(b[24:], ImageBase+codeOffset) // e_entry
-	le.PutUint64(b[32:], ehSize)               // e_phoff
-	le.PutUint16(b[52:], ehSize)
-	le.PutUint16(b[54:], phSize)
-	le.PutUint16(b[56:], 3)
+	copy(b, "\x7fELF\x02")  // 64-bit
+	b[5], b[6] = elfData, 1 // byte order, version
+	ne.PutUint16(b[16:], 2) // ET_EXEC
+	ne.PutUint16(b[18:], machine)
+	ne.PutUint32(b[20:], 1)
+	ne.PutUint64(b[24:], ImageBase+codeOffset) // e_entry
+	ne.PutUint64(b[32:], ehSize)               // e_phoff
+	ne.PutUint32(b[48:], elfFlags)
+	ne.PutUint16(b[52:], ehSize)
+	ne.PutUint16(b[54:], phSize)
+	ne.PutUint16(b[56:], 3)
 
 	putSegment(b[ehSize:], ptLoad, pfR|pfX, ImageBase, len(b), len(b))
 	putSegment(b[ehSize+phSize:], ptLoad, pfR|pfW, ArenaBase, 0, ArenaSize)
@@ -76,11 +73,11 @@ func Image(control int, t Timing) []byte {
 }
 
 func putSegment(b []byte, typ, flags uint32, addr uint64, file, mem int) {
-	le.PutUint32(b, typ)
-	le.PutUint32(b[4:], flags)
-	le.PutUint64(b[16:], addr)
-	le.PutUint64(b[24:], addr)
-	le.PutUint64(b[32:], uint64(file))
-	le.PutUint64(b[40:], uint64(mem))
-	le.PutUint64(b[48:], 1<<16) // p_align: 64 KiB suits every page size of arm64
+	ne.PutUint32(b, typ)
+	ne.PutUint32(b[4:], flags)
+	ne.PutUint64(b[16:], addr)
+	ne.PutUint64(b[24:], addr)
+	ne.PutUint64(b[32:], uint64(file))
+	ne.PutUint64(b[40:], uint64(mem))
+	ne.PutUint64(b[48:], 1<<16) // p_align: 64 KiB suits every page size of arm64, ppc64le and loong64
 }

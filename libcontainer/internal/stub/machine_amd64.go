@@ -3,7 +3,14 @@ package stub
 import "golang.org/x/sys/unix"
 
 const (
-	machine = 62 // EM_X86_64
+	machine  = 62 // EM_X86_64
+	elfFlags = 0
+	elfData  = 1 // ELFDATA2LSB
+
+	// LowHalf is the offset of the low 32 bits in a result.
+	LowHalf = 0
+	// CloneFlags is the index of the flags among the arguments of clone(2).
+	CloneFlags = 0
 
 	sysRecvfrom     = unix.SYS_RECVFROM
 	sysSendto       = unix.SYS_SENDTO

@@ -3,7 +3,6 @@ package stub
 import (
 	"bytes"
 	"debug/elf"
-	"encoding/binary"
 	"os"
 	"os/exec"
 	"runtime"
@@ -45,7 +44,7 @@ func batch(calls []Call, data []byte, read int) []byte {
 		c := calls[i]
 		c.Result = uint32(ArenaBase + replyOff + 8*i)
 		c.Put(b[HeaderSize+CallSize*i:])
-		binary.LittleEndian.PutUint64(b[replyOff+8*i:], 1<<63)
+		ne.PutUint64(b[replyOff+8*i:], 1<<63)
 	}
 	copy(b[HeaderSize+CallSize*len(calls):], data)
 	return b
@@ -53,6 +52,14 @@ func batch(calls []Call, data []byte, read int) []byte {
 
 func resultAddr(calls, data, i int) uint64 {
 	return uint64(ArenaBase + (HeaderSize+CallSize*calls+data+7)&^7 + 8*i)
+}
+
+// loadAddr is the address from which result i is loaded.
+func loadAddr(calls, data, i int) uint64 { return resultAddr(calls, data, i) + LowHalf }
+
+func fork() (args [6]uint64) {
+	args[CloneFlags] = uint64(unix.SIGCHLD)
+	return args
 }
 
 type process struct {
@@ -115,7 +122,7 @@ func (p *process) answer(calls []Call, read int) ([]int64, []byte) {
 	}
 	results := make([]int64, len(calls))
 	for i := range results {
-		results[i] = int64(binary.LittleEndian.Uint64(reply[8*i:]))
+		results[i] = int64(ne.Uint64(reply[8*i:]))
 	}
 	return results, reply[8*len(calls) : n]
 }
@@ -150,7 +157,7 @@ func TestStubLeavesOutWhatIsBehindAFailure(t *testing.T) {
 	umask := func(mask uint64) []Call { return []Call{{Nr: unix.SYS_UMASK, Args: [6]uint64{mask}}} }
 	behind := func(calls []Call) []byte {
 		b := batch(calls, nil, 0)
-		binary.LittleEndian.PutUint32(b, uint32(len(calls))|Behind)
+		ne.PutUint32(b, uint32(len(calls))|Behind)
 		return b
 	}
 	p := start(t)
@@ -207,8 +214,8 @@ func TestStubUsesEarlierResults(t *testing.T) {
 	data := []byte("/proc/self/comm\x00")
 	calls := []Call{
 		{Nr: unix.SYS_OPENAT, Args: [6]uint64{^uint64(99), ArenaBase + HeaderSize + 3*CallSize, unix.O_RDONLY}},
-		{Nr: unix.SYS_READ, Loads: 1, Args: [6]uint64{resultAddr(3, len(data), 0), resultAddr(3, len(data), 3), 16}},
-		{Nr: unix.SYS_CLOSE, Loads: 1, Args: [6]uint64{resultAddr(3, len(data), 0)}},
+		{Nr: unix.SYS_READ, Loads: 1, Args: [6]uint64{loadAddr(3, len(data), 0), resultAddr(3, len(data), 3), 16}},
+		{Nr: unix.SYS_CLOSE, Loads: 1, Args: [6]uint64{loadAddr(3, len(data), 0)}},
 	}
 	got, back := p.do(calls, data, 16)
 	if got[0] < 3 || got[1] < 1 || got[2] != 0 {
@@ -222,15 +229,15 @@ func TestStubUsesEarlierResults(t *testing.T) {
 func TestStubForkedChildGoesOnInTheSameBatch(t *testing.T) {
 	p := start(t)
 	calls := []Call{
-		{Nr: unix.SYS_CLONE, OnPos: 1, Args: [6]uint64{uint64(unix.SIGCHLD)}},
+		{Nr: unix.SYS_CLONE, OnPos: 1, Args: fork()},
 		{Nr: unix.SYS_EXIT_GROUP, Args: [6]uint64{42}},
-		{Nr: unix.SYS_WAIT4, Loads: 1, Args: [6]uint64{resultAddr(3, 0, 0), resultAddr(3, 0, 3)}},
+		{Nr: unix.SYS_WAIT4, Loads: 1, Args: [6]uint64{loadAddr(3, 0, 0), resultAddr(3, 0, 3)}},
 	}
 	got, back := p.do(calls, nil, 8)
 	if got[0] <= 0 || got[2] != got[0] {
 		t.Fatalf("clone, wait4 = %v", got)
 	}
-	if ws := syscall.WaitStatus(binary.LittleEndian.Uint32(back)); ws.ExitStatus() != 42 {
+	if ws := syscall.WaitStatus(ne.Uint32(back)); ws.ExitStatus() != 42 {
 		t.Errorf("exit status of the child = %d; want 42", ws.ExitStatus())
 	}
 }

@@ -102,9 +102,9 @@ func TestTimedStubsAreTheStub(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := startTimed(t, timing)
 			calls := []Call{
-				{Nr: unix.SYS_CLONE, OnPos: 1, Args: [6]uint64{uint64(unix.SIGCHLD)}},
+				{Nr: unix.SYS_CLONE, OnPos: 1, Args: fork()},
 				{Nr: unix.SYS_EXIT_GROUP, Args: [6]uint64{42}},
-				{Nr: unix.SYS_WAIT4, Loads: 1, Args: [6]uint64{resultAddr(3, 0, 0)}},
+				{Nr: unix.SYS_WAIT4, Loads: 1, Args: [6]uint64{loadAddr(3, 0, 0)}},
 			}
 			got := p.doStamped(timing, calls)
 			if got[1] == 0 || got[2] != 0 || got[3] < got[1] {

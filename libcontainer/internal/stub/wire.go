@@ -15,8 +15,9 @@ package stub
 //	          │ stamp 0 … stamp n, StampSize bytes each            │
 //	          └────────────────────────────────────────────────────┘ replyOff+replyLen
 //
-// The stub sends the last part back as the reply. All integers are little endian, like
-// both machines.
+// The stub sends the last part back as the reply. All integers have the machine's byte
+// order. LowHalf is the offset of the low
+// 32 bits in a result: a load of a result loads from there.
 //
 // The highest bit of calls is Behind. It is set in a batch that was sent before the batch
 // in front of it was answered. If that one fails, the stub leaves this batch out and does
@@ -102,24 +103,24 @@ type Call struct {
 // Put writes the call to the first CallSize bytes of b.
 func (c *Call) Put(b []byte) {
 	_ = b[CallSize-1]
-	le.PutUint32(b[offNr:], c.Nr)
+	ne.PutUint32(b[offNr:], c.Nr)
 	b[offLoads], b[offOnZero], b[offOnPos], b[offOnFail] = c.Loads, c.OnZero, c.OnPos, c.OnFail
-	le.PutUint16(b[offErrno1:], c.Errno1)
-	le.PutUint16(b[offErrno2:], c.Errno2)
-	le.PutUint32(b[offResult:], c.Result)
+	ne.PutUint16(b[offErrno1:], c.Errno1)
+	ne.PutUint16(b[offErrno2:], c.Errno2)
+	ne.PutUint32(b[offResult:], c.Result)
 	for i, a := range c.Args {
-		le.PutUint64(b[offArgs+8*i:], a)
+		ne.PutUint64(b[offArgs+8*i:], a)
 	}
 }
 
 // PutHeader writes the header of a batch to the first HeaderSize bytes of b. calls may
 // include Behind. stamps is their offset in the batch, like replyOff; 0 means none.
 func PutHeader(b []byte, calls uint32, replyOff, replyLen, stamps int) {
-	le.PutUint32(b[offCalls:], calls)
-	le.PutUint32(b[offReplyOff:], uint32(replyOff))
-	le.PutUint32(b[offReplyLen:], uint32(replyLen))
+	ne.PutUint32(b[offCalls:], calls)
+	ne.PutUint32(b[offReplyOff:], uint32(replyOff))
+	ne.PutUint32(b[offReplyLen:], uint32(replyLen))
 	if stamps != 0 {
 		stamps += ArenaBase
 	}
-	le.PutUint32(b[offStamps:], uint32(stamps))
+	ne.PutUint32(b[offStamps:], uint32(stamps))
 }
