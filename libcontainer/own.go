@@ -46,9 +46,14 @@ func (c *creation) claimCgroup(paths cgroup.Paths, made []string) error {
 // undoCgroup ends the processes of a failed create and removes its cgroup, unless another
 // container has claimed it.
 func (c *creation) undoCgroup(ctx context.Context) error {
-	whose, made, err := c.paths.Whose(c.claim(&c.record))
-	if err != nil || whose == cgroup.Foreign {
+	claim := c.claim(&c.record)
+	whose, made, err := c.paths.Whose(claim)
+	if err != nil {
 		return err
+	}
+	if whose == cgroup.Foreign {
+		c.paths.Leave(claim, c.made)
+		return nil
 	}
 	_ = c.paths.Kill(ctx)
 	made = append(c.made[:len(c.made):len(c.made)], made...)

@@ -1,12 +1,14 @@
 package cgroup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -213,11 +215,9 @@ func (p Paths) Claim(c Claim, made []string, live func(Claim) bool) error {
 			continue
 		}
 		if err != nil {
-			for _, dir := range marked {
-				unmark(dir)
-			}
+			m.made = union(m.made, p.release(marked))
 			if !errors.Is(err, ErrClaimed) || !m.handOver(d.Abs()) {
-				p.RemoveUnclaimed(made)
+				p.abandon(m.made)
 			}
 			return err
 		}
@@ -229,15 +229,8 @@ func (p Paths) Claim(c Claim, made []string, live func(Claim) bool) error {
 // leaveTo records directories that a failed Create has made and cannot remove, because
 // another container uses them, in that container's mark. That container removes them.
 func (p Paths) leaveTo(made []string) {
-	if len(made) == 0 {
-		return
-	}
 	slices.Reverse(made) // parents first
-	for _, d := range p.processDirs() {
-		if (mark{made: made}).handOver(d.Abs()) {
-			return
-		}
-	}
+	p.handOver(made)
 }
 
 // handOver adds the directories made for the loser to the winner's mark in dir. It
@@ -315,21 +308,29 @@ func (m *mark) replace(p Paths, dir string, live func(Claim) bool) error {
 	return nil
 }
 
-// lockDir opens a cgroup with an flock, so that no two processes replace the mark of
-// the same dead container. The lock is held for a few system calls. A container that
-// sees the cgroup can hold the lock too, so lockDir does not wait: it returns
-// EWOULDBLOCK.
+// lockDir opens a cgroup with an flock, so that no two processes change a mark at once.
+// The lock is held for a few system calls. A container that sees the cgroup can hold
+// the lock for ever, so lockDir gives up after lockTries and returns EWOULDBLOCK.
 func lockDir(dir string) (int, error) {
 	fd, err := openat(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err != nil {
 		return -1, err
 	}
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+	for n := 1; err == unix.EWOULDBLOCK && n < lockTries; n++ {
+		_ = pause(context.Background(), time.Millisecond)
+		err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
 }
+
+// lockTries bounds the wait for a lock, with a pause of 1 ms after each try. On a busy
+// host the holder may have to wait for a processor.
+const lockTries = 50
 
 // unmark removes the mark from a directory that is not removed itself.
 func unmark(dir string) {
@@ -337,14 +338,63 @@ func unmark(dir string) {
 	_ = unix.Lremovexattr(dir, userMark)
 }
 
+// release removes the container's marks from dirs. It returns the directories in these
+// marks: other containers may have handed theirs over (see handOver). With the lock,
+// none is handed over between the two calls.
+func (p Paths) release(dirs []string) (made []string) {
+	for _, dir := range dirs {
+		if fd, err := lockDir(dir); err == nil {
+			if m, err := readMark(dir); err == nil {
+				made = union(made, p.onTheWay(m.made))
+			}
+			unmark(dir)
+			unix.Close(fd)
+			continue
+		}
+		unmark(dir)
+	}
+	return made
+}
+
 // Unclaim removes the container's marks from the cgroups that were not made for it and
-// therefore stay. made lists the cgroups that were made for it.
+// therefore stay. made lists the cgroups that were made for it. Directories that other
+// containers have handed over since are removed, if nothing uses them.
 func (p Paths) Unclaim(made []string) {
+	var stay []string
 	for _, d := range p.processDirs() {
 		if !contains(made, d.Abs()) {
-			unmark(d.Abs())
+			stay = append(stay, d.Abs())
 		}
 	}
+	p.RemoveUnclaimed(slices.DeleteFunc(p.release(stay), func(dir string) bool { return contains(made, dir) }))
+}
+
+// Leave gives up a cgroup that another container has claimed in one hierarchy. That
+// container gets the directories made for this one. If it cannot, those are removed that
+// nothing uses.
+func (p Paths) Leave(c Claim, made []string) {
+	var own []string
+	for _, d := range p.processDirs() {
+		if m, err := readMark(d.Abs()); err == nil && m.head() == c.head() {
+			own = append(own, d.Abs())
+		}
+	}
+	made = union(slices.Clone(made), p.release(own))
+	if !p.handOver(made) {
+		p.RemoveUnclaimed(made)
+	}
+}
+
+// abandon removes directories that nothing uses, and leaves the others to the container
+// that has claimed the cgroup.
+func (p Paths) abandon(made []string) {
+	p.RemoveUnclaimed(made)
+	p.handOver(slices.DeleteFunc(slices.Clone(made), func(dir string) bool { return unix.Access(dir, unix.F_OK) != nil }))
+}
+
+// handOver adds directories to the mark of the container that has claimed the cgroup.
+func (p Paths) handOver(made []string) bool {
+	return len(made) > 0 && slices.ContainsFunc(p.processDirs(), func(d Dir) bool { return (mark{made: made}).handOver(d.Abs()) })
 }
 
 // FindClaims finds the cgroups of a container by state root and id, in all hierarchies

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestMarkIsReadAsWritten(t *testing.T) {
@@ -46,5 +49,50 @@ func TestMadeIsOnTheWay(t *testing.T) {
 	got := p.onTheWay([]string{"/sys/fs/cgroup", "/sys/fs/cgroup/a", "/sys/fs/cgroup/a/b", "/sys/fs/cgroup/a/b/c", "/sys/fs/cgroup/ab", "/tmp"})
 	if want := []string{"/sys/fs/cgroup/a", "/sys/fs/cgroup/a/b"}; !slices.Equal(got, want) {
 		t.Errorf("onTheWay() = %q; want %q", got, want)
+	}
+}
+
+// TestMarksOfALoser: a create that has handed its directories over to another one, which then fails too, leaves nothing.
+func TestMarksOfALoser(t *testing.T) {
+	for name, busy := range map[string]bool{"the mark is free": false, "another process changes it": true} {
+		t.Run(name, func(t *testing.T) {
+			p := newPaths(t, "loser")
+			p, made := create(t, p, CreateOptions{})
+			dir := p.processDirs()[0].Abs()
+			winner := mark{Claim: Claim{ID: "winner", Created: 1}, name: trustedMark}
+			if err := winner.set(dir, unix.XATTR_CREATE); err != nil {
+				t.Fatal(err)
+			}
+			if busy {
+				fd, err := lockDir(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(5*time.Millisecond, func() { unix.Close(fd) })
+			}
+			if !(mark{made: made}).handOver(dir) {
+				t.Fatal("handOver() = false; want true")
+			}
+			if got := p.release([]string{dir}); !slices.Equal(got, made) {
+				t.Errorf("release() = %q; want %q, which were handed over", got, made)
+			}
+			if _, err := readMark(dir); err != unix.ENODATA {
+				t.Errorf("readMark() = %v; want %v", err, unix.ENODATA)
+			}
+		})
+	}
+}
+
+// TestALockWithoutAnEnd: a container may keep the lock of its cgroup.
+func TestALockWithoutAnEnd(t *testing.T) {
+	p, _ := create(t, newPaths(t, "lock"), CreateOptions{})
+	dir := p.processDirs()[0].Abs()
+	fd, err := lockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if fd, err := lockDir(dir); err != unix.EWOULDBLOCK {
+		t.Errorf("lockDir() = %d, %v; want %v", fd, err, unix.EWOULDBLOCK)
 	}
 }

@@ -100,7 +100,8 @@ func (p Paths) create(o CreateOptions) (Paths, []string, error) {
 			continue
 		}
 		if err != nil {
-			p.leaveTo(c.undo(0))
+			c.undo(0)
+			p.leaveTo(c.used)
 			return Paths{}, nil, p.whyNot(err)
 		}
 		used.add(d)
@@ -164,6 +165,7 @@ type creation struct {
 	ours    bool
 	missing []string // absolute, parents first within a hierarchy
 	made    []string // in the same order
+	used    []string // made, and in use by another process when they had to be removed
 }
 
 // create makes d. It refuses a cgroup with processes in every layout: limits,
@@ -230,17 +232,16 @@ func mkdirHint(err error) string {
 	return ""
 }
 
-// undo removes the directories made since c.made had n entries. It returns those
-// that another process uses by now (EBUSY).
-func (c *creation) undo(n int) (used []string) {
+// undo removes the directories made since c.made had n entries. It adds those to
+// c.used that another process uses by now (EBUSY).
+func (c *creation) undo(n int) {
 	for len(c.made) > n {
 		last := len(c.made) - 1
 		if unix.Rmdir(c.made[last]) == unix.EBUSY {
-			used = append(used, c.made[last])
+			c.used = append(c.used, c.made[last])
 		}
 		c.made = c.made[:last]
 	}
-	return used
 }
 
 // unprepared is the prepare function for cgroups that need no preparation.
