@@ -74,13 +74,21 @@ func (c *Container) Exec(ctx context.Context, o ExecOptions) (_ *Process, err er
 // execIn starts the process in a cgroup. If the kernel kills it at birth there, execIn
 // starts one that moves to the cgroup.
 func (c *Container) execIn(ctx context.Context, p *specs.Process, o ExecOptions, pidfd *os.File, paths cgroup.Paths) (*Process, error) {
-	born := paths.Unified != nil
-	process, err := c.exec(ctx, p, o, pidfd, paths, born)
-	if born && errors.Is(err, errKilledAtBirth) {
+	how := moves
+	if paths.Unified != nil {
+		how = born
+	}
+	process, err := c.exec(ctx, p, o, pidfd, paths, how)
+	if how == born && errors.Is(err, errKilledAtBirth) {
 		if ended, e := proc.Ended(pidfd); ended && e == nil { // the whole container was killed
 			return nil, fmt.Errorf("cannot exec in a stopped container: %w", ErrNotRunning)
 		}
-		process, err = c.exec(ctx, p, o, pidfd, paths, false)
+		process, err = c.exec(ctx, p, o, pidfd, paths, moves)
+	}
+	if crowded(err) && !c.canBeTraced() {
+		if last, e := c.exec(ctx, p, o, pidfd, paths, guided); e == nil {
+			return last, nil
+		}
 	}
 	return process, err
 }
@@ -116,8 +124,8 @@ func checkPaused(paths cgroup.Paths, o ExecOptions) error {
 	return nil
 }
 
-func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, pidfd *os.File, paths cgroup.Paths, born bool) (*Process, error) {
-	walk, err := c.planExec(p, len(o.ExtraFiles), paths, born)
+func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, pidfd *os.File, paths cgroup.Paths, how entry) (*Process, error) {
+	walk, err := c.planExec(p, len(o.ExtraFiles), paths, how)
 	if err != nil {
 		return nil, err
 	}
@@ -140,14 +148,22 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 		Env:      func(env []string, home string) []string { return environment(env, home, 0) },
 		Warn:     c.runtime.options.Warn, Name: "onggi:" + c.record.ID, Trace: c.runtime.options.Trace,
 	}
-	if born {
+	var gate *os.File
+	if how == guided {
+		if job.Start, gate, err = pipe(); err != nil {
+			return nil, err
+		}
+		defer job.Start.Close()
+		defer gate.Close()
+	}
+	if how == born {
 		if job.Cgroup, err = paths.OpenUnified(); err != nil {
 			return nil, err
 		}
 		defer job.Cgroup.Close()
 	}
 	child, err := engine.Run(ctx, walk, job)
-	if born && engine.KilledAtBirth(err) {
+	if how == born && engine.KilledAtBirth(err) {
 		return nil, fmt.Errorf("%w: %w", errKilledAtBirth, err)
 	}
 	if err != nil {
@@ -155,7 +171,12 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 	}
 	report.Close()
 	process := &Process{pid: child.Pid, handle: handle{pidfd: child.Pidfd}, trace: job.Trace}
-	err = c.awaitProgram(ctx, child, status, pidfd, p)
+	if how == guided {
+		err = guide(child.Pid, paths, gate)
+	}
+	if err == nil {
+		err = c.awaitProgram(ctx, child, status, pidfd, p)
+	}
 	if err == nil {
 		err = process.announce(ctx, o)
 	}

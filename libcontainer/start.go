@@ -197,7 +197,7 @@ func (c *Container) hook(ctx context.Context, kind string, pidfd *os.File) error
 	if kind == "startContainer" {
 		o.Dir = "/"
 		o.Start = func(cmd hooks.Command) (*hooks.Process, error) {
-			p, err := c.planExec(hookProcess(config.Spec, cmd), 0, c.cgroups(), false)
+			p, err := c.planExec(hookProcess(config.Spec, cmd), 0, c.cgroups(), moves)
 			if err != nil {
 				return nil, err
 			}
@@ -228,9 +228,8 @@ func hookProcess(spec *specs.Spec, cmd hooks.Command) *specs.Process {
 	return &p
 }
 
-// planExec plans a further process of the container. If born is true, the kernel
-// creates it in its cgroup2 cgroup. Otherwise it moves there.
-func (c *Container) planExec(p *specs.Process, preserve int, paths cgroup.Paths, born bool) (*plan.Plan, error) {
+// planExec plans a further process of the container.
+func (c *Container) planExec(p *specs.Process, preserve int, paths cgroup.Paths, how entry) (*plan.Plan, error) {
 	defer c.runtime.span("plan").End()
 	config, err := c.snapshot()
 	if err != nil {
@@ -240,11 +239,13 @@ func (c *Container) planExec(p *specs.Process, preserve int, paths cgroup.Paths,
 	if err := checkGroups(host, config.Spec, p); err != nil {
 		return nil, err
 	}
-	host.CgroupTasks = paths.SelfJoinFiles()
-	if host.Unified = born; !born && paths.Unified != nil {
+	if how != guided {
+		host.CgroupTasks = paths.SelfJoinFiles()
+	}
+	if host.Unified = how == born; how == moves && paths.Unified != nil {
 		host.CgroupTasks = append(host.CgroupTasks, paths.Unified.Abs()+"/cgroup.procs")
 	}
-	return plan.Exec(plan.ExecRequest{Spec: config.Spec, Process: p, ID: c.record.ID, Rootfs: c.record.Rootfs, NoKeyring: c.record.NoNewKeyring, Preserve: preserve, Resctrl: c.record.Resctrl, Host: host})
+	return plan.Exec(plan.ExecRequest{Spec: config.Spec, Process: p, ID: c.record.ID, Rootfs: c.record.Rootfs, NoKeyring: c.record.NoNewKeyring, Preserve: preserve, Resctrl: c.record.Resctrl, Guided: how == guided, Host: host})
 }
 
 // execveTime bounds the wait for an execve. The container that the process has entered

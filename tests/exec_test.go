@@ -210,3 +210,40 @@ func TestExecPutsTheProcessIntoASubCgroup(t *testing.T) {
 		t.Error(r)
 	}
 }
+
+// The last process that pids.max allows can be an exec. One more is refused, and so is the last one where a process of the
+// container could take control of it before it is in the cgroup.
+func TestExecTakesTheLastProcess(t *testing.T) {
+	needController(t, "pids")
+	peerFails(t, "runc", "needs five")
+	peerFails(t, "crun", "goes beyond the limit")
+	tracing := func(s *specs.Spec) {
+		s.Process.Capabilities.Bounding = append(s.Process.Capabilities.Bounding, "CAP_SYS_PTRACE")
+	}
+	const refusal = "the limit on processes is reached"
+	for _, tt := range []struct {
+		name  string
+		free  int64
+		edits []edit
+		text  string
+	}{
+		{"two", 2, nil, ""},
+		{"one", 1, nil, ""},
+		{"none", 0, nil, refusal},
+		{"one, another user", 1, []edit{func(s *specs.Spec) { s.Process.User = specs.User{UID: 1000, GID: 1000} }}, ""},
+		{"one, a filter", 1, []edit{seccomp(specs.LinuxSyscall{Names: []string{"acct"}, Action: specs.ActErrno})}, ""},
+		{"one, beside a process that may trace", 1, []edit{tracing}, refusal},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newContainer(t, append(tt.edits, args("sleep", "1000"), resources(func(r *specs.LinuxResources) {
+				r.Pids = &specs.LinuxPids{Limit: ptr(1 + tt.free)}
+			}))...)
+			c.up()
+			if tt.text != "" {
+				refused(t, c.exec(nil, "true"), 255, tt.text)
+				return
+			}
+			want(t, "cgroups", c.execOutput(nil, "cat", "/proc/self/cgroup"), c.execOutput(nil, "cat", "/proc/1/cgroup"))
+		})
+	}
+}

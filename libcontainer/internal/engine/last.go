@@ -76,7 +76,11 @@ func (l *last) step(it plan.Item) error {
 		if !l.filtered && !l.forks {
 			b.Close(l.control)
 		}
-		b.AwaitByte(remote.Inherited(l.layout.start, "start"))
+		r := b.AwaitByte(remote.Inherited(l.layout.start, "start"))
+		if l.forks {
+			b.Exit(exitExec) // the end of file: the runtime side is gone
+			r.OnPositiveSkip()
+		}
 	case plan.Execute:
 		return l.execute(s)
 	default:

@@ -68,6 +68,7 @@ type builder struct {
 	items []Item
 	err   error
 
+	guided  bool            // see ExecRequest.Guided
 	further bool            // not the container's first process: exec, hooks, live mounts
 	late    []Item          // remounts to read-only, after all mountpoints exist
 	spots   map[string]spot // by path

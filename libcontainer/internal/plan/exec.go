@@ -25,14 +25,17 @@ type ExecRequest struct {
 	// Resctrl are the resctrl directories (groups) of the container.
 	Resctrl  []string
 	Preserve int
-	Host     Host
+	// Guided: the runtime side moves the process to the container's cgroup once it is
+	// cloned. Until then the process waits at a gate.
+	Guided bool
+	Host   Host
 }
 
 // Exec plans an additional process of a running container.
 func Exec(r ExecRequest) (*Plan, error) {
 	spec := *r.Spec
 	spec.Process = r.Process
-	b := &builder{Request: &Request{Spec: &spec, ID: r.ID, Rootfs: r.Rootfs, Preserve: r.Preserve, NoNewKeyring: r.NoKeyring, Host: r.Host}, further: true}
+	b := &builder{Request: &Request{Spec: &spec, ID: r.ID, Rootfs: r.Rootfs, Preserve: r.Preserve, NoNewKeyring: r.NoKeyring, Host: r.Host}, further: true, guided: r.Guided}
 	if spec.Linux != nil {
 		b.linux = *spec.Linux
 	}

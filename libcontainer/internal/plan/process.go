@@ -48,7 +48,7 @@ func (b *builder) process(ns *namespaces) {
 	if ns.join&unix.CLONE_NEWPID != 0 {
 		b.add("", CloneInto{}) // after all drops: from here on, the container can see the process
 	}
-	if b.creating() {
+	if b.creating() || b.guided {
 		b.add("", Gate{})
 	}
 	if b.linux.Seccomp != nil && !early {
