@@ -167,7 +167,7 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 		return nil, fmt.Errorf("%w: %w", errKilledAtBirth, err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, c.explain(err)
 	}
 	report.Close()
 	process := &Process{pid: child.Pid, handle: handle{pidfd: child.Pidfd}, trace: job.Trace}
@@ -232,6 +232,15 @@ func (c *Container) sendListener(ctx context.Context, pid int, fd *os.File) erro
 	}
 	s := config.Spec.Linux.Seccomp
 	return seccomp.SendListener(ctx, s.ListenerPath, processState(s, c.specState(specs.StateRunning), pid), fd)
+}
+
+// explain names the seccomp profile if it has ended the stub.
+func (c *Container) explain(err error) error {
+	config, e := c.snapshot()
+	if e != nil {
+		return err
+	}
+	return deniedBySeccomp(config.Spec, err)
 }
 
 // explainExec returns the error of a failed execve, with its cause. p is nil for the

@@ -132,6 +132,15 @@ func neverExecuted(pid int, p *specs.Process) error {
 	return f
 }
 
+// deniedBySeccomp names the seccomp profile as the likely cause of a stub's death, if the
+// container has one.
+func deniedBySeccomp(spec *specs.Spec, err error) error {
+	if spec.Linux == nil || spec.Linux.Seccomp == nil || !engine.Denied(err) {
+		return err
+	}
+	return &Failure{Field: "/linux/seccomp", Step: "load the filter and execute the program", Hint: "the profile probably denies a call that this takes: it has to allow read, write, execve and exit_group, and capset without no_new_privs", Err: err}
+}
+
 // stubName reports whether comm is a name that the kernel gives to a program executed from
 // a descriptor: the name of the file since Linux 6.14, the descriptor's number before.
 func stubName(comm string) bool {

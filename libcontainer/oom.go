@@ -12,10 +12,10 @@ import (
 )
 
 // explain adds a cause that only the runtime side can see: the kernel has killed the stub
-// because the memory limit is too low.
+// because the memory limit is too low, or the seccomp filter has ended it.
 func (c *creation) explain(err error) error {
 	if died, killed := engine.Killed(err); !died || !killed {
-		return err
+		return deniedBySeccomp(c.config.Spec, err)
 	}
 	if c.oomKilled() {
 		return &Failure{Field: "/linux/resources/memory/limit", Step: "set the container up", Hint: "the kernel killed the first process: container init was OOM-killed (memory limit too low?)", Err: err}

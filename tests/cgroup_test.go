@@ -258,6 +258,15 @@ func TestPidsLimitIsEnforced(t *testing.T) {
 }
 
 func TestTheSmallestLimits(t *testing.T) {
+	t.Run("64 KiB of memory", func(t *testing.T) {
+		needController(t, "memory")
+		peerFails(t, "runc", "sets the limit later")
+		peerFails(t, "crun", "has no hint")
+		c := newContainer(t, args("/bin/true"), resources(func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: ptr(int64(64 << 10))} }))
+		r := c.verb(c.withFlags("create")...) // the kernel refuses the limit, or kills the first process
+		refused(t, r, 1, "/linux/resources/memory/limit: ")
+		refused(t, r, 1, "(memory limit too low?)")
+	})
 	t.Run("512 KiB of memory", func(t *testing.T) {
 		needController(t, "memory")
 		peerFails(t, "runc", "needs more for itself")

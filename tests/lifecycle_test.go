@@ -323,6 +323,10 @@ func TestPauseAndResume(t *testing.T) {
 	c.start()
 	c.must("pause", c.id)
 	want(t, "status", c.status(), "paused")
+	if env.kind != "crun" { // which takes it for success
+		refused(t, c.verb("pause", c.id), 1, "container not running")
+		want(t, "status", c.status(), "paused")
+	}
 	frozen := len(contents(i.out))
 	time.Sleep(100 * time.Millisecond)
 	if now := len(contents(i.out)); now != frozen {

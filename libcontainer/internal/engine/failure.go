@@ -119,6 +119,20 @@ func Killed(err error) (died, killed bool) {
 	return true, d.Status.Signaled() && d.Status.Signal() == unix.SIGKILL
 }
 
+// Denied reports whether err is the death of a stub by a signal with which a seccomp
+// filter ends it: the filter's own SIGSYS, or the trap behind a refused exit_group.
+func Denied(err error) bool {
+	var d *remote.DeathError
+	if !errors.As(err, &d) || !d.Status.Signaled() {
+		return false
+	}
+	switch d.Status.Signal() {
+	case unix.SIGSYS, unix.SIGILL, unix.SIGTRAP, unix.SIGSEGV:
+		return true
+	}
+	return false
+}
+
 // KilledAtBirth reports whether the first process was killed by SIGKILL before it
 // answered anything.
 func KilledAtBirth(err error) bool {

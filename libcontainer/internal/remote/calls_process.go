@@ -76,9 +76,9 @@ func (b *Batch) SetName(name string) Result {
 func (b *Batch) Setsid() Result { return b.call("setsid", unix.SYS_SETSID) }
 
 // FreeArena returns the arena's pages after this batch to the kernel. Larger batches
-// have left them in use.
+// have left them in use. A failure only keeps them.
 func (b *Batch) FreeArena() {
-	b.call("madvise", unix.SYS_MADVISE, Arg{kind: argBehind}, Arg{kind: argFree}, named("MADV_DONTNEED", unix.MADV_DONTNEED))
+	b.call("madvise", unix.SYS_MADVISE, Arg{kind: argBehind}, Arg{kind: argFree}, named("MADV_DONTNEED", unix.MADV_DONTNEED)).TolerateAll()
 }
 
 // UnblockSignals empties the signal mask.
