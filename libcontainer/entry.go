@@ -65,12 +65,17 @@ func (c *Container) canBeTraced() bool {
 	if err != nil {
 		return true
 	}
-	dirs, err := os.ReadDir("/proc")
+	dir, err := os.Open("/proc")
 	if err != nil {
 		return true
 	}
-	for _, d := range dirs {
-		pid, err := strconv.Atoi(d.Name())
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return true
+	}
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
 		if err != nil {
 			continue
 		}

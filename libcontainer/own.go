@@ -52,7 +52,7 @@ func (c *creation) undoCgroup(ctx context.Context) error {
 		return err
 	}
 	if whose == cgroup.Foreign {
-		c.paths.Leave(claim, c.made)
+		c.paths.Abandon(c.made)
 		return nil
 	}
 	_ = c.paths.Kill(ctx)

@@ -217,7 +217,7 @@ func (p Paths) Claim(c Claim, made []string, live func(Claim) bool) error {
 		if err != nil {
 			m.made = union(m.made, p.release(marked))
 			if !errors.Is(err, ErrClaimed) || !m.handOver(d.Abs()) {
-				p.abandon(m.made)
+				p.Abandon(m.made)
 			}
 			return err
 		}
@@ -369,25 +369,9 @@ func (p Paths) Unclaim(made []string) {
 	p.RemoveUnclaimed(slices.DeleteFunc(p.release(stay), func(dir string) bool { return contains(made, dir) }))
 }
 
-// Leave gives up a cgroup that another container has claimed in one hierarchy. That
-// container gets the directories made for this one. If it cannot, those are removed that
-// nothing uses.
-func (p Paths) Leave(c Claim, made []string) {
-	var own []string
-	for _, d := range p.processDirs() {
-		if m, err := readMark(d.Abs()); err == nil && m.head() == c.head() {
-			own = append(own, d.Abs())
-		}
-	}
-	made = union(slices.Clone(made), p.release(own))
-	if !p.handOver(made) {
-		p.RemoveUnclaimed(made)
-	}
-}
-
-// abandon removes directories that nothing uses, and leaves the others to the container
+// Abandon removes directories that nothing uses, and leaves the others to the container
 // that has claimed the cgroup.
-func (p Paths) abandon(made []string) {
+func (p Paths) Abandon(made []string) {
 	p.RemoveUnclaimed(made)
 	p.handOver(slices.DeleteFunc(slices.Clone(made), func(dir string) bool { return unix.Access(dir, unix.F_OK) != nil }))
 }
