@@ -19,8 +19,8 @@ func TestProfilesThatDenyTheEnd(t *testing.T) {
 	}{
 		{"execve", true, "operation not permitted"},
 		{"execve exit_group", true, "operation not permitted"},
-		{"execve write", true, "denied execve"},
-		{"execve write exit_group", true, "denied execve"},
+		{"execve write", true, "could neither execute the program nor report the error"},
+		{"execve write exit_group", true, "could neither execute the program nor report the error"},
 		{"exit_group", false, ""}, // the program's own affair
 		{"exit_group write", false, "write("},
 		{"exit_group capset", false, "capset("},
