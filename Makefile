@@ -27,8 +27,7 @@ CYCLONEDX_AT := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 NFPM         ?= $(CURDIR)/bin/nfpm
 CYCLONEDX    ?= $(CURDIR)/bin/cyclonedx-gomod
 
-# The entry point calms the Go runtime's monitor down before the runtime starts: cmd/onggi/entry_*.s.
-LDFLAGS  = -s -w -E main.entry -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(if $(OVERLAY),-X main.patch=$(PATCH))
+LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(if $(OVERLAY),-X main.patch=$(PATCH))
 
 # One file of the Go runtime is patched, by an overlay, for the Go versions that .ci/toolchain/results names: a start then
 # does not look for a CPU limit. --version says so. `make PATCH=` builds without; so does any other Go, with a line about it.
@@ -57,11 +56,21 @@ define build
 	@mkdir -p $(dir $(2))
 	GOARCH=$(1) CGO_ENABLED=1 CC=$(CC_$(1)) $(libraries) \
 		$(GO) build -trimpath -buildvcs=false $(OVERLAY:%=-overlay %) $(HELPER) -o seccomp/helper/helper.$(1) ./seccomp/helper/internal/program
-	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags onggi_helper $(OVERLAY:%=-overlay %) \
-		-ldflags "$(LDFLAGS) -X $(SECCOMP).library=$$($(call pkgconfig,$(1)) --modversion libseccomp) \
-			-X $(SECCOMP)/helper.identity=$$(sha256sum seccomp/helper/helper.$(1) | cut -c 1-32)" \
-		-o $(2) ./cmd/onggi
+	$(call program,$(1),$(2),./cmd/onggi,$(ENTRY))
 endef
+
+# The entry point calms the Go runtime's monitor down before the runtime starts: cmd/onggi/entry_*.s.
+ENTRY := -E main.entry
+
+# program(architecture, output, package, flags of the linker): a program with the helper that is there.
+define program
+	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags onggi_helper $(OVERLAY:%=-overlay %) \
+		-ldflags "$(LDFLAGS) $(4) -X $(SECCOMP).library=$$($(call pkgconfig,$(1)) --modversion libseccomp) \
+			-X $(SECCOMP)/helper.identity=$$(sha256sum seccomp/helper/helper.$(1) | cut -c 1-32)" \
+		-o $(2) $(3)
+endef
+
+SHIM := containerd-shim-onggi-v1
 
 .PHONY: all
 all: onggi ## build ./onggi (static)
@@ -71,8 +80,13 @@ all: onggi ## build ./onggi (static)
 onggi:
 	$(call build,$(ARCH),onggi)
 
+.PHONY: shim
+shim: onggi ## build ./containerd-shim-onggi-v1, the runtime for containerd that needs no process for an operation
+	$(call program,$(ARCH),$(SHIM),./cmd/$(SHIM),)
+
 .PHONY: install
-install: files ## install binary, man pages and completions (PREFIX, DESTDIR)
+install: files shim ## install binary, man pages and completions (PREFIX, DESTDIR)
+	install -m 0755 $(SHIM) $(DESTDIR)$(BINDIR)/$(SHIM)
 	@echo 'Podman and Docker have to be told of onggi: see docs/engines and $(DATADIR)/podman.conf'
 
 # BINARY is installed; onggi, which runs on this machine, writes its pages.
@@ -136,9 +150,10 @@ counts-update: onggi ## record those counts in tests/bench/history.tsv
 
 .PHONY: lint
 lint: bin/gofumpt bin/golangci-lint ## gofumpt, go vet and golangci-lint (with staticcheck) at pinned versions
-	@out=$$(git ls-files '*.go' | xargs bin/gofumpt -l); test -z "$$out" || { echo "not gofumpt'ed:"; echo "$$out"; exit 1; }
+	@out=$$(git ls-files '*.go' ':!*.pb.go' | xargs bin/gofumpt -l); test -z "$$out" || { echo "not gofumpt'ed:"; echo "$$out"; exit 1; }
 	$(GO) vet ./...
 	$(GO) -C tests/conformance vet ./...
+	$(GO) -C tests/shim vet ./...
 	bin/golangci-lint run --allow-parallel-runners ./...
 
 bin/gofumpt bin/golangci-lint: Makefile
@@ -187,7 +202,7 @@ $(CURDIR)/bin/nfpm $(CURDIR)/bin/cyclonedx-gomod: Makefile
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf onggi bin dist seccomp/helper/helper.a* tests/.cache
+	rm -rf onggi $(SHIM) bin dist seccomp/helper/helper.a* tests/.cache
 
 .PHONY: help
 help: ## this list

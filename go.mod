@@ -3,6 +3,7 @@ module github.com/onggi-dev/onggi
 go 1.26.0
 
 require (
+	github.com/aperturerobotics/protobuf-go-lite v0.14.0
 	github.com/opencontainers/runtime-spec v1.3.0
 	github.com/opencontainers/selinux v1.15.1
 	github.com/seccomp/libseccomp-golang v0.11.1
@@ -11,7 +12,6 @@ require (
 )
 
 require (
-	github.com/aperturerobotics/protobuf-go-lite v0.14.0 // indirect
 	github.com/checkpoint-restore/go-criu/v8 v8.3.0
 	github.com/cyphar/filepath-securejoin v0.5.1 // indirect
 )

@@ -123,11 +123,30 @@ func (h *handle) open(id proc.Identity) (*os.File, error) {
 	if h.pidfd == nil {
 		return id.Open()
 	}
-	fd, err := unix.FcntlInt(h.pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	return duplicate(h.pidfd)
+}
+
+// duplicate returns a duplicate of the pidfd, which the handle has.
+func (h *handle) duplicate() (*os.File, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return duplicate(h.pidfd)
+}
+
+func duplicate(file *os.File) (*os.File, error) {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd := -1
+	closed := conn.Control(func(from uintptr) { fd, err = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 3) })
+	if closed != nil {
+		return nil, os.ErrClosed
+	}
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl(F_DUPFD_CLOEXEC)", err)
 	}
-	return os.NewFile(uintptr(fd), h.pidfd.Name()), nil
+	return os.NewFile(uintptr(fd), file.Name()), nil
 }
 
 // collect is reap without a result. It reaps only a process that this program has

@@ -201,16 +201,17 @@ func (f stat) memoryV2() MemoryStats {
 	if !f.g.has("memory.current") {
 		return MemoryStats{}
 	}
-	raw := f.keyed("memory.stat")
+	raw, events := f.keyed("memory.stat"), f.keyed("memory.events")
 	m := MemoryStats{
 		Cache: raw["file"],
 		Usage: MemoryUse{
 			Limit:   f.number("memory.max"),
 			Usage:   f.number("memory.current"),
 			Max:     f.number("memory.peak"),
-			Failcnt: f.keyed("memory.events")["max"],
+			Failcnt: events["max"],
 		},
-		Raw: raw,
+		Raw:    raw,
+		Events: events,
 	}
 	if f.g.has("memory.swap.current") {
 		m.Swap = MemoryUse{

@@ -61,6 +61,7 @@ type MemoryStats struct {
 	Kernel    MemoryUse         `json:"kernel"`
 	KernelTCP MemoryUse         `json:"kernelTCP"`
 	Raw       map[string]uint64 `json:"raw,omitempty"` // memory.stat
+	Events    map[string]uint64 `json:"-"`             // memory.events of v2; runc's JSON has none
 	Pressure  *Pressures        `json:"psi,omitempty"`
 }
 

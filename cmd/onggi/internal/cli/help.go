@@ -11,7 +11,7 @@ const TextWidth = 80
 
 // PrintHelp prints the help of a command, or that of the program for nil.
 func (p *Program[C]) PrintHelp(w io.Writer, cmd *Command[C]) error {
-	text := ""
+	var text string
 	if cmd != nil {
 		text = cmd.help()
 	} else {

@@ -1,0 +1,243 @@
+// Package rootfs mounts what containerd lists as the root file system of a container, and
+// unmounts it.
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/wire"
+)
+
+// Mount mounts a list, in its order, on target, which it creates. After an error nothing is
+// mounted.
+func Mount(mounts []*wire.Mount, target string) error {
+	if len(mounts) == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(target, 0o711); err != nil {
+		return err
+	}
+	for i, m := range mounts {
+		if err := mountOne(m, target); err != nil {
+			err = fmt.Errorf("mount %d of the root file system (type %s, source %s): %w", i, m.Type, m.Source, err)
+			return errors.Join(err, Unmount(target))
+		}
+	}
+	return nil
+}
+
+// Unmount unmounts everything that is mounted on target. It is no error if there is
+// nothing.
+func Unmount(target string) error {
+	for {
+		err := unix.Unmount(target, unix.UMOUNT_NOFOLLOW)
+		if err == unix.EBUSY { // a process of another container looks into it: it goes away with its last user
+			err = unix.Unmount(target, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
+		}
+		switch err {
+		case nil, unix.EINTR:
+		case unix.EINVAL, unix.ENOENT: // no mount
+			return nil
+		default:
+			return fmt.Errorf("umount(%s): %w", target, err)
+		}
+	}
+}
+
+// flags are the options of mount(8) that are flags of mount(2). clear takes the flag away.
+var flags = map[string]struct {
+	flag  uintptr
+	clear bool
+}{
+	"ro": {unix.MS_RDONLY, false}, "rw": {unix.MS_RDONLY, true},
+	"nosuid": {unix.MS_NOSUID, false}, "suid": {unix.MS_NOSUID, true},
+	"nodev": {unix.MS_NODEV, false}, "dev": {unix.MS_NODEV, true},
+	"noexec": {unix.MS_NOEXEC, false}, "exec": {unix.MS_NOEXEC, true},
+	"noatime": {unix.MS_NOATIME, false}, "atime": {unix.MS_NOATIME, true},
+	"nodiratime": {unix.MS_NODIRATIME, false}, "diratime": {unix.MS_NODIRATIME, true},
+	"relatime": {unix.MS_RELATIME, false}, "norelatime": {unix.MS_RELATIME, true},
+	"strictatime": {unix.MS_STRICTATIME, false}, "nostrictatime": {unix.MS_STRICTATIME, true},
+	"sync": {unix.MS_SYNCHRONOUS, false}, "async": {unix.MS_SYNCHRONOUS, true},
+	"dirsync": {unix.MS_DIRSYNC, false}, "defaults": {0, false},
+	"bind": {unix.MS_BIND, false}, "rbind": {unix.MS_BIND | unix.MS_REC, false}, "remount": {unix.MS_REMOUNT, false},
+}
+
+// request is a mount in the form of mount(2).
+type request struct {
+	fsType string
+	source string
+	flags  uintptr
+	data   []string
+	loop   bool
+}
+
+func parse(m *wire.Mount) (request, error) {
+	r := request{fsType: m.Type, source: m.Source}
+	for _, o := range m.Options {
+		if strings.IndexByte(o, 0) >= 0 {
+			return r, fmt.Errorf("option %q has a NUL character", o)
+		}
+		f, known := flags[o]
+		key, _, _ := strings.Cut(o, "=")
+		switch {
+		case known && f.clear:
+			r.flags &^= f.flag
+		case known:
+			r.flags |= f.flag
+		case o == "loop":
+			r.loop = true
+		case key == "uidmap" || key == "gidmap":
+			return r, fmt.Errorf("option %s: id-mapped layers are not supported; let the snapshotter map the owners", o)
+		case strings.HasPrefix(o, "X-containerd.") || strings.HasPrefix(o, "x-"):
+		default:
+			r.data = append(r.data, o)
+		}
+	}
+	return r, nil
+}
+
+func mountOne(m *wire.Mount, target string) error {
+	if m.Target != "" {
+		var err error
+		if target, err = below(target, m.Target); err != nil {
+			return err
+		}
+	}
+	r, err := parse(m)
+	if err != nil {
+		return err
+	}
+	switch {
+	case strings.HasPrefix(r.fsType, "fuse.") || strings.HasPrefix(r.fsType, "fuse3."):
+		return mountFUSE(m, target)
+	case r.loop:
+		file, err := attachLoop(r.source, r.flags&unix.MS_RDONLY != 0)
+		if err != nil {
+			return err
+		}
+		defer file.Close() // the mount keeps the device; LO_FLAGS_AUTOCLEAR frees it with the mount
+		r.source = file.Name()
+	}
+	return r.mount(target)
+}
+
+// below returns a directory below the root file system. It follows no symlink.
+func below(target, name string) (string, error) {
+	path := filepath.Join(target, name)
+	for dir := path; dir != target; dir = filepath.Dir(dir) {
+		if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
+			return "", fmt.Errorf("the target %q is not a directory of the root file system", name)
+		}
+	}
+	return path, nil
+}
+
+// pageSize bounds the options of mount(2), with the final NUL.
+var pageSize = os.Getpagesize()
+
+func (r request) mount(target string) error {
+	data := strings.Join(r.data, ",")
+	if len(data) < pageSize {
+		return r.call(target, data)
+	}
+	if r.fsType != "overlay" {
+		return fmt.Errorf("options of %d bytes: mount(2) takes %d", len(data), pageSize-1)
+	}
+	dir, short := r.relative()
+	if len(short) >= pageSize {
+		return fmt.Errorf("the layers have options of %d bytes, and of %d relative to %q: mount(2) takes %d", len(data), len(short), dir, pageSize-1)
+	}
+	return inDirectory(dir, func() error { return r.call(target, short) })
+}
+
+func (r request) call(target, data string) error {
+	if err := unix.Mount(r.source, target, r.fsType, r.flags, data); err != nil {
+		return fmt.Errorf("mount(%q, %q, %q, %#x, %q): %w", r.source, target, r.fsType, r.flags, data, err)
+	}
+	// A bind mount takes the flags of its source; mount(2) changes them in a second call.
+	const bindFlags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	if r.flags&unix.MS_BIND != 0 && r.flags&bindFlags != 0 {
+		if err := unix.Mount("", target, "", r.flags|unix.MS_REMOUNT, ""); err != nil {
+			return fmt.Errorf("mount(%q, MS_REMOUNT|MS_BIND, %#x): %w", target, r.flags, err)
+		}
+	}
+	return nil
+}
+
+// relative returns the directory that all layers of an overlay share, and the options with
+// paths relative to it.
+func (r request) relative() (dir, data string) {
+	var lower []string
+	for _, o := range r.data {
+		if v, ok := strings.CutPrefix(o, "lowerdir="); ok {
+			lower = strings.Split(v, ":")
+		}
+	}
+	if len(lower) == 0 {
+		return "/", strings.Join(r.data, ",")
+	}
+	dir = filepath.Dir(lower[0])
+	for _, l := range lower {
+		for dir != "/" && !strings.HasPrefix(l, dir+"/") {
+			dir = filepath.Dir(dir)
+		}
+	}
+	for i := range lower {
+		lower[i] = strings.TrimPrefix(strings.TrimPrefix(lower[i], dir), "/")
+	}
+	out := make([]string, 0, len(r.data))
+	for _, o := range r.data {
+		if strings.HasPrefix(o, "lowerdir=") {
+			o = "lowerdir=" + strings.Join(lower, ":")
+		}
+		out = append(out, o)
+	}
+	return dir, strings.Join(out, ",")
+}
+
+// inDirectory calls f on a thread whose working directory is dir. The thread ends
+// afterwards, because its directory is its own.
+func inDirectory(dir string, f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocks it: the runtime ends such a thread with its goroutine
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			result <- os.NewSyscallError("unshare(CLONE_FS)", err)
+			return
+		}
+		if err := unix.Chdir(dir); err != nil {
+			result <- fmt.Errorf("chdir(%s): %w", dir, err)
+			return
+		}
+		result <- f()
+	}()
+	return <-result
+}
+
+// mountFUSE calls the program of a FUSE file system: mount.fuse3, or mount.fuse.
+func mountFUSE(m *wire.Mount, target string) error {
+	program, err := exec.LookPath("mount.fuse3")
+	if err != nil {
+		if program, err = exec.LookPath("mount.fuse"); err != nil {
+			return fmt.Errorf("type %s: %w", m.Type, err)
+		}
+	}
+	_, name, _ := strings.Cut(m.Type, ".")
+	args := []string{m.Source, target, "-t", name}
+	if len(m.Options) > 0 {
+		args = append(args, "-o", strings.Join(m.Options, ","))
+	}
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", filepath.Base(program), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}

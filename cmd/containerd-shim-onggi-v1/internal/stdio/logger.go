@@ -1,0 +1,118 @@
+package stdio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"sort"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// logger is a program that receives the outputs (binary://). It has stdout and stderr of the
+// process as its descriptors 3 and 4. It closes 5 when it is ready.
+type logger struct {
+	process *os.Process
+}
+
+// loggerTime bounds the start of a logging program, and its end.
+const loggerTime = 12 * time.Second
+
+func (s *Streams) openLogger(ctx context.Context, t target) error {
+	if s.config.Terminal {
+		return errors.New("stdout: a logging program cannot have a terminal")
+	}
+	var pipes [3][2]*os.File
+	for i := range pipes {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		if i == 2 {
+			defer w.Close()
+		}
+		pipes[i] = [2]*os.File{r, w}
+	}
+	s.Stdout, s.Stderr = pipes[0][1], pipes[1][1]
+	args, err := loggerArgs(t)
+	if err != nil {
+		return err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	process, err := os.StartProcess(t.path, args, &os.ProcAttr{
+		Env:   append(os.Environ(), "CONTAINER_ID="+s.config.ID, "CONTAINER_NAMESPACE="+s.config.Namespace),
+		Files: []*os.File{null, null, null, pipes[0][0], pipes[1][0], pipes[2][1]},
+		Sys:   &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		return fmt.Errorf("stdout: %w", err)
+	}
+	s.logger = &logger{process: process}
+	pipes[2][1].Close()
+	return awaitReady(ctx, t.path, pipes[2][0])
+}
+
+// awaitReady waits until the program closes the descriptor, or writes to it.
+func awaitReady(ctx context.Context, path string, ready *os.File) error {
+	deadline := time.Now().Add(loggerTime)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	_ = ready.SetReadDeadline(deadline)
+	var b [1]byte
+	if _, err := ready.Read(b[:]); errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("stdout: %s was not ready in time", path)
+	}
+	return nil
+}
+
+// loggerArgs turns the query of the URI into arguments: each key and its values.
+func loggerArgs(t target) ([]string, error) {
+	values, err := url.ParseQuery(t.query)
+	if err != nil {
+		return nil, fmt.Errorf("stdout: %w", err)
+	}
+	keys := make([]string, 0, len(values))
+	for k := range values {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	args := []string{t.path}
+	for _, k := range keys {
+		args = append(args, k)
+		for _, v := range values[k] {
+			if v != "" {
+				args = append(args, v)
+			}
+		}
+	}
+	return args, nil
+}
+
+// end lets the program end after the last of the output. One that stays is told to.
+func (l *logger) end() {
+	ended := make(chan struct{})
+	go func() {
+		_, _ = l.process.Wait()
+		close(ended)
+	}()
+	go func() {
+		for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
+			select {
+			case <-ended:
+				return
+			case <-time.After(loggerTime):
+				_ = l.process.Signal(sig)
+			}
+		}
+	}()
+}

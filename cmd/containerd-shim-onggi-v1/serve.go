@@ -1,0 +1,146 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/metrics"
+	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/publish"
+	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/task"
+	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/ttrpc"
+	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/watch"
+)
+
+// Settings of Go's collector for a process that is idle nearly all the time.
+const (
+	gcPercent   = 25
+	memoryLimit = 64 << 20 // soft, in bytes
+	// freeAfter is the time after the last call at which unused memory goes back to the kernel.
+	freeAfter = 2 * time.Second
+)
+
+// serve is the server of one pod, in the bundle of the container that came first.
+func serve(f flags) error {
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
+	// The kernel closes what containerd has opened. A client that is gone shows as an error of
+	// a write.
+	signal.Ignore(unix.SIGPIPE, unix.SIGHUP)
+	if err := scheduleTogether(); err != nil {
+		return err
+	}
+	log, err := newLogger(f.id)
+	if err != nil {
+		return err
+	}
+	if err := unix.SetNonblock(listenerFd, true); err != nil {
+		return os.NewSyscallError("fcntl(3): the server is started by start", err)
+	}
+	unix.CloseOnExec(listenerFd)
+	path, err := socketPath()
+	if err != nil {
+		return err
+	}
+	listener := os.NewFile(listenerFd, path)
+	set, err := watch.New()
+	if err != nil {
+		return err
+	}
+	publisher := publish.New(os.Getenv("TTRPC_ADDRESS"), f.namespace, log.warn)
+	group := task.New(f.namespace, publisher, set, metrics.IsUnified(), log.warn)
+	life := newLife(group)
+	server := &ttrpc.Server{Log: log.warn, Idle: life.idle, Busy: life.busy, Handle: func(c *ttrpc.Call) {
+		group.Handle(c)
+		life.called()
+	}}
+	go func() {
+		if err := server.Serve(listener); err != nil {
+			log.warn("accept: " + err.Error())
+		}
+	}()
+	life.idle()
+	<-life.over
+	if err := os.Remove(path); err != nil {
+		log.warn(err.Error())
+	}
+	listener.Close()
+	publisher.Flush(10 * time.Second)
+	return nil
+}
+
+// socketPath returns the path of the listener.
+func socketPath() (string, error) {
+	name, err := unix.Getsockname(listenerFd)
+	if err != nil {
+		return "", os.NewSyscallError("getsockname(3): the server is started by start", err)
+	}
+	if unixName, ok := name.(*unix.SockaddrUnix); ok {
+		return unixName.Name, nil
+	}
+	return "", os.NewSyscallError("getsockname(3)", unix.EAFNOSUPPORT)
+}
+
+// scheduleTogether gives the pod a core scheduling cookie if the administrator asks for it.
+func scheduleTogether() error {
+	if os.Getenv("SCHED_CORE") == "" {
+		return nil
+	}
+	const threadGroup = 1 // PIDTYPE_TGID
+	return os.NewSyscallError("prctl(PR_SCHED_CORE)", unix.Prctl(unix.PR_SCHED_CORE, unix.PR_SCHED_CORE_CREATE, 0, threadGroup, 0))
+}
+
+// lonelyTime is how long a server without tasks waits for a connection. containerd may be
+// killed between the start of the server and its first call.
+const lonelyTime = 30 * time.Second
+
+// life decides when the server ends, and when it gives memory back.
+type life struct {
+	group *task.Group
+	over  chan struct{}
+	once  sync.Once
+
+	mu     sync.Mutex
+	lonely *time.Timer
+	free   *time.Timer
+}
+
+func newLife(group *task.Group) *life {
+	l := &life{group: group, over: make(chan struct{})}
+	l.free = time.AfterFunc(freeAfter, debug.FreeOSMemory)
+	go func() {
+		<-group.Over()
+		// The answer to Shutdown is on its way.
+		<-time.After(100 * time.Millisecond)
+		l.end()
+	}()
+	return l
+}
+
+func (l *life) end() { l.once.Do(func() { close(l.over) }) }
+
+// idle is called when nobody is connected.
+func (l *life) idle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lonely = time.AfterFunc(lonelyTime, func() {
+		if l.group.IsEmpty() {
+			l.end()
+		}
+	})
+}
+
+func (l *life) busy() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lonely != nil {
+		l.lonely.Stop()
+	}
+}
+
+// called is called after each call.
+func (l *life) called() { l.free.Reset(freeAfter) }

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/options"
+	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/ttrpc"
+	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/wire"
+)
+
+// socketDir has the sockets of the servers, as those of other shims.
+const socketDir = "/run/containerd/s"
+
+// start finds the server of the container's pod, or starts one, and prints its address.
+// containerd reads standard output and standard error together to their end, so that neither
+// a warning nor a descriptor of the server may get into them.
+func start(f flags, in io.Reader, out io.Writer) error {
+	if f.id == "" {
+		return errors.New("-id is missing")
+	}
+	params, o, err := readParams(f, in)
+	if err != nil {
+		return err
+	}
+	group, err := groupOf(f.id)
+	if err != nil {
+		return err
+	}
+	dir := socketDir
+	if params != nil && params.GetSocketDir() != "" {
+		dir = params.GetSocketDir()
+	}
+	path := filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(f.address+"/"+f.namespace+"/"+group))))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	listener, err := listen(path)
+	if err != nil {
+		return err
+	}
+	if listener != nil {
+		defer listener.Close()
+		if err := startServer(f, params, o, listener); err != nil {
+			return errors.Join(err, os.Remove(path))
+		}
+	}
+	return answer(out, params, "unix://"+path)
+}
+
+// readParams reads what containerd passes on standard input: BootstrapParams (2.3 and
+// later), an Any with options, or nothing. An Any decodes as BootstrapParams by accident, so
+// the id and the namespace have to be those of the flags.
+func readParams(f flags, in io.Reader) (*wire.BootstrapParams, options.Options, error) {
+	data, err := io.ReadAll(io.LimitReader(in, inputMax))
+	if err != nil {
+		return nil, options.Options{}, err
+	}
+	if len(data) == 0 {
+		return nil, options.Options{}, nil
+	}
+	var params wire.BootstrapParams
+	if params.UnmarshalVT(data) == nil && params.InstanceId == f.id && params.Namespace == f.namespace {
+		o, err := optionsOf(&params)
+		return &params, o, err
+	}
+	var packed wire.Any
+	if err := packed.UnmarshalVT(data); err != nil {
+		return nil, options.Options{}, fmt.Errorf("standard input holds neither parameters nor options: %w", err)
+	}
+	o, err := options.Parse(&packed)
+	return nil, o, err
+}
+
+// optionsOf finds the options among the extensions.
+func optionsOf(params *wire.BootstrapParams) (options.Options, error) {
+	for _, e := range params.Extensions {
+		switch v := e.GetValue(); v.GetTypeUrl() {
+		case wire.TypeRuncOptions, wire.TypeRuntimeOptions:
+			return options.Parse(v)
+		}
+	}
+	return options.Options{}, nil
+}
+
+// groupOf returns the name of the container's pod, from the annotations of the bundle in the
+// working directory, or the container's own id.
+func groupOf(id string) (string, error) {
+	data, err := os.ReadFile("config.json")
+	if err != nil {
+		return "", err
+	}
+	var config struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := json.Unmarshal(data, &config); err != nil {
+		return "", fmt.Errorf("config.json: %w", err)
+	}
+	for _, key := range []string{"io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"} {
+		if name := config.Annotations[key]; name != "" {
+			return name, nil
+		}
+	}
+	return id, nil
+}
+
+// listen returns a listener for a new server, or nil if a server answers at path.
+func listen(path string) (*os.File, error) {
+	for range 3 {
+		listener, err := ttrpc.Listen(path)
+		if !errors.Is(err, unix.EADDRINUSE) {
+			return listener, err
+		}
+		conn, err := ttrpc.Dial(path)
+		switch {
+		case err == nil:
+			conn.Close()
+			return nil, nil
+		case errors.Is(err, unix.ECONNREFUSED): // its server is gone
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, err
+			}
+		case errors.Is(err, unix.ENOENT): // its server has ended in between
+		default:
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%s: servers come and go", path)
+}
+
+// listenerFd is the descriptor of the listener in a server.
+const listenerFd = 3
+
+// startServer starts the server of a pod in the working directory.
+func startServer(f flags, params *wire.BootstrapParams, o options.Options, listener *os.File) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	args := []string{self, "-namespace", f.namespace, "-address", f.address, "-id", f.id}
+	if f.debug {
+		args = append(args, "-debug")
+	}
+	process, err := os.StartProcess(self, args, &os.ProcAttr{
+		Env: environment(params), Files: []*os.File{null, null, null, listener}, Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return err
+	}
+	if err := settle(process.Pid, o); err != nil {
+		_ = process.Kill()
+		return err
+	}
+	return process.Release()
+}
+
+// environment returns the caller's, with the address for events.
+func environment(params *wire.BootstrapParams) []string {
+	env := os.Environ()
+	if params != nil && params.ContainerdTtrpcAddress != "" {
+		env = append(env, "TTRPC_ADDRESS="+params.ContainerdTtrpcAddress)
+	}
+	return env
+}
+
+// settle puts the server into its cgroup, and lets the OOM killer prefer it to containerd.
+func settle(pid int, o options.Options) error {
+	if o.ShimCgroup != "" {
+		if err := enterCgroup(pid, o.ShimCgroup); err != nil {
+			return err
+		}
+	}
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(os.Getppid()) + "/oom_score_adj")
+	if err != nil {
+		return nil // the caller is gone, or is not visible here
+	}
+	score, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return err
+	}
+	file := "/proc/" + strconv.Itoa(pid) + "/oom_score_adj"
+	if err := os.WriteFile(file, []byte(strconv.Itoa(min(score+1, 1000))), 0); err != nil && !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return nil
+}
+
+// enterCgroup moves a process to a cgroup, in every hierarchy, and creates the cgroup.
+func enterCgroup(pid int, path string) error {
+	const mount = "/sys/fs/cgroup"
+	roots := []string{mount}
+	if _, err := os.Stat(filepath.Join(mount, "cgroup.procs")); err != nil {
+		entries, err := os.ReadDir(mount)
+		if err != nil {
+			return err
+		}
+		roots = nil
+		for _, e := range entries {
+			if e.IsDir() {
+				roots = append(roots, filepath.Join(mount, e.Name()))
+			}
+		}
+	}
+	for _, root := range roots {
+		dir := filepath.Join(root, filepath.Join("/", path))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
+			return fmt.Errorf("shim_cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
+// answer prints the address in the language of the question. containerd before 2.3 wants the
+// address alone, and finds it in a file after a restart.
+func answer(out io.Writer, params *wire.BootstrapParams, address string) error {
+	if params != nil {
+		return write(out, &wire.BootstrapResult{Version: 3, Address: address, Protocol: "ttrpc"})
+	}
+	if err := os.WriteFile("address", []byte(address), 0o600); err != nil {
+		return err
+	}
+	_, err := io.WriteString(out, address)
+	return err
+}

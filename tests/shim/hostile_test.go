@@ -1,0 +1,193 @@
+package shim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	task "github.com/containerd/containerd/api/runtime/task/v3"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// frame returns the bytes of a frame.
+func frame(length, stream uint32, kind byte, payload string) []byte {
+	b := make([]byte, 10, 10+len(payload))
+	binary.BigEndian.PutUint32(b, length)
+	binary.BigEndian.PutUint32(b[4:], stream)
+	b[8] = kind
+	return append(b, payload...)
+}
+
+// TestBrokenFrames: the server closes the connection or answers with a code, and goes on.
+func TestBrokenFrames(t *testing.T) {
+	p := newPod(t, "true")
+	for name, data := range map[string][]byte{
+		"half a header":      {0, 0, 0},
+		"half a payload":     frame(100, 1, 1, "short"),
+		"an even stream":     frame(0, 2, 1, ""),
+		"a response":         frame(0, 1, 2, ""),
+		"no protobuf":        frame(4, 1, 1, "\xff\xff\xff\xff"),
+		"length of 2^32-1":   frame(1<<32-1, 1, 1, ""),
+		"the same stream":    append(frame(0, 3, 1, ""), frame(0, 3, 1, "")...),
+		"an unknown type":    frame(0, 1, 77, ""),
+		"an empty request":   frame(0, 1, 1, ""),
+		"a recursive length": frame(3, 1, 1, "\x1a\xff\x7f"),
+	} {
+		conn, err := net.Dial("unix", p.socket)
+		must(t, err)
+		_, err = conn.Write(data)
+		must(t, err)
+		must(t, conn.(*net.UnixConn).CloseWrite())
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.Copy(io.Discard, conn); err != nil {
+			t.Errorf("%s: %v; want an answer or an end", name, err)
+		}
+		conn.Close()
+	}
+	if !p.answers() {
+		t.Error("the server is gone")
+	}
+	for _, call := range []struct{ service, method string }{{"containerd.task.v3.Task", "Fly"}, {"nobody.Service", "State"}} {
+		err := p.client.Call(p.ctx(), call.service, call.method, &task.StateRequest{ID: p.id}, &task.StateResponse{})
+		fails(t, call.service+"."+call.method, err, codes.Unimplemented)
+	}
+	p.shutdown()
+}
+
+// TestRandomRequests: requests of random bytes to each method are answered.
+func TestRandomRequests(t *testing.T) {
+	p := newPod(t, "true")
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		value := make([]byte, random.IntN(64))
+		for i := range value {
+			value[i] = byte(random.IntN(256))
+		}
+		any := &anypb.Any{TypeUrl: "containerd.runc.v1.Options", Value: value}
+		_, err := p.task.Create(p.ctx(), &task.CreateTaskRequest{ID: "x", Bundle: "/nosuch", Options: any})
+		if err == nil {
+			t.Fatal("a bundle that is not there was taken")
+		}
+		_, err = p.task.Exec(p.ctx(), &task.ExecProcessRequest{ID: "x", ExecID: "y", Spec: any})
+		fails(t, "Exec", err, codes.NotFound)
+	}
+	p.shutdown()
+}
+
+// TestIDs: names that would leave the state root are refused.
+func TestIDs(t *testing.T) {
+	p := newPod(t, "true")
+	for _, id := range []string{"", "..", "a/b", strings.Repeat("x", 300)} {
+		_, err := p.task.Create(p.ctx(), &task.CreateTaskRequest{ID: id, Bundle: p.bundle})
+		if err == nil {
+			t.Errorf("Create(%q) succeeds", id)
+		}
+	}
+	p.up()
+	_, err := p.task.Create(p.ctx(), &task.CreateTaskRequest{ID: p.id, Bundle: p.bundle})
+	fails(t, "Create of an id in use", err, codes.AlreadyExists)
+	p.wait("")
+	p.remove()
+}
+
+// TestAFullLog: nobody reads the log, and the server goes on.
+func TestAFullLog(t *testing.T) {
+	p := newPod(t, "true")
+	conns := 0
+	for range 300 { // each is a line in the log
+		conn, err := net.Dial("unix", p.socket)
+		must(t, err)
+		conn.Write(frame(0, 2, 1, ""))
+		conn.Close()
+		conns++
+	}
+	if !p.answers() {
+		t.Errorf("the server is gone after %d broken connections", conns)
+	}
+	p.shutdown()
+}
+
+// TestKilledAtAnyMoment: the server is killed while it creates; delete leaves nothing.
+func TestKilledAtAnyMoment(t *testing.T) {
+	rounds := 8
+	if os.Getenv("LONG") != "" {
+		rounds = 200
+	}
+	for i := range rounds {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			p := newPod(t, "sleep", "1000")
+			pid := p.server()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				p.task.Create(p.ctx(), &task.CreateTaskRequest{ID: p.id, Bundle: p.bundle})
+				p.task.Start(p.ctx(), &task.StartRequest{ID: p.id})
+			}()
+			time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+			must(t, unix.Kill(pid, unix.SIGKILL))
+			<-done
+			if out, err := p.call(nil, p.flags("-bundle", p.bundle, "delete")...); err != nil {
+				t.Errorf("delete: %v: %s", err, out)
+			}
+			os.Remove(p.socket)
+		})
+	}
+}
+
+// TestManyExecs: neither memory nor descriptors, threads or zombies grow with the number of execs.
+func TestManyExecs(t *testing.T) {
+	rounds := 100
+	if os.Getenv("LONG") != "" {
+		rounds = 100_000
+	}
+	p := newPod(t, "sleep", "1000")
+	p.up()
+	run := func(n int) {
+		for range n {
+			if _, err := p.exec("e", nil, "true"); err != nil {
+				t.Fatal(err)
+			}
+			p.wait("e")
+			if _, err := p.task.Delete(p.ctx(), &task.DeleteRequest{ID: p.id, ExecID: "e"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run(rounds / 2)
+	files, kilobytes := use(t, p.server())
+	run(rounds / 2)
+	moreFiles, moreKilobytes := use(t, p.server())
+	if moreFiles > files+2 {
+		t.Errorf("%d descriptors after half of the execs, %d after all", files, moreFiles)
+	}
+	if moreKilobytes > kilobytes+512 {
+		t.Errorf("%d kB of memory after half of the execs, %d after all", kilobytes, moreKilobytes)
+	}
+	p.kill()
+	p.remove()
+}
+
+// use returns the number of descriptors of a process, and its anonymous memory in kilobytes.
+func use(t *testing.T, pid int) (files, kilobytes int) {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	must(t, err)
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	must(t, err)
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); f[0] == "Anonymous:" {
+			kilobytes, err = strconv.Atoi(f[1])
+			must(t, err)
+		}
+	}
+	return len(entries), kilobytes
+}
