@@ -26,7 +26,9 @@ type Job struct {
 	MountNamespace, PIDNamespace *os.File
 
 	Cgroups Cgroups
-	// Meanwhile is called once, before the first mount, while the stub is busy.
+	// Meanwhile is called once, before the first mount, while the stub is busy. Run
+	// clears it before the call: a caller that repeats Run with the same Job, after
+	// the first process was killed at birth, does not repeat this work.
 	// pid is the present stub, which may still fork: its child may be the
 	// process that becomes the program.
 	Meanwhile func(ctx context.Context, pid int) error

@@ -297,3 +297,19 @@ func TestBatchesWithoutAProgramAreABug(t *testing.T) {
 		t.Errorf("Run = %v; want BUG: …", err)
 	}
 }
+
+// TestMeanwhileIsNotRepeated: the Job of a failed walk is used again, as after a first
+// process that was killed at birth.
+func TestMeanwhileIsNotRepeated(t *testing.T) {
+	e := newEnds(t, true)
+	n := 0
+	e.job.Meanwhile = func(context.Context, int) error { n++; return nil }
+	for range 2 {
+		if _, err := Run(t.Context(), programPlan(true, "/nowhere", []string{"x"}, plan.Unshare{Flags: unix.CLONE_NEWUTS}, plan.FindProgram{Name: "/nowhere"}), e.job); !errors.Is(err, unix.ENOENT) {
+			t.Fatalf("Run = %v; want ENOENT", err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("Meanwhile was called %d times; want once", n)
+	}
+}

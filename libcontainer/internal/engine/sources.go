@@ -18,7 +18,6 @@ type sources struct {
 	slow    *slowSources
 	origins *origins
 	idmaps  idmaps
-	told    bool // Job.Meanwhile has been called
 }
 
 func newSources(b *batches) sources {
@@ -135,10 +134,10 @@ func (src *sources) widen(n int) {
 
 func (src *sources) callMeanwhile() error {
 	f := src.job.Meanwhile
-	if f == nil || src.told {
+	if f == nil {
 		return nil
 	}
-	src.told = true
+	src.job.Meanwhile = nil
 	if err := f(src.ctx, src.stub.Pid); err != nil {
 		return unrelated{err}
 	}
