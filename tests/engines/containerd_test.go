@@ -125,7 +125,7 @@ func containerd() engine {
 				c.interrupted(interruption{rounds: 10, run: ctrSleeper, tidy: ctrTidy, kill: func(string) { c.daemon.restart() }})
 			}},
 			{"shim is killed while creating", func(c *client) {
-				kill := func(name string) { killAll("containerd-shim-runc-v2", name) }
+				kill := func(name string) { killAll(env.shim, name) }
 				c.interrupted(interruption{rounds: 10, run: ctrSleeper, tidy: ctrTidy, kill: kill})
 			}},
 		},
@@ -133,6 +133,9 @@ func containerd() engine {
 }
 
 func ctrArgs(args ...string) []string {
+	if env.shim == onggiShim {
+		return append([]string{"run", "--runtime=io.containerd.onggi.v1"}, args...)
+	}
 	return append([]string{"run", "--runtime=io.containerd.runc.v2", "--runc-binary=/usr/local/sbin/" + env.kind}, args...)
 }
 
@@ -172,7 +175,7 @@ func ctrSleeper(name string) []string { return ctrArgs(image, name, "sleep", "10
 func ctrTidy(c *client, name string) {
 	c.try("task", "delete", "--force", name)
 	c.try("container", "delete", name)
-	killAll("containerd-shim-runc-v2")
+	killAll(env.shim)
 	unix.Unmount("/run/containerd/io.containerd.runtime.v2.task/default/"+name+"/rootfs", unix.MNT_DETACH) // the shim's
 }
 

@@ -32,6 +32,9 @@ func cri() engine {
 		version: []string{"containerd", "--version"},
 		start: func(t *testing.T) client {
 			configure(t, "containerd.md")
+			if env.shim == onggiShim {
+				useShim(t, "/etc/containerd/config.toml")
+			}
 			more(t, "/etc/containerd/config.toml", criMachine)
 			os.RemoveAll("/etc/cni/net.d")
 			place(t, "/etc/cni/net.d/10-pods.conflist", podNetwork)

@@ -29,6 +29,7 @@ type engine struct {
 	version []string          // command that prints the version
 	start   func(t *testing.T) client
 	cases   []testCase
+	shim    bool // onggi's own shim runs the containers
 }
 
 // testCase is a row of the table.
@@ -49,13 +50,16 @@ func TestEngines(t *testing.T) {
 	if len(env.kinds) > 1 {
 		t.Skip("several runtimes: they are timed, not tested")
 	}
-	for _, e := range []engine{containerd(), cri(), podman(), rootless(), rootlessV2(), docker(), swarm()} {
+	for _, e := range []engine{containerd(), withShim(containerd()), cri(), withShim(cri()), podman(), rootless(), rootlessV2(), docker(), swarm()} {
 		t.Run(e.name, func(t *testing.T) { e.run(t) })
 	}
 }
 
 func (e engine) run(t *testing.T) {
 	e.installed(t)
+	if e.shim && env.kind != "onggi" {
+		t.Skip("only onggi has a shim of its own")
+	}
 	before := mounts()
 	t.Run("engine", func(t *testing.T) { // its own clean-ups stop the daemon before leftovers are looked for
 		c := e.start(t)

@@ -29,6 +29,7 @@ type suite struct {
 	kinds []string // the runtimes in /usr/local/sbin, by name: onggi, runc, crun
 	kind  string   // the first of them, the one under test
 	image string   // a docker-archive with busybox
+	shim  string   // containerd's shim for the containers of ctr and of the CRI
 }
 
 var env suite
@@ -172,7 +173,7 @@ func inside(m *testing.M) (int, error) {
 	for _, path := range runtimes {
 		env.kinds = append(env.kinds, filepath.Base(path))
 	}
-	env.kind = env.kinds[0]
+	env.kind, env.shim = env.kinds[0], runcShim
 	env.image = filepath.Join(env.dir, "busybox.tar")
 	if err := errorsOf(busyboxImage(env.image), furnish(runtimes)); err != nil {
 		return 1, fmt.Errorf("sandbox: %w", err)

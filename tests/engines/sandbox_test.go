@@ -128,7 +128,7 @@ func furnish(runtimes []string) error {
 			return err
 		}
 	}
-	for _, extra := range []string{"../../bin/crictl", "../../bin/debian.tar", filepath.Join(env.dir, "..", installed, "usr/local/share/onggi/podman.conf")} {
+	for _, extra := range []string{filepath.Join(env.dir, "..", installed, "usr/local/sbin", onggiShim), "../../bin/crictl", "../../bin/debian.tar", filepath.Join(env.dir, "..", installed, "usr/local/share/onggi/podman.conf")} {
 		err := copyFile(extra, filepath.Join(env.dir, filepath.Base(extra)))
 		if err != nil && !errors.Is(err, os.ErrNotExist) { // the first two are there if make was asked for them
 			return err
@@ -317,10 +317,10 @@ func loopbackUp() error {
 // no setting for the runtime, and `ctr --uidmap` forgets the one it was given. The rest of PATH has Debian's programs.
 func install() error {
 	const bin = "/usr/local/sbin"
-	for _, name := range append(slices.Clone(env.kinds), "crictl") {
+	for _, name := range append(slices.Clone(env.kinds), "crictl", onggiShim) {
 		path := filepath.Join(bin, name)
 		err := errorsOf(copyFile(filepath.Join(env.dir, name), path), os.Chmod(path, 0o755))
-		if err != nil && (name != "crictl" || !errors.Is(err, os.ErrNotExist)) {
+		if err != nil && (slices.Contains(env.kinds, name) || !errors.Is(err, os.ErrNotExist)) {
 			return err
 		}
 	}

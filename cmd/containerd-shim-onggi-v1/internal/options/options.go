@@ -39,6 +39,14 @@ func Parse(packed *wire.Any) (Options, error) {
 			return Options{}, fmt.Errorf("options: %w", err)
 		}
 		return ofRunc(&r)
+	case wire.TypeCreateOptions:
+		var r wire.CreateOptions
+		if err := r.UnmarshalVT(packed.Value); err != nil {
+			return Options{}, fmt.Errorf("options: %w", err)
+		}
+		return Options{
+			NoPivot: r.NoPivotRoot, NoNewKeyring: r.NoNewKeyring, ShimCgroup: r.ShimCgroup, UID: int(r.IoUid), GID: int(r.IoGid),
+		}, nil
 	case wire.TypeRuntimeOptions:
 		var r wire.RuntimeOptions
 		if err := r.UnmarshalVT(packed.Value); err != nil {

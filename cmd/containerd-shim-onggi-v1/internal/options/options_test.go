@@ -51,6 +51,7 @@ func TestParse(t *testing.T) {
 		{name: "none"},
 		{name: "an empty one", any: &wire.Any{}},
 		{name: "of runc", any: pack(wire.TypeRuncOptions, &wire.RuncOptions{Root: "/r", IoUid: 5, IoGid: 6}), want: Options{Root: "/r", UID: 5, GID: 6}},
+		{name: "of runc, as ctr 1.6 has them", any: pack(wire.TypeCreateOptions, &wire.CreateOptions{NoPivotRoot: true, IoUid: 5}), want: Options{NoPivot: true, UID: 5}},
 		{name: "text", any: pack(wire.TypeRuntimeOptions, &wire.RuntimeOptions{ConfigBody: []byte("Root = \"/t\"")}), want: Options{Root: "/t"}},
 		{name: "a file", any: pack(wire.TypeRuntimeOptions, &wire.RuntimeOptions{ConfigPath: file}), want: Options{Root: "/from/file"}},
 		{name: "no file", any: pack(wire.TypeRuntimeOptions, &wire.RuntimeOptions{ConfigPath: "/dev/zero"}), fail: true},

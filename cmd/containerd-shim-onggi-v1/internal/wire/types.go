@@ -25,6 +25,7 @@ const (
 	TypeFeatures  = "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
 
 	TypeRuncOptions       = "containerd.runc.v1.Options"
+	TypeCreateOptions     = "containerd.linux.runc.CreateOptions"
 	TypeRuntimeOptions    = "runtimeoptions.v1.Options"
 	TypeCheckpointOptions = "containerd.runc.v1.CheckpointOptions"
 	TypeProcessDetails    = "containerd.runc.v1.ProcessDetails"
