@@ -106,6 +106,9 @@ func (r *restoration) prepare(run *Runtime) (err error) {
 	if r.criu, err = criu.Find(os.Getenv("PATH")); err != nil {
 		return err
 	}
+	if strings.HasPrefix(r.criu, plan.StageDir+"/") {
+		return fmt.Errorf("%s cannot restore: a restore covers %s with a file system of its own; install CRIU elsewhere", r.criu, plan.StageDir)
+	}
 	if r.images, err = openImageDir(r.o.ImagePath, false); err != nil {
 		return err
 	}

@@ -192,7 +192,9 @@ func TestRestoreRefuses(t *testing.T) {
 		flags      []string
 		edit       edit
 		file, data string // of the images, to be damaged
+		path       bool   // a CRIU in /tmp comes first
 	}{
+		{name: "CRIU in /tmp", flags: []string{"--image-path", "images"}, path: true, want: "a restore covers /tmp"},
 		{name: "no images", flags: []string{"--image-path", "none"}, want: "no such file or directory"},
 		{name: "empty", flags: []string{"--image-path", "data"}, want: "has no complete checkpoint"},
 		{name: "user namespace", want: "a container with a user namespace cannot be restored", edit: func(s *specs.Spec) {
@@ -219,6 +221,18 @@ func TestRestoreRefuses(t *testing.T) {
 			c.spec = &spec
 			if tt.edit != nil {
 				c.edit(tt.edit)
+			}
+			if tt.path {
+				dir := t.TempDir()
+				if !strings.HasPrefix(dir, "/tmp/") {
+					t.Skip("temporary files are elsewhere")
+				}
+				if err := os.WriteFile(filepath.Join(dir, "criu"), []byte("#!/bin/true\n"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				before := c.env
+				defer func() { c.env = before }()
+				c.env = append(slices.Clone(before), "PATH="+dir)
 			}
 			if tt.file != "" {
 				whole := textOf(t, filepath.Join(c.images(), tt.file))
