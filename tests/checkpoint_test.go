@@ -184,10 +184,7 @@ func TestCheckpointCause(t *testing.T) {
 func TestCheckpointKilled(t *testing.T) {
 	onOneLayout(t)
 	c := counting(t)
-	tries := 2
-	if os.Getenv("LONG") != "" {
-		tries = 200
-	}
+	tries := kills(t)
 	began := time.Now()
 	c.must("checkpoint", "--image-path", c.images(), "--leave-running", c.id)
 	whole := time.Since(began)
@@ -208,6 +205,18 @@ func TestCheckpointKilled(t *testing.T) {
 		c.countsOn(c.count())
 	}
 	c.must("checkpoint", "--image-path", c.images(), c.id)
+}
+
+// kills returns how often CRIU or the runtime is killed: 2 times, 10 with LONG=1, or KILLS.
+func kills(t *testing.T) int {
+	t.Helper()
+	switch n := os.Getenv("KILLS"); {
+	case n != "":
+		return atoi(t, n)
+	case os.Getenv("LONG") != "":
+		return 10
+	}
+	return 2
 }
 
 // onOneLayout keeps a long test to one cgroup layout.

@@ -256,10 +256,7 @@ func TestRestoreRefuses(t *testing.T) {
 func TestRestoreKilled(t *testing.T) {
 	onOneLayout(t)
 	c, _ := dumped(t)
-	tries := 2
-	if os.Getenv("LONG") != "" {
-		tries = 200
-	}
+	tries := kills(t)
 	began := time.Now()
 	c.must(c.restoreArgs("--detach")...)
 	whole := time.Since(began)
