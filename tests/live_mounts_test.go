@@ -113,7 +113,7 @@ func TestLiveMountOfProcfs(t *testing.T) {
 	c.up()
 	procfs := specs.Mount{Destination: "/mnt/proc", Type: "proc", Source: "proc"}
 	if !kernelIs(t, 6, 18) {
-		refused(t, c.mountsVerb("add", procfs), 1, "takes Linux 6.18")
+		refused(t, c.mountsVerb("add", procfs), 1, "requires Linux 6.18")
 		return
 	}
 	c.added(procfs)

@@ -93,7 +93,7 @@ func TestRootlessScope(t *testing.T) {
 	want(t, "exec", c.execOutput(nil, "id", "-u"), "0")
 	outside := c.in(t)
 	outside.wrapper = u.session()
-	refused(t, outside.exec(nil, "true"), 255, "an ordinary user may move processes only within what is delegated")
+	refused(t, outside.exec(nil, "true"), 255, "an ordinary user may move processes only within a delegated cgroup")
 	c.must("pause", c.id)
 	want(t, "status", c.status(), "paused")
 	c.must("resume", c.id)
