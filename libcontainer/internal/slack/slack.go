@@ -7,7 +7,6 @@
 package slack
 
 import (
-	"os"
 	"strconv"
 	"strings"
 
@@ -33,12 +32,21 @@ func OfCaller() uint64 {
 }
 
 // ofMain reads the main thread's slack. Another thread may read it with CAP_SYS_NICE.
+//
+// An os.File would be the first one of a create. Go then makes an epoll instance and an
+// eventfd, and ends the program with a trace if it is out of descriptors.
 func ofMain(path string) uint64 {
-	data, err := os.ReadFile(path)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return usual
 	}
-	v, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+	defer unix.Close(fd)
+	var data [24]byte // more than the longest number and its line end
+	n, err := unix.Read(fd, data[:])
+	if err != nil {
+		return usual
+	}
+	v, err := strconv.ParseUint(strings.TrimSpace(string(data[:n])), 10, 64)
 	if err != nil {
 		return usual
 	}
