@@ -86,7 +86,11 @@ func (d *dump) collect() (*dumpFacts, error) {
 	return f, nil
 }
 
-func isGone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
+// isGone reports whether a process ended while it was looked at. mountinfo of a process
+// that is exiting, and has no mount namespace any more, cannot be opened (EINVAL).
+func isGone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL)
+}
 
 func kernelRelease() string {
 	var u unix.Utsname
