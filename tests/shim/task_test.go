@@ -106,6 +106,31 @@ func TestExecs(t *testing.T) {
 	p.remove()
 }
 
+// TestAWaitBeforeAFailedStart: clients wait before they start; the wait ends with the failure.
+func TestAWaitBeforeAFailedStart(t *testing.T) {
+	p := newPod(t, "sleep", "1000")
+	p.up()
+	spec, err := json.Marshal(specs.Process{Args: []string{"/nosuch"}, Cwd: "/"})
+	must(t, err)
+	_, err = p.task.Exec(p.ctx(), &task.ExecProcessRequest{ID: p.id, ExecID: "a", Spec: &anypb.Any{TypeUrl: "types.containerd.io/opencontainers/runtime-spec/1/Process", Value: spec}})
+	must(t, err)
+	ended := make(chan error, 1)
+	go func() {
+		ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+		defer stop()
+		_, err := p.task.Wait(ctx, &task.WaitRequest{ID: p.id, ExecID: "a"})
+		ended <- err
+	}()
+	time.Sleep(100 * time.Millisecond) // the wait is registered
+	_, err = p.task.Start(p.ctx(), &task.StartRequest{ID: p.id, ExecID: "a"})
+	fails(t, "Start", err, codes.Unknown)
+	if err := <-ended; err != nil {
+		t.Errorf("Wait = %v after a failed Start", err)
+	}
+	p.kill()
+	p.remove()
+}
+
 // TestExecsEndBeforeTheFirst: the exit of the first process is the last event.
 func TestExecsEndBeforeTheFirst(t *testing.T) {
 	p := newPod(t, "sleep", "1000")

@@ -25,7 +25,7 @@ func (g *Group) create(ctx context.Context, r *wire.CreateTaskRequest) (wire.Mes
 	case r.Id == "" || !filepath.IsAbs(r.Bundle):
 		return nil, ttrpc.Errorf(ttrpc.InvalidArgument, "a task needs an id and the absolute path of a bundle, not %q and %q: invalid argument", r.Id, r.Bundle)
 	case r.Checkpoint != "":
-		return nil, ttrpc.Errorf(ttrpc.Unimplemented, "this shim restores no checkpoints; the command onggi does: not implemented")
+		return nil, ttrpc.Errorf(ttrpc.Unimplemented, "this shim restores no checkpoints; the command onggi does")
 	}
 	o, err := options.Parse(r.Options)
 	if err != nil {
@@ -38,10 +38,10 @@ func (g *Group) create(ctx context.Context, r *wire.CreateTaskRequest) (wire.Mes
 	defer g.leave()
 	t, err := g.newTask(ctx, r, o)
 	if err != nil {
+		Forget(r.Bundle)
 		g.put(r.Id, nil)
 		return nil, statusOf(fmt.Errorf("OCI runtime create failed: %w: unknown", err))
 	}
-	g.put(r.Id, t)
 	pid := uint32(t.container.Pid())
 	g.send("create", "TaskCreate", &wire.TaskCreate{
 		ContainerId: r.Id, Bundle: r.Bundle, Rootfs: r.Rootfs, Pid: pid,
@@ -49,10 +49,11 @@ func (g *Group) create(ctx context.Context, r *wire.CreateTaskRequest) (wire.Mes
 	})
 	// The end of the process is reported after its creation.
 	if err := t.observe(); err != nil {
-		t.first.closeIO()
+		err = errors.Join(err, t.undo())
 		g.put(r.Id, nil)
-		return nil, errors.Join(fmt.Errorf("OCI runtime create failed: %w: unknown", err), t.container.Delete(context.Background(), true), t.unmount())
+		return nil, fmt.Errorf("OCI runtime create failed: %w: unknown", err)
 	}
+	g.put(r.Id, t)
 	return &wire.PidResponse{Pid: pid}, nil
 }
 
@@ -112,6 +113,15 @@ func (t *task) build(ctx context.Context, spec *specs.Spec) error {
 	t.first.setIO(streams)
 	t.first.runs(t.container.Pid(), wire.Status_CREATED)
 	return nil
+}
+
+// undo removes a container that cannot be watched.
+func (t *task) undo() error {
+	err := t.container.Delete(context.Background(), true)
+	t.first.closeIO()
+	t.close()
+	Forget(t.bundle)
+	return errors.Join(err, t.unmount())
 }
 
 func (t *task) unmount() error {

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -59,7 +60,10 @@ func (t *task) startExec(ctx context.Context, p *process) error {
 	t.group.enter()
 	defer t.group.leave()
 	if err := t.run(ctx, p); err != nil {
-		p.end(255)
+		waiters, result := p.end(255)
+		for _, w := range waiters { // clients wait before they start
+			w.Reply(result, nil)
+		}
 		close(p.done)
 		return statusOf(fmt.Errorf("OCI runtime exec failed: exec failed: %w: unknown", err))
 	}
@@ -86,10 +90,19 @@ func (t *task) run(ctx context.Context, p *process) error {
 	p.setIO(streams)
 	p.runs(handle.Pid(), wire.Status_RUNNING)
 	if err := t.observeExec(p); err != nil {
-		_ = handle.Signal(unix.SIGKILL)
-		return err
+		return errors.Join(err, endUnseen(handle))
 	}
 	return nil
+}
+
+// endUnseen kills and reaps a process that cannot be watched.
+func endUnseen(handle *libcontainer.Process) error {
+	ctx, stop := context.WithTimeout(context.Background(), endTime)
+	defer stop()
+	defer handle.Close()
+	err := handle.Signal(unix.SIGKILL)
+	_, waited := handle.Wait(ctx)
+	return errors.Join(err, waited)
 }
 
 // observeExec watches a process of Exec for its end.
@@ -98,12 +111,10 @@ func (t *task) observeExec(p *process) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.group.watch.Add(unix.PollFd{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}, func() bool {
-		go func() {
-			pidfd.Close()
-			t.execEnded(p)
-		}()
-		return false
+	poll := unix.PollFd{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}
+	_, err = t.group.watch.Add(poll, func() bool { return false }, func() {
+		pidfd.Close()
+		t.execEnded(p)
 	})
 	if err != nil {
 		pidfd.Close()

@@ -57,7 +57,7 @@ func unary[T any, M interface {
 // Handle answers one call of containerd.
 func (g *Group) Handle(call *ttrpc.Call) {
 	if call.Service != "containerd.task.v2.Task" && call.Service != "containerd.task.v3.Task" {
-		call.Reply(nil, ttrpc.Errorf(ttrpc.Unimplemented, "service %s: not implemented", call.Service))
+		call.Reply(nil, ttrpc.Errorf(ttrpc.Unimplemented, "the shim does not serve %s", call.Service))
 		return
 	}
 	if call.Method == "Wait" {
@@ -66,7 +66,7 @@ func (g *Group) Handle(call *ttrpc.Call) {
 	}
 	f := methods[call.Method]
 	if f == nil {
-		call.Reply(nil, ttrpc.Errorf(ttrpc.Unimplemented, "method %s: not implemented", call.Method))
+		call.Reply(nil, ttrpc.Errorf(ttrpc.Unimplemented, "the task service has no method %s", call.Method))
 		return
 	}
 	ctx, stop := call.Context()
@@ -172,7 +172,7 @@ func (g *Group) checkpoint(_ context.Context, r *wire.CheckpointTaskRequest) (wi
 	if _, err := g.find(r.Id); err != nil {
 		return nil, err
 	}
-	return nil, ttrpc.Errorf(ttrpc.Unimplemented, "this shim makes no checkpoints; the command onggi does: not implemented")
+	return nil, ttrpc.Errorf(ttrpc.Unimplemented, "this shim makes no checkpoints; the command onggi does")
 }
 
 func (g *Group) kill(_ context.Context, r *wire.KillRequest) (wire.Message, error) {

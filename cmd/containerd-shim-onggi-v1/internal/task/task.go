@@ -66,25 +66,25 @@ func (t *task) observe() error {
 		return err
 	}
 	poll := unix.PollFd{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}
-	stop, err := t.group.watch.Add(poll, func() bool {
-		go t.ended()
-		return false
-	})
+	stop, err := t.group.watch.Add(poll, func() bool { return false }, t.ended)
 	if err != nil {
 		pidfd.Close()
 		return err
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.stop = append(t.stop, func() { stop(); pidfd.Close() })
 	return t.observeOOM()
 }
 
+// observeOOM is called with t.mu.
 func (t *task) observeOOM() error {
 	w, err := t.container.WatchOOM()
 	if err != nil || w == nil {
 		return err
 	}
 	t.oom = w
-	stop, err := t.group.watch.Add(w.Poll(), t.killed)
+	stop, err := t.group.watch.Add(w.Poll(), t.killed, nil)
 	if err != nil {
 		w.Close()
 		t.oom = nil

@@ -19,8 +19,9 @@ type Set struct {
 }
 
 type entry struct {
-	fd    int
-	ready func() bool
+	fd      int
+	ready   func() bool
+	removed func() // nil for none
 }
 
 // New returns an empty set, and starts its goroutine.
@@ -39,21 +40,24 @@ func New() (*Set, error) {
 }
 
 // Add calls ready each time that the descriptor has one of the poll(2) events, until ready
-// returns false. ready must take what there is, and must not wait. The descriptor has to
-// stay open until then, or until stop was called.
-func (s *Set) Add(poll unix.PollFd, ready func() bool) (stop func(), err error) {
+// returns false. ready must take what there is, and must not wait. Then removed, which may
+// be nil, is called in a goroutine of its own.
+//
+// The descriptor has to stay open until removed is called or stop has returned. Otherwise
+// the removal could hit another file that has got the number.
+func (s *Set) Add(poll unix.PollFd, ready func() bool, removed func()) (stop func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next++
 	key := s.next
-	s.watch[key] = &entry{int(poll.Fd), ready}
+	s.watch[key] = &entry{int(poll.Fd), ready, removed}
 	// The events of poll(2) and epoll(7) have the same values.
 	e := unix.EpollEvent{Events: uint32(poll.Events), Fd: int32(key), Pad: int32(key >> 32)}
 	if err := s.control(unix.EPOLL_CTL_ADD, int(poll.Fd), &e); err != nil {
 		delete(s.watch, key)
 		return nil, err
 	}
-	return func() { s.remove(key) }, nil
+	return func() { s.take(key) }, nil
 }
 
 func (s *Set) control(op, fd int, e *unix.EpollEvent) error {
@@ -66,13 +70,16 @@ func (s *Set) control(op, fd int, e *unix.EpollEvent) error {
 	return errors.Join(err, failed)
 }
 
-func (s *Set) remove(key uint64) {
+// take removes a descriptor from the set. It returns nil if that was done before.
+func (s *Set) take(key uint64) *entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.watch[key]; e != nil {
+	e := s.watch[key]
+	if e != nil {
 		delete(s.watch, key)
 		_ = s.control(unix.EPOLL_CTL_DEL, e.fd, nil)
 	}
+	return e
 }
 
 func (s *Set) find(key uint64) *entry {
@@ -99,8 +106,8 @@ func (s *Set) run() {
 		}
 		for _, e := range events[:max(n, 0)] {
 			key := uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32
-			if w := s.find(key); w != nil && !w.ready() {
-				s.remove(key)
+			if w := s.find(key); w != nil && !w.ready() && s.take(key) != nil && w.removed != nil {
+				go w.removed()
 			}
 		}
 	}

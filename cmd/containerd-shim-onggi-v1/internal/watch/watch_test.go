@@ -28,7 +28,7 @@ func TestWatch(t *testing.T) {
 		_, _ = unix.Read(fd, b[:])
 		calls <- b[0]
 		return b[0] != 'z'
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestProcess(t *testing.T) {
 	}
 	defer unix.Close(pidfd)
 	ended := make(chan struct{})
-	if _, err := set.Add(unix.PollFd{Fd: int32(pidfd), Events: unix.POLLIN}, func() bool { close(ended); return false }); err != nil {
+	if _, err := set.Add(unix.PollFd{Fd: int32(pidfd), Events: unix.POLLIN}, func() bool { return false }, func() { close(ended) }); err != nil {
 		t.Fatal(err)
 	}
 	select {
