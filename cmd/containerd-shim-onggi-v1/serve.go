@@ -55,6 +55,9 @@ func serve(f flags) error {
 	group := task.New(f.namespace, publisher, set, metrics.IsUnified(), log.warn)
 	life := newLife(group)
 	server := &ttrpc.Server{Log: log.warn, Idle: life.idle, Busy: life.busy, Handle: func(c *ttrpc.Call) {
+		if f.debug {
+			log.write("debug", c.Service+"."+c.Method)
+		}
 		group.Handle(c)
 		life.called()
 	}}

@@ -157,7 +157,7 @@ func startServer(f flags, params *wire.BootstrapParams, o options.Options, liste
 		args = append(args, "-debug")
 	}
 	process, err := os.StartProcess(self, args, &os.ProcAttr{
-		Env: environment(params), Files: []*os.File{null, null, null, listener}, Sys: &syscall.SysProcAttr{Setsid: true},
+		Env: environment(f, params), Files: []*os.File{null, null, null, listener}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		return err
@@ -169,11 +169,15 @@ func startServer(f flags, params *wire.BootstrapParams, o options.Options, liste
 	return process.Release()
 }
 
-// environment returns the caller's, with the address for events.
-func environment(params *wire.BootstrapParams) []string {
+// environment returns the caller's, with the address for events. Without one, it is the
+// address beside containerd's other socket.
+func environment(f flags, params *wire.BootstrapParams) []string {
 	env := os.Environ()
-	if params != nil && params.ContainerdTtrpcAddress != "" {
-		env = append(env, "TTRPC_ADDRESS="+params.ContainerdTtrpcAddress)
+	switch {
+	case params != nil && params.ContainerdTtrpcAddress != "":
+		return append(env, "TTRPC_ADDRESS="+params.ContainerdTtrpcAddress)
+	case os.Getenv("TTRPC_ADDRESS") == "" && f.address != "":
+		return append(env, "TTRPC_ADDRESS="+f.address+".ttrpc")
 	}
 	return env
 }

@@ -134,6 +134,25 @@ func TestDeleteCleansUp(t *testing.T) {
 	os.Remove(p.socket)
 }
 
+// TestDebug: with -debug, the calls are in the log.
+func TestDebug(t *testing.T) {
+	p := newBundle(t, "true")
+	log, err := os.OpenFile(filepath.Join(p.bundle, "log"), os.O_RDWR|unix.O_NONBLOCK, 0)
+	must(t, err)
+	defer log.Close()
+	out, err := p.call(nil, p.flags("-debug", "start")...)
+	must(t, err)
+	p.connect(out)
+	p.server()
+	p.shutdown()
+	text := make([]byte, 4096)
+	n, err := log.Read(text)
+	must(t, err)
+	if !strings.Contains(string(text[:n]), "level=debug msg=\"containerd.task.v3.Task.Connect\"") {
+		t.Errorf("the log has %q", text[:n])
+	}
+}
+
 // TestWrongCalls: each is one line, and an exit status of 1.
 func TestWrongCalls(t *testing.T) {
 	p := newBundle(t, "true")

@@ -33,12 +33,16 @@ func (s *Streams) openLogger(ctx context.Context, t target) error {
 			return err
 		}
 		defer r.Close()
-		if i == 2 {
+		pipes[i] = [2]*os.File{r, w}
+		switch i { // the first two are closed with the streams
+		case 0:
+			s.Stdout = w
+		case 1:
+			s.Stderr = w
+		default:
 			defer w.Close()
 		}
-		pipes[i] = [2]*os.File{r, w}
 	}
-	s.Stdout, s.Stderr = pipes[0][1], pipes[1][1]
 	args, err := loggerArgs(t)
 	if err != nil {
 		return err

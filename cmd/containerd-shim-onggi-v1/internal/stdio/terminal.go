@@ -58,14 +58,13 @@ func (s *Streams) Console(master *os.File) error {
 	return nil
 }
 
-// typed copies the client's input to the terminal. It ends with the client's end, or with
-// the terminal; nobody has to wait for it.
+// typed copies the client's input to the terminal. It ends with Close, or with the
+// terminal; nobody has to wait for it.
 func (s *Streams) typed(master, from *os.File) {
 	s.mu.Lock()
 	s.held = append(s.held, from)
 	s.mu.Unlock()
 	go func() {
-		defer from.Close()
 		buffer := make([]byte, 4<<10)
 		for {
 			n, err := from.Read(buffer)
