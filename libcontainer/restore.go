@@ -13,6 +13,7 @@ import (
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/criu"
+	"github.com/onggi-dev/onggi/libcontainer/internal/deadline"
 	"github.com/onggi-dev/onggi/libcontainer/internal/engine"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
@@ -370,8 +371,10 @@ func (r *restoration) start(ctx context.Context) (*criu.Process, error) {
 // undoes the rest as a failed Create does.
 func (r *restoration) rollBack(why error) {
 	if r.pidfd != nil && r.container == nil {
+		ctx, stop := deadline.Within(context.Background(), waitTime)
+		defer stop()
 		_ = proc.Signal(r.pidfd, unix.SIGKILL)
-		_, _ = proc.Reap(context.Background(), r.pidfd)
+		_, _ = proc.Reap(ctx, r.pidfd)
 		r.pidfd.Close()
 	}
 	r.creation.rollBack(why)

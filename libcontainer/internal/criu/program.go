@@ -44,6 +44,7 @@ type Process struct {
 	Pidfd *os.File
 	// Child: this program has to reap the process.
 	Child bool
+	ended bool // its number may belong to another process by now
 }
 
 // Spawn starts CRIU in a mount namespace of its own, in which nothing
@@ -83,6 +84,10 @@ func environment(env []string) []string {
 
 // End kills CRIU and the programs that it has started, and reaps it.
 func (p *Process) End() {
+	if p.ended {
+		return
+	}
+	p.ended = true
 	_ = unix.Kill(-p.Pid, unix.SIGKILL)
 	_ = proc.Signal(p.Pidfd, unix.SIGKILL)
 	p.reap()
