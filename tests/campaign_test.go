@@ -377,9 +377,10 @@ func (c *campaign) try(at fault.Point, do fault.Action) {
 }
 
 // diedAtTheGate tells whether the fault was in the first process's last batch, for which create does not wait. A process
-// that dies later has been created: start then says that it is dead.
+// that dies later has been created: start then says that it is dead. The batch closes the control socket and waits; a
+// fault in any other batch makes create fail.
 func (c *campaign) diedAtTheGate(at fault.Point) bool {
-	return c.name == "create" && at.Side == fault.Stub && slices.Contains([]string{"recvfrom", "read"}, fault.Name(at.Nr)) && c.status() == "stopped"
+	return c.name == "create" && at.Side == fault.Stub && slices.Contains([]string{"close", "recvfrom", "read"}, fault.Name(at.Nr)) && c.status() == "stopped"
 }
 
 // deleted deletes the container by force. Processes whose parent was killed are reaped meanwhile, as an engine's shim
