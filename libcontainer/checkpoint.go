@@ -17,50 +17,50 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
 
-// ErrNoCRIU means that CRIU, which Checkpoint and Restore run, is not in $PATH.
+// ErrNoCRIU means that $PATH has no CRIU. Checkpoint and Restore run this program.
 var ErrNoCRIU = criu.ErrNone
 
 // ErrBeingDumped means that a checkpoint of the container is in progress.
 var ErrBeingDumped = state.ErrBeingDumped
 
-// CRIUOptions are the options that Checkpoint and Restore share. The program has to
-// be dumped and restored with equal flags.
+// CRIUOptions are the options that Checkpoint and Restore share. A restore needs
+// the same flags as its checkpoint.
 type CRIUOptions struct {
 	ImagePath string // directory of the images; "" is "checkpoint" in the working directory
 	WorkPath  string // directory of the log and the statistics; "" is ImagePath
 
 	TCPEstablished bool // keep established TCP connections
-	ExtUnixSockets bool // allow Unix sockets whose other end is outside of the container
-	ShellJob       bool // allow a session or a terminal of the caller
+	ExtUnixSockets bool // allow Unix sockets with a peer outside the container
+	ShellJob       bool // allow a session or a terminal that belongs to the caller
 	FileLocks      bool // keep file locks
-	EmptyNetwork   bool // make a network namespace without its contents
-	AutoDedup      bool // punch the pages out of the parent's images
-	LazyPages      bool // leave memory to userfaultfd(2)
-	// ManageCgroups is "soft", "full", "strict" or "ignore": what CRIU does about
-	// the cgroups below the container's. "" is "ignore".
+	EmptyNetwork   bool // restore the network namespace empty
+	AutoDedup      bool // remove pages from the parent's images that these images replace
+	LazyPages      bool // restore memory on demand, by userfaultfd(2)
+	// ManageCgroups tells CRIU how to treat the cgroups below the container's cgroup:
+	// "soft", "full", "strict" or "ignore". "" means "ignore".
 	ManageCgroups string
-	// NetworkLock is "iptables", "nftables" or "skip": how packets are kept from
-	// connections meanwhile. "" is nftables.
+	// NetworkLock tells CRIU how to block packets of dumped connections: "iptables",
+	// "nftables" or "skip". "" means nftables.
 	NetworkLock string
 }
 
-// CheckpointOptions are the decisions of the caller of Checkpoint.
+// CheckpointOptions are the caller's options for Checkpoint.
 type CheckpointOptions struct {
 	CRIUOptions
-	LeaveRunning    bool     // let the container run on; else it is deleted
-	PreDump         bool     // write only memory pages, and let the container run on
+	LeaveRunning    bool     // keep the container running; otherwise Checkpoint deletes it
+	PreDump         bool     // write only memory pages, and keep the container running
 	ParentPath      string   // images of an earlier PreDump, relative to ImagePath
 	TCPSkipInFlight bool     // leave out TCP connections that are being established
-	LinkRemap       bool     // give removed files that have another name a temporary name
-	GhostLimit      uint32   // largest removed file, in bytes, whose contents are dumped; 0 is CRIU's 1 MiB
+	LinkRemap       bool     // link a removed file that has another hard link to a temporary name
+	GhostLimit      uint32   // largest removed file to dump, in bytes; 0 means CRIU's default, 1 MiB
 	PageServer      string   // ADDRESS:PORT of a page server, which receives the memory
-	Status          *os.File // receives one NUL byte when LazyPages are ready to be asked for
+	Status          *os.File // receives one NUL byte when CRIU can serve LazyPages
 }
 
-// Checkpoint writes the container to disk by CRIU, a program that has to be in
-// $PATH, and deletes the container unless the options say otherwise. Only root can
-// do so. The container is frozen meanwhile. If Checkpoint fails or ctx ends, the
-// container goes on as before.
+// Checkpoint writes the container's processes to disk with CRIU, a program that has
+// to be in $PATH. Then it deletes the container, unless the options say otherwise.
+// Only root can checkpoint. CRIU freezes the container while it dumps. If Checkpoint
+// fails or ctx ends, the container continues as before.
 //
 // Errors: ErrNoCRIU, ErrBeingDumped, ErrNotRunning, or a *CheckpointError.
 func (c *Container) Checkpoint(ctx context.Context, o CheckpointOptions) (err error) {
@@ -78,7 +78,7 @@ func (c *Container) Checkpoint(ctx context.Context, o CheckpointOptions) (err er
 
 // CheckpointError is the failure of a dump or a restore.
 type CheckpointError struct {
-	Cause string // one line: the process and the descriptor, if they are known, and the cause
+	Cause string // one line: the cause, after the process and the descriptor if CRIU's log names them
 	Log   string // path of CRIU's log; "" if there is none yet
 	Err   error
 }
@@ -128,7 +128,7 @@ func (c *Container) checkpoint(ctx context.Context, o CheckpointOptions) error {
 	return errors.Join(err, d.intent.End())
 }
 
-// prepare makes all checks that need neither CRIU nor the container's processes.
+// prepare runs all checks that need neither CRIU nor the container's processes.
 func (d *dump) prepare() (err error) {
 	if err := d.o.check(); err != nil {
 		return err
@@ -141,7 +141,7 @@ func (d *dump) prepare() (err error) {
 		return err
 	}
 	if status != StatusRunning && status != StatusPaused {
-		return &worded{fmt.Sprintf("Container cannot be checkpointed in %s state", status), ErrNotRunning} // runc's words
+		return &worded{fmt.Sprintf("Container cannot be checkpointed in %s state", status), ErrNotRunning} // runc's text
 	}
 	d.paused = status == StatusPaused
 	if err := d.checkOwn(); err != nil {
@@ -156,7 +156,7 @@ func (d *dump) prepare() (err error) {
 	return d.openDirs()
 }
 
-// requireRoot refuses what CRIU cannot do without the privileges of the host's root.
+// requireRoot refuses a rootless runtime: CRIU needs the privileges of the host's root.
 func requireRoot(r *Runtime) error {
 	if r.rootless || os.Geteuid() != 0 {
 		return fmt.Errorf("checkpoint and restore need the host's root: %w", unix.EPERM)
@@ -164,7 +164,7 @@ func requireRoot(r *Runtime) error {
 	return nil
 }
 
-// check refuses contradictions of the options.
+// check refuses options that contradict each other.
 func (o *CheckpointOptions) check() error {
 	if err := o.CRIUOptions.check(); err != nil {
 		return err
@@ -196,7 +196,8 @@ var networkLocks = map[string]rpc.CriuNetworkLockMethod{
 	"iptables": rpc.CriuNetworkLockMethod_IPTABLES, "skip": rpc.CriuNetworkLockMethod_SKIP,
 }
 
-// openDirs opens the directories of images and log. It is the last check.
+// openDirs opens the directories of the images and of the log, and creates the log.
+// It is the last check, because it creates files.
 func (d *dump) openDirs() (err error) {
 	if d.images, err = openImageDir(d.o.ImagePath, true); err != nil {
 		return err
@@ -224,7 +225,8 @@ func (d *dump) close() {
 	}
 }
 
-// begin writes the intent, after it has undone what a killed checkpoint has left.
+// begin writes the intent. Before that it thaws the container if a killed
+// checkpoint left it frozen.
 func (d *dump) begin(ctx context.Context) error {
 	if d.paused {
 		stillPaused, err := d.recover(ctx)
@@ -274,12 +276,12 @@ func (d *dump) write(ctx context.Context) (err error) {
 	if err == nil {
 		return nil
 	}
-	process.End() // it must not go on with what is about to be thawed
+	process.End() // CRIU must stop before the caller thaws the container
 	return &CheckpointError{Cause: d.cause(err), Log: d.log.Name(), Err: err}
 }
 
-// held returns the descriptors that CRIU inherits beside its socket: see
-// statusNumber.
+// held returns the descriptors that CRIU inherits after its socket. Their order
+// defines statusNumber.
 func (d *dump) held() []*os.File {
 	if d.o.Status == nil {
 		return []*os.File{d.intent.File}
@@ -287,7 +289,7 @@ func (d *dump) held() []*os.File {
 	return []*os.File{d.intent.File, d.o.Status}
 }
 
-// cause finds the cause in the log, unless the error is ours.
+// cause returns the cause of a failure: CRIU's log has it if CRIU itself failed.
 func (d *dump) cause(err error) string {
 	if !criu.Failed(err) {
 		return "checkpoint: " + err.Error()
@@ -298,8 +300,8 @@ func (d *dump) cause(err error) string {
 	return "checkpoint: " + err.Error()
 }
 
-// requireTracking refuses a pre-dump on a kernel that cannot tell changed pages.
-// CRIU 4.2 ends in an assertion there.
+// requireTracking refuses a pre-dump on a kernel that cannot track changed pages.
+// CRIU 4.2 aborts with a failed assertion on such a kernel.
 func requireTracking(ctx context.Context, conn *criu.Conn, p *criu.Process) error {
 	yes, kind := true, rpc.CriuReqType_FEATURE_CHECK
 	resp, err := conn.Do(ctx, p, &rpc.CriuReq{Type: &kind, KeepOpen: &yes, Features: &rpc.CriuFeatures{MemTrack: &yes}}, nil)
@@ -312,8 +314,8 @@ func requireTracking(ctx context.Context, conn *criu.Conn, p *criu.Process) erro
 	return nil
 }
 
-// notified answers the notifications of a dump. An error leaves the container
-// running.
+// notified handles a notification of CRIU during the dump. After an error CRIU
+// resumes the container.
 func (d *dump) notified(n criu.Notify) error {
 	if n.File != nil {
 		n.File.Close()
@@ -324,8 +326,8 @@ func (d *dump) notified(n criu.Notify) error {
 	return d.images.saveFacts(d.facts)
 }
 
-// thaw leaves the container running or paused, as before, after a failure. CRIU does
-// so itself unless it was killed.
+// thaw returns the container to its state before a failed dump: running or paused.
+// CRIU does so itself unless it was killed.
 func (d *dump) thaw(ctx context.Context) error {
 	if !d.paused {
 		return d.runOn(ctx)
@@ -339,7 +341,7 @@ func (d *dump) thaw(ctx context.Context) error {
 func (c *Container) runOn(ctx context.Context) error {
 	frozen, err := c.cgroups().Frozen()
 	if err != nil || !frozen {
-		return nil //nolint:nilerr // the cgroup is gone with the last process
+		return nil //nolint:nilerr // the cgroup disappears with the last process
 	}
 	wait, stop := deadline.Within(context.WithoutCancel(ctx), waitTime)
 	defer stop()
@@ -349,9 +351,10 @@ func (c *Container) runOn(ctx context.Context) error {
 	return nil
 }
 
-// recover looks for a checkpoint that was killed, with its CRIU. If there was one
-// and the container was running, recover thaws it. It reports whether the container
-// stays paused. The caller has found it frozen.
+// recover handles a frozen container. It looks for the intent of a checkpoint whose
+// runtime and CRIU were both killed. If there is one, and the container was running
+// before that checkpoint, recover thaws it. It reports whether the container stays
+// paused.
 func (c *Container) recover(ctx context.Context) (paused bool, err error) {
 	left, err := c.dir.LeftDump()
 	if err != nil || left == nil {
@@ -366,8 +369,8 @@ func (c *Container) recover(ctx context.Context) (paused bool, err error) {
 	return left.Paused, left.End()
 }
 
-// stays reports whether a frozen container is paused, and not left frozen by a
-// checkpoint that was killed. During a checkpoint the container counts as paused.
+// stays reports whether a frozen container is paused. It first thaws a container that
+// a killed checkpoint left frozen. During a checkpoint the container counts as paused.
 func (c *Container) stays() bool {
 	paused, err := c.recover(context.Background())
 	return paused || err != nil

@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logLevel is CRIU's "debug", which every error report needs.
+// logLevel is CRIU's "debug": Cause needs its lines about processes and descriptors.
 const logLevel = int32(4)
 
-// set returns a pointer for an optional field; nil for the zero value, so that an
-// older CRIU does not see a field that it does not know.
+// set returns a pointer for an optional field. For the zero value it returns nil, so
+// an older CRIU does not receive a field that it does not know.
 func set[T comparable](v T) *T {
 	var zero T
 	if v == zero {
@@ -23,7 +23,7 @@ func set[T comparable](v T) *T {
 	return &v
 }
 
-// request returns the common part of the requests for dump and restore.
+// request returns the options that the requests for dump and restore share.
 func (o *CRIUOptions) request(images, work *imageDir, log string) *rpc.CriuOpts {
 	imagesFD, workFD, level, yes := int32(images.dir.Fd()), int32(work.dir.Fd()), logLevel, true
 	mode, lock := cgroupModes[o.ManageCgroups], networkLocks[o.NetworkLock]
@@ -40,8 +40,8 @@ func (o *CRIUOptions) request(images, work *imageDir, log string) *rpc.CriuOpts 
 	return r
 }
 
-// configFile returns the file of further options for CRIU. The annotation is that of
-// runc and crun.
+// configFile returns the path of a configuration file for CRIU, or nil. runc and crun
+// define the annotation.
 func configFile(spec *specs.Spec) *string {
 	if name := spec.Annotations["org.criu.config"]; name != "" {
 		return &name
@@ -73,12 +73,12 @@ func (d *dump) request() *rpc.CriuReq {
 	d.addExternals(r)
 	kind := rpc.CriuReqType_DUMP
 	if d.o.PreDump {
-		kind = rpc.CriuReqType_SINGLE_PRE_DUMP // the plain one wants a conversation
+		kind = rpc.CriuReqType_SINGLE_PRE_DUMP // PRE_DUMP expects further requests on the connection
 	}
 	return &rpc.CriuReq{Type: &kind, Opts: r}
 }
 
-// addExternals names everything that the restore has to bring.
+// addExternals names the mounts, files and namespaces that the restore provides.
 func (d *dump) addExternals(r *rpc.CriuOpts) {
 	for _, m := range d.facts.Mounts {
 		if m.External {
@@ -111,6 +111,6 @@ func asksForNew(spec *specs.Spec, t specs.LinuxNamespaceType) bool {
 	return false
 }
 
-// statusNumber is the descriptor in CRIU's process that says when pages can be asked
-// for: after those of criu.Spawn and the lock of the intent.
+// statusNumber is the number of CheckpointOptions.Status in CRIU's process. It comes
+// after the descriptors of criu.Spawn (0 to 3) and the lock of the intent (4).
 const statusNumber = 5

@@ -15,13 +15,13 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// dumpFacts are the contents of onggi.json, which lies beside CRIU's images. It has
-// everything that a restore needs to know and that CRIU does not keep.
+// dumpFacts are the contents of onggi.json, a file beside CRIU's images. A restore
+// needs these facts, and CRIU does not keep them.
 type dumpFacts struct {
 	Version     int           `json:"version"` // of this format: 1
-	ID          string        `json:"id"`      // of the container
+	ID          string        `json:"id"`      // id of the container
 	Kernel      string        `json:"kernel"`
-	Descriptors [3]string     `json:"descriptors"` // what 0, 1 and 2 of the first process are
+	Descriptors [3]string     `json:"descriptors"` // links of descriptors 0, 1 and 2 of the first process
 	Mounts      []dumpedMount `json:"mounts"`      // in the order of mountinfo
 	Files       []dumpedFile  `json:"files,omitempty"`
 	Namespaces  []dumpedJoin  `json:"namespaces,omitempty"`
@@ -36,10 +36,10 @@ type dumpedMount struct {
 	Type     string `json:"type"`
 	Options  string `json:"options"`
 	Peers    string `json:"peers,omitempty"`
-	External bool   `json:"external,omitempty"` // the restore has to bring its source
+	External bool   `json:"external,omitempty"` // the restore provides its source
 }
 
-// dumpedFile is an open file of the host, which the restore has to bring.
+// dumpedFile is an open file of the host. The restore provides its replacement.
 type dumpedFile struct {
 	Key   string `json:"key"` // CRIU's name for it
 	Path  string `json:"path"`
@@ -48,7 +48,7 @@ type dumpedFile struct {
 	Flags int    `json:"flags"` // of open(2)
 }
 
-// dumpedJoin is a namespace that the container has joined by its path.
+// dumpedJoin is a namespace that the container joined by its path.
 type dumpedJoin struct {
 	Type string `json:"type"`
 	Key  string `json:"key"`
@@ -65,8 +65,9 @@ type threadFacts struct {
 // factsVersion is the version of onggi.json that this runtime writes and reads.
 const factsVersion = 1
 
-// collect reads the facts from procfs. The container runs meanwhile unless it is
-// paused. CRIU notices what has changed since: it fails, and the container goes on.
+// collect reads the facts from procfs. The container keeps running meanwhile, unless
+// it is paused. If a fact changes before CRIU freezes the container, CRIU fails and
+// the container continues.
 func (d *dump) collect() (*dumpFacts, error) {
 	f := &dumpFacts{Version: factsVersion, ID: d.record.ID, Kernel: kernelRelease(), Paused: d.paused}
 	if err := f.addMounts(d.record.Init.Pid); err != nil {
@@ -86,8 +87,9 @@ func (d *dump) collect() (*dumpFacts, error) {
 	return f, nil
 }
 
-// isGone reports whether a process ended while it was looked at. mountinfo of a process
-// that is exiting, and has no mount namespace any more, cannot be opened (EINVAL).
+// isGone reports whether an error means that a process ended while collect read it.
+// EINVAL is one of them: the kernel returns it for the mountinfo of an exiting
+// process without a mount namespace.
 func isGone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL)
 }
@@ -110,8 +112,8 @@ func mountsOf(pid string) ([]criu.Mount, error) {
 	return criu.ParseMounts(string(text))
 }
 
-// addMounts records all mounts of the first process, and which of them CRIU must not
-// dump.
+// addMounts records all mounts of the first process. It marks the external ones,
+// which CRIU must not dump.
 func (f *dumpFacts) addMounts(pid int) error {
 	all, err := mountsOf(strconv.Itoa(pid))
 	if err != nil {
@@ -135,7 +137,7 @@ func (f *dumpFacts) addMounts(pid int) error {
 	return nil
 }
 
-// addProcess records the files of the host and the attributes of one process.
+// addProcess records the open host files and the thread attributes of one process.
 func (f *dumpFacts) addProcess(pid, first int) error {
 	if pid == first {
 		for n := range f.Descriptors {
@@ -148,7 +150,7 @@ func (f *dumpFacts) addProcess(pid, first int) error {
 	return f.addThreads(pid)
 }
 
-// addFiles finds descriptors of files that are on no mount of the container.
+// addFiles records open files that are on no mount of the container.
 func (f *dumpFacts) addFiles(pid int) error {
 	mounts, err := mountsOf(strconv.Itoa(pid))
 	if err != nil {
@@ -161,7 +163,7 @@ func (f *dumpFacts) addFiles(pid int) error {
 	for _, name := range names {
 		file, err := hostFile(pid, name, mounts)
 		if err != nil || file == nil {
-			continue // closed meanwhile, or the container's
+			continue // closed meanwhile, or a file of the container
 		}
 		if !slices.ContainsFunc(f.Files, func(o dumpedFile) bool { return o.Key == file.Key }) {
 			f.Files = append(f.Files, *file)
@@ -179,8 +181,9 @@ func readDir(path string) ([]string, error) {
 	return dir.Readdirnames(-1)
 }
 
-// hostFile returns a descriptor's file if that is on a mount of the host: a stream
-// of the runtime's caller.
+// hostFile returns the file of a descriptor if the file is on no mount of the
+// container, otherwise nil. Such a file comes from the runtime's caller, for instance
+// as standard output.
 func hostFile(pid int, fd string, mounts []criu.Mount) (*dumpedFile, error) {
 	path, err := os.Readlink(procPath(pid, "fd/"+fd))
 	if err != nil || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "/memfd:") {
@@ -219,8 +222,8 @@ func infoField(info, name string, base int) int {
 	return -1
 }
 
-// pidInside returns the pid of a process in its own pid namespace: the last of
-// NSpid (proc_pid_status(5)).
+// pidInside returns the pid of a process in its own pid namespace: the last number
+// of the line NSpid (proc_pid_status(5)). It returns 0 if the process ended.
 func pidInside(pid int) int {
 	status, err := os.ReadFile(procPath(pid, "status"))
 	if err != nil {
@@ -281,8 +284,8 @@ func ioPriority(tid int) int {
 	return int(n)
 }
 
-// addJoined records the namespaces that CRIU must leave to the restore, under the
-// keys that runc uses.
+// addJoined records the namespaces that the restore opens for CRIU. The keys are
+// those that runc uses.
 func (f *dumpFacts) addJoined(spec *specs.Spec, pid int) {
 	if spec.Linux == nil {
 		return
@@ -295,8 +298,8 @@ func (f *dumpFacts) addJoined(spec *specs.Spec, pid int) {
 	}
 }
 
-// outsiders names the processes of exec, whose parents are outside of the container.
-// CRIU does not dump them; they end with the container.
+// outsiders returns a warning for each process of exec. CRIU does not dump these,
+// because their parents are outside the container. They end with the container.
 func (d *dump) outsiders(pids []int) (warnings []string) {
 	for _, pid := range pids {
 		if pid == d.record.Init.Pid {

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An imageDir is the open directory of a checkpoint's images, or of its log. Images
-// have the memory of the container, so only root may read them, and nobody else may
-// put files or links into the directory.
+// An imageDir is the open directory of a checkpoint's images, or of its log. The
+// images contain the container's memory. Therefore only root may read them, and
+// other users must not be able to put files or links into the directory.
 type imageDir struct {
 	path string
 	dir  *os.File
@@ -26,7 +26,8 @@ const (
 	descriptorsFile = "descriptors.json" // of runc and crun: the links of descriptors 0 to 2
 )
 
-// openImageDir opens a directory. With create it makes the directory, with mode 0700.
+// openImageDir opens a directory. If create is set, it first creates a missing
+// directory with mode 0700.
 func openImageDir(path string, create bool) (*imageDir, error) {
 	if path == "" {
 		path = defaultImages
@@ -68,7 +69,7 @@ func (d *imageDir) checkOwner() error {
 
 func (d *imageDir) close() { d.dir.Close() }
 
-// workDir opens the directory of the log, which is the image directory by default.
+// workDir opens the directory of the log. The default is the image directory.
 func (d *imageDir) workDir(path string) (*imageDir, error) {
 	if path == "" {
 		return d, nil
@@ -76,7 +77,7 @@ func (d *imageDir) workDir(path string) (*imageDir, error) {
 	return openImageDir(path, true)
 }
 
-// checkParent has runc's words.
+// checkParent checks the option --parent-path. Its errors have runc's texts.
 func (d *imageDir) checkParent(parent string) error {
 	if parent == "" {
 		return nil
@@ -94,7 +95,7 @@ func (d *imageDir) checkParent(parent string) error {
 	return nil
 }
 
-// createLog makes a new, empty log in place of an old one. CRIU opens it again by
+// createLog creates an empty file in place of an old one. CRIU opens its log again by
 // name and truncates it.
 func (d *imageDir) createLog(name string) (*os.File, error) {
 	path := filepath.Join(d.path, name)
@@ -108,7 +109,7 @@ func (d *imageDir) createLog(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// save writes a file of the images and waits until it is on the disk.
+// save writes a JSON file to the images and syncs it to disk.
 func (d *imageDir) save(name string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -126,10 +127,11 @@ func (d *imageDir) saveFacts(facts *dumpFacts) error {
 	return errors.Join(d.save(descriptorsFile, facts.Descriptors), d.save(factsFile, facts), d.dir.Sync())
 }
 
-// maxFacts bounds the two files of the images that the runtime reads itself.
+// maxFacts bounds the size, in bytes, of a JSON file in the images.
 const maxFacts = 4 << 20
 
-// load reads a JSON file of the images. A missing file is os.ErrNotExist.
+// load reads a JSON file of the images. The error for a missing file is
+// os.ErrNotExist.
 func (d *imageDir) load(name string, v any) error {
 	path := filepath.Join(d.path, name)
 	fd, err := unix.Openat(int(d.dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

@@ -20,9 +20,9 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// RestoreOptions are the decisions of the caller of Restore. Of CreateOptions,
-// ExtraFiles, ListenFDs, NoPivot and NotifySocket have no effect: the processes are
-// there already, with their descriptors.
+// RestoreOptions are the caller's options for Restore. ExtraFiles, ListenFDs,
+// NoPivot and NotifySocket of CreateOptions have no effect: the images define the
+// processes and their descriptors.
 type RestoreOptions struct {
 	CreateOptions
 	CRIUOptions
@@ -31,16 +31,17 @@ type RestoreOptions struct {
 	LSMMountContext string // another SELinux context of mounts
 }
 
-// Restore makes a container from the images of a checkpoint. The configuration is
-// that of the bundle, as with Create; the container runs when Restore returns. Only
-// root can do so. prestart, createRuntime and poststart hooks run. The effects of
-// createContainer and startContainer hooks are in the images already.
+// Restore creates a container from the images of a checkpoint. It reads the
+// configuration from the bundle, as Create does. The container runs when Restore
+// returns. Only root can restore. Restore runs the prestart, createRuntime and
+// poststart hooks. It does not run createContainer and startContainer hooks: the
+// images contain their effects.
 //
-// All mounts of the restored container are compared with the configuration. If a
-// mount is missing or weaker, Restore fails. If Restore fails or ctx ends, nothing
-// of the container is left behind.
+// Restore compares the mounts of the restored container with the configuration and
+// fails if a mount is missing or weaker. If Restore fails or ctx ends, it removes
+// every part of the container.
 //
-// Errors: those of Create, ErrNoCRIU, or a *CheckpointError.
+// Errors: the errors of Create, ErrNoCRIU, or a *CheckpointError.
 func (r *Runtime) Restore(ctx context.Context, id string, o RestoreOptions) (_ *Container, err error) {
 	defer bug.Caught(&err)
 	defer nameLimit(&err)
@@ -71,7 +72,7 @@ func (r *Runtime) Restore(ctx context.Context, id string, o RestoreOptions) (_ *
 	return c.container, nil
 }
 
-// restoration is the part of a creation that CRIU does.
+// A restoration is a creation in which CRIU creates the processes.
 type restoration struct {
 	*creation
 	o      RestoreOptions
@@ -79,24 +80,25 @@ type restoration struct {
 	images *imageDir
 	work   *imageDir
 	log    *os.File
-	facts  *dumpFacts // nil for images of another runtime
+	facts  *dumpFacts // nil if another runtime wrote the images
 	links  [3]string  // descriptors 0 to 2 at the dump
 	peer   *os.File   // CRIU's end of the socket
 	conn   *criu.Conn
 	staged []criu.Mount // mounts of the plan, by their paths in the container
-	files  []inherited  // passed to CRIU
-	opened []*os.File   // of files, those to be closed
-	pid    int          // of the first process, once CRIU has named it
+	files  []inherited  // files that CRIU inherits
+	opened []*os.File   // the part of files that close closes
+	pid    int          // first process; 0 until CRIU reports it
 	pidfd  *os.File
 }
 
-// inherited is a file that takes the place of one of the images.
+// inherited is a file that CRIU puts in place of a file in the images.
 type inherited struct {
 	key  string
 	file *os.File
 }
 
-// prepare opens the images, before anything of the container exists.
+// prepare checks the options, finds CRIU and opens the images. It runs before any
+// part of the container exists.
 func (r *restoration) prepare(run *Runtime) (err error) {
 	if err := r.o.CRIUOptions.check(); err != nil {
 		return err
@@ -126,7 +128,7 @@ func (r *restoration) prepare(run *Runtime) (err error) {
 	return err
 }
 
-// loadFacts reads what the dump has left for the restore.
+// loadFacts reads the files that the dump wrote for the restore.
 func (r *restoration) loadFacts() error {
 	facts := new(dumpFacts)
 	err := r.images.load(factsFile, facts)
@@ -163,7 +165,8 @@ func (r *restoration) close() {
 	}
 }
 
-// check compares the images with the configuration.
+// check refuses a configuration that CRIU cannot restore, and chooses the files
+// that CRIU inherits.
 func (r *restoration) check() error {
 	spec := r.config.Spec
 	if field, why := plan.Unrestorable(spec); why != "" {
@@ -217,7 +220,7 @@ func (r *restoration) inherits(key string) bool {
 	return false
 }
 
-// inherit passes a file to CRIU; nil stands for /dev/null.
+// inherit adds a file that CRIU inherits; nil means /dev/null.
 func (r *restoration) inherit(key string, file *os.File) error {
 	if file == nil {
 		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
@@ -249,19 +252,20 @@ func (r *restoration) openNamespaces() error {
 	return nil
 }
 
-// plan is plan.Restore for this CRIU.
+// plan plans the restore: the last step executes this CRIU.
 func (r *restoration) plan(q plan.Request) (*plan.Plan, error) {
 	q.Preserve = 1 + len(r.files)
 	return plan.Restore(q, plan.ProgramOf{Path: r.criu, Args: criu.Arguments(criuSocket), Env: os.Environ()})
 }
 
-// criuSocket and the numbers after it are descriptors in CRIU's process.
+// criuSocket is the descriptor of the socket in CRIU's process. The inherited files
+// have the numbers after it.
 const criuSocket = 3
 
-// make runs the steps that leave something behind.
+// make runs the steps that change the host. The caller rolls back after an error.
 func (r *restoration) make(ctx context.Context) (err error) {
 	defer bug.Caught(&err)
-	if err := r.makePlanFor(r.scope == nil); err != nil { // now that the files are known
+	if err := r.makePlanFor(r.scope == nil); err != nil { // needs the number of inherited files
 		return err
 	}
 	err = r.makeState()
@@ -277,7 +281,7 @@ func (r *restoration) make(ctx context.Context) (err error) {
 	return err
 }
 
-// run starts the stub, which becomes CRIU, and lets CRIU make the processes.
+// run starts the stub, which executes CRIU, and sends CRIU the restore request.
 func (r *restoration) run(ctx context.Context) error {
 	process, err := r.start(ctx)
 	if err != nil {
@@ -314,7 +318,7 @@ func (r *restoration) failure(err error) error {
 	return &CheckpointError{Cause: "restore: " + cause, Log: r.log.Name(), Err: err}
 }
 
-// start executes the plan. Its last call executes CRIU.
+// start executes the plan. The last call of the stub executes CRIU.
 func (r *restoration) start(ctx context.Context) (*criu.Process, error) {
 	unified, err := r.openUnified()
 	if err != nil {
@@ -367,8 +371,8 @@ func (r *restoration) start(ctx context.Context) (*criu.Process, error) {
 	return process, nil
 }
 
-// rollBack ends the restored processes, which are children of this program, and
-// undoes the rest as a failed Create does.
+// rollBack kills and reaps the restored first process, which is a child of this
+// program. Then it removes the rest as a failed Create does.
 func (r *restoration) rollBack(why error) {
 	if r.pidfd != nil && r.container == nil {
 		ctx, stop := deadline.Within(context.Background(), waitTime)
@@ -380,7 +384,8 @@ func (r *restoration) rollBack(why error) {
 	r.creation.rollBack(why)
 }
 
-// notified answers the notifications of a restore. An error undoes it.
+// notified handles a notification of CRIU during the restore. After an error CRIU
+// undoes the restore.
 func (r *restoration) notified(ctx context.Context, n criu.Notify) error {
 	switch n.Name {
 	case "setup-namespaces":
@@ -396,7 +401,7 @@ func (r *restoration) notified(ctx context.Context, n criu.Notify) error {
 	return nil
 }
 
-// sendConsole hands the terminal over, as Create does.
+// sendConsole passes the terminal's master to the caller, as Create does.
 func (r *restoration) sendConsole(ctx context.Context, master *os.File) error {
 	if master == nil {
 		return errors.New("criu sent no terminal")
@@ -409,8 +414,8 @@ func (r *restoration) sendConsole(ctx context.Context, master *os.File) error {
 	return take(master)
 }
 
-// setUpNamespaces does what belongs into the new namespaces. The container's
-// processes do not exist yet.
+// setUpNamespaces sets up the new network namespace and runs the hooks that a
+// container needs before its program. The container's processes do not exist yet.
 func (r *restoration) setUpNamespaces(ctx context.Context, pid int) error {
 	if err := r.hold(pid); err != nil {
 		return err
@@ -430,8 +435,8 @@ func (r *restoration) setUpNamespaces(ctx context.Context, pid int) error {
 	return nil
 }
 
-// complete makes the restored container what the configuration asks for, before any
-// of its processes runs.
+// complete checks the mounts, sets attributes and limits, and records the container.
+// CRIU resumes the container's processes after complete returns.
 func (r *restoration) complete(ctx context.Context, pid int) error {
 	if err := r.hold(pid); err != nil {
 		return err
@@ -459,8 +464,9 @@ func (r *restoration) complete(ctx context.Context, pid int) error {
 	return r.announceRestored(ctx)
 }
 
-// hold opens the first process. CRIU has sent the pid, so it is checked: the process
-// has to be a child of this program. No other may be recorded or killed.
+// hold opens a pidfd of the first process. The pid comes from CRIU, so hold checks
+// that the process is a child of this program. Otherwise the runtime could record
+// or kill a foreign process.
 func (r *restoration) hold(pid int) error {
 	if r.pidfd != nil {
 		if pid != r.pid {
@@ -483,7 +489,7 @@ func (r *restoration) hold(pid int) error {
 	return nil
 }
 
-// announceRestored is announce before there is a Container.
+// announceRestored creates the Container and announces it (create.go: announce).
 func (r *restoration) announceRestored(ctx context.Context) error {
 	r.container = newContainer(r.Runtime, r.dir, r.record)
 	r.container.config.config, r.container.first.pidfd = r.config, r.pidfd

@@ -18,8 +18,8 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// requireImages refuses a directory without a complete checkpoint: CRIU writes the
-// inventory last.
+// requireImages refuses a directory without a complete checkpoint. The inventory
+// proves completeness: CRIU writes it last.
 func (d *imageDir) requireImages() error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(d.dir.Fd()), "inventory.img", &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -31,8 +31,8 @@ func (d *imageDir) requireImages() error {
 	return nil
 }
 
-// stagedMounts returns the mounts that the stub has prepared, with the paths that
-// they have in the container.
+// stagedMounts returns the mounts that the stub prepared below plan.StageTree. Their
+// paths are those in the container.
 func stagedMounts(pid int) ([]criu.Mount, error) {
 	all, err := mountsOf(strconv.Itoa(pid))
 	if err != nil {
@@ -72,7 +72,7 @@ func (r *restoration) request() (*rpc.CriuReq, error) {
 	return &rpc.CriuReq{Type: &kind, Opts: q}, nil
 }
 
-// addMounts names the source of each mount that CRIU did not dump.
+// addMounts tells CRIU the source of each mount that it did not dump.
 func (r *restoration) addMounts(q *rpc.CriuOpts) error {
 	at := map[string]bool{}
 	for _, m := range r.staged {
@@ -83,7 +83,7 @@ func (r *restoration) addMounts(q *rpc.CriuOpts) error {
 		point, source := m.Point, plan.StageTree+m.Point
 		q.ExtMnt = append(q.ExtMnt, &rpc.ExtMountMap{Key: &point, Val: &source})
 	}
-	if r.facts == nil { // runc has one key for all masks of files
+	if r.facts == nil { // runc's checkpoint has one key for all masked files
 		null := os.DevNull
 		q.ExtMnt = append(q.ExtMnt, &rpc.ExtMountMap{Key: &null, Val: &null})
 		return nil
@@ -97,7 +97,8 @@ func (r *restoration) addMounts(q *rpc.CriuOpts) error {
 	return oneLine(errors.Join(missing...))
 }
 
-// addJoined makes CRIU join the namespaces that need no descriptor.
+// addJoined makes CRIU join the IPC, UTS and time namespaces. CRIU takes these by
+// path; openNamespaces opens the others.
 func (r *restoration) addJoined(q *rpc.CriuOpts) {
 	for _, t := range []specs.LinuxNamespaceType{specs.IPCNamespace, specs.UTSNamespace, specs.TimeNamespace} {
 		if n := specconv.Namespace(r.config.Spec, t); n != nil && n.Path != "" {
@@ -107,7 +108,7 @@ func (r *restoration) addJoined(q *rpc.CriuOpts) {
 	}
 }
 
-// addCgroupRoots tells a CRIU that manages cgroups where the container's are now.
+// addCgroupRoots tells CRIU the container's present cgroups, if CRIU manages cgroups.
 func (r *restoration) addCgroupRoots(q *rpc.CriuOpts) {
 	if r.o.ManageCgroups == "" || r.o.ManageCgroups == "ignore" {
 		return
@@ -122,12 +123,12 @@ func (r *restoration) addCgroupRoots(q *rpc.CriuOpts) {
 	}
 }
 
-// forbidding are the options of a mount that take something away from a process.
+// forbidding lists the mount options that restrict a process.
 var forbidding = []string{"ro", "nosuid", "nodev", "noexec", "nosymfollow", "idmapped"}
 
-// compareMounts refuses a restored mount that is missing or weaker than it was at the
-// dump and than the configuration asks for. Without facts only the configuration
-// counts.
+// compareMounts refuses a restored mount that is missing, or weaker than it was at
+// the dump. Without facts of the dump it compares with the staged mounts, which have
+// the options of the configuration.
 func compareMounts(facts *dumpFacts, staged, restored []criu.Mount) error {
 	now := map[string]criu.Mount{}
 	for _, m := range restored {
@@ -156,7 +157,7 @@ func compareMounts(facts *dumpFacts, staged, restored []criu.Mount) error {
 	return oneLine(errors.Join(errs...))
 }
 
-// covered reports whether a later mount is at the same place.
+// covered reports whether a later mount has the same mountpoint.
 func covered(mounts []dumpedMount, m dumpedMount) bool {
 	last := m
 	for _, o := range mounts {
@@ -167,7 +168,8 @@ func covered(mounts []dumpedMount, m dumpedMount) bool {
 	return last != m
 }
 
-// weaker compares a restored mount with options and propagation that it should have.
+// weaker returns an error if a restored mount lacks a restriction among options, or
+// has another propagation than peers.
 func weaker(m criu.Mount, options, peers string) error {
 	has := strings.Split(m.Options, ",")
 	for _, want := range strings.Split(options, ",") {
@@ -183,8 +185,8 @@ func weaker(m criu.Mount, options, peers string) error {
 	return nil
 }
 
-// setAttributes sets what CRIU does not restore for each thread. A thread that ends
-// early needs nothing, so failures are warnings.
+// setAttributes sets the attributes of threads that CRIU does not restore. A failure
+// is a warning, because the thread may have ended.
 func (r *restoration) setAttributes() {
 	if r.facts == nil {
 		return
@@ -239,8 +241,9 @@ func (t *threadFacts) apply(tid int) error {
 	return oneLine(errors.Join(errs...))
 }
 
-// setUpNetwork brings lo up and sets the sysctls of a new network namespace, which
-// CRIU leaves empty. A thread enters the namespace and ends there.
+// setUpNetwork brings lo up and sets the sysctls of a new network namespace. CRIU
+// leaves it empty. A thread of its own enters the namespace and ends there, because
+// a thread that leaves again could fail to return.
 func setUpNetwork(pid int, sysctls map[string]string) error {
 	ns, err := os.Open(procPath(pid, "ns/net"))
 	if err != nil {
@@ -249,7 +252,7 @@ func setUpNetwork(pid int, sysctls map[string]string) error {
 	defer ns.Close()
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // without an unlock the thread ends with the goroutine
+		runtime.LockOSThread() // Go ends a locked thread with its goroutine
 		done <- setUpNetworkHere(int(ns.Fd()), sysctls)
 	}()
 	return <-done
@@ -265,7 +268,7 @@ func setUpNetworkHere(ns int, sysctls map[string]string) error {
 	for _, key := range sortedKeys(sysctls) {
 		path, err := specconv.SysctlPath(key)
 		if err != nil || len(path) == 0 || path[0] != "net" {
-			continue // those of the other namespaces are in the images
+			continue // CRIU restores the sysctls of the other namespaces
 		}
 		file := "/proc/sys/" + strings.Join(path, "/")
 		if err := os.WriteFile(file, []byte(sysctls[key]), 0); err != nil {

@@ -9,10 +9,10 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// stage attaches the clones of plan.Stage in a tmpfs over plan.StageDir, in the
-// stub's mount namespace. CRIU wants paths, and for the root a mount whose parent
-// nothing covers. The clones are made first: the root file system may lie below
-// plan.StageDir.
+// stage covers plan.StageDir with a tmpfs in the stub's mount namespace and attaches
+// the two clones of plan.Stage in it. CRIU needs paths, and for the root file system
+// a mount whose parent is not covered. The stub makes the clones first, because the
+// root file system may lie below plan.StageDir.
 func (r *rootfs) stage() {
 	b := r.building
 	tree, root := b.OpenTree(r.root, "", true), b.OpenTree(r.root, "", false)

@@ -5,30 +5,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where the stub of a restore puts what CRIU needs. CRIU itself makes its directory
-// of mounts in /tmp, so a tmpfs of the stub covers the host's there.
+// These are the places where the stub of a restore attaches the file systems for
+// CRIU. CRIU creates its own directory of mounts in /tmp. The stub covers the host's
+// /tmp with a tmpfs, so CRIU does not write there.
 const (
 	StageDir  = "/tmp"
 	StageRoot = StageDir + "/root" // the root file system, without a mount on it
 	StageTree = StageDir + "/tree" // the root file system with all mounts of the plan
 )
 
-// Stage attaches two clones of the root file system's tree where CRIU finds them.
-// CRIU takes the sources of the container's mounts from StageTree. There they have
-// their final flags, id maps and propagation.
+// Stage attaches two clones of the root file system's tree at StageRoot and
+// StageTree. CRIU takes the sources of the container's mounts from StageTree, where
+// the mounts have their final flags, id maps and propagation.
 type Stage struct{ containerStep }
 
-// ProgramOf is the host's program that a restore executes.
+// ProgramOf is the host's program that a restore executes: CRIU.
 type ProgramOf struct {
 	Path string
 	Args []string
 	Env  []string
 }
 
-// Restore plans the part of a set-up that CRIU does not do, or does wrongly: the
+// Restore plans the part of a restore that CRIU does not do, or does wrongly: the
 // cgroups, the session keyring, the cgroup namespace, and the sources of all mounts
-// in a mount namespace of their own. The last step executes CRIU, with the
-// privileges of the runtime. CRIU makes the other namespaces.
+// in a mount namespace of their own. The last step executes CRIU with the
+// privileges of the runtime. CRIU creates the other namespaces.
 func Restore(r Request, criu ProgramOf) (*Plan, error) {
 	b := &builder{Request: &r, spots: map[string]spot{}}
 	if r.Spec.Linux != nil {
@@ -37,18 +38,18 @@ func Restore(r Request, criu ProgramOf) (*Plan, error) {
 	asked := b.namespaces()
 	ns := &namespaces{new: unix.CLONE_NEWNS | asked.new&unix.CLONE_NEWCGROUP, index: asked.index}
 
-	b.add("", Spawn{Cgroup: b.Host.Unified})     // in the pid namespace of the runtime: CRIU makes the container's
+	b.add("", Spawn{Cgroup: b.Host.Unified})     // in the runtime's pid namespace: CRIU creates the container's
 	b.add("", Harden{})                          // as in Create
 	b.delegate(ns)                               // before any process of the container can use the cgroup
 	b.bandwidth()                                // before any process can open a socket
-	b.joinResctrl(r.Resctrl)                     // before CRIU makes the container's processes, which inherit the group
-	b.joinCgroups()                              // likewise
+	b.joinResctrl(r.Resctrl)                     // before CRIU creates the container's processes, which inherit the group
+	b.joinCgroups()                              // for the same reason
 	b.add("", Affinity{})                        // drops the runtime's affinity
 	b.enterRootfs(ns, true)                      // before the mount namespace, as in Create
 	b.enterNamespaces(ns)                        // the container's processes inherit the cgroup namespace from CRIU
 	b.add("", Session{})                         // signals for the caller's terminal must not reach CRIU
 	b.keyring()                                  // the container's processes inherit it from CRIU
-	b.rootfs(ns)                                 // the rest is as in Create: what CRIU clones is what Create would have made
+	b.rootfs(ns)                                 // up to Stage the steps are those of Create: CRIU clones the same mounts
 	b.mounts(ns)                                 //
 	b.notify(ns)                                 //
 	b.devices(ns)                                //
@@ -56,8 +57,8 @@ func Restore(r Request, criu ProgramOf) (*Plan, error) {
 	b.readonlyPaths()                            //
 	b.maskedPaths()                              //
 	b.rootAttrs(ns)                              //
-	b.add("", Stage{})                           // after the last change of a mount
-	b.add("", FindProgram{Name: criu.Path})      // on the host: the root has not changed
+	b.add("", Stage{})                           // after the last change to a mount
+	b.add("", FindProgram{Name: criu.Path})      // on the host: the stub did not change its root
 	b.add("", CloseFiles{First: 3 + b.Preserve}) // CRIU gets its descriptors and no others
 	b.add("", Execute{Args: criu.Args, Env: criu.Env})
 	return &Plan{b.items}, b.err
@@ -69,8 +70,8 @@ func (b *builder) joinCgroups() {
 	}
 }
 
-// Unrestorable returns the field of the first request that Restore cannot keep, and
-// the reason; "" if there is none.
+// Unrestorable returns the first field of the configuration that Restore cannot
+// honour, and the reason. Both are "" if there is none.
 func Unrestorable(spec *specs.Spec) (field, why string) {
 	if spec.Linux == nil {
 		return "", ""
