@@ -23,8 +23,8 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// The functions below check what a host may lack, one subject each. They only look: at
-// /proc, /sys and the host's files that the configuration names.
+// The functions below check one subject of the host each. They only read /proc, /sys
+// and the host's files that the configuration names.
 
 func (in *inspection) host() {
 	in.kernel()
@@ -56,8 +56,8 @@ func (in *inspection) read(path string) (string, error) {
 	return strings.TrimSpace(string(data)), err
 }
 
-// oldestKernel is the first version with everything that is used without a probe:
-// openat2, the new mount API, mount_setattr with id-mapped mounts.
+// oldestKernel is the oldest version with all features that onggi uses without a
+// probe: openat2, the new mount API, and mount_setattr with id-mapped mounts.
 var oldestKernel = [2]int{5, 14}
 
 func (in *inspection) kernel() {
@@ -74,8 +74,8 @@ func (in *inspection) kernel() {
 	}
 }
 
-// hookFiles checks the programs of hooks. Those of startContainer hooks are in the
-// container, so they are left out.
+// hookFiles checks the programs of hooks. It skips startContainer hooks, because
+// their programs are in the container.
 func (in *inspection) hookFiles() {
 	for _, list := range specconv.HookLists(in.spec.Hooks) {
 		if list.Kind == "startContainer" {
@@ -91,7 +91,7 @@ func (in *inspection) hookFiles() {
 	}
 }
 
-// lookTime bounds the look at one file, because its file system may not answer.
+// lookTime bounds the access to one file, because its file system may not answer.
 const lookTime = 5 * time.Second
 
 func (in *inspection) access(path string, mode uint32) error {
@@ -122,8 +122,8 @@ func (in *inspection) oomScore(p *specs.Process) {
 }
 
 // appArmor checks that the profile is loaded. securityfs lists the loaded profiles, each
-// with its mode in parentheses. Stacked profiles and those of other namespaces are left
-// to the kernel.
+// with its mode in parentheses. appArmor does not check stacked profiles and profiles of
+// other namespaces.
 func (in *inspection) appArmor(profile string) {
 	list, err := in.read("sys/kernel/security/apparmor/profiles")
 	if err != nil || profile == "" || profile == "unconfined" || strings.HasPrefix(profile, ":") || strings.Contains(profile, "//&") {
@@ -153,7 +153,7 @@ func (in *inspection) sources() {
 	}
 }
 
-// source checks one source. A source in the root file system is left out: it may exist
+// source checks one source. It skips a source in the root file system, which may exist
 // only after other mounts.
 func (in *inspection) source(field, source string) {
 	if !filepath.IsAbs(source) {
@@ -219,8 +219,8 @@ func (in *inspection) joined(field string, n specs.LinuxNamespace, flag int) {
 	}
 }
 
-// unprivilegedUserns checks two parameters with which distributions keep ordinary users
-// from user namespaces. (A third one, max_user_namespaces, is checked by namespaces.)
+// unprivilegedUserns checks two parameters by which distributions forbid user namespaces
+// to ordinary users. The method namespaces checks a third one, max_user_namespaces.
 func (in *inspection) unprivilegedUserns(field string) {
 	for _, s := range []struct{ file, forbids string }{
 		{"kernel/unprivileged_userns_clone", "0"},
@@ -282,8 +282,8 @@ func (in *inspection) profile() {
 	}
 }
 
-// sysctls checks that the parameters exist. Those of network devices are left out: the
-// container may get the device later.
+// sysctls checks that the parameters exist. It skips parameters of network devices,
+// because the container may get the device later.
 func (in *inspection) sysctls() {
 	for _, key := range slices.Sorted(maps.Keys(in.spec.Linux.Sysctl)) {
 		path, err := specconv.SysctlPath(key)

@@ -14,11 +14,11 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// deleteTime bounds the clean-up. containerd gives up after five seconds.
+// deleteTime bounds the clean-up. containerd waits five seconds for it.
 const deleteTime = 4 * time.Second
 
-// cleanUp removes what a server that is gone has left: processes, cgroup, state, mounts. It
-// is called after each ordinary Delete too; then nothing is there.
+// cleanUp removes the remains of a dead server: processes, cgroup, state and mounts.
+// containerd also calls it after each ordinary Delete. It then finds nothing.
 func cleanUp(f flags, out io.Writer) error {
 	if f.id == "" {
 		return errors.New("-id is missing")

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestDependencies: the shim has none of the libraries that make a shim of containerd large.
+// TestDependencies checks that the shim does not import the large libraries of containerd's own shim.
 func TestDependencies(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {

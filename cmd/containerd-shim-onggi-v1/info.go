@@ -8,16 +8,16 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// runtimeName is the name by which containerd knows the shim.
+// runtimeName is containerd's name for this runtime.
 const runtimeName = "io.containerd.onggi.v1"
 
-// inputMax bounds what is read from standard input, in bytes.
+// inputMax bounds the standard input, in bytes.
 const inputMax = 4 << 20
 
-// printInfo answers -info. CRI reads the features: it offers user namespaces and recursive
-// read-only mounts by them.
+// printInfo answers -info. containerd's CRI plugin reads the features. It offers user
+// namespaces and recursive read-only mounts only if the features name them.
 func printInfo(in io.Reader, out io.Writer) error {
-	if _, err := io.Copy(io.Discard, io.LimitReader(in, inputMax)); err != nil { // options, which change nothing here
+	if _, err := io.Copy(io.Discard, io.LimitReader(in, inputMax)); err != nil { // options: they do not change the answer
 		return err
 	}
 	features, err := json.Marshal(libcontainer.Features())

@@ -43,7 +43,7 @@ const (
 	rArg2   = 2
 	rArg3   = 3
 	rArg4   = 4
-	rLag    = 1 // ns until the earlier packets have left at the rate
+	rLag    = 1 // ns until all earlier packets have left at the rate
 	rLimit  = 2
 	rWork   = 3
 	rPacket = 6 // struct __sk_buff

@@ -166,6 +166,6 @@ func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
 	return -1, fmt.Errorf("interrupted %d times: %w", bpfTries, unix.EAGAIN)
 }
 
-// bpfTries bounds the repetitions. A signal rate that exhausts it would leave the
-// runtime unable to work at all.
+// bpfTries bounds the repetitions. A process that gets a signal during each of so many
+// calls could not do other work either.
 const bpfTries = 32

@@ -15,20 +15,22 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// Conn is our end of the connection: a SEQPACKET socket, one message a packet.
+// Conn is the runtime's end of the connection: a SEQPACKET socket with one message
+// in each packet.
 type Conn struct {
 	sock *os.File
-	// Log is CRIU's log. Its growth is progress. It may be nil.
+	// Log is CRIU's log, or nil. A growing log counts as progress.
 	Log *os.File
-	// Patience is the longest time without any progress; 0 means patience.
+	// Patience is the longest time without any progress; 0 means the default.
 	Patience time.Duration
 }
 
-// patience is the default of Conn.Patience. CRIU itself works all the time. It
-// waits only for tar, which copies the contents of a tmpfs.
+// patience is the default of Conn.Patience. CRIU uses the processor nearly all the
+// time. It waits only for tar, which copies the contents of a tmpfs.
 const patience = 5 * time.Minute
 
-// Socket returns both ends. CRIU's has to be passed to its process.
+// Socket returns both ends of a connection. The caller passes the second one to
+// CRIU's process.
 func Socket() (*Conn, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -37,22 +39,22 @@ func Socket() (*Conn, *os.File, error) {
 	return &Conn{sock: os.NewFile(uintptr(fds[0]), "criu")}, os.NewFile(uintptr(fds[1]), "criu's socket"), nil
 }
 
-// Close closes our end. CRIU fails its work then.
+// Close closes the runtime's end. CRIU then aborts its work.
 func (c *Conn) Close() { c.sock.Close() }
 
-// Notify is one notification. CRIU waits for the answer.
+// Notify is one notification. CRIU waits for the answer to it.
 type Notify struct {
 	Name string
-	Pid  int // the first process, as this program sees it; 0 if there is none yet
-	// File comes with "orphan-pts-master": the master side of the terminal. The
-	// receiver owns it.
+	Pid  int // first process, in the pid namespace of this program; 0 if it does not exist yet
+	// File is the master side of the terminal. Only "orphan-pts-master" has one. The
+	// receiver closes it.
 	File *os.File
 }
 
-// ErrDied means that CRIU has ended without an answer.
+// ErrDied means that CRIU ended without an answer.
 var ErrDied = errors.New("criu ended without an answer")
 
-// refused is the error of a request that CRIU has refused or failed.
+// refused is the error of a request that CRIU refused or failed to execute.
 type refused struct {
 	errno unix.Errno
 	text  string
@@ -68,9 +70,9 @@ func (e *refused) Error() string {
 	return "criu failed"
 }
 
-// Do sends a request, answers the notifications with notify, and returns the
-// answer. An error of notify is the answer "no", after which CRIU undoes its work;
-// Do returns that error when CRIU has done so.
+// Do sends a request, passes each notification to notify, and returns the answer. If
+// notify returns an error, Do tells CRIU to undo its work, waits for the answer, and
+// returns the error of notify.
 func (c *Conn) Do(ctx context.Context, p *Process, req *rpc.CriuReq, notify func(Notify) error) (*rpc.CriuResp, error) {
 	if err := c.send(req); err != nil {
 		return nil, err
@@ -100,7 +102,7 @@ func (c *Conn) Do(ctx context.Context, p *Process, req *rpc.CriuReq, notify func
 	}
 }
 
-// outcome is the error of an answered request.
+// outcome returns the error of a request to which CRIU sent an answer.
 func outcome(req *rpc.CriuReq, resp *rpc.CriuResp, no error) error {
 	switch {
 	case no != nil:
@@ -141,12 +143,12 @@ func (c *Conn) send(req *rpc.CriuReq) error {
 	return nil
 }
 
-// maxMessage bounds one message of CRIU. The largest known is an answer with a
-// log line.
+// maxMessage bounds one message of CRIU. The largest known one is an answer with a
+// line of the log.
 const maxMessage = 64 << 10
 
-// receive waits for one message, the end of CRIU, the end of ctx, or the end of
-// patience.
+// receive waits for one message. The wait ends early if CRIU ends, ctx ends, or CRIU
+// makes no progress.
 func (c *Conn) receive(ctx context.Context, p *Process) (*rpc.CriuResp, *os.File, error) {
 	if err := c.await(ctx, p); err != nil {
 		return nil, nil, err
@@ -201,7 +203,7 @@ func received(oob []byte) (*os.File, error) {
 	return nil, errors.New("more than one descriptor")
 }
 
-// slice is how often await looks for progress.
+// slice is the time between two checks for progress.
 const slice = 5 * time.Second
 
 // await waits until the socket has something to read.
@@ -216,7 +218,7 @@ func (c *Conn) await(ctx context.Context, p *Process) error {
 		err := proc.PollFor(ctx, min(slice, limit), fds)
 		switch {
 		case fds[0].Revents&unix.POLLIN != 0:
-			return nil // also if CRIU has ended since
+			return nil // a message counts even if CRIU has ended
 		case err == nil:
 			return ErrDied
 		case ctx.Err() != nil:
@@ -232,8 +234,8 @@ func (c *Conn) await(ctx context.Context, p *Process) error {
 	}
 }
 
-// progress changes while CRIU works: its log grows, and the kernel counts its
-// processor time and page faults.
+// progress is a snapshot that changes while CRIU works: its log grows, and the kernel
+// counts its processor time and page faults.
 type progress struct {
 	log  int64
 	stat string
@@ -251,14 +253,14 @@ func (c *Conn) progress(p *Process) (now progress) {
 	return now
 }
 
-// firstLine cuts CRIU's text down to one line.
+// firstLine returns the first line of CRIU's text.
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
 	return strings.TrimSpace(line)
 }
 
-// Failed reports whether CRIU itself has refused, failed or died, so that its log
-// tells why.
+// Failed reports whether CRIU itself refused, failed or died. Its log then has the
+// cause.
 func Failed(err error) bool {
 	var r *refused
 	return errors.As(err, &r) || errors.Is(err, ErrDied)

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fakeEnv makes this program a CRIU that follows the script in the variable.
+// fakeEnv makes the test program act as a CRIU that follows a script.
 const fakeEnv = "ONGGI_FAKE_CRIU"
 
 func TestMain(m *testing.M) {
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fake reads the request and takes the steps of a script, on the socket with number 3.
+// fake reads the request from descriptor 3 and executes the steps of a script.
 func fake(script []string) {
 	buf := make([]byte, 1<<16)
 	read := func() *rpc.CriuReq {
@@ -76,7 +76,7 @@ func fake(script []string) {
 	}
 }
 
-// do starts the fake, sends it a request, and returns the notifications that arrived.
+// do starts the fake, sends a request, and returns the names of the notifications.
 func do(ctx context.Context, t *testing.T, script string, answer func(Notify) error) (names []string, err error) {
 	t.Helper()
 	t.Setenv(fakeEnv, script)
@@ -87,7 +87,7 @@ func do(ctx context.Context, t *testing.T, script string, answer func(Notify) er
 	defer conn.Close()
 	conn.Patience = time.Minute
 	if strings.Contains(script, "hang") {
-		conn.Patience = 2 * time.Second // time enough for a start on a busy machine
+		conn.Patience = 2 * time.Second // enough for a process start on a busy machine
 	}
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
@@ -116,7 +116,7 @@ func do(ctx context.Context, t *testing.T, script string, answer func(Notify) er
 	return names, err
 }
 
-// A CRIU that lies, dies or falls silent ends in an error, soon.
+// TestFakeCRIU checks that a CRIU that sends wrong messages, dies or falls silent leads to an error in time.
 func TestFakeCRIU(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("a mount namespace needs root")
@@ -124,7 +124,7 @@ func TestFakeCRIU(t *testing.T) {
 	no := errors.New("no")
 	for _, tt := range []struct {
 		script, names, want string
-		refuse              string // the notification that is answered with no
+		refuse              string // name of the notification for which notify returns an error
 	}{
 		{"success", "", "", ""},
 		{"notify:pre-dump notify:post-dump success", "pre-dump post-dump", "", ""},
@@ -180,7 +180,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// Lines in the form of CRIU 4.2.1. Only the one about a ghost file is from a log of its own.
+// TestCause uses lines in the form of CRIU 4.2.1. The line about a ghost file comes from a different log.
 func TestCause(t *testing.T) {
 	const noise = "(00.002) Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted\n"
 	for name, tt := range map[string]struct{ log, want string }{

@@ -9,7 +9,7 @@ import (
 // Cause finds the cause of a failure in CRIU's log. It returns one line, with the
 // process and the descriptor if the log names them, or "".
 func Cause(log *os.File) string {
-	const most = 4 << 20 // the cause stands near the end
+	const most = 4 << 20 // the cause is near the end
 	st, err := log.Stat()
 	if err != nil {
 		return ""
@@ -21,9 +21,9 @@ func Cause(log *os.File) string {
 	return cause(string(data))
 }
 
-// cause reads the log from its start. The first error that is not noise is the
-// cause; the later ones follow from it. An error that the table explains is
-// preferred.
+// cause reads the log from its start. It prefers an error that the table of patterns
+// explains. Otherwise it returns the first error that is not noise: the later errors
+// follow from the first one.
 func cause(log string) string {
 	var at place
 	first, known := "", ""
@@ -57,7 +57,7 @@ func errorText(line string) (string, bool) {
 	return strings.TrimSpace(text), ok
 }
 
-// noise reports whether an error line appears in successful runs too.
+// noise reports whether an error line also appears in successful runs.
 func noise(line string) bool {
 	for _, text := range []string{"Can't setup RLIMIT_NOFILE", "Dumping FAILED", "Restoring FAILED", "Pre-dumping FAILED", "Can't make pidfd_store_sk", "Unable to load cpuinfo"} {
 		if strings.Contains(line, text) {
@@ -67,11 +67,11 @@ func noise(line string) bool {
 	return false
 }
 
-// place is the process and the descriptor that the log has reached.
+// place is the process and the descriptor that the log currently describes.
 type place struct{ pid, comm, fd string }
 
-// read follows the lines "Dumping task (pid: 7 comm: nginx)", "Dumping opened
-// files (pid: 7)" and "7 fdinfo 3: pos: ...".
+// read updates the place from the lines "Dumping task (pid: 7 comm: nginx)",
+// "Dumping opened files (pid: 7)" and "7 fdinfo 3: pos: ...".
 func (p *place) read(line string) {
 	if _, rest, ok := strings.Cut(line, "Dumping task (pid: "); ok {
 		pid, rest, _ := strings.Cut(rest, " comm: ")
@@ -101,7 +101,8 @@ func (p *place) before(text string) string {
 	return "process " + p.pid + " (" + printableText(p.comm) + "): descriptor " + p.fd + ": " + text
 }
 
-// printableText keeps a process's name and its files from controlling a terminal.
+// printableText replaces control characters. A process's name could otherwise control
+// the terminal of the user.
 func printableText(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -111,7 +112,7 @@ func printableText(s string) string {
 	}, s)
 }
 
-// patterns explain errors of CRIU 4.2. All words of a pattern have to appear.
+// patterns explain errors of CRIU 4.2. A pattern matches if all its words appear.
 var patterns = []struct {
 	words []string
 	why   string
@@ -157,7 +158,7 @@ var patterns = []struct {
 	{[]string{"has wrong magic"}, "an image is damaged or was not written by CRIU"},
 }
 
-// explain returns the text of the table for an error of CRIU, with CRIU's words.
+// explain returns the table's text for an error of CRIU, followed by CRIU's own text.
 func explain(text string) string {
 	for _, p := range patterns {
 		all := true

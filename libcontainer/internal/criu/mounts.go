@@ -10,8 +10,8 @@ import (
 type Mount struct {
 	ID, Parent int
 	Device     string // major:minor of the superblock
-	Root       string // directory of the file system that is mounted
-	Point      string // as seen from the root of the process
+	Root       string // mounted directory of the file system
+	Point      string // mountpoint, relative to the root of the process
 	Options    string // of the mount
 	Peers      string // optional fields: propagation
 	Type       string
@@ -19,8 +19,8 @@ type Mount struct {
 	Super      string // options of the superblock
 }
 
-// ParseMounts parses mountinfo. An unknown form is an error: a mount that is
-// overlooked would be dumped or restored wrongly.
+// ParseMounts parses mountinfo. An unknown form is an error: CRIU would dump or
+// restore an overlooked mount wrongly.
 func ParseMounts(text string) ([]Mount, error) {
 	var out []Mount
 	for line := range strings.Lines(text) {
@@ -70,13 +70,13 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// Externals returns the mounts of a container that CRIU must not dump: it is told
-// their sources again at the restore. host are the mounts of the runtime's mount
+// Externals returns the mounts of a container that CRIU must not dump. The restore
+// tells CRIU their sources again. host are the mounts of the runtime's mount
 // namespace.
 //
-// CRIU dumps proc, sysfs, devpts, mqueue, a tmpfs that is the container's alone,
-// and the mounts that were made from the container's own root file system. All
-// others show files that exist outside.
+// CRIU dumps proc, sysfs, devpts, mqueue, a tmpfs that only the container has
+// mounted, and mounts of directories in the container's root file system. All other
+// mounts show files that exist outside the container.
 func Externals(container, host []Mount) (root Mount, out []Mount, err error) {
 	i := lastAt(container, "/")
 	if i < 0 {
@@ -116,8 +116,8 @@ func (m *Mount) native(root Mount, container, host []Mount) bool {
 	return m.Device == root.Device && below(m.Root, root.Root)
 }
 
-// wholeIn reports whether the root of a superblock is mounted: CRIU can read all
-// of it.
+// wholeIn reports whether the root of a superblock is mounted. CRIU can then read
+// the whole file system.
 func wholeIn(mounts []Mount, device string) bool {
 	for _, m := range mounts {
 		if m.Device == device && m.Root == "/" {

@@ -14,14 +14,14 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// ErrNone means that CRIU is not installed.
+// ErrNone means that $PATH has no CRIU.
 var ErrNone = errors.New("criu is not in $PATH: checkpoint and restore need CRIU 4.2 or later")
 
-// Find returns the path of CRIU. Engines pass their own PATH.
+// Find returns the path of CRIU in a search path like $PATH.
 func Find(path string) (string, error) {
 	for _, dir := range filepath.SplitList(path) {
 		if !filepath.IsAbs(dir) {
-			continue // a program of the working directory is not the host's
+			continue // never run a program from the working directory as root
 		}
 		file := filepath.Join(dir, "criu")
 		var st unix.Stat_t
@@ -35,21 +35,21 @@ func Find(path string) (string, error) {
 // socketNumber is the descriptor of the socket in CRIU's process.
 const socketNumber = 3
 
-// Arguments returns the command line of CRIU with its socket at that descriptor.
+// Arguments returns CRIU's command line. socket is the number of its descriptor.
 func Arguments(socket int) []string { return []string{"criu", "swrk", strconv.Itoa(socket)} }
 
 // Process is a running CRIU.
 type Process struct {
 	Pid   int
 	Pidfd *os.File
-	// Child: this program has to reap the process.
+	// Child is set if this program has to reap the process.
 	Child bool
-	ended bool // its number may belong to another process by now
+	ended bool // reaped: another process may have the pid now
 }
 
-// Spawn starts CRIU in a mount namespace of its own, in which nothing
-// propagates to the host's. Standard output and error go to log. held are
-// further descriptors that CRIU keeps open. The caller closes all files.
+// Spawn starts CRIU in a mount namespace of its own, so that no mount of CRIU
+// propagates to the host. Its standard output and error go to log. CRIU also inherits
+// the descriptors in held. The caller closes all files.
 func Spawn(path string, socket, log *os.File, held ...*os.File) (*Process, error) {
 	null, err := os.OpenFile("/dev/null", os.O_RDONLY, 0)
 	if err != nil {
@@ -71,7 +71,7 @@ func Spawn(path string, socket, log *os.File, held ...*os.File) (*Process, error
 	return &Process{Pid: pid, Pidfd: os.NewFile(uintptr(pidfd), "pidfd:"+strconv.Itoa(pid)), Child: true}, nil
 }
 
-// environment drops the variables that change CRIU's behaviour behind our back.
+// environment drops the variables that would change CRIU's behaviour.
 func environment(env []string) []string {
 	var out []string
 	for _, kv := range env {
@@ -82,7 +82,7 @@ func environment(env []string) []string {
 	return out
 }
 
-// End kills CRIU and the programs that it has started, and reaps it.
+// End kills CRIU and the programs that it started, and reaps it.
 func (p *Process) End() {
 	if p.ended {
 		return
@@ -104,7 +104,7 @@ func (p *Process) reap() (status unix.WaitStatus) {
 	return status
 }
 
-// Close reaps a process that has answered its request, and closes the pidfd.
+// Close ends the process as End does, and closes the pidfd.
 func (p *Process) Close() {
 	p.End()
 	p.Pidfd.Close()

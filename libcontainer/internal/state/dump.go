@@ -8,16 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The dump file is the intent of a checkpoint. It is locked as long as a runtime or
-// a CRIU that inherited the lock works on it. An unlocked file means that both were
-// killed: the container may still be frozen.
+// dumpFile is the intent of a checkpoint. The runtime holds a lock on it, and CRIU
+// inherits the lock. An unlocked file means that both were killed. The container may
+// then still be frozen.
 const dumpFile = "checkpoint"
 
 // ErrBeingDumped means that a checkpoint of the container is in progress.
 var ErrBeingDumped = errors.New("a checkpoint of the container is in progress")
 
-// Dump is the intent of one checkpoint. Paused says that the container was paused
-// before, so that it stays so afterwards.
+// Dump is the intent of one checkpoint. Paused records that the container was paused
+// before the checkpoint. It then stays paused afterwards.
 type Dump struct {
 	File   *os.File // holds the lock; CRIU inherits it
 	Paused bool
@@ -29,9 +29,10 @@ const (
 	wasRunning = "running\n"
 )
 
-// BeginDump writes the intent of a checkpoint. The error is ErrBeingDumped if there
-// is one already. A file that a killed checkpoint has left knows better than the
-// caller whether the container was paused: see LeftDump.
+// BeginDump writes the intent of a checkpoint. The error is ErrBeingDumped while
+// another checkpoint is in progress. BeginDump overwrites the intent of a killed
+// checkpoint. A caller that finds the container frozen must read that intent first
+// (LeftDump): only the intent tells whether the container was paused.
 func (d *Dir) BeginDump(paused bool) (*Dump, error) {
 	fd, err := openRetry(d.fd, dumpFile, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
@@ -56,8 +57,8 @@ func (d *Dir) BeginDump(paused bool) (*Dump, error) {
 	return nil, fmt.Errorf("write %s: %w", d.file(dumpFile), err)
 }
 
-// LeftDump returns the intent of a checkpoint that was killed, with the lock; nil if
-// there is none. The error is ErrBeingDumped while a checkpoint is in progress.
+// LeftDump returns the intent of a killed checkpoint and locks it, or nil if there is
+// none. The error is ErrBeingDumped while a checkpoint is in progress.
 func (d *Dir) LeftDump() (*Dump, error) {
 	fd, err := openRetry(d.fd, dumpFile, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err == unix.ENOENT {
@@ -75,7 +76,7 @@ func (d *Dir) LeftDump() (*Dump, error) {
 		f.Close()
 		return nil, err
 	}
-	// A file cut short was written before anything was frozen by the checkpoint.
+	// A truncated file is from before the freeze: the checkpoint writes it first.
 	return &Dump{File: f, Paused: string(buf[:len(wasPaused)]) == wasPaused, dir: d}, nil
 }
 
@@ -93,7 +94,7 @@ func lockDump(f *os.File) error {
 	}
 }
 
-// End removes the intent: the container is as the intent says, or it has ended.
+// End removes the intent. The container has its earlier state again, or has ended.
 func (i *Dump) End() error {
 	defer i.File.Close()
 	return unlink(i.dir.fd, dumpFile, 0)

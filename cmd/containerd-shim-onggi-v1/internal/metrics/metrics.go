@@ -1,5 +1,5 @@
-// Package metrics puts the statistics of a container into the messages that containerd
-// knows: one for cgroup v1 and the hybrid layout, one for cgroup v2.
+// Package metrics converts the statistics of a container to containerd's messages: one for
+// cgroup v1 and the hybrid layout, one for cgroup v2.
 package metrics
 
 import (
@@ -12,13 +12,13 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// IsUnified reports whether the host has cgroup v2 alone.
+// IsUnified reports whether the host has only cgroup v2.
 func IsUnified() bool {
 	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
 	return err == nil
 }
 
-// Pack returns the statistics with their type.
+// Pack returns the statistics with their type URL.
 func Pack(s *libcontainer.Stats, unified bool) (*wire.Any, error) {
 	if unified {
 		return wire.Pack(wire.TypeMetrics2, v2(s))
@@ -85,7 +85,7 @@ func blkio(entries []libcontainer.BlockIOEntry) []*wire.BlkIOUse {
 	return all
 }
 
-// device returns the path of a block device, or "". containerd's own field is optional.
+// device returns the path of a block device, or "" if it has none.
 func device(major, minor uint64) string {
 	name, err := os.Readlink("/sys/dev/block/" + strconv.FormatUint(major, 10) + ":" + strconv.FormatUint(minor, 10))
 	if err != nil {
@@ -157,7 +157,7 @@ func stall(p *libcontainer.Pressure) *wire.Stall {
 	return &wire.Stall{Avg10: p.Avg10, Avg60: p.Avg60, Avg300: p.Avg300, Total: p.Total}
 }
 
-// io adds the operations of each device up.
+// io sums up the operations of each device.
 func io(s libcontainer.BlockIOStats) []*wire.IOUse {
 	var all []*wire.IOUse
 	find := func(e libcontainer.BlockIOEntry) *wire.IOUse {
@@ -190,7 +190,7 @@ func io(s libcontainer.BlockIOStats) []*wire.IOUse {
 
 func memory2(m *libcontainer.MemoryStats) *wire.Memory2 {
 	raw := func(name string) uint64 { return m.Raw[name] }
-	// In the library's figures, swap includes memory; here it does not.
+	// In the library's statistics, swap includes memory; in containerd's message it does not.
 	swap := func(both, memory uint64) uint64 {
 		if both == math.MaxUint64 || both < memory {
 			return both

@@ -1,5 +1,5 @@
-// Package options reads the options that containerd hands to a runtime, in both of their
-// forms.
+// Package options reads the options that containerd passes to a runtime: as a message or as
+// a section of config.toml.
 package options
 
 import (
@@ -11,10 +11,10 @@ import (
 	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/wire"
 )
 
-// DefaultRoot is the directory with the state roots, one for each namespace.
+// DefaultRoot is the default directory of the state roots. Each namespace has one.
 const DefaultRoot = "/run/containerd/onggi"
 
-// Options are those of a task. The zero value is usable.
+// Options are the options of a task. The zero value is valid.
 type Options struct {
 	Root          string // directory of the state roots; "" is DefaultRoot
 	NoPivot       bool
@@ -24,10 +24,10 @@ type Options struct {
 	UID, GID      int    // owner of the standard streams
 }
 
-// Parse reads the options of a task or of a start. nil means none.
+// Parse reads the options of a task or of a start. nil means no options.
 //
-// containerd gives its options of runc to the runtime io.containerd.runc.v2 only, and for a
-// few calls of CRI. Any other runtime gets the text of its section of config.toml.
+// containerd sends options of runc's type only to the runtime io.containerd.runc.v2, and in
+// a few calls of CRI. Other runtimes get the text of their section of config.toml.
 func Parse(packed *wire.Any) (Options, error) {
 	if packed == nil || packed.TypeUrl == "" && len(packed.Value) == 0 {
 		return Options{}, nil
@@ -65,7 +65,8 @@ func ofRunc(r *wire.RuncOptions) (Options, error) {
 	return o, checkBinary(r.BinaryName)
 }
 
-// checkBinary refuses another runtime: the containers would silently be onggi's.
+// checkBinary refuses the name of another runtime: the shim would run the containers with
+// onggi without saying so.
 func checkBinary(name string) error {
 	switch filepath.Base(name) {
 	case ".", "runc", "onggi":
@@ -74,7 +75,7 @@ func checkBinary(name string) error {
 	return fmt.Errorf("options: this shim runs containers itself, not with binary_name %q", name)
 }
 
-// textMax bounds a file of options, in bytes.
+// textMax bounds an options file, in bytes.
 const textMax = 1 << 20
 
 func ofText(r *wire.RuntimeOptions) (Options, error) {
@@ -96,8 +97,8 @@ func ofText(r *wire.RuntimeOptions) (Options, error) {
 	return parseText(text)
 }
 
-// parseText reads the section: lines of the form key = value, in TOML. A key is spelled as
-// in containerd's own configuration (SystemdCgroup) or with underscores.
+// parseText reads the section: lines of the form key = value, in TOML. Keys have the
+// spelling of containerd's configuration (SystemdCgroup) or underscores.
 func parseText(text string) (Options, error) {
 	var r wire.RuncOptions
 	for n, line := range strings.Split(text, "\n") {
@@ -135,5 +136,5 @@ func set(r *wire.RuncOptions, key, value string) error {
 		*to = value[1 : len(value)-1]
 		return nil
 	}
-	return nil // an option that a runtime does not know is none of its business: containerd's sections have several
+	return nil // ignore unknown keys: containerd's sections have keys for other runtimes
 }

@@ -1,4 +1,4 @@
-// Package publish sends the events of a shim to containerd, in their order.
+// Package publish sends the events of a shim to containerd, in order.
 package publish
 
 import (
@@ -13,11 +13,11 @@ import (
 
 const (
 	service = "containerd.services.events.ttrpc.v1.Events"
-	// tryTime bounds one attempt, keepTime the life of an event. containerd is away for some
-	// seconds when it is restarted.
+	// tryTime bounds one attempt. keepTime is the longest time that an event waits.
+	// containerd does not answer for some seconds while it restarts.
 	tryTime  = 5 * time.Second
 	keepTime = time.Minute
-	// most is the number of events that wait. A pod has a dozen in its life.
+	// most bounds the number of waiting events. A pod has about twelve events in its life.
 	most = 4096
 )
 
@@ -30,13 +30,13 @@ type Publisher struct {
 
 	mu     sync.Mutex
 	queue  []*wire.Envelope
-	wake   chan struct{} // has one element while the queue is not empty
+	wake   chan struct{} // holds one element while the queue is not empty
 	idle   *sync.Cond
 	closed bool
 }
 
-// New returns a publisher for the server at address, and starts its goroutine. With an
-// empty address, events go nowhere.
+// New returns a publisher for the server at address, and starts its goroutine. A publisher
+// with an empty address discards the events.
 func New(address, namespace string, log func(string)) *Publisher {
 	p := &Publisher{address: address, namespace: namespace, log: log, wake: make(chan struct{}, 1)}
 	p.idle = sync.NewCond(&p.mu)
@@ -44,7 +44,7 @@ func New(address, namespace string, log func(string)) *Publisher {
 	return p
 }
 
-// Send queues one event. It does not wait.
+// Send queues one event. It does not block.
 func (p *Publisher) Send(topic, typeURL string, m wire.Message) {
 	if p.address == "" {
 		return
@@ -67,7 +67,7 @@ func (p *Publisher) Send(topic, typeURL string, m wire.Message) {
 	}
 }
 
-// Flush waits until the queue is empty, for at most the given time.
+// Flush waits until the queue is empty, at most for the given time.
 func (p *Publisher) Flush(most time.Duration) {
 	timer := time.AfterFunc(most, func() {
 		p.mu.Lock()
@@ -108,7 +108,7 @@ func (p *Publisher) drop() {
 	p.queue = p.queue[1:]
 }
 
-// deliver sends one event until containerd has it, or gives up after keepTime.
+// deliver sends one event. It repeats failed attempts until keepTime has passed.
 func (p *Publisher) deliver(e *wire.Envelope) {
 	began := time.Now()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attachLoop attaches a file to a free loop device (loop(4)). The device is freed with its
-// last user.
+// attachLoop attaches a file to a free loop device (loop(4)). The kernel frees the device
+// when its last user closes it.
 func attachLoop(path string, readOnly bool) (*os.File, error) {
 	mode := os.O_RDWR
 	flags := uint32(unix.LO_FLAGS_AUTOCLEAR)
@@ -25,7 +25,7 @@ func attachLoop(path string, readOnly bool) (*os.File, error) {
 		return nil, err
 	}
 	defer control.Close()
-	// Another program may take the free device first.
+	// Another program may take the free device first: try the next one.
 	for try := 0; ; try++ {
 		device, err := attachFree(control, image, mode, flags)
 		if err != unix.EBUSY || try == 100 {

@@ -1,5 +1,5 @@
-// Package rootfs mounts what containerd lists as the root file system of a container, and
-// unmounts it.
+// Package rootfs mounts and unmounts the root file system of a container, from containerd's
+// list of mounts.
 package rootfs
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/wire"
 )
 
-// Mount mounts a list, in its order, on target, which it creates. After an error nothing is
+// Mount creates target and mounts the list on it, in order. After an error it leaves nothing
 // mounted.
 func Mount(mounts []*wire.Mount, target string) error {
 	if len(mounts) == 0 {
@@ -34,12 +34,11 @@ func Mount(mounts []*wire.Mount, target string) error {
 	return nil
 }
 
-// Unmount unmounts everything that is mounted on target. It is no error if there is
-// nothing.
+// Unmount unmounts all mounts on target. A target without a mount is no error.
 func Unmount(target string) error {
 	for {
 		err := unix.Unmount(target, unix.UMOUNT_NOFOLLOW)
-		if err == unix.EBUSY { // a process of another container looks into it: it goes away with its last user
+		if err == unix.EBUSY { // a process of another container uses it: detach it, and its last user ends it
 			err = unix.Unmount(target, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
 		}
 		switch err {
@@ -52,7 +51,8 @@ func Unmount(target string) error {
 	}
 }
 
-// flags are the options of mount(8) that are flags of mount(2). clear takes the flag away.
+// flags maps options of mount(8) to flags of mount(2). clear means that the option removes
+// the flag.
 var flags = map[string]struct {
 	flag  uintptr
 	clear bool
@@ -70,7 +70,7 @@ var flags = map[string]struct {
 	"bind": {unix.MS_BIND, false}, "rbind": {unix.MS_BIND | unix.MS_REC, false}, "remount": {unix.MS_REMOUNT, false},
 }
 
-// request is a mount in the form of mount(2).
+// request has the arguments of one mount(2).
 type request struct {
 	fsType string
 	source string
@@ -129,7 +129,8 @@ func mountOne(m *wire.Mount, target string) error {
 	return r.mount(target)
 }
 
-// below returns a directory below the root file system. It follows no symlink.
+// below returns the path of a directory below the root file system. It refuses a path through
+// a symlink.
 func below(target, name string) (string, error) {
 	path := filepath.Join(target, name)
 	for dir := path; dir != target; dir = filepath.Dir(dir) {
@@ -140,7 +141,7 @@ func below(target, name string) (string, error) {
 	return path, nil
 }
 
-// pageSize bounds the options of mount(2), with the final NUL.
+// pageSize bounds the options of mount(2), including the final NUL.
 var pageSize = os.Getpagesize()
 
 func (r request) mount(target string) error {
@@ -162,7 +163,7 @@ func (r request) call(target, data string) error {
 	if err := unix.Mount(r.source, target, r.fsType, r.flags, data); err != nil {
 		return fmt.Errorf("mount(%q, %q, %q, %#x, %q): %w", r.source, target, r.fsType, r.flags, data, err)
 	}
-	// A bind mount takes the flags of its source; mount(2) changes them in a second call.
+	// A bind mount has the flags of its source. A second mount(2) changes them.
 	const bindFlags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if r.flags&unix.MS_BIND != 0 && r.flags&bindFlags != 0 {
 		if err := unix.Mount("", target, "", r.flags|unix.MS_REMOUNT, ""); err != nil {
@@ -172,8 +173,8 @@ func (r request) call(target, data string) error {
 	return nil
 }
 
-// relative returns the directory that all layers of an overlay share, and the options with
-// paths relative to it.
+// relative returns the directory that contains all layers of an overlay, and the options
+// with paths relative to it.
 func (r request) relative() (dir, data string) {
 	var lower []string
 	for _, o := range r.data {
@@ -203,12 +204,12 @@ func (r request) relative() (dir, data string) {
 	return dir, strings.Join(out, ",")
 }
 
-// inDirectory calls f on a thread whose working directory is dir. The thread ends
-// afterwards, because its directory is its own.
+// inDirectory calls f on a thread with the working directory dir. Only this thread has that
+// directory, so it ends afterwards.
 func inDirectory(dir string, f func() error) error {
 	result := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlocks it: the runtime ends such a thread with its goroutine
+		runtime.LockOSThread() // Go ends a locked thread with its goroutine
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			result <- os.NewSyscallError("unshare(CLONE_FS)", err)
 			return
@@ -222,7 +223,7 @@ func inDirectory(dir string, f func() error) error {
 	return <-result
 }
 
-// mountFUSE calls the program of a FUSE file system: mount.fuse3, or mount.fuse.
+// mountFUSE runs the mount program of a FUSE file system: mount.fuse3 or mount.fuse.
 func mountFUSE(m *wire.Mount, target string) error {
 	program, err := exec.LookPath("mount.fuse3")
 	if err != nil {

@@ -50,7 +50,7 @@ func TestRelative(t *testing.T) {
 	}
 }
 
-// TestManyLayers: options that are longer than a page.
+// TestManyLayers mounts an overlay with options that are longer than a page.
 func TestManyLayers(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root mounts")
