@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logger writes to the FIFO "log" of the bundle, which containerd copies to its own log. The
-// FIFO is opened for each message: with nobody there, or a full FIFO, the message is lost,
-// and nothing waits.
+// logger writes to the bundle's FIFO "log". containerd copies its lines to its own log. logger
+// opens the FIFO for each message. Without a reader, or with a full FIFO, the message is
+// lost, so the server never waits for its log.
 type logger struct {
 	path string
 	id   string

@@ -40,11 +40,11 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	return fmt.Errorf("unknown action %q: want start or delete", f.action)
 }
 
-// flags are those with which containerd calls a shim.
+// flags are the flags with which containerd calls a shim.
 type flags struct {
 	namespace string
-	address   string // of containerd's gRPC socket
-	publisher string // containerd's binary; events go over ttrpc here
+	address   string // containerd's gRPC socket
+	publisher string // containerd's binary; unused, because events go over ttrpc
 	id        string
 	bundle    string
 	debug     bool
@@ -53,8 +53,8 @@ type flags struct {
 	action    string
 }
 
-// parseFlags parses the command line. Flags have one dash or two, as package flag has it,
-// which would cost the start a tenth of a millisecond.
+// parseFlags parses the command line. A flag has one dash or two, as in package flag. That
+// package would add a tenth of a millisecond to the start.
 func parseFlags(args []string) (f flags, err error) {
 	texts := map[string]*string{"namespace": &f.namespace, "address": &f.address, "publish-binary": &f.publisher, "id": &f.id, "bundle": &f.bundle}
 	switches := map[string]*bool{"debug": &f.debug, "info": &f.info, "v": &f.version}
@@ -98,7 +98,7 @@ func cut(flag string) (name, value string, has bool) {
 	return flag, "", false
 }
 
-// The linker sets these by -X main.version=… -X main.commit=…; otherwise they are empty.
+// The linker sets these (-X main.version=… -X main.commit=…); otherwise they are empty.
 var version, commit string
 
 func versionName() string {

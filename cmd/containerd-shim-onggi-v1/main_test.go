@@ -33,7 +33,7 @@ func TestParseFlags(t *testing.T) {
 	}
 }
 
-// TestAnAnyIsNoParameters: options decode as BootstrapParams by accident, and must not be taken for them.
+// TestAnAnyIsNoParameters checks that readParams tells options from BootstrapParams: an Any also decodes as the latter.
 func TestAnAnyIsNoParameters(t *testing.T) {
 	inner, err := (&wire.RuncOptions{Root: "/r"}).MarshalVT()
 	if err != nil {

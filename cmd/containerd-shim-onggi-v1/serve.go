@@ -16,20 +16,19 @@ import (
 	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/watch"
 )
 
-// Settings of Go's collector for a process that is idle nearly all the time.
+// Settings of Go's garbage collector for a process that is idle most of the time.
 const (
 	gcPercent   = 25
 	memoryLimit = 64 << 20 // soft, in bytes
-	// freeAfter is the time after the last call at which unused memory goes back to the kernel.
+	// freeAfter is the time after the last call at which unused memory returns to the kernel.
 	freeAfter = 2 * time.Second
 )
 
-// serve is the server of one pod, in the bundle of the container that came first.
+// serve is the server of one pod. It runs in the bundle of the pod's first container.
 func serve(f flags) error {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
-	// The kernel closes what containerd has opened. A client that is gone shows as an error of
-	// a write.
+	// A client that disconnects must not end the server: its write then fails with EPIPE.
 	signal.Ignore(unix.SIGPIPE, unix.SIGHUP)
 	if err := scheduleTogether(); err != nil {
 		return err
@@ -76,7 +75,7 @@ func serve(f flags) error {
 	return nil
 }
 
-// socketPath returns the path of the listener.
+// socketPath returns the path of the listening socket.
 func socketPath() (string, error) {
 	name, err := unix.Getsockname(listenerFd)
 	if err != nil {
@@ -88,7 +87,7 @@ func socketPath() (string, error) {
 	return "", os.NewSyscallError("getsockname(3)", unix.EAFNOSUPPORT)
 }
 
-// scheduleTogether gives the pod a core scheduling cookie if the administrator asks for it.
+// scheduleTogether gives the pod a core scheduling cookie if $SCHED_CORE asks for it.
 func scheduleTogether() error {
 	if os.Getenv("SCHED_CORE") == "" {
 		return nil
@@ -97,11 +96,11 @@ func scheduleTogether() error {
 	return os.NewSyscallError("prctl(PR_SCHED_CORE)", unix.Prctl(unix.PR_SCHED_CORE, unix.PR_SCHED_CORE_CREATE, 0, threadGroup, 0))
 }
 
-// lonelyTime is how long a server without tasks waits for a connection. containerd may be
-// killed between the start of the server and its first call.
+// lonelyTime bounds the time in which a server has neither tasks nor connections. containerd
+// may die between the start of the server and its first call.
 const lonelyTime = 30 * time.Second
 
-// life decides when the server ends, and when it gives memory back.
+// life decides when the server ends, and when it returns memory to the kernel.
 type life struct {
 	group *task.Group
 	over  chan struct{}
@@ -117,7 +116,7 @@ func newLife(group *task.Group) *life {
 	l.free = time.AfterFunc(freeAfter, debug.FreeOSMemory)
 	go func() {
 		<-group.Over()
-		// The answer to Shutdown is on its way.
+		// Leave time to send the answer to Shutdown.
 		<-time.After(100 * time.Millisecond)
 		l.end()
 	}()
@@ -126,7 +125,7 @@ func newLife(group *task.Group) *life {
 
 func (l *life) end() { l.once.Do(func() { close(l.over) }) }
 
-// idle is called when nobody is connected.
+// idle starts the lonely time: the last client has disconnected.
 func (l *life) idle() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -145,5 +144,5 @@ func (l *life) busy() {
 	}
 }
 
-// called is called after each call.
+// called restarts the time until free: a call has been answered.
 func (l *life) called() { l.free.Reset(freeAfter) }

@@ -19,12 +19,12 @@ import (
 	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/wire"
 )
 
-// socketDir has the sockets of the servers, as those of other shims.
+// socketDir is the directory of the servers' sockets. Other shims use it too.
 const socketDir = "/run/containerd/s"
 
-// start finds the server of the container's pod, or starts one, and prints its address.
-// containerd reads standard output and standard error together to their end, so that neither
-// a warning nor a descriptor of the server may get into them.
+// start finds or starts the server of the container's pod, and prints its address.
+// containerd reads standard output and standard error together, until both are closed.
+// Therefore no warning may be printed, and the server must not inherit the descriptors.
 func start(f flags, in io.Reader, out io.Writer) error {
 	if f.id == "" {
 		return errors.New("-id is missing")
@@ -58,9 +58,9 @@ func start(f flags, in io.Reader, out io.Writer) error {
 	return answer(out, params, "unix://"+path)
 }
 
-// readParams reads what containerd passes on standard input: BootstrapParams (2.3 and
-// later), an Any with options, or nothing. An Any decodes as BootstrapParams by accident, so
-// the id and the namespace have to be those of the flags.
+// readParams decodes the standard input: BootstrapParams (containerd 2.3 and later), an Any
+// with options, or nothing. An Any also decodes as BootstrapParams, so readParams compares
+// the id and the namespace with the flags.
 func readParams(f flags, in io.Reader) (*wire.BootstrapParams, options.Options, error) {
 	data, err := io.ReadAll(io.LimitReader(in, inputMax))
 	if err != nil {
@@ -82,7 +82,7 @@ func readParams(f flags, in io.Reader) (*wire.BootstrapParams, options.Options, 
 	return nil, o, err
 }
 
-// optionsOf finds the options among the extensions.
+// optionsOf returns the options among the extensions of params.
 func optionsOf(params *wire.BootstrapParams) (options.Options, error) {
 	for _, e := range params.Extensions {
 		switch v := e.GetValue(); v.GetTypeUrl() {
@@ -93,8 +93,8 @@ func optionsOf(params *wire.BootstrapParams) (options.Options, error) {
 	return options.Options{}, nil
 }
 
-// groupOf returns the name of the container's pod, from the annotations of the bundle in the
-// working directory, or the container's own id.
+// groupOf returns the name of the container's pod, or the container's id. It reads the
+// annotations of the bundle in the working directory.
 func groupOf(id string) (string, error) {
 	data, err := os.ReadFile("config.json")
 	if err != nil {
@@ -114,7 +114,8 @@ func groupOf(id string) (string, error) {
 	return id, nil
 }
 
-// listen returns a listener for a new server, or nil if a server answers at path.
+// listen returns a listener for a new server. It returns nil if a server already answers at
+// path.
 func listen(path string) (*os.File, error) {
 	for range 3 {
 		listener, err := ttrpc.Listen(path)
@@ -138,7 +139,7 @@ func listen(path string) (*os.File, error) {
 	return nil, fmt.Errorf("%s: servers come and go", path)
 }
 
-// listenerFd is the descriptor of the listener in a server.
+// listenerFd is the number of the listener's descriptor in a server.
 const listenerFd = 3
 
 // startServer starts the server of a pod in the working directory.
@@ -169,8 +170,8 @@ func startServer(f flags, params *wire.BootstrapParams, o options.Options, liste
 	return process.Release()
 }
 
-// environment returns the caller's, with the address for events. Without one, it is the
-// address beside containerd's other socket.
+// environment returns the caller's environment with the address for events. By default the
+// address is that of containerd's gRPC socket with the suffix ".ttrpc".
 func environment(f flags, params *wire.BootstrapParams) []string {
 	env := os.Environ()
 	switch {
@@ -182,7 +183,8 @@ func environment(f flags, params *wire.BootstrapParams) []string {
 	return env
 }
 
-// settle puts the server into its cgroup, and lets the OOM killer prefer it to containerd.
+// settle moves the server to its cgroup. It also sets an OOM score above containerd's, so
+// that the kernel kills the server first.
 func settle(pid int, o options.Options) error {
 	if o.ShimCgroup != "" {
 		if err := enterCgroup(pid, o.ShimCgroup); err != nil {
@@ -191,7 +193,7 @@ func settle(pid int, o options.Options) error {
 	}
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(os.Getppid()) + "/oom_score_adj")
 	if err != nil {
-		return nil // the caller is gone, or is not visible here
+		return nil // the caller has ended, or is in another pid namespace
 	}
 	score, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
@@ -204,7 +206,7 @@ func settle(pid int, o options.Options) error {
 	return nil
 }
 
-// enterCgroup moves a process to a cgroup, in every hierarchy, and creates the cgroup.
+// enterCgroup creates a cgroup in every hierarchy and moves a process to it.
 func enterCgroup(pid int, path string) error {
 	const mount = "/sys/fs/cgroup"
 	roots := []string{mount}
@@ -232,8 +234,8 @@ func enterCgroup(pid int, path string) error {
 	return nil
 }
 
-// answer prints the address in the language of the question. containerd before 2.3 wants the
-// address alone, and finds it in a file after a restart.
+// answer prints the address. The form depends on params. containerd before 2.3 expects the
+// address alone, and reads it from the file "address" after a restart.
 func answer(out io.Writer, params *wire.BootstrapParams, address string) error {
 	if params != nil {
 		return write(out, &wire.BootstrapResult{Version: 3, Address: address, Protocol: "ttrpc"})

@@ -10,15 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFlags of every FIFO. With O_NONBLOCK, open(2) does not wait for the other end.
+// openFlags are the flags for every FIFO. With O_NONBLOCK, open(2) does not wait for the
+// other end.
 const openFlags = unix.O_CLOEXEC | unix.O_NONBLOCK
 
-// openOutput opens the write end of a FIFO, and keeps a read end that nobody reads.
+// openOutput opens the write end of a FIFO for the process. It also opens a read end, reads
+// nothing from it, and keeps it open: the process gets no SIGPIPE while containerd restarts.
 //
-// The order matters. If the read end came first, a container that ends at once could have
-// written and gone before the client has opened its end; the client would wait in open(2)
-// for ever, and the output would be lost. O_RDWR would be worse: the client would never see
-// the end of the output.
+// The write end must come first: its open(2) succeeds only if the client has opened its read
+// end. With the shim's read end first, a short-lived container could write and end before
+// the client opens the FIFO. The output would be lost, and the client would wait in open(2)
+// for ever. O_RDWR for the process is no alternative: the client would never see the end of
+// the output.
 func (s *Streams) openOutput(ctx context.Context, path string) (*os.File, error) {
 	w, err := openWriter(ctx, path)
 	if err != nil {
@@ -33,10 +36,10 @@ func (s *Streams) openOutput(ctx context.Context, path string) (*os.File, error)
 	return w, nil
 }
 
-// waitForReader bounds the wait for a client that has named a FIFO and does not open it.
+// waitForReader bounds the wait for the client to open a FIFO.
 const waitForReader = 30 * time.Second
 
-// openWriter opens the write end once the FIFO has a reader.
+// openWriter waits until the FIFO has a reader, and opens the write end.
 func openWriter(ctx context.Context, path string) (*os.File, error) {
 	ctx, stop := context.WithTimeout(ctx, waitForReader)
 	defer stop()
@@ -53,8 +56,8 @@ func openWriter(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// openFIFO opens one end of a FIFO. Anything else is refused: the process would get a file
-// of the host.
+// openFIFO opens one end of a FIFO. It refuses other files: the process would get access to
+// a file of the host.
 func openFIFO(path string, mode int) (*os.File, error) {
 	fd, err := unix.Open(path, mode|openFlags|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -72,8 +75,8 @@ func openFIFO(path string, mode int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// openInput opens the read end of the stdin FIFO for the process, and keeps the write end
-// until CloseStdin.
+// openInput opens the read end of the stdin FIFO for the process. It keeps the write end
+// open until CloseStdin, so a client that disconnects does not end the input.
 func (s *Streams) openInput(t target) (*os.File, error) {
 	if t.scheme == "" {
 		return nil, nil
@@ -92,9 +95,9 @@ func (s *Streams) openInput(t target) (*os.File, error) {
 	return r, nil
 }
 
-// block puts the file of a process into blocking mode, which programs expect of their
-// standard streams. The mode belongs to the open file description, which is the process's
-// alone.
+// block puts a file of the process into blocking mode, which programs expect of their
+// standard streams. The mode belongs to the open file description. The shim does not use
+// this description itself.
 func block(f *os.File) error {
 	if f == nil {
 		return nil

@@ -13,13 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logger is a program that receives the outputs (binary://). It has stdout and stderr of the
-// process as its descriptors 3 and 4. It closes 5 when it is ready.
+// logger is a logging program (binary://). Its descriptors 3 and 4 are the read ends of the
+// process's stdout and stderr. It closes descriptor 5 when it is ready.
 type logger struct {
 	process *os.Process
 }
 
-// loggerTime bounds the start of a logging program, and its end.
+// loggerTime bounds the start of a logging program, and each step of its end.
 const loggerTime = 12 * time.Second
 
 func (s *Streams) openLogger(ctx context.Context, t target) error {
@@ -34,7 +34,7 @@ func (s *Streams) openLogger(ctx context.Context, t target) error {
 		}
 		defer r.Close()
 		pipes[i] = [2]*os.File{r, w}
-		switch i { // the first two are closed with the streams
+		switch i { // Streams closes the first two
 		case 0:
 			s.Stdout = w
 		case 1:
@@ -79,7 +79,7 @@ func awaitReady(ctx context.Context, path string, ready *os.File) error {
 	return nil
 }
 
-// loggerArgs turns the query of the URI into arguments: each key and its values.
+// loggerArgs converts the query of the URI to arguments: each key, followed by its values.
 func loggerArgs(t target) ([]string, error) {
 	values, err := url.ParseQuery(t.query)
 	if err != nil {
@@ -102,7 +102,8 @@ func loggerArgs(t target) ([]string, error) {
 	return args, nil
 }
 
-// end lets the program end after the last of the output. One that stays is told to.
+// end gives the program time to read the last output and to end. Then it sends SIGTERM, and
+// later SIGKILL.
 func (l *logger) end() {
 	ended := make(chan struct{})
 	go func() {

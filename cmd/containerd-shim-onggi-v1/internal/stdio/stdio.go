@@ -1,8 +1,9 @@
-// Package stdio connects the standard streams of a process with what containerd names:
-// FIFOs, files, logging programs.
+// Package stdio connects the standard streams of a process with the FIFOs, files and logging
+// programs that containerd names.
 //
-// The bytes of a FIFO are not copied: the process gets the FIFO itself. Copies exist for
-// terminals, for file:// and, on demand, for FIFOs that a process may not hold itself.
+// The process gets a FIFO itself, so the shim does not copy its bytes. The shim copies in
+// three cases: for a terminal, for file://, and for a FIFO that a security module may refuse
+// to the process.
 package stdio
 
 import (
@@ -19,39 +20,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Config names the streams of one process, as containerd does. A stream is empty
-// (/dev/null), the path of a FIFO, or a URI: fifo://PATH, file://PATH, binary://PROGRAM.
+// Config names the streams of one process in containerd's form: an empty string (/dev/null),
+// the path of a FIFO, or a URI (fifo://PATH, file://PATH, binary://PROGRAM).
 type Config struct {
 	Stdin    string
 	Stdout   string
 	Stderr   string
 	Terminal bool
 	Copy     bool // put a pipe between the process and a FIFO
-	UID, GID int  // owner of the streams; 0 and 0 leave the owner
+	UID, GID int  // owner of the streams; 0 and 0 do not change it
 
 	ID, Namespace string // for logging programs
 }
 
 // Streams are the open streams of one process.
 type Streams struct {
-	// Stdin, Stdout and Stderr are for the process; nil is /dev/null. With a terminal all
-	// are nil.
+	// Stdin, Stdout and Stderr are the files for the process; nil means /dev/null. A
+	// process with a terminal has none of them.
 	Stdin, Stdout, Stderr *os.File
 
 	config Config
-	held   []*os.File // read ends of output FIFOs, which keep the process from SIGPIPE while containerd is away
+	held   []*os.File // read ends of output FIFOs: see openOutput
 	logger *logger
 	copies sync.WaitGroup
-	ended  chan struct{} // closed when all copies have ended; nil before Drain
+	ended  chan struct{} // closed when all copies end; nil before Drain
 
 	mu       sync.Mutex
-	input    *os.File // write end of the stdin FIFO: a client that goes away is no end of input
+	input    *os.File // write end of the stdin FIFO: see openInput
 	master   *os.File
-	from, to *os.File // streams of a terminal: the stdin FIFO, the stdout FIFO
+	from, to *os.File // the terminal's stdin FIFO and stdout FIFO
 }
 
-// Open opens the streams. With FIFOs it waits for the client, which opens its ends, until
-// ctx ends. After an error nothing is open.
+// Open opens the streams. It waits until the client has opened its ends of the FIFOs, or ctx
+// ends. After an error no stream is open.
 func Open(ctx context.Context, config Config) (*Streams, error) {
 	s := &Streams{config: config}
 	if err := s.open(ctx); err != nil {
@@ -97,7 +98,7 @@ func (s *Streams) open(ctx context.Context) error {
 	return errors.Join(block(s.Stdin), block(s.Stdout), block(s.Stderr))
 }
 
-// target is a parsed name of a stream.
+// target is the parsed name of a stream.
 type target struct {
 	scheme string // "" for none, "fifo", "file", "binary"
 	path   string
@@ -157,7 +158,7 @@ func (s *Streams) output(ctx context.Context, t target) (*os.File, error) {
 	return w, nil
 }
 
-// own gives a stream to the user of the process.
+// own makes the user of the process the owner of a stream.
 func (s *Streams) own(f *os.File) error {
 	if s.config.UID == 0 && s.config.GID == 0 {
 		return nil
@@ -165,8 +166,8 @@ func (s *Streams) own(f *os.File) error {
 	return f.Chown(s.config.UID, s.config.GID)
 }
 
-// relayToLog returns a pipe whose bytes are appended to a file. The process must not hold
-// the file: it could truncate the log, or read it.
+// relayToLog returns a pipe and appends its bytes to a file. The process must not get the
+// file itself: it could truncate or read the log.
 func (s *Streams) relayToLog(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -178,8 +179,8 @@ func (s *Streams) relayToLog(path string) (*os.File, error) {
 	return s.relay(log)
 }
 
-// relay returns the write end of a pipe, and copies what comes out of it to a file, which
-// becomes the relay's.
+// relay returns the write end of a pipe and copies the bytes to a file. It closes the file at
+// the end.
 func (s *Streams) relay(to *os.File) (*os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -193,10 +194,10 @@ func (s *Streams) relay(to *os.File) (*os.File, error) {
 	return w, nil
 }
 
-// copySize is the size of the buffer of one copy, in bytes.
+// copySize is the buffer size of one copy, in bytes.
 const copySize = 32 << 10
 
-// copy starts a goroutine that copies until an end of input or an error.
+// copy starts a goroutine that copies until the end of the input or an error.
 func (s *Streams) copy(to, from *os.File, done func()) {
 	s.copies.Add(1)
 	go func() {
@@ -204,7 +205,7 @@ func (s *Streams) copy(to, from *os.File, done func()) {
 		defer done()
 		buffer := make([]byte, copySize)
 		for {
-			n, err := from.Read(buffer) // EIO is the end of a terminal
+			n, err := from.Read(buffer) // a terminal ends with EIO
 			if n > 0 {
 				if _, err := to.Write(buffer[:n]); err != nil {
 					return
@@ -217,14 +218,14 @@ func (s *Streams) copy(to, from *os.File, done func()) {
 	}()
 }
 
-// Passed closes the files that the process has by now. The end of an output is then the
-// end of its last writer.
+// Passed closes the shim's copies of the files after the process has inherited them.
+// Otherwise an output would not end with its last writer.
 func (s *Streams) Passed() {
 	closeAll(s.Stdin, s.Stdout, s.Stderr)
 	s.Stdin, s.Stdout, s.Stderr = nil, nil, nil
 }
 
-// CloseStdin ends the input of the process. It is no error if there is none.
+// CloseStdin ends the input of the process. Without an input it does nothing.
 func (s *Streams) CloseStdin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -232,8 +233,8 @@ func (s *Streams) CloseStdin() {
 	s.input = nil
 }
 
-// Drain waits, after the end of the process, until its output has been copied, for at most
-// the given time. A child of the process may hold the streams for longer.
+// Drain waits until the output of an ended process has been copied, at most for the given
+// time. The limit matters if a child of the process still holds the streams.
 func (s *Streams) Drain(most time.Duration) {
 	s.mu.Lock()
 	if s.ended == nil {
@@ -251,7 +252,7 @@ func (s *Streams) Drain(most time.Duration) {
 	}
 }
 
-// Close closes everything and ends all copies.
+// Close closes all files and ends all copies.
 func (s *Streams) Close() {
 	s.Passed()
 	s.CloseStdin()

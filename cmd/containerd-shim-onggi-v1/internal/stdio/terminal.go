@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal opens the streams that are copied from and to the terminal. A terminal has
-// no stderr.
+// openTerminal opens the FIFOs for the copies from and to the terminal. A terminal has no
+// stderr.
 func (s *Streams) openTerminal(ctx context.Context, in, out target) (err error) {
 	switch out.scheme {
 	case "":
@@ -29,12 +29,12 @@ func (s *Streams) openTerminal(ctx context.Context, in, out target) (err error) 
 	return nil
 }
 
-// Console takes the master side of the terminal of the process, and starts to copy. The
-// output is read even if nobody wants it: a full terminal would stop the process.
+// Console receives the master side of the process's terminal and starts the copies. It reads
+// the output even without a reader: a full terminal would block the process.
 func (s *Streams) Console(master *os.File) error {
 	fd, err := unix.FcntlInt(master.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err == nil {
-		err = unix.SetNonblock(fd, true) // Go's poller takes such files only
+		err = unix.SetNonblock(fd, true) // Go's poller needs non-blocking files
 	}
 	if err != nil {
 		return errors.Join(os.NewSyscallError("fcntl", err), master.Close())
@@ -58,8 +58,8 @@ func (s *Streams) Console(master *os.File) error {
 	return nil
 }
 
-// typed copies the client's input to the terminal. It ends with Close, or with the
-// terminal; nobody has to wait for it.
+// typed copies the client's input to the terminal. It ends with Close or with the terminal.
+// Drain does not wait for it.
 func (s *Streams) typed(master, from *os.File) {
 	s.mu.Lock()
 	s.held = append(s.held, from)

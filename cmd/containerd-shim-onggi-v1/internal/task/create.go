@@ -18,8 +18,8 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// create mounts the root file system, and creates the container. If a step fails, those
-// before it are undone.
+// create mounts the root file system and creates the container. If a step fails, it undoes
+// the steps before.
 func (g *Group) create(ctx context.Context, r *wire.CreateTaskRequest) (wire.Message, error) {
 	switch {
 	case r.Id == "" || !filepath.IsAbs(r.Bundle):
@@ -47,7 +47,7 @@ func (g *Group) create(ctx context.Context, r *wire.CreateTaskRequest) (wire.Mes
 		ContainerId: r.Id, Bundle: r.Bundle, Rootfs: r.Rootfs, Pid: pid,
 		Io: &wire.TaskIO{Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Terminal: r.Terminal},
 	})
-	// The end of the process is reported after its creation.
+	// Watch for the end only now: the exit event must come after the create event.
 	if err := t.observe(); err != nil {
 		err = errors.Join(err, t.undo())
 		g.put(r.Id, nil)
@@ -115,7 +115,7 @@ func (t *task) build(ctx context.Context, spec *specs.Spec) error {
 	return nil
 }
 
-// undo removes a container that cannot be watched.
+// undo removes a container whose watch could not be set up.
 func (t *task) undo() error {
 	err := t.container.Delete(context.Background(), true)
 	t.first.closeIO()
@@ -131,8 +131,8 @@ func (t *task) unmount() error {
 	return rootfs.Unmount(t.rootfs)
 }
 
-// manager returns the cgroup manager. Engines write the cgroupsPath of a systemd scope as
-// slice:prefix:name, whether or not they pass the option.
+// manager returns the cgroup manager. A cgroupsPath of the form slice:prefix:name means
+// systemd, even if the engine does not pass the option.
 func manager(o options.Options, spec *specs.Spec) string {
 	if o.SystemdCgroup || spec.Linux != nil && strings.Count(spec.Linux.CgroupsPath, ":") == 2 {
 		return "systemd"
@@ -140,8 +140,8 @@ func manager(o options.Options, spec *specs.Spec) string {
 	return "cgroupfs"
 }
 
-// ownPIDs reports whether the configuration has a pid namespace of its own. Then all
-// processes end with the first one (pid_namespaces(7)).
+// ownPIDs reports whether the container has a pid namespace of its own. The kernel then ends
+// all its processes with the first one (pid_namespaces(7)).
 func ownPIDs(spec *specs.Spec) bool {
 	if spec.Linux == nil {
 		return false
@@ -154,12 +154,12 @@ func ownPIDs(spec *specs.Spec) bool {
 	return false
 }
 
-// knownProfiles are AppArmor profiles that let a process reopen a FIFO of its caller by name
-// (/dev/stdout). A process with another profile gets a pipe, which has no name.
+// knownProfiles are AppArmor profiles that allow a process to reopen a FIFO of its caller by
+// name (/dev/stdout). A process with another profile gets a pipe, which has no name.
 var knownProfiles = map[string]bool{"": true, "unconfined": true, "docker-default": true, "cri-containerd.apparmor.d": true, "nerdctl-default": true}
 
-// copies reports whether the output of a process has to be copied, because a security module
-// might refuse it a file with a name.
+// copies reports whether the shim has to copy the output of a process, because a security
+// module might refuse a named file to the process.
 func copies(p *specs.Process) bool {
 	return p != nil && (p.SelinuxLabel != "" || !knownProfiles[p.ApparmorProfile])
 }

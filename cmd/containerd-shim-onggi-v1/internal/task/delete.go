@@ -20,15 +20,15 @@ func (g *Group) delete(_ context.Context, r *wire.ProcessRequest) (wire.Message,
 	}
 	t.deleting.Lock()
 	defer t.deleting.Unlock()
-	if _, err := g.find(r.Id); err != nil { // another Delete was faster
+	if _, err := g.find(r.Id); err != nil { // another Delete has removed it meanwhile
 		return nil, err
 	}
 	return t.delete()
 }
 
-// delete removes the container, and everything that create has made. It may be called again
-// after an error. The client's timeout does not bound it: an engine gives up after some
-// seconds and comes again.
+// delete removes the container and everything that create made. After an error it can be
+// called again. The client's timeout does not bound it: an engine gives up after some
+// seconds and calls again.
 func (t *task) delete() (wire.Message, error) {
 	if s := t.first.state().Status; s == wire.Status_RUNNING || s == wire.Status_PAUSED {
 		return nil, ttrpc.Errorf(ttrpc.FailedPrecondition, "cannot delete a running process: failed precondition")
@@ -36,7 +36,7 @@ func (t *task) delete() (wire.Message, error) {
 	if err := t.container.Delete(context.Background(), false); err != nil && !errors.Is(err, libcontainer.ErrNotExist) {
 		return nil, statusOf(fmt.Errorf("OCI runtime delete failed: %w", err))
 	}
-	if err := awaitEnd(t.first); err != nil { // of a container that was created, and not started
+	if err := awaitEnd(t.first); err != nil { // Delete kills the process of a container that was never started
 		return nil, err
 	}
 	t.first.closeIO()
@@ -62,7 +62,7 @@ func (t *task) takeExecs() map[string]*process {
 	return all
 }
 
-// deleteExec forgets a process of Exec that has ended, or has never been started.
+// deleteExec removes a process of Exec that has ended or was never started.
 func (t *task) deleteExec(p *process) (wire.Message, error) {
 	p.life.Lock()
 	defer p.life.Unlock()

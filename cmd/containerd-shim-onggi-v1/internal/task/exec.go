@@ -61,7 +61,7 @@ func (t *task) startExec(ctx context.Context, p *process) error {
 	defer t.group.leave()
 	if err := t.run(ctx, p); err != nil {
 		waiters, result := p.end(255)
-		for _, w := range waiters { // clients wait before they start
+		for _, w := range waiters { // clients call Wait before Start
 			w.Reply(result, nil)
 		}
 		close(p.done)
@@ -95,7 +95,7 @@ func (t *task) run(ctx context.Context, p *process) error {
 	return nil
 }
 
-// endUnseen kills and reaps a process that cannot be watched.
+// endUnseen kills and reaps a process whose watch could not be set up.
 func endUnseen(handle *libcontainer.Process) error {
 	ctx, stop := context.WithTimeout(context.Background(), endTime)
 	defer stop()

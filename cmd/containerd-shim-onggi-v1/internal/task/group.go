@@ -1,12 +1,12 @@
-// Package task is containerd's task service: containers, their processes, and what happens
-// to them.
+// Package task implements containerd's task service: containers, their processes and their
+// events.
 //
-//	Group      the tasks of one pod: registry, methods, events       group.go, methods.go
-//	  task     one container, with its root file system              task.go, create.go, delete.go
-//	    process  the first process, or one of Exec: what is known    process.go, exec.go
+//	Group      the tasks of one pod: registry, methods, events   group.go, methods.go
+//	  task     one container, with its root file system          task.go, create.go, delete.go
+//	    process  the first process, or a process of Exec         process.go, exec.go
 //
-// State is answered from memory: an exec probe asks for it nine times. What the kernel
-// reports (ends of processes, OOM kills) comes through one epoll for the whole server.
+// The service answers State from memory, because an exec probe calls it nine times. One epoll
+// instance of the server receives all reports of the kernel: ends of processes and OOM kills.
 package task
 
 import (
@@ -23,24 +23,24 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// Group is the tasks of one pod.
+// Group is the tasks of one pod. Its methods may run concurrently.
 type Group struct {
 	namespace string
 	publisher *publish.Publisher
 	watch     *watch.Set
 	log       func(text string)
 	unified   bool
-	slots     chan struct{} // has an element for each Create and Exec under way
+	slots     chan struct{} // one element for each Create or Exec in progress
 
 	mu       sync.Mutex
-	tasks    map[string]*task // nil while Create is under way
+	tasks    map[string]*task // by id; nil while Create is in progress
 	runtimes map[runtimeKey]*libcontainer.Runtime
-	over     chan struct{} // closed by Shutdown
+	over     chan struct{} // shutdown closes it
 	closed   bool
 }
 
-// atOnce bounds the Creates and Execs under way. Go gives no thread back, so a burst of
-// hundreds would cost memory for ever.
+// atOnce bounds the concurrent Creates and Execs. Go never ends an idle thread, so a burst of
+// hundreds would cost memory for the life of the server.
 const atOnce = 8
 
 // New returns a group without tasks.
@@ -52,7 +52,7 @@ func New(namespace string, publisher *publish.Publisher, set *watch.Set, unified
 	}
 }
 
-// Over is closed once the group has been shut down.
+// Over returns a channel that is closed after Shutdown.
 func (g *Group) Over() <-chan struct{} { return g.over }
 
 // IsEmpty reports whether the group has no task.
@@ -62,13 +62,13 @@ func (g *Group) IsEmpty() bool {
 	return len(g.tasks) == 0
 }
 
-// runtimeKey is what makes a runtime of the library.
+// runtimeKey has the options that need a libcontainer.Runtime of their own.
 type runtimeKey struct {
 	root    string
 	manager string
 }
 
-// runtime returns the library's runtime for a task.
+// runtime returns the libcontainer.Runtime for a task.
 func (g *Group) runtime(o options.Options, manager string) (*libcontainer.Runtime, error) {
 	key := runtimeKey{StateRoot(o, g.namespace), manager}
 	g.mu.Lock()
@@ -91,7 +91,7 @@ func StateRoot(o options.Options, namespace string) string {
 	return filepath.Join(o.Root, namespace)
 }
 
-// reserve takes an id for a Create.
+// reserve reserves an id for a Create.
 func (g *Group) reserve(id string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -105,7 +105,7 @@ func (g *Group) reserve(id string) error {
 	return nil
 }
 
-// put registers a created task, or with nil gives its id back.
+// put registers a created task. With nil it frees the id.
 func (g *Group) put(id string, t *task) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -125,7 +125,7 @@ func (g *Group) find(id string) (*task, error) {
 	return nil, ttrpc.Errorf(ttrpc.NotFound, "container %s: not found", id)
 }
 
-// findProcess returns the first process of a task, or the one of an Exec.
+// findProcess returns a task, and its first process or a process of Exec.
 func (g *Group) findProcess(id, execID string) (*task, *process, error) {
 	t, err := g.find(id)
 	if err != nil {
@@ -145,7 +145,7 @@ func (g *Group) shutdown() {
 	}
 }
 
-// enter waits for a slot to create or execute something. leave gives it back.
+// enter waits for a slot for a Create or an Exec. leave frees it.
 func (g *Group) enter() { g.slots <- struct{}{} }
 func (g *Group) leave() { <-g.slots }
 
@@ -154,13 +154,13 @@ func (g *Group) send(topic, name string, m wire.Message) {
 	g.publisher.Send("/tasks/"+topic, "containerd.events."+name, m)
 }
 
-// warn logs what went wrong after the answer.
+// warn logs an error that occurred after the answer to the client.
 func (g *Group) warn(what string, err error) {
 	if err != nil {
 		g.log(fmt.Sprintf("%s: %v", what, err))
 	}
 }
 
-// endTime bounds the waits for what ends by itself: the output of a process, processes that
-// have been killed.
+// endTime bounds the waits for processes that have been killed, and for the last output of a
+// process.
 const endTime = 10 * time.Second

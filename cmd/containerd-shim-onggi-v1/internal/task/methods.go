@@ -16,11 +16,11 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// method answers one call. A nil message is an empty one.
+// method answers one call. A nil message means an empty one.
 type method func(g *Group, ctx context.Context, payload []byte) (wire.Message, error)
 
-// methods are those of containerd.task.v2.Task and v3.Task, which differ in their name only.
-// Wait is not among them: it is answered later.
+// methods are the methods of containerd.task.v2.Task and v3.Task. The two services differ
+// only in their names. Handle treats Wait separately, because its answer comes later.
 var methods = map[string]method{
 	"State":      unary((*Group).state),
 	"Create":     unary((*Group).create),
@@ -40,7 +40,7 @@ var methods = map[string]method{
 	"Shutdown":   unary((*Group).shutdownCall),
 }
 
-// unary makes a method of a function with a decoded request.
+// unary returns a method that decodes the request and calls f.
 func unary[T any, M interface {
 	*T
 	wire.Message
@@ -84,7 +84,7 @@ func (g *Group) state(_ context.Context, r *wire.ProcessRequest) (wire.Message, 
 	return s, nil
 }
 
-// wait registers the call with its process. No goroutine waits.
+// wait registers the call with its process. It needs no goroutine of its own.
 func (g *Group) wait(call *ttrpc.Call) {
 	var r wire.ProcessRequest
 	if err := r.UnmarshalVT(call.Payload); err != nil {
@@ -115,7 +115,7 @@ func (g *Group) start(ctx context.Context, r *wire.ProcessRequest) (wire.Message
 	return &wire.PidResponse{Pid: p.state().Pid}, nil
 }
 
-// pids lists the processes of a container, and says which are the first of an Exec.
+// pids lists the processes of a container. It marks those that Exec started.
 func (g *Group) pids(_ context.Context, r *wire.ProcessRequest) (wire.Message, error) {
 	t, err := g.find(r.Id)
 	if err != nil {
@@ -226,7 +226,7 @@ func (g *Group) stats(_ context.Context, r *wire.ProcessRequest) (wire.Message, 
 		return nil, err
 	}
 	s, err := t.container.Stats()
-	if errors.Is(err, libcontainer.ErrNotRunning) { // its cgroup still tells of OOM kills
+	if errors.Is(err, libcontainer.ErrNotRunning) { // the cgroup of a stopped container still counts OOM kills
 		s, err = t.container.CgroupStats()
 	}
 	if err != nil {
@@ -239,7 +239,7 @@ func (g *Group) stats(_ context.Context, r *wire.ProcessRequest) (wire.Message, 
 	return &wire.StatsResponse{Stats: packed}, nil
 }
 
-// connect tells the pids of the shim and of the task. It is no error if there is no task.
+// connect returns the pids of the shim and of the task. A missing task is no error.
 func (g *Group) connect(_ context.Context, r *wire.ProcessRequest) (wire.Message, error) {
 	out := &wire.ConnectResponse{ShimPid: uint32(os.Getpid())}
 	if t, err := g.find(r.Id); err == nil {
@@ -253,7 +253,7 @@ func (g *Group) shutdownCall(context.Context, *wire.ShutdownRequest) (wire.Messa
 	return nil, nil
 }
 
-// statusOf gives an error of the library the code on which containerd branches.
+// statusOf adds the code to an error of the library on which containerd branches.
 func statusOf(err error) error {
 	var coded *ttrpc.Error
 	switch {
@@ -272,7 +272,7 @@ func statusOf(err error) error {
 	return err
 }
 
-// withWords ends a text with the words of containerd's error, unless it has them.
+// withWords appends the words of containerd's own error, unless the text has them.
 func withWords(err error, words string) string {
 	text := err.Error()
 	if strings.Contains(text, words) {

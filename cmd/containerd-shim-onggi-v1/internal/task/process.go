@@ -13,16 +13,16 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// process is one process that containerd knows: the first of a container, or one of Exec.
+// process is a process that containerd knows: the first one of a container, or one of Exec.
 type process struct {
 	config stdio.Config
-	done   chan struct{} // closed at the end, after the event
+	done   chan struct{} // closed after the exit event
 
-	// life is held while the process is started, and while its end is reported, so that the
-	// event of its start is the first.
+	// life is locked while the process starts, and while its end is reported. Therefore the
+	// start event comes before the exit event.
 	life sync.Mutex
 
-	// Of Exec only.
+	// Only processes of Exec have these.
 	execID string
 	spec   *specs.Process
 	handle *libcontainer.Process // set by Start
@@ -40,7 +40,7 @@ func newProcess(config stdio.Config) *process {
 	return &process{config: config, done: make(chan struct{}), status: wire.Status_CREATED}
 }
 
-// state returns what State says of the process.
+// state returns the answer to State.
 func (p *process) state() *wire.StateResponse {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,18 +64,18 @@ func (p *process) set(s wire.Status) {
 	}
 }
 
-// runs records the pid of a process that lives now.
+// runs records the pid and the status of a process that was started.
 func (p *process) runs(pid int, s wire.Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pid, p.status = pid, s
 }
 
-// await answers a Wait, now or at the end of the process.
+// await answers a Wait: at once for an ended process, otherwise at its end.
 func (p *process) await(call *ttrpc.Call) {
 	p.mu.Lock()
 	if p.exited.IsZero() {
-		p.waiters = slices.DeleteFunc(p.waiters, (*ttrpc.Call).Gone) // of an earlier containerd
+		p.waiters = slices.DeleteFunc(p.waiters, (*ttrpc.Call).Gone) // their containerd has restarted
 		p.waiters = append(p.waiters, call)
 		p.mu.Unlock()
 		return
@@ -89,7 +89,7 @@ func (p *process) result() *wire.WaitResponse {
 	return &wire.WaitResponse{ExitStatus: uint32(p.exit), ExitedAt: wire.At(p.exited)}
 }
 
-// end records the end of the process. It returns the calls to answer, with their answer.
+// end records the end of the process. It returns the waiting calls and their answer.
 func (p *process) end(exit int) ([]*ttrpc.Call, *wire.WaitResponse) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +131,7 @@ func (p *process) setIO(s *stdio.Streams) {
 	p.streams = s
 }
 
-// closeIO closes the streams after the last output has been copied.
+// closeIO waits for the copy of the last output and closes the streams.
 func (p *process) closeIO() {
 	if s := p.io(); s != nil {
 		s.Drain(endTime)

@@ -15,15 +15,15 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer"
 )
 
-// task is one container.
+// task is one container. Its fields before deleting do not change after Create.
 type task struct {
 	group     *Group
 	id        string
 	bundle    string
 	options   options.Options
 	container *libcontainer.Container
-	rootfs    string // directory with mounts of ours; "" for none
-	sharesPID bool   // has no pid namespace of its own: its processes outlive the first one
+	rootfs    string // directory with the shim's mounts; "" for none
+	sharesPID bool   // no pid namespace of its own: processes can outlive the first one
 	first     *process
 
 	deleting sync.Mutex // held by Delete
@@ -31,7 +31,7 @@ type task struct {
 	mu    sync.Mutex
 	execs map[string]*process
 	oom   *libcontainer.OOMWatch
-	stop  []func() // end the watches
+	stop  []func() // functions that end the watches
 }
 
 func (t *task) process(execID string) (*process, error) {
@@ -46,7 +46,7 @@ func (t *task) process(execID string) (*process, error) {
 	return nil, ttrpc.Errorf(ttrpc.NotFound, "process %s of container %s does not exist: not found", execID, t.id)
 }
 
-// execIDs returns the ids of the processes of Exec that live, by their pids.
+// execIDs maps the pids of running Exec processes to their ids.
 func (t *task) execIDs() map[int]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -59,7 +59,7 @@ func (t *task) execIDs() map[int]string {
 	return ids
 }
 
-// observe watches the first process for its end, and the container for OOM kills.
+// observe watches the first process for its end and the container for OOM kills.
 func (t *task) observe() error {
 	pidfd, err := t.container.Pidfd()
 	if err != nil {
@@ -77,7 +77,7 @@ func (t *task) observe() error {
 	return t.observeOOM()
 }
 
-// observeOOM is called with t.mu.
+// observeOOM watches the container for OOM kills. The caller holds t.mu.
 func (t *task) observeOOM() error {
 	w, err := t.container.WatchOOM()
 	if err != nil || w == nil {
@@ -94,7 +94,8 @@ func (t *task) observeOOM() error {
 	return nil
 }
 
-// killed reports the OOM kills since the last call. It returns false once the cgroup is gone.
+// killed sends an event if there were OOM kills since the last call. It returns false if the
+// cgroup no longer exists.
 func (t *task) killed() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -108,7 +109,7 @@ func (t *task) killed() bool {
 	return err == nil
 }
 
-// start runs the program of the container.
+// start starts the program of the container.
 func (t *task) start(ctx context.Context) error {
 	p := t.first
 	p.life.Lock()
@@ -124,7 +125,8 @@ func (t *task) start(ctx context.Context) error {
 	return nil
 }
 
-// ended reports the end of the first process, after those of all others.
+// ended handles the end of the first process. It sends the exit event after those of all
+// other processes.
 func (t *task) ended() {
 	p := t.first
 	ctx, stop := context.WithTimeout(context.Background(), endTime)
@@ -152,8 +154,8 @@ func (t *task) ended() {
 	close(p.done)
 }
 
-// awaitExecs waits until the ends of all other processes have been reported. They are dead
-// by now, or about to be.
+// awaitExecs waits for the exit events of all other processes. They are dead or about to
+// die.
 func (t *task) awaitExecs(ctx context.Context) {
 	t.mu.Lock()
 	var running []*process
@@ -199,7 +201,7 @@ func (t *task) kill(p *process, sig unix.Signal, all bool) error {
 	return p.handle.Signal(sig)
 }
 
-// close ends the watches. It is called once.
+// close ends the watches.
 func (t *task) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -209,7 +211,7 @@ func (t *task) close() {
 	t.stop, t.oom = nil, nil
 }
 
-// awaitEnd waits for the end of a process that has been killed.
+// awaitEnd waits for the exit event of a process that was killed.
 func awaitEnd(p *process) error {
 	select {
 	case <-p.done:

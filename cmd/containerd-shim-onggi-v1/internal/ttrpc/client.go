@@ -10,14 +10,14 @@ import (
 	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/wire"
 )
 
-// Client makes calls over one connection, one after the other.
+// Client makes calls over one connection, one after another.
 type Client struct {
 	mu     sync.Mutex
 	file   *os.File
 	stream uint32
 }
 
-// Connect returns a client of the server at address.
+// Connect returns a client of the server at an address.
 func Connect(address string) (*Client, error) {
 	file, err := Dial(address)
 	if err != nil {
@@ -29,8 +29,8 @@ func Connect(address string) (*Client, error) {
 // Close closes the connection.
 func (c *Client) Close() { c.file.Close() }
 
-// Call makes one call and waits for its response, until ctx ends. After an error of the
-// transport the client is of no use any more; an *Error is the server's answer.
+// Call makes one call and waits for its response until ctx ends. An *Error is the server's
+// answer. After any other error the client is unusable.
 func (c *Client) Call(ctx context.Context, service, method string, metadata []*wire.KeyValue, in, out wire.Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,7 +49,7 @@ func (c *Client) Call(ctx context.Context, service, method string, metadata []*w
 	if err != nil {
 		return err
 	}
-	_ = c.file.SetDeadline(deadline) // the zero time is none
+	_ = c.file.SetDeadline(deadline) // the zero time means no deadline
 	stop := context.AfterFunc(ctx, func() { _ = c.file.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := c.file.Write(request); err != nil {
@@ -61,7 +61,7 @@ func (c *Client) Call(ctx context.Context, service, method string, metadata []*w
 		case err != nil:
 			return fmt.Errorf("call %s: %w", method, err)
 		case h.kind != typeResponse || h.stream != stream:
-			continue // the response to a call that was given up
+			continue // the response to an earlier call whose ctx ended
 		}
 		return decode(payload, out)
 	}

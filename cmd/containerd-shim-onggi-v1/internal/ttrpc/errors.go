@@ -8,7 +8,7 @@ import (
 	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/wire"
 )
 
-// Code is a status code of gRPC. containerd branches on them.
+// Code is a status code of gRPC. containerd branches on the codes.
 type Code int32
 
 // The codes that a shim uses.
@@ -34,13 +34,13 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Text }
 
-// Errorf returns an Error. Its text ends with the text that containerd's own error of the
-// code has, if format does so: engines search for it.
+// Errorf returns an Error. format should end with the text of containerd's own error for the
+// code, because engines search for it.
 func Errorf(code Code, format string, args ...any) error {
 	return &Error{code, fmt.Sprintf(format, args...)}
 }
 
-// statusOf returns the status for an error; nil for nil.
+// statusOf returns the status for an error, and nil for nil.
 func statusOf(err error) *wire.RPCStatus {
 	if err == nil {
 		return nil
@@ -58,7 +58,7 @@ func statusOf(err error) *wire.RPCStatus {
 	return &wire.RPCStatus{Code: int32(code), Message: err.Error()}
 }
 
-// errorOf is the reverse of statusOf.
+// errorOf returns the error for a status: the reverse of statusOf.
 func errorOf(s *wire.RPCStatus) error {
 	if s == nil || Code(s.Code) == OK {
 		return nil

@@ -37,15 +37,14 @@ func parseHeader(b []byte) header {
 	return header{binary.BigEndian.Uint32(b[0:]), binary.BigEndian.Uint32(b[4:]), b[8], b[9]}
 }
 
-// tooLarge is the error for a payload above MaxPayload. The reader has skipped it.
+// tooLarge is the error for a payload above MaxPayload. readFrame has skipped the payload.
 type tooLarge struct{ length uint32 }
 
 func (e tooLarge) Error() string {
 	return fmt.Sprintf("a message of %d bytes is larger than the maximum of %d", e.length, MaxPayload)
 }
 
-// readFrame reads one frame. After an error other than tooLarge, the stream of bytes is of
-// no use any more.
+// readFrame reads one frame. After any error other than tooLarge the connection is unusable.
 func readFrame(r io.Reader) (header, []byte, error) {
 	var b [headerSize]byte
 	if _, err := io.ReadFull(r, b[:]); err != nil {
@@ -65,7 +64,7 @@ func readFrame(r io.Reader) (header, []byte, error) {
 	return h, payload, nil
 }
 
-// frame returns the bytes of a frame with a message.
+// frame returns the bytes of a frame that carries a message.
 func frame(stream uint32, kind byte, m wire.Message) ([]byte, error) {
 	payload, err := m.MarshalVT()
 	if err != nil {

@@ -15,15 +15,15 @@ import (
 	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/wire"
 )
 
-// Server answers the calls of all connections to one socket.
+// Server answers the calls on all connections to one socket.
 type Server struct {
-	// Handle answers a call. It runs in a goroutine of its own. It calls Reply once, then or
-	// later; a panic is answered for it.
+	// Handle answers a call. The server calls it in a goroutine of its own. Handle, or
+	// code that it hands the call to, calls Reply once. After a panic the server replies.
 	Handle func(*Call)
 	// Log receives panics and refused connections.
 	Log func(text string)
-	// Idle and Busy are called when the last connection has been closed, and when the first
-	// one is opened. They may be nil.
+	// The server calls Busy when the first connection is opened, and Idle when the last one
+	// is closed. They may be nil.
 	Idle, Busy func()
 
 	mu    sync.Mutex
@@ -53,7 +53,7 @@ func (s *Server) Serve(listener *os.File) error {
 	}
 }
 
-// retryAccept is the time for others to give descriptors back.
+// retryAccept is the pause after a lack of descriptors or memory.
 const retryAccept = 100 * time.Millisecond
 
 // Close closes all connections.
@@ -101,7 +101,7 @@ func (s *Server) serve(file *os.File) {
 	defer s.remove(c)
 	defer file.Close()
 	defer stop()
-	// Requests are small, and a large one is read past the buffer.
+	// Requests are small. Large payloads bypass the buffer.
 	in := bufio.NewReaderSize(file, 1024)
 	var last uint32
 	for {
@@ -114,8 +114,8 @@ func (s *Server) serve(file *os.File) {
 		case err != nil:
 			return
 		case h.kind != typeRequest || h.stream%2 == 0 || h.stream <= last:
-			// A stream that was answered may not be opened again. Nothing after such a frame can
-			// be trusted.
+			// Stream numbers must increase. After a frame that breaks the protocol, the rest of
+			// the connection cannot be trusted.
 			c.server.Log(fmt.Sprintf("closed a connection: frame of type %d on stream %d after %d", h.kind, h.stream, last))
 			return
 		}
@@ -129,8 +129,8 @@ func (s *Server) serve(file *os.File) {
 	}
 }
 
-// writeTime bounds the write of a response. A client that does not read for so long loses
-// its connection.
+// writeTime bounds the write of a response. The server closes the connection of a client
+// that does not read for so long.
 const writeTime = 10 * time.Second
 
 func (c *conn) reply(stream uint32, m wire.Message, err error) {
@@ -147,7 +147,7 @@ func (c *conn) reply(stream uint32, m wire.Message, err error) {
 	defer c.write.Unlock()
 	_ = c.file.SetWriteDeadline(time.Now().Add(writeTime))
 	if _, err := c.file.Write(out); err != nil {
-		// A part of the response may have been written. The reader sees the end.
+		// The client may have a part of the response, so the connection is unusable.
 		c.file.Close()
 	}
 }
@@ -182,7 +182,7 @@ func (c *Call) handle() {
 	c.conn.server.Handle(c)
 }
 
-// Context returns a context that ends with the connection or after the client's timeout.
+// Context returns a context that ends with the connection, or at the client's timeout.
 func (c *Call) Context() (context.Context, context.CancelFunc) {
 	if c.timeout > 0 {
 		return context.WithTimeout(c.conn.ctx, c.timeout)
@@ -190,10 +190,10 @@ func (c *Call) Context() (context.Context, context.CancelFunc) {
 	return context.WithCancel(c.conn.ctx)
 }
 
-// Reply answers the call. Only the first reply counts. m may be nil for an empty message.
+// Reply answers the call. Only the first reply counts. A nil m is an empty message.
 func (c *Call) Reply(m wire.Message, err error) {
 	c.once.Do(func() { c.conn.reply(c.stream, m, err) })
 }
 
-// Gone reports whether the client has closed the connection, so that no reply can reach it.
+// Gone reports whether the client has closed the connection. A reply cannot reach it then.
 func (c *Call) Gone() bool { return c.conn.ctx.Err() != nil }

@@ -8,15 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listen returns a listening unix socket at path, with mode 0600. It fails with EADDRINUSE
-// if the path exists, whether or not anybody listens there.
+// Listen returns a listening Unix socket at path, with mode 0600. It fails with EADDRINUSE if
+// the path exists, even without a server.
 func Listen(path string) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	// bind(2) gives a socket file the mode of the descriptor, less the umask. Nobody else may
-	// connect at any moment, so the mode is set before the file exists.
+	// bind(2) creates the socket file with the mode of the descriptor, less the umask. The mode
+	// is set before the file exists, so other users can connect at no moment.
 	err = unix.Fchmod(fd, 0o600)
 	if err == nil {
 		if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
@@ -33,7 +33,7 @@ func Listen(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// Dial connects to the socket of an address: a path, or "unix://" and a path.
+// Dial connects to an address: a path, or "unix://" and a path.
 func Dial(address string) (*os.File, error) {
 	path := strings.TrimPrefix(address, "unix://")
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -51,7 +51,7 @@ func Dial(address string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// accept returns the next connection. It waits in Go's poller, without a thread.
+// accept returns the next connection. It waits in Go's poller, which needs no thread.
 func accept(listener *os.File) (*os.File, error) {
 	conn, err := listener.SyscallConn()
 	if err != nil {
@@ -72,8 +72,9 @@ func accept(listener *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), listener.Name()), nil
 }
 
-// isOurs reports whether the other end runs as the user of this process. The directory and
-// the mode of the socket keep others out; this holds even if an administrator changes them.
+// isOurs reports whether the peer runs as the user of this process. The mode of the socket
+// and of its directory exclude other users already. This check holds even if an
+// administrator changes them.
 func isOurs(conn *os.File) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/wire"
 )
 
-// TestFrame: the bytes of a frame.
+// TestFrame compares the bytes of a frame with the wire format.
 func TestFrame(t *testing.T) {
 	got, err := frame(3, typeRequest, &wire.ShutdownRequest{Id: "x"})
 	want := []byte{0, 0, 0, 3, 0, 0, 0, 3, 1, 0, 0x0a, 1, 'x'}
@@ -24,7 +24,7 @@ func TestFrame(t *testing.T) {
 	}
 }
 
-// TestTooLarge: a payload above the maximum is skipped, and the next frame is read.
+// TestTooLarge checks that readFrame skips a payload above the maximum and reads the next frame.
 func TestTooLarge(t *testing.T) {
 	var b bytes.Buffer
 	var head [headerSize]byte
@@ -41,7 +41,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// FuzzReadFrame: any bytes are a frame or an error.
+// FuzzReadFrame checks that readFrame returns a frame or an error for any bytes.
 func FuzzReadFrame(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 3, 0, 0, 0, 3, 1, 0, 0x0a, 1, 'x'})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
@@ -124,7 +124,7 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// TestListenTwice: an address in use is an error, and not taken away.
+// TestListenTwice checks that Listen fails for an address in use, and does not take it away.
 func TestListenTwice(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := Listen(path)

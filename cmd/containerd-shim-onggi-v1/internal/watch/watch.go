@@ -1,5 +1,5 @@
-// Package watch waits for any number of descriptors with one goroutine and no thread: an
-// epoll instance is itself a descriptor that Go's poller can wait for.
+// Package watch waits for many descriptors with one goroutine and without a thread of its
+// own: an epoll instance is itself a descriptor, and Go's poller waits for it.
 package watch
 
 import (
@@ -21,16 +21,16 @@ type Set struct {
 type entry struct {
 	fd      int
 	ready   func() bool
-	removed func() // nil for none
+	removed func() // may be nil
 }
 
-// New returns an empty set, and starts its goroutine.
+// New returns an empty set and starts its goroutine.
 func New() (*Set, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // Go's poller takes such files only
+	if err := unix.SetNonblock(fd, true); err != nil { // Go's poller needs non-blocking files
 		unix.Close(fd)
 		return nil, os.NewSyscallError("fcntl(O_NONBLOCK)", err)
 	}
@@ -39,12 +39,12 @@ func New() (*Set, error) {
 	return s, nil
 }
 
-// Add calls ready each time that the descriptor has one of the poll(2) events, until ready
-// returns false. ready must take what there is, and must not wait. Then removed, which may
-// be nil, is called in a goroutine of its own.
+// Add watches a descriptor. It calls ready each time that one of the poll(2) events occurs,
+// until ready returns false. ready must consume the event and must not block. Then Add
+// removes the descriptor and calls removed, which may be nil, in a goroutine of its own.
 //
 // The descriptor has to stay open until removed is called or stop has returned. Otherwise
-// the removal could hit another file that has got the number.
+// the removal could hit another file with the same number.
 func (s *Set) Add(poll unix.PollFd, ready func() bool, removed func()) (stop func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *Set) control(op, fd int, e *unix.EpollEvent) error {
 	return errors.Join(err, failed)
 }
 
-// take removes a descriptor from the set. It returns nil if that was done before.
+// take removes a descriptor from the set. It returns nil if the descriptor is not in it.
 func (s *Set) take(key uint64) *entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +88,7 @@ func (s *Set) find(key uint64) *entry {
 	return s.watch[key]
 }
 
-// run waits until the set is closed.
+// run dispatches the events until the set is closed.
 func (s *Set) run() {
 	conn, err := s.epoll.SyscallConn()
 	if err != nil {
@@ -113,5 +113,5 @@ func (s *Set) run() {
 	}
 }
 
-// Close ends the goroutine. No ready function is called after those under way.
+// Close ends the goroutine. Calls of ready that are in progress complete.
 func (s *Set) Close() { s.epoll.Close() }

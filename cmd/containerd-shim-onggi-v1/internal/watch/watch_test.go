@@ -48,10 +48,10 @@ func TestWatch(t *testing.T) {
 		t.Errorf("called for %q after the last", got)
 	case <-time.After(20 * time.Millisecond):
 	}
-	stop() // has no effect any more
+	stop() // has no effect
 }
 
-// TestProcess: the end of a process wakes the set.
+// TestProcess checks that the end of a process wakes the set.
 func TestProcess(t *testing.T) {
 	set, err := New()
 	if err != nil {

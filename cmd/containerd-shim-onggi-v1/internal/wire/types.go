@@ -1,7 +1,7 @@
-// Package wire has the messages that containerd and a shim exchange. wire.proto and
-// metrics.proto describe them; `go generate` translates the two with protoc and
-// protoc-gen-go-lite. The generated code uses neither reflection nor a registry, so a
-// start of the shim pays nothing for the messages that it does not use.
+// Package wire has the messages between containerd and a shim. wire.proto and metrics.proto
+// describe them; `go generate` translates both with protoc and protoc-gen-go-lite. The
+// generated code needs neither reflection nor a registry. Unused messages therefore cost
+// nothing at the start of the shim.
 package wire
 
 //go:generate protoc --go-lite_out=. --go-lite_opt=paths=source_relative,features=marshal+unmarshal+size wire.proto metrics.proto
@@ -17,8 +17,8 @@ type Message interface {
 	UnmarshalVT([]byte) error
 }
 
-// Type URLs of the values in an Any. Messages have the full name of containerd's type;
-// JSON of the runtime specification has a path.
+// Type URLs of the values in an Any. A message has the full name of containerd's type. JSON
+// of the runtime specification has a path.
 const (
 	TypeProcess   = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 	TypeResources = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
@@ -34,7 +34,7 @@ const (
 	TypeMetrics2 = "io.containerd.cgroups.v2.Metrics"
 )
 
-// Pack returns a message with its type.
+// Pack returns a message with its type URL.
 func Pack(typeURL string, m Message) (*Any, error) {
 	value, err := m.MarshalVT()
 	if err != nil {
@@ -43,8 +43,8 @@ func Pack(typeURL string, m Message) (*Any, error) {
 	return &Any{TypeUrl: typeURL, Value: value}, nil
 }
 
-// At returns t as a message. The zero time stays the year 1, which containerd takes for
-// "not yet": a missing timestamp would be the year 1970.
+// At returns t as a message. The zero time stays the year 1, which containerd understands as
+// "not yet". A missing timestamp would mean the year 1970.
 func At(t time.Time) *Timestamp {
 	return &Timestamp{Seconds: t.Unix(), Nanos: int32(t.Nanosecond())}
 }
