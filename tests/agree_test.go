@@ -130,10 +130,10 @@ func seen(t *testing.T, seed uint64, runtime string) (map[string]string, string)
 	return all, nameless(string(spec))
 }
 
-// hookLog stands for the file of the host into which the hooks of twists write.
+// hookLog is a placeholder for the host's file into which the hooks of twists write.
 const hookLog = "/hook-log"
 
-// logHooks makes that file, and lets the hooks on the host write there.
+// logHooks creates this file and inserts its path into the hooks that run on the host.
 func (c *container) logHooks() string {
 	c.write("hook-log", "")
 	log := filepath.Join(c.bundle, "hook-log")
@@ -151,7 +151,7 @@ func (c *container) logHooks() string {
 	return log
 }
 
-// runSomehow runs the container to its end: with a terminal, if it has one, and returns what was seen there.
+// runSomehow runs the container to its end and returns its output, which may come from a terminal.
 func (c *container) runSomehow(t *testing.T) result {
 	t.Helper()
 	if !c.spec.Process.Terminal {
@@ -195,7 +195,7 @@ func nested(t *testing.T, c *container, seed uint64) string {
 	})
 	c.write("host/file", "text\n")
 	c.write("host/one/file", "text\n")
-	for _, dir := range []string{"one/two", "one", ""} { // a read-only one last
+	for _, dir := range []string{"one/two", "one", ""} { // the read-only mount comes last
 		flags := one[uintptr](r, 0, 0, unix.MS_NOSUID, unix.MS_NODEV|unix.MS_NOSUID, unix.MS_NOEXEC, unix.MS_RDONLY, unix.MS_NOATIME, unix.MS_NODIRATIME)
 		if err := unix.Mount("", filepath.Join(top, dir), "", unix.MS_REMOUNT|unix.MS_BIND|flags, ""); err != nil {
 			t.Fatal(err)
@@ -230,7 +230,7 @@ done
 for d in null zero full random urandom fuse; do echo = device $d; (: </dev/$d) && echo r; (: >/dev/$d) && echo w; done 2>/dev/null
 true`
 
-// parseEverything gives each mount, each line of status and limits, and each other report a key of its own.
+// parseEverything returns the reports by key. Each mount and each line of status and limits has its own key.
 func parseEverything(out string) map[string]string {
 	all := map[string]string{}
 	for _, part := range strings.Split("\n"+out, "\n= ")[1:] {
@@ -264,7 +264,7 @@ func parseEverything(out string) map[string]string {
 	return all
 }
 
-// steady are lines of /proc/PID/status that do not depend on the moment.
+// steady matches the lines of /proc/PID/status that do not depend on timing.
 var steady = regexp.MustCompile(`^(Umask|Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap...|Cpus_allowed_list|Mems_allowed_list|THP_enabled)$`)
 
 // twist applies a few changes to the default configuration.
@@ -283,13 +283,13 @@ func twist(seed uint64) edit {
 	}
 }
 
-// processTwists are about users, capabilities, hooks and terminals. Any of them may come with any other.
+// processTwists change users, capabilities, hooks and terminals. Any of them can be combined.
 var processTwists = []func(*rand.Rand, *specs.Spec){
 	func(r *rand.Rand, s *specs.Spec) {
 		s.Process.User = specs.User{UID: one[uint32](r, 0, 1000, 12345, 65534), GID: one[uint32](r, 0, 1000, 3000), AdditionalGids: some[uint32](r, 3, 1, 5, 1000, 2000)}
 		s.Process.NoNewPrivileges = r.IntN(2) == 0
 		if r.IntN(2) == 0 {
-			s.Process.Env = []string{"PATH=/bin"} // HOME is the user's
+			s.Process.Env = []string{"PATH=/bin"} // the runtime sets HOME
 		}
 	},
 	func(r *rand.Rand, s *specs.Spec) {
@@ -317,7 +317,7 @@ var processTwists = []func(*rand.Rand, *specs.Spec){
 	},
 }
 
-// randomHook says what it is given: its environment, directory, identity, and the container's status.
+// randomHook reports its environment, directory, identity and the container's status.
 func randomHook(r *rand.Rand, kind string, i int) specs.Hook {
 	log := hookLog
 	if kind == "startContainer" {
@@ -332,7 +332,7 @@ grep -o -E '"(id|status|bundle|ociVersion)": *"[^"]*"' | tr -d " " | sort; } >>%
 
 func one[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
-// some is up to most of the list, in any order.
+// some returns up to most elements of the list, in random order.
 func some[T any](r *rand.Rand, most int, of ...T) []T {
 	of = slices.Clone(of)
 	r.Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
@@ -345,7 +345,7 @@ func hostBind(r *rand.Rand, s *specs.Spec) {
 	mount(specs.Mount{Destination: one(r, "/host", "/data", "/link", "/new/deep"), Type: "bind", Source: one(r, "host", "host", "host/one"), Options: o})(s)
 }
 
-// bindWords always names a flag: without one crun clears the flags of the source, which no option asks for.
+// bindWords always includes a flag. Without one, crun clears the flags of the source.
 func bindWords(r *rand.Rand) []string {
 	return append([]string{one(r, "ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "relatime", "strictatime", "nodiratime")},
 		some(r, 3, "rw", "nosuid", "nodev", "exec", "private", "slave", "rprivate", "rslave", "shared", "rshared", "rro", "rnosuid", "rnodev")...)
@@ -361,7 +361,7 @@ var twists = []func(*rand.Rand, *specs.Spec){
 		mount(specs.Mount{Destination: one(r, "/data", "/new", "/new/deep/er", "/link", "/dangling", "/tmp"), Type: "bind", Source: one(r, "src", "src/sub", "/sys/kernel"), Options: o})(s)
 	},
 	hostBind, hostBind, hostBind,
-	func(r *rand.Rand, s *specs.Spec) { // below another
+	func(r *rand.Rand, s *specs.Spec) { // a mount below another one
 		hostBind(r, s)
 		last := s.Mounts[len(s.Mounts)-1]
 		switch r.IntN(3) {
@@ -373,7 +373,7 @@ var twists = []func(*rand.Rand, *specs.Spec){
 			mount(specs.Mount{Destination: last.Destination, Type: "bind", Source: "src", Options: append(bindWords(r), "rbind")})(s)
 		}
 	},
-	func(r *rand.Rand, s *specs.Spec) { // of what was mounted before
+	func(r *rand.Rand, s *specs.Spec) { // a bind mount of an earlier mount
 		hostBind(r, s)
 		// The peers follow a link in the root file system on the host.
 		source := strings.Replace(s.Mounts[len(s.Mounts)-1].Destination, "/link", "/data", 1)

@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// unified is the cgroup2 hierarchy and a limit that needs one of its controllers.
+// unified returns the cgroup2 hierarchy, one of its controllers, and a limit that needs this controller.
 func unified(t *testing.T) (h hierarchy, controller, limit string) {
 	t.Helper()
 	for _, h := range hierarchies() {
@@ -29,7 +29,7 @@ func unified(t *testing.T) (h hierarchy, controller, limit string) {
 	return hierarchy{}, "", ""
 }
 
-// group makes a cgroup for the length of the test.
+// group creates a cgroup and removes it after the test.
 func group(t *testing.T, dir string) string {
 	t.Helper()
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -46,7 +46,7 @@ func set(t *testing.T, dir, file, value string) {
 	}
 }
 
-// occupied puts a process into a cgroup for the length of the test.
+// occupied keeps a process in a cgroup during the test.
 func occupied(t *testing.T, dir string) {
 	t.Helper()
 	cmd := exec.Command("sleep", "1000")
@@ -57,7 +57,7 @@ func occupied(t *testing.T, dir string) {
 	set(t, dir, "cgroup.procs", fmt.Sprint(cmd.Process.Pid))
 }
 
-// below are the cgroups of all hierarchies below a path.
+// below returns the cgroups of all hierarchies below a path.
 func below(path string) []string {
 	var dirs []string
 	for _, h := range hierarchies() {
@@ -71,16 +71,16 @@ func below(path string) []string {
 	return dirs
 }
 
-// A cgroup that cannot be used is an error that says which file says so and why, and nothing is made or left.
+// TestCgroupsThatCannotBe checks that the error for an unusable cgroup names the file and the reason, and that create leaves nothing.
 func TestCgroupsThatCannotBe(t *testing.T) {
 	needCgroupfs(t)
 	peersLack(t, "not the subject here")
 	h, controller, limit := unified(t)
 	tests := []struct {
 		name    string
-		prepare func(t *testing.T, above string) // a cgroup of the hierarchy
-		path    string                           // below that
-		want    string                           // ABOVE stands for it
+		prepare func(t *testing.T, above string) // above is a cgroup of the hierarchy
+		path    string                           // below above
+		want    string                           // ABOVE stands for the path of above
 	}{
 		{"a cgroup above has processes", func(t *testing.T, above string) {
 			occupied(t, above)
@@ -130,7 +130,7 @@ func TestCgroupsThatCannotBe(t *testing.T) {
 	}
 }
 
-// A frozen cgroup is refused, whether it is frozen itself or one above it is.
+// TestFrozenCgroupsAreRefused freezes the container's cgroup or its parent.
 func TestFrozenCgroupsAreRefused(t *testing.T) {
 	needCgroupfs(t)
 	needController(t, "freezer")
@@ -159,7 +159,7 @@ func TestFrozenCgroupsAreRefused(t *testing.T) {
 	}
 }
 
-// A controller that whoever is above has not delegated to us.
+// TestAControllerThatIsNotDelegated uses a cgroup that did not get the controller from its parent.
 func TestAControllerThatIsNotDelegated(t *testing.T) {
 	needCgroupfs(t)
 	peersLack(t, "not the subject here")

@@ -86,7 +86,7 @@ func (p pair) cost(b *testing.B, s stream, d time.Duration) (c cost, gigabits fl
 	return cost{(after.cgroups - before.cgroups) / gigabits, (after.machine - before.machine) / gigabits}, gigabits
 }
 
-// unifiedDir is the container's cgroup2 cgroup.
+// unifiedDir returns the container's cgroup2 cgroup.
 func (c *container) unifiedDir() string {
 	for _, h := range hierarchies() {
 		if h.unified {
@@ -96,7 +96,7 @@ func (c *container) unifiedDir() string {
 	return ""
 }
 
-// busy is the processor time of the container's processes so far, which every cgroup2 cgroup counts.
+// busy returns the processor time of the container's processes so far. Every cgroup2 cgroup counts it.
 func (c *container) busy(t testing.TB) float64 {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(c.unifiedDir(), "cpu.stat"))
@@ -110,7 +110,7 @@ func (c *container) busy(t testing.TB) float64 {
 	return us / 1e6
 }
 
-// machineBusy is the machine's processor time that was not idle, nor stolen: the fields of /proc/stat but 4, 5 and 8.
+// machineBusy returns the processor time of the machine, without idle and stolen time: fields 4, 5 and 8 of /proc/stat.
 func machineBusy(t testing.TB) float64 {
 	t.Helper()
 	data, err := os.ReadFile("/proc/stat")
@@ -127,7 +127,7 @@ func machineBusy(t testing.TB) float64 {
 	return float64(ticks) / 100 // USER_HZ
 }
 
-// programStatistics has the kernel count the time of programs until the returned function is called.
+// programStatistics makes the kernel count the time of programs until the caller calls the returned function.
 func programStatistics(t testing.TB) (off func()) {
 	t.Helper()
 	attr := struct{ kind uint32 }{unix.BPF_STATS_RUN_TIME}
@@ -144,7 +144,7 @@ func bpf(t testing.TB, command uintptr, attr unsafe.Pointer, size uintptr) int {
 	return int(fd)
 }
 
-// programTime is the time in seconds that the programs at the container's cgroup have taken.
+// programTime returns the seconds that the programs of the container's cgroup have used.
 func (c *container) programTime(t testing.TB) (seconds float64) {
 	t.Helper()
 	dir, err := unix.Open(c.unifiedDir(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)

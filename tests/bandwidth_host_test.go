@@ -15,16 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noDevices leaves the device rules out: on cgroup v2 they are an eBPF program, too.
+// noDevices removes the device rules: on cgroup v2 they are an eBPF program too.
 func noDevices(s *specs.Spec) { s.Linux.Resources = nil }
 
-// withoutBPF runs the runtime where bpf(2) fails with the errno.
+// withoutBPF makes bpf(2) fail with errno for the runtime.
 func (c *container) withoutBPF(errno unix.Errno) {
 	c.wrapper = []string{env.probe, "deny", strconv.Itoa(unix.SYS_BPF), strconv.Itoa(int(errno))}
 }
 
-// TestBandwidthWithoutBPF: where the kernel has no bpf(2), or forbids it, create, update and check say so in one line.
-// create leaves nothing, and a refused update changes nothing.
+// TestBandwidthWithoutBPF checks the errors on a kernel that lacks or forbids bpf(2). Each is one line. create leaves nothing,
+// and a refused update changes nothing.
 func TestBandwidthWithoutBPF(t *testing.T) {
 	needUnified(t)
 	for _, host := range []struct {
@@ -51,7 +51,7 @@ func TestBandwidthWithoutBPF(t *testing.T) {
 			c.withoutBPF(host.errno)
 			refused(t, c.verb("update", "--network-egress", "7mbit", "--network-ingress", "7mbit", "--hugepage", "2MB=4m", c.id), 1, host.text)
 			refused(t, c.verb("update", "--network-egress", "-1", c.id), 1, host.text)
-			c.must("events", "--stats", c.id) // the other figures are there
+			c.must("events", "--stats", c.id) // the other statistics still work
 			c.wrapper = nil
 			if s := c.bandwidth(); s.Egress == nil || s.Egress.Rate != 5e6 || s.Egress.Burst != 100<<10 || s.Ingress != nil {
 				t.Errorf("limits after a refused update: %+v, %+v; want 5 Mbit/s out, and none in", s.Egress, s.Ingress)
@@ -63,7 +63,7 @@ func TestBandwidthWithoutBPF(t *testing.T) {
 	}
 }
 
-// TestNoBandwidthCostsNothing: a container without a limit makes no call of bpf(2) but for its devices. The one with a limit is the control.
+// TestNoBandwidthCostsNothing checks that a container without a limit calls bpf(2) only for its devices. The control has a limit.
 func TestNoBandwidthCostsNothing(t *testing.T) {
 	needUnified(t)
 	if _, err := exec.LookPath("strace"); err != nil {
@@ -88,7 +88,7 @@ func TestNoBandwidthCostsNothing(t *testing.T) {
 	}
 }
 
-// TestBandwidthWithoutUnified: on cgroup v1 alone there is no limit, and create, update and check say so.
+// TestBandwidthWithoutUnified checks that create, update and check refuse a limit on a host with cgroup v1 alone.
 func TestBandwidthWithoutUnified(t *testing.T) {
 	peersLack(t, "limits of bandwidth")
 	if currentLayout() == "v2" {
@@ -113,8 +113,8 @@ func TestBandwidthWithoutUnified(t *testing.T) {
 	c.must("delete", "--force", c.id)
 }
 
-// TestBandwidthInNamespaces: the limit is the cgroup's, whoever made the network namespace. In one case it is the host's:
-// the runtime itself runs in the namespace of the sandbox, and config.json has none.
+// TestBandwidthInNamespaces checks that the limit belongs to the cgroup, and not to the network namespace. In the first case
+// the namespace is another container's. In the second case the container shares the namespace in which the runtime runs.
 func TestBandwidthInNamespaces(t *testing.T) {
 	needUnified(t)
 	peer := newContainer(t, args("sleep", "1000"))
@@ -140,7 +140,7 @@ func TestBandwidthInNamespaces(t *testing.T) {
 				if s.inward {
 					asked = 8e6
 				}
-				// From where the burst is used up.
+				// After 700 ms the burst is used up.
 				if ratio := p.begin(t, s, d).end().rate(700, 2500) / asked; ratio < 0.9 || ratio > 1.05 {
 					t.Errorf("%v: %v of the %v bit/s that were asked for; want 0.9 to 1.05", s, ratio, asked)
 				}
@@ -149,13 +149,13 @@ func TestBandwidthInNamespaces(t *testing.T) {
 	}
 }
 
-// hostNetwork drops what a container in the host's network namespace cannot have: a sysfs of its own, and sysctls.
+// hostNetwork removes the mounts and sysctls that a container in the host's network namespace cannot have.
 func hostNetwork(s *specs.Spec) {
 	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Type == "sysfs" })
 	s.Linux.Sysctl = nil
 }
 
-// delegated gives the user a cgroup2 cgroup, and has the container's runtime start in it. The container's cgroup is beside.
+// delegated gives the user a cgroup2 cgroup. The runtime starts in a child of it; the container's cgroup is a sibling.
 func (c *container) delegated(t *testing.T, u ordinary) (slice string) {
 	t.Helper()
 	slice = filepath.Join("/sys/fs/cgroup", "onggi-tests-user-"+c.id)
@@ -176,7 +176,7 @@ func (c *container) delegated(t *testing.T, u ordinary) (slice string) {
 	return slice
 }
 
-// allowed is the user's command with capabilities of the host.
+// allowed returns the user's command with capabilities in the host's namespaces.
 func (u ordinary) allowed(capabilities string) []string {
 	return []string{
 		"setpriv", fmt.Sprintf("--reuid=%d", u.uid), fmt.Sprintf("--regid=%d", u.gid), "--clear-groups",
@@ -184,8 +184,8 @@ func (u ordinary) allowed(capabilities string) []string {
 	}
 }
 
-// TestRootlessBandwidth: an ordinary user's container can have a limit where the cgroup is the user's and BPF is allowed.
-// Elsewhere one line says what is missing, and nothing is left.
+// TestRootlessBandwidth checks that an ordinary user's container can have a limit if the user owns the cgroup and may use
+// BPF. Otherwise one line names the missing requirement, and create leaves nothing.
 func TestRootlessBandwidth(t *testing.T) {
 	u := ordinaryUser(t)
 	t.Run("no cgroup", func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestRootlessBandwidth(t *testing.T) {
 		refused(t, c.run(), 1, "cgroup")
 	})
 	if currentLayout() != "v2" {
-		return // an ordinary user has no cgroup2 cgroup beside those of v1
+		return // on v1 and hybrid hosts an ordinary user has no cgroup2 cgroup
 	}
 	t.Run("a delegated cgroup, and no right to BPF", func(t *testing.T) {
 		c := newRootless(t, u, u.many, annotation(egressLimit, "5mbit"))
@@ -213,7 +213,7 @@ func TestRootlessBandwidth(t *testing.T) {
 		c.delegated(t, u)
 		c.up()
 		refused(t, c.verb("update", "--network-egress", "7mbit", c.id), 1, "CAP_SYS_ADMIN")
-		c.wrapper = u.allowed("+bpf,+net_admin,+sys_admin") // which finds the present program
+		c.wrapper = u.allowed("+bpf,+net_admin,+sys_admin") // update has to find the present program
 		if s := c.bandwidth(); s.Egress == nil || s.Egress.Rate != 5e6 || s.Egress.Burst != 100<<10 || s.Ingress != nil {
 			t.Errorf("limits: %+v, %+v; want 5 Mbit/s out, and none in", s.Egress, s.Ingress)
 		}
@@ -225,8 +225,8 @@ func TestRootlessBandwidth(t *testing.T) {
 	})
 }
 
-// TestSystemdBandwidth: the limits are in the scope's cgroup, and stay when systemd has read its files anew and applied the
-// properties of the scope again.
+// TestSystemdBandwidth checks that the limits are in the scope's cgroup. They stay after systemd has reloaded its files and
+// applied the properties of the scope again.
 func TestSystemdBandwidth(t *testing.T) {
 	needSystemd(t)
 	needUnified(t)

@@ -25,13 +25,13 @@ func needUnified(t testing.TB) {
 	}
 }
 
-// pair is two containers with a cable between their network namespaces. The host does not see the cable.
+// pair is two containers whose network namespaces are connected by a veth pair. The host does not see the pair.
 type pair struct {
 	limited, peer *container
 	number        int
 }
 
-// newPair gives the limited one 10.0.N.1 and fd00:N::1, the peer 10.0.N.2 and fd00:N::2.
+// newPair creates a pair. The limited container has 10.0.N.1 and fd00:N::1, the peer 10.0.N.2 and fd00:N::2.
 func newPair(t testing.TB, peer *container, n int, edits ...edit) pair {
 	t.Helper()
 	p := pair{limited: newContainer(t, append([]edit{args("sleep", "1000")}, edits...)...), peer: peer, number: n}
@@ -56,13 +56,13 @@ func inside(t testing.TB, pid int, command ...string) string {
 	return string(out)
 }
 
-// stream is one kind of traffic.
+// stream describes one kind of traffic.
 type stream struct {
 	protocol string // tcp or udp
 	six      bool   // over IPv6
 	flows    int
 	inward   bool // to the limited container
-	bits     int  // a second, that UDP sends
+	bits     int  // bits a second that UDP sends
 }
 
 func (s stream) String() string {
@@ -80,7 +80,7 @@ func (s stream) String() string {
 	return fmt.Sprintf("%s %s over %s, %s", way, strings.ToUpper(s.protocol), family, flows)
 }
 
-// traffic is a stream on its way.
+// traffic is a stream in progress.
 type traffic struct {
 	stream
 	t                testing.TB
@@ -135,7 +135,7 @@ func (w *traffic) end() measurement {
 	return m
 }
 
-// rate returns the bits a second between two times.
+// rate returns the bits a second between two times, in milliseconds.
 func (m measurement) rate(from, to float64) float64 {
 	var first, last [2]float64
 	for _, s := range m.samples {
@@ -149,7 +149,7 @@ func (m measurement) rate(from, to float64) float64 {
 	return (last[1] - first[1]) * 8 / (last[0] - first[0]) * 1000
 }
 
-// retransmitted is the share of segments that were sent again.
+// retransmitted returns the share of segments that were sent again.
 func (m measurement) retransmitted() float64 {
 	return float64(m.again) / float64(max(m.total, 1))
 }
@@ -176,7 +176,7 @@ func (c *container) bandwidth() (s struct{ Egress, Ingress *bandwidthStats }) {
 	return s
 }
 
-// bandwidthRow is one of the measurements of the table in docs/resources.md.
+// bandwidthRow is one measurement of the table in docs/resources.md.
 type bandwidthRow struct {
 	stream
 	low, high float64 // parts of the limit
@@ -257,7 +257,7 @@ func TestBandwidthOfTwo(t *testing.T) {
 		measurement
 		asked float64
 	}{{first.end(), 4e6}, {second.end(), 16e6}} {
-		// The burst is used up from here on.
+		// After this time the burst is used up.
 		if ratio := m.rate(1000, 3000) / m.asked; ratio < 0.93 || ratio > 1.03 {
 			t.Errorf("%v of the %v bit/s that were asked for; want 0.93 to 1.03", ratio, m.asked)
 		}
@@ -297,7 +297,7 @@ func TestBandwidthUpdate(t *testing.T) {
 		{"out at 20 Mbit/s", outward, 2800, 4100, 20e6, 0.88},
 		{"out at 8 Mbit/s", outward, 5300, 7000, 8e6, 0.88},
 		{"in at 8 Mbit/s", inward, 500, 4000, 8e6, 0.88},
-		{"in without a limit", inward, 5300, 6900, 40e6, 0.4}, // the sender alone sets the rate: slower on a busy machine
+		{"in without a limit", inward, 5300, 6900, 40e6, 0.4}, // only the sender limits the rate; it is slower on a busy machine
 	} {
 		if ratio := part.m.rate(part.from, part.until) / part.want; ratio < part.least || ratio > 1.1 {
 			t.Errorf("%s: %v of that; want %v to 1.1", part.name, ratio, part.least)
@@ -339,7 +339,7 @@ func writePlot(t *testing.T, all ...measurement) {
 	}
 }
 
-// TestBandwidthOfLoopback: packets that stay inside are free, and not counted.
+// TestBandwidthOfLoopback checks that packets on lo are neither limited nor counted.
 func TestBandwidthOfLoopback(t *testing.T) {
 	needUnified(t)
 	c := newContainer(t, args("sleep", "1000"), annotation(egressLimit, "1mbit"), annotation(ingressLimit, "1mbit"))

@@ -9,7 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// engineBundle is one of testdata/bundles with a busybox rootfs, its own limits, and the harness's cgroup.
+// engineBundle is a bundle of testdata/bundles with a busybox root file system, limits of the test, and the harness's cgroup.
 func engineBundle(t *testing.T, dir string) *container {
 	t.Helper()
 	c := newContainer(t)

@@ -21,12 +21,12 @@ import (
 	"github.com/onggi-dev/onggi/tests/fault"
 )
 
-// target is a verb whose calls fail.
+// target is a verb in which the campaign makes system calls fail.
 type target struct {
 	name   string
 	before func(*container)
 	line   func(*container) []string
-	holds  func(*container) bool // checked after success
+	holds  func(*container) bool // condition after success
 }
 
 var targets = []target{
@@ -72,7 +72,7 @@ func statusIs(status string) func(*container) bool {
 	return func(c *container) bool { return c.status() == status }
 }
 
-// began starts a container whose program has left no trace yet.
+// began returns a started container. Its program has not written its file yet.
 func began(c *container) {
 	c.must(c.withFlags("run", "--detach", "--pid-file", c.pidFile())...)
 	eventually(c.t, "the program has run", func() bool { return hasRun(c) })
@@ -92,7 +92,7 @@ func (c *container) forget() {
 	os.Remove(c.pidFile())
 }
 
-// errnos are the errors with which calls fail.
+// errnos lists the errors that the campaign injects.
 var errnos = []syscall.Errno{unix.ENOMEM, unix.EINTR, unix.EIO, unix.ENOSPC, unix.EMFILE, unix.EPERM}
 
 // actions returns all faults for a point.
@@ -111,10 +111,10 @@ func actions(p fault.Point) []fault.Action {
 	return all
 }
 
-// ofGo are the calls of the Go runtime that the kernel may fail. A Go program cannot go on without most of them.
+// ofGo lists calls of the Go runtime. A Go program cannot continue without most of them.
 var ofGo = []string{"clone", "mmap", "madvise", "epoll_create1", "epoll_ctl", "epoll_pwait", "eventfd2"}
 
-// always are the calls that have no errors, or do not return.
+// always lists the calls that never fail or do not return.
 var always = []string{"exit", "exit_group", "gettid", "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "umask"}
 
 // canFail reports whether a call returns and may return an error.
@@ -128,7 +128,7 @@ func canFail(p fault.Point) bool {
 // faultRow is a line of the campaign's table.
 type faultRow struct {
 	Verb, Layout                                 string
-	All, Tried                                   int // faults that there are, and those that were caused
+	All, Tried                                   int // number of possible faults, and of injected ones
 	Points, Faults, Errors, Lies, Leaks, Foreign int
 	Hangs, Panics, Aborts                        int
 }
@@ -145,7 +145,7 @@ func (r faultRow) String() string {
 		r.Points, r.Faults, r.Errors, r.Lies, r.Leaks, r.Foreign, r.Hangs, r.Panics, r.Aborts)
 }
 
-// campaign is the faults of one verb.
+// campaign injects faults into one verb.
 type campaign struct {
 	*container
 	target
@@ -188,7 +188,7 @@ func newCampaign(t *testing.T, v target) *campaign {
 	c := newContainer(t, sh("touch /ran; exec sleep 1000"), tmpfsAt("/tmpfs"),
 		seccomp(specs.LinuxSyscall{Names: []string{"acct"}, Action: specs.ActErrno}),
 		hooks("createRuntime", specs.Hook{Path: "/bin/true"}), hooks("poststop", specs.Hook{Path: "/bin/true"}))
-	if env.layout != "v2" { // where only hugetlb may be available
+	if env.layout != "v2" { // on v2 only hugetlb may be available
 		c.edit(resources(func(r *specs.LinuxResources) { r.Pids = &specs.LinuxPids{Limit: ptr(int64(100))} }))
 	}
 	data, err := json.Marshal([]specs.Mount{{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs"}})
@@ -200,7 +200,7 @@ func newCampaign(t *testing.T, v target) *campaign {
 	other := newContainer(t, args("sleep", "1000000"))
 	other.root = c.root
 	k := &campaign{container: c, target: v, row: faultRow{Verb: v.name, Layout: env.layout}, others: []int{other.up()}}
-	k.clean() // objects that are made once exist from here on
+	k.clean() // objects that a host creates once exist from now on
 	v.before(c)
 	c.verb(v.line(c)...)
 	k.clean()
@@ -214,7 +214,7 @@ func (c *campaign) clean() {
 	c.forget()
 }
 
-// listFiles are the files in the state root and the bundle.
+// listFiles returns the files in the state root and in the bundle.
 func (c *campaign) listFiles() map[string]bool {
 	files := map[string]bool{}
 	for _, dir := range []string{c.root, c.bundle} {
@@ -263,7 +263,7 @@ func (c *campaign) run(random *rand.Rand) {
 	c.t.Logf("%+v", c.row)
 }
 
-// sampleSize is the number of faults for each verb: TRIALS, if it is set.
+// sampleSize returns the number of faults for each verb: TRIALS, if it is set.
 func sampleSize() int {
 	if n, err := strconv.Atoi(os.Getenv("TRIALS")); err == nil {
 		return n
@@ -271,7 +271,7 @@ func sampleSize() int {
 	return amount(5, 15, 40)
 }
 
-// points returns the calls of the verb if none fails.
+// points returns the calls of an undisturbed run of the verb.
 func (c *campaign) points() []fault.Point {
 	c.before(c.container)
 	o, out := c.traced(fault.Point{}, fault.Action{})
@@ -285,7 +285,7 @@ func (c *campaign) points() []fault.Point {
 	return slices.DeleteFunc(o.Points, func(p fault.Point) bool { return !canFail(p) })
 }
 
-// comesTrue waits a moment for the effect: start does not wait for its program.
+// comesTrue waits shortly for the effect: start does not wait for its program.
 func (c *campaign) comesTrue() bool {
 	for deadline := time.Now().Add(slowly(time.Second)); ; time.Sleep(time.Millisecond) {
 		if c.holds(c.container) {
@@ -297,7 +297,7 @@ func (c *campaign) comesTrue() bool {
 	}
 }
 
-// faultLimit is above all deadlines of the runtime.
+// faultLimit is longer than all deadlines of the runtime.
 var faultLimit = slowly(40 * time.Second)
 
 // traced runs the verb with a fault and returns its standard error.
@@ -376,15 +376,15 @@ func (c *campaign) try(at fault.Point, do fault.Action) {
 	}
 }
 
-// diedAtTheGate tells whether the fault was in the first process's last batch, for which create does not wait. A process
-// that dies later has been created: start then says that it is dead. The batch closes the control socket and waits; a
-// fault in any other batch makes create fail.
+// diedAtTheGate reports whether the fault was in the first process's last batch. create does not wait for this batch, which
+// closes the control socket and then waits at the gate. If the process dies there, create has succeeded, and start reports
+// the dead process. A fault in any other batch makes create fail.
 func (c *campaign) diedAtTheGate(at fault.Point) bool {
 	return c.name == "create" && at.Side == fault.Stub && slices.Contains([]string{"close", "recvfrom", "read"}, fault.Name(at.Nr)) && c.status() == "stopped"
 }
 
-// deleted deletes the container by force. Processes whose parent was killed are reaped meanwhile, as an engine's shim
-// does it: the first process of a pid namespace ends behind all others.
+// deleted deletes the container by force. Meanwhile it reaps the orphans of the killed processes, as an engine's shim does.
+// The first process of a pid namespace ends only after all others.
 func (c *campaign) deleted() result {
 	c.t.Helper()
 	i := c.begin("delete", "--force", c.id)
@@ -410,7 +410,7 @@ func (c *campaign) deleted() result {
 	return r
 }
 
-// left waits a moment for processes and cgroups that are about to end. It names the others and removes them.
+// left waits shortly for processes and cgroups that are about to end. It returns the names of the others and removes them.
 func (c *campaign) left() string {
 	left := c.stock.leftAfter(slowly(3 * time.Second))
 	for _, dir := range c.cgroupDirs() {
@@ -423,7 +423,7 @@ func (c *campaign) left() string {
 			os.RemoveAll(path)
 		}
 	}
-	// Mounts of others may go meanwhile: a directory that is removed takes mounts on it along.
+	// Foreign mounts may disappear meanwhile: removing a directory unmounts the mounts on it.
 	for line := range strings.Lines(mountinfo()) {
 		if !strings.Contains(c.stock.mounts, line) {
 			left = append(left, "mount "+line)
@@ -440,7 +440,7 @@ const (
 	tableEnd   = "<!-- end -->\n"
 )
 
-// writeRow replaces the verb's row of the table. Several processes may write, each for other verbs.
+// writeRow replaces the verb's row of the table. Several processes may write rows of different verbs.
 func writeRow(t *testing.T, r faultRow) {
 	t.Helper()
 	lock, err := os.Open(filepath.Dir(tableFile))

@@ -25,7 +25,7 @@ func TestCgroupLimits(t *testing.T) {
 		name       string
 		controller string
 		edit       func(*specs.LinuxResources)
-		v1, v2     string // file names; empty where there is none
+		v1, v2     string // file names; empty if there is none
 		value1     string
 		value2     string
 	}{
@@ -113,7 +113,7 @@ func TestCgroupLimits(t *testing.T) {
 	}
 }
 
-// rootDevice returns the disk with the root file system, as "major:minor".
+// rootDevice returns the disk of the root file system as "major:minor".
 func rootDevice(t testing.TB) string {
 	t.Helper()
 	var st unix.Stat_t
@@ -130,7 +130,7 @@ func throttle(t testing.TB, rate uint64) specs.LinuxThrottleDevice {
 	return d
 }
 
-// throttleOf limits a device, "7:0", to 1 MiB.
+// throttleOf limits the device 7:0 to 1 MiB a second.
 func throttleOf(t testing.TB, name string) specs.LinuxThrottleDevice {
 	t.Helper()
 	d := specs.LinuxThrottleDevice{Rate: 1 << 20}
@@ -190,8 +190,8 @@ func TestNestedCgroupsPath(t *testing.T) {
 	}
 }
 
-// The container that has created the parent removes it if it can, at any moment while the other one is about to create
-// its cgroup there.
+// Several containers share a parent cgroup, which the runtime creates and removes. One container may remove it while
+// another one creates its cgroup in it.
 func TestContainersInOneCgroupThatIsMadeForThem(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "leaves the parents")
@@ -217,7 +217,7 @@ func TestContainersInOneCgroupThatIsMadeForThem(t *testing.T) {
 		})
 	}
 	running.Wait()
-	for _, h := range hierarchies() { // stays where the first to be made was not the last to go
+	for _, h := range hierarchies() { // the parent stays if its creator was not the last one to end
 		for _, dir := range []string{"/a/b", "/a", ""} {
 			if err := os.Remove(h.mountpoint + above + dir); err != nil && !os.IsNotExist(err) {
 				t.Error(err)
@@ -360,7 +360,7 @@ func TestDeleteDoesNotWaitLongerThanItMust(t *testing.T) {
 	}
 }
 
-// The container's first process has been moved to another cgroup, and its own removed: exec follows it there.
+// The test moves the first process to another cgroup and removes the container's. exec must follow the process.
 func TestExecWhereTheFirstProcessIs(t *testing.T) {
 	if env.layout != "v2" {
 		t.Skip("it takes pure cgroup v2")

@@ -15,7 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// needsCRIU skips a test without a CRIU that works here, and puts it into the container's PATH.
+// needsCRIU adds CRIU to the container's PATH. It skips the test if CRIU does not work on this host.
 func needsCRIU(t testing.TB, c *container) {
 	t.Helper()
 	if env.driver == "systemd" {
@@ -36,7 +36,7 @@ func needsCRIU(t testing.TB, c *container) {
 	c.env = append(c.env, "PATH="+path)
 }
 
-// whyNoCRIU asks CRIU whether it works here, once.
+// whyNoCRIU returns the reason why CRIU does not work on this host, or "".
 var whyNoCRIU = sync.OnceValue(func() string {
 	cmd := exec.Command("sh", "-c", "PATH=$PATH:$(realpath ../bin/peers); exec criu check")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -45,10 +45,10 @@ var whyNoCRIU = sync.OnceValue(func() string {
 	return ""
 })
 
-// counter counts in a shell variable and shows the count in a file of a volume.
+// counter is a shell script that counts in a variable and writes the count to a file in a volume.
 const counter = `i=0; while true; do i=$((i+1)); echo $i >/data/n; sleep 0.02; done`
 
-// counting is a container with a counter that has reached 3.
+// counting returns a container with a counter that has reached 3.
 func counting(t testing.TB, edits ...edit) *container {
 	t.Helper()
 	c := newContainer(t, sh(counter))
@@ -71,7 +71,7 @@ func (c *container) count() int {
 	return n
 }
 
-// counts checks that the container counts on from where it was.
+// counts checks that the counter continues from its value.
 func (c *container) countsOn(from int) {
 	c.t.Helper()
 	eventually(c.t, "it counts on", func() bool { return c.count() > from })
@@ -106,7 +106,7 @@ func TestCheckpointLeaveRunning(t *testing.T) {
 	c.countsOn(n)
 }
 
-// Each mistake is one line, and the container goes on as before.
+// Each mistake leads to one line of error, and the container continues as before.
 func TestCheckpointRefuses(t *testing.T) {
 	c := counting(t)
 	for _, dir := range []string{"real", "open"} {
@@ -164,7 +164,7 @@ func TestCheckpointNotRunning(t *testing.T) {
 	}
 }
 
-// The error has the process, the descriptor, the flag that helps, and the log.
+// The error names the process, the descriptor, the missing flag and the log.
 func TestCheckpointCause(t *testing.T) {
 	c := newContainer(t, sh("dd if=/dev/zero of=/tmp/f bs=1M count=2 2>/dev/null; exec 3</tmp/f; rm /tmp/f; touch /tmp/ready; exec sleep 1000"))
 	needsCRIU(t, c)
@@ -180,7 +180,7 @@ func TestCheckpointCause(t *testing.T) {
 	c.must("checkpoint", "--image-path", c.images(), "--ghost-limit", "4194304", c.id)
 }
 
-// A dump whose runtime or whose CRIU is killed at any moment leaves the container running, after the next verb at the latest.
+// The test kills the runtime or CRIU during a dump, at any moment. The next verb must leave the container running.
 func TestCheckpointKilled(t *testing.T) {
 	onOneLayout(t)
 	c := counting(t)
@@ -207,7 +207,7 @@ func TestCheckpointKilled(t *testing.T) {
 	c.must("checkpoint", "--image-path", c.images(), c.id)
 }
 
-// kills returns how often CRIU or the runtime is killed: 2 times, 10 with LONG=1, or KILLS.
+// kills returns the number of kills for each victim: 2, 10 with LONG=1, or KILLS.
 func kills(t *testing.T) int {
 	t.Helper()
 	switch n := os.Getenv("KILLS"); {
@@ -219,7 +219,7 @@ func kills(t *testing.T) int {
 	return 2
 }
 
-// onOneLayout keeps a long test to one cgroup layout.
+// onOneLayout runs a long test on one cgroup layout only.
 func onOneLayout(t *testing.T) {
 	t.Helper()
 	if env.layout == "v2" && os.Getenv("LONG") == "" {
@@ -241,7 +241,7 @@ func childNamed(parent int, name string) int {
 	return 0
 }
 
-// Every flag is parsed and reaches CRIU. A dump with all of them that concern no memory of others succeeds.
+// Every flag is parsed and reaches CRIU. A dump with all flags that do not concern memory of others succeeds.
 func TestCheckpointFlags(t *testing.T) {
 	c := counting(t)
 	c.must("checkpoint", "--image-path", c.images(), "--tcp-established", "--tcp-skip-in-flight", "--ext-unix-sk", "--shell-job", "--file-locks", "--link-remap",

@@ -44,7 +44,7 @@ func TestACreatedContainerHasItsFinalCredentials(t *testing.T) {
 	}
 	for _, name := range []string{"Uid", "Gid", "Groups", "CapBnd", "CapPrm", "CapInh", "CapAmb", "NoNewPrivs", "Umask"} {
 		if name == "CapPrm" {
-			continue // execve by another user than root takes it away
+			continue // execve clears it for users other than root
 		}
 		want(t, name+" before start", field(string(created), name), field(string(started), name))
 	}
@@ -80,7 +80,7 @@ func TestNothingOfTheRuntimeIsInACreatedContainer(t *testing.T) {
 	}
 
 	// Descriptors: the three standard ones, the gate, and the pipe that reports an error. None has a name on the host. The
-	// first call of the last batch closes the control socket; nobody waits for that.
+	// first call of the last batch closes the control socket, and create does not wait for that.
 	var entries []os.DirEntry
 	eventually(t, "the control socket is closed", func() bool {
 		entries, err = os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
@@ -119,7 +119,7 @@ func TestNothingOfTheRuntimeIsInACreatedContainer(t *testing.T) {
 }
 
 func TestTheContainerInheritsOnlyWhatItIsGiven(t *testing.T) {
-	// An engine that leaks a directory of the host, a file and a socket above the standard descriptors.
+	// The engine leaks a directory of the host, a file and a socket above the standard descriptors.
 	host, err := os.Open("/")
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"github.com/onggi-dev/onggi/tests/fault"
 )
 
-// nest makes cgroups, one below the other, from dir down, and gives the lowest as a descriptor.
+// nest creates cgroups below dir, each in the one before, and returns a descriptor of the lowest.
 func nest(t *testing.T, dir string, depth int) *os.File {
 	t.Helper()
 	name := strings.Repeat("x", 100)
@@ -36,8 +36,8 @@ func nest(t *testing.T, dir string, depth int) *os.File {
 	return os.NewFile(uintptr(fd), "the lowest cgroup")
 }
 
-// A container with a cgroup that it may write to can nest cgroups as deep as it likes. The verbs keep one directory
-// open at a time and no path of a deep one.
+// A container can nest cgroups deeply in a cgroup that it may write to. The verbs must keep only one directory open at a
+// time, and must not build the path of a deep one.
 func TestDeepCgroups(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "opens paths")
@@ -55,7 +55,7 @@ func TestDeepCgroups(t *testing.T) {
 			c.up()
 			lowest := nest(t, c.cgroupDir("freezer"), tt.depth)
 			defer lowest.Close()
-			// A process at the very bottom has to be found.
+			// The verbs must find a process in the lowest cgroup.
 			sleeper := exec.Command("sleep", "1000")
 			if err := sleeper.Start(); err != nil {
 				t.Fatal(err)

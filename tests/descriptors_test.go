@@ -10,7 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// A runtime that may open few files works, or leaves nothing and names the limit.
+// With a low limit of open files, the runtime works, or it names the limit and leaves nothing.
 func TestTheLimitOfDescriptorsIsNamed(t *testing.T) {
 	peerFails(t, "runc", "names no limit")
 	peerFails(t, "crun", "names no limit")
@@ -34,7 +34,7 @@ func TestManyMountsWithFewDescriptors(t *testing.T) {
 
 func withDescriptors(t *testing.T, c *container, n int) {
 	t.Helper()
-	c.edit(func(s *specs.Spec) { s.Process.Rlimits = nil }) // raising them is another limit
+	c.edit(func(s *specs.Spec) { s.Process.Rlimits = nil }) // raising limits is another subject
 	c.wrapper = []string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, n), "sh"}
 	r := c.verb(c.withFlags("create")...)
 	c.wrapper = nil

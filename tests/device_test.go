@@ -49,7 +49,7 @@ func TestConfiguredDevices(t *testing.T) {
 		}
 	})
 	if env.kind == "runc" {
-		c.spec.Linux.Devices = c.spec.Linux.Devices[:3] // it has the last one twice, and takes its own
+		c.spec.Linux.Devices = c.spec.Linux.Devices[:3] // runc lists the last one twice, and creates its own
 		c.edit()
 		c.spec.Process.Args[2] = strings.TrimSuffix(c.spec.Process.Args[2], " /dev/null")
 		c.edit()

@@ -11,7 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// fuseNode is a device that no container has by default, and that any user may open.
+// fuseNode is a device that is not among the default devices, and that any user may open.
 var fuseNode = specs.LinuxDevice{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229}
 
 func needFuse(t testing.TB) {
@@ -23,13 +23,13 @@ func needFuse(t testing.TB) {
 	f.Close()
 }
 
-// withFuse adds the node, and the capability to make another one, so that only the device rules can refuse it.
+// withFuse adds the node, and the capability to create another one: only the device rules can then refuse access.
 func withFuse(s *specs.Spec) {
 	s.Linux.Devices = []specs.LinuxDevice{fuseNode}
 	caps("CAP_MKNOD")(s)
 }
 
-// mayOpen checks the container's access to its node, to one that it makes itself, and to the default devices.
+// mayOpen checks the container's access to its node, to a node that it creates, and to the default devices.
 func (c *container) mayOpen(when string, read, write bool) {
 	c.t.Helper()
 	const line = `rm -f /tmp/node; mknod /tmp/node c 10 229 && echo made
@@ -47,7 +47,7 @@ func (c *container) mayOpen(when string, read, write bool) {
 	want(c.t, when, c.exec([]string{"--cap", "CAP_MKNOD"}, "sh", "-c", line).out, wanted+"defaults\n")
 }
 
-// updateJSON is update with the text as its --resources.
+// updateJSON runs update with text as its --resources.
 func (c *container) updateJSON(text string) result {
 	c.t.Helper()
 	c.write("update.json", text)
@@ -59,13 +59,13 @@ func (c *container) update(flags ...string) result {
 	return c.verb(slices.Concat([]string{"update"}, flags, []string{c.id})...)
 }
 
-// fuseAlone is a list with one rule for the device, with this access.
+// fuseAlone returns a list with one rule for the device.
 func fuseAlone(access string) string {
 	return `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":10,"minor":229,"access":"` + access + `"}]}`
 }
 
-// Device rules change under a running container, on v1, and on v2 by a new eBPF program in place of the old one. systemd
-// does not reset them.
+// The test changes the device rules of a running container. On v2 a new eBPF program replaces the old one. A systemd reload
+// does not reset the rules.
 func TestDeviceRulesChangeWhileRunning(t *testing.T) {
 	peerFails(t, "runc", "does not update device rules")
 	needFuse(t)
@@ -90,7 +90,7 @@ func TestDeviceRulesChangeWhileRunning(t *testing.T) {
 			t.Fatal(r)
 		}
 		c.mayOpen(step.what, step.read, step.write)
-		if c.scope && i%3 == 1 { // it takes long
+		if c.scope && i%3 == 1 { // a reload takes long
 			daemonReload(t)
 			c.mayOpen(step.what+", after daemon-reload", step.read, step.write)
 		}
@@ -105,8 +105,8 @@ func (c *container) somethingElse() []string {
 	return []string{"--pids-limit", "50"}
 }
 
-// At no moment are there no device rules, nor the old and the new ones together: an access that both lists allow is never
-// refused, and one that neither allows is never granted.
+// During an update, there must be no moment without device rules, and none with the old and the new rules together. So an
+// access that both lists allow never fails, and an access that neither allows never succeeds.
 func TestDeviceRulesAreExchangedAtOnce(t *testing.T) {
 	peerFails(t, "runc", "does not update device rules")
 	needFuse(t)
@@ -139,7 +139,7 @@ func TestDeviceRulesAreExchangedAtOnce(t *testing.T) {
 	}
 }
 
-// A failed update leaves the device rules, whichever part of it fails. If the device rules fail, the limits stay.
+// A failed update leaves the device rules, whichever part of it failed. If the device rules fail, the limits stay too.
 func TestARefusedUpdateLeavesDeviceRules(t *testing.T) {
 	peerFails(t, "runc", "does not update device rules")
 	needFuse(t)
@@ -176,14 +176,14 @@ func TestARefusedUpdateLeavesDeviceRules(t *testing.T) {
 	if now := c.allLimits(); now != before {
 		t.Errorf("limits changed:\n%s", diff(before, now))
 	}
-	// A refused update is not remembered either.
+	// The state does not have the refused update either.
 	if r := c.update("--device-allow", "c 10:229 w"); r.code != 0 {
 		t.Fatal(r)
 	}
 	c.mayOpen("after another update", true, true)
 }
 
-// belowADeniedDevice puts the container's cgroup below one that may not use a device.
+// belowADeniedDevice puts the container's cgroup below a cgroup that may not use a device.
 func (c *container) belowADeniedDevice(numbers string) {
 	c.t.Helper()
 	above := c.cgroup
@@ -195,12 +195,12 @@ func (c *container) belowADeniedDevice(numbers string) {
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				c.t.Fatal(err)
 			}
-			// A rule that refuses a part of everything.
+			// A rule that denies a part of all accesses.
 			if err := os.WriteFile(filepath.Join(dir, "devices.deny"), []byte("c "+numbers+" rw"), 0); err != nil {
 				c.t.Fatal(err)
 			}
 		}
-		c.t.Cleanup(func() { // the container below it first
+		c.t.Cleanup(func() { // after the container below it
 			c.verb("delete", "--force", c.id)
 			removeCgroup(dir)
 		})

@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// A hook without env has the runtime's environment, and startContainer the program's; an empty env is empty.
+// A hook without env gets the runtime's environment; a startContainer hook gets the program's. An empty env stays empty.
 func TestEnvironmentOfHooks(t *testing.T) {
 	peerFails(t, "runc", "clears the environment of createContainer, and takes an empty env of startContainer for none")
 	c := newContainer(t, func(s *specs.Spec) { s.Process.Env = []string{"PATH=/bin", "OF=process"} })
@@ -79,7 +79,7 @@ func (c *container) setRaw(name string, value any) {
 	c.write("config.json", string(data))
 }
 
-// An ordinary user's container joins the user namespace of another one of the user's, in which groups cannot be set.
+// An ordinary user's container joins the user namespace of another container of the user. In it, groups cannot be set.
 func TestRootlessJoinsAUserNamespaceWithoutGroups(t *testing.T) {
 	u := ordinaryUser(t)
 	owner := newRootless(t, u, u.single, args("sleep", "1000"))

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests in the files dropin_*_test.go hold behaviour of runc that engines and scripts rely on.
+// The tests in the files dropin_*_test.go check behaviour of runc on which engines and scripts rely.
 
 func TestExecIsFreeOfTheCallersAffinity(t *testing.T) {
 	c := newContainer(t)
@@ -22,7 +22,7 @@ func TestExecIsFreeOfTheCallersAffinity(t *testing.T) {
 	want(t, "affinity", field(c.execOutput(nil, "cat", "/proc/self/status"), "Cpus_allowed_list"), all)
 }
 
-// The signals with which people and service managers end a program end a container that is not started, too.
+// People and service managers end a program with these signals. The signals must also end a container before its start.
 func TestKillOfACreatedContainer(t *testing.T) {
 	peerFails(t, "crun", "a process 1 without handlers gets no signal but KILL")
 	needCgroupfs(t)
@@ -45,7 +45,7 @@ func TestKillOfACreatedContainer(t *testing.T) {
 				c.stopped()
 				return
 			}
-			time.Sleep(20 * time.Millisecond) // for what must not happen there is nothing to wait for
+			time.Sleep(20 * time.Millisecond) // the process must survive: there is no event to wait for
 			want(t, "status", c.status(), test.status)
 			c.start()
 		})
@@ -119,7 +119,7 @@ func TestNoNewKeyringHoldsForExec(t *testing.T) {
 	}
 }
 
-// inCgroup are the processes in the container's cgroup.
+// inCgroup returns the processes in the container's cgroup.
 func (c *container) inCgroup() []string {
 	for _, dir := range c.cgroupDirs() {
 		data, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
@@ -130,8 +130,8 @@ func (c *container) inCgroup() []string {
 	return nil
 }
 
-// A regular file or a device that is the caller's stays the caller's; a pipe or a terminal is given to the user, who
-// may open it again by its name in /dev.
+// A regular file or a device of the caller keeps its owner. A pipe or a terminal gets the user as its owner, so that the
+// user can open it again by its name in /dev.
 func TestStandardStreamsOfAnotherUser(t *testing.T) {
 	peerFails(t, "runc", "changes the owner of all but /dev/null")
 	peerFails(t, "crun", "changes the owner of all but /dev/null")
@@ -172,7 +172,7 @@ func streamOwner(t *testing.T, f *os.File) string {
 	return fmt.Sprint(st.Uid)
 }
 
-// terminalPair is a pseudo-terminal of the caller's: the side of the keyboard, and the one that is a standard stream.
+// terminalPair returns both sides of a pseudo-terminal: the master, and the side that is a standard stream.
 func terminalPair(t *testing.T) (keyboard, stream *os.File) {
 	t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -205,7 +205,7 @@ func TestRedirectedOutputOfATerminal(t *testing.T) {
 	want(t, "output of exec --tty", c.must("exec", "--tty", c.id, "sh", "-c", "echo one; echo two").out, "one\ntwo\n")
 }
 
-// A terminal of 0x0 has no size: that of config.json holds.
+// A terminal of 0x0 has no size, so the size in config.json applies.
 func TestATerminalWithoutASizeLeavesConsoleSize(t *testing.T) {
 	peerFails(t, "runc", "takes 0x0 for a size")
 	peerFails(t, "crun", "takes 0x0 for a size")

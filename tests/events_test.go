@@ -36,7 +36,7 @@ func parseEvents(t testing.TB, out string) []event {
 	var all []event
 	for line := range strings.Lines(out) {
 		if !strings.HasSuffix(line, "\n") {
-			break // it is being written
+			break // the line is not complete yet
 		}
 		var e event
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
@@ -47,7 +47,7 @@ func parseEvents(t testing.TB, out string) []event {
 	return all
 }
 
-// await waits for an event of a type, and returns it with the time at which it was seen.
+// await waits for an event of a type. It returns the event and the time at which it appeared.
 func (i *invocation) await(kind string) (e event, at time.Time) {
 	i.t.Helper()
 	eventually(i.t, "event "+kind, func() bool {
@@ -66,7 +66,7 @@ func memoryLimit(bytes int64) edit {
 	return resources(func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: &bytes, Swap: &bytes} })
 }
 
-// hog is a command that needs more memory than there is: a string that doubles.
+// hog is a command that exhausts any memory limit: its string doubles.
 var hog = []string{"sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done"}
 
 func TestStats(t *testing.T) {
@@ -116,7 +116,7 @@ func TestEventsEndWithTheContainer(t *testing.T) {
 	if r.code != 0 || len(all) != 1 || all[0].Type != "exit" || all[0].Data.Pid != pid {
 		t.Fatalf("want one exit event: %v", r)
 	}
-	// Who reaps it is told; others only by a kernel since 6.15, or before it is reaped.
+	// The parent gets the status. Another process gets it since Linux 6.15, or before the parent reaps the child.
 	if s := all[0].Data.Status; s != nil && *s != status || status != 7 {
 		t.Errorf("status %v, reaped %d; want 7", s, status)
 	}
@@ -125,10 +125,10 @@ func TestEventsEndWithTheContainer(t *testing.T) {
 	refused(t, c.verb("events", "no-such"), 1, "does not exist")
 }
 
-// polls tells whether a process waits in poll(2).
+// polls reports whether a process waits in poll(2).
 func polls(pid int) bool { return waitsIn(pid, "poll") }
 
-// waitsIn tells whether a thread of a process waits in a function of the kernel's with this in its name.
+// waitsIn reports whether a thread of a process waits in a kernel function with name in its name.
 func waitsIn(pid int, name string) bool {
 	wchans, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/wchan", pid))
 	for _, file := range wchans {
@@ -139,7 +139,7 @@ func waitsIn(pid int, name string) bool {
 	return false
 }
 
-// kernelOOM announces when the kernel does that the OOM killer came for the container, to compare.
+// kernelOOM returns a channel with the time at which the kernel announces an OOM kill in the container.
 func kernelOOM(t *testing.T, c *container) <-chan time.Time {
 	t.Helper()
 	dir := c.cgroupDir("memory")
@@ -192,7 +192,7 @@ func TestOOMIsReportedAtOnce(t *testing.T) {
 	want(t, "id", e.ID, c.id)
 	late := at.Sub(<-kernel)
 	t.Logf("the event came %v after the kernel's", late.Round(10*time.Microsecond))
-	// What is pushed takes milliseconds; what is polled for takes the interval, an hour. Nothing in between is wrong.
+	// A notification takes milliseconds; polling would take the interval, an hour. So any bound in between works.
 	if late > patience/2 {
 		t.Error("that is not at once")
 	}
@@ -211,13 +211,13 @@ func TestOOMIsReportedAtOnce(t *testing.T) {
 	}
 }
 
-// What ended the container is told before its end.
+// The oom event must come before the exit event.
 func TestOOMOfTheFirstProcess(t *testing.T) {
 	needController(t, "memory")
 	peerFails(t, "runc", "has no exit event")
 	tries := 1
 	if env.driver == "systemd" {
-		tries = 3 // it takes the cgroup away once that is empty, and who reads memory.events later has nothing to read
+		tries = 3 // systemd removes an empty cgroup at once: events may be too late to read memory.events
 	}
 	for {
 		r, ok := oomOfTheFirstProcess(t)
@@ -230,7 +230,7 @@ func TestOOMOfTheFirstProcess(t *testing.T) {
 	}
 }
 
-// oomDetails is the flag that only onggi has.
+// oomDetails returns the flag that only onggi has.
 func oomDetails() []string {
 	if env.kind == "onggi" {
 		return []string{"--details"}
@@ -238,7 +238,7 @@ func oomDetails() []string {
 	return nil
 }
 
-// Without --details an oom event is runc's, to the letter.
+// Without --details an oom event is identical to runc's.
 func TestOOMEventIsRuncs(t *testing.T) {
 	needController(t, "memory")
 	c := newContainer(t, memoryLimit(32<<20))

@@ -96,7 +96,7 @@ func TestExecWithAProcessFile(t *testing.T) {
 	c.up()
 	umask := ptr(uint32(0o27))
 	if env.kind == "runc" {
-		umask = ptr(uint32(0o22)) // it takes no notice of another
+		umask = ptr(uint32(0o22)) // runc ignores another umask
 	}
 	p := specs.Process{
 		Args: []string{"sh", "-c", `echo "$A|$TERM|$(pwd)|$(id -u):$(id -g)"; umask; grep Cap.nd /proc/self/status | cut -f2`},
@@ -110,7 +110,7 @@ func TestExecWithAProcessFile(t *testing.T) {
 	c.write("process.json", string(data))
 	for _, flag := range []string{"--process", "-p"} {
 		r := c.must("exec", flag, filepath.Join(c.bundle, "process.json"), c.id)
-		// The environment is the file's alone: nothing of the container's is merged in.
+		// The environment comes from the file alone. The container's environment is not merged into it.
 		want(t, "output", r.out, fmt.Sprintf("b||/tmp|7:8\n%04o\n0000000000000020\n", *umask))
 	}
 }
@@ -140,7 +140,7 @@ func TestExecFailures(t *testing.T) {
 		command []string
 		text    string
 	}{
-		// docker, podman and containerd make 126 or 127 out of these texts.
+		// docker, podman and containerd derive the status 126 or 127 from these texts.
 		{"not in PATH", nil, []string{"nonsense"}, "executable file not found in $PATH"},
 		{"no such path", nil, []string{"/no/such/file"}, "no such file or directory"},
 		{"not executable", nil, []string{"/bin/not-executable"}, "permission denied"},
@@ -211,8 +211,8 @@ func TestExecPutsTheProcessIntoASubCgroup(t *testing.T) {
 	}
 }
 
-// The last process that pids.max allows can be an exec. One more is refused, and so is the last one where a process of the
-// container could take control of it before it is in the cgroup.
+// An exec can use the last process that pids.max allows. One more is refused. The last one is also refused if a process of
+// the container could take control of the exec before it has entered the cgroup.
 func TestExecTakesTheLastProcess(t *testing.T) {
 	needController(t, "pids")
 	peerFails(t, "runc", "needs five")

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// treeOf lists the files below a directory with type, mode and size: what a test may not change.
+// treeOf lists the files below a directory with type, mode and size.
 func treeOf(t testing.TB, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -39,7 +39,7 @@ func decode(t testing.TB, text string, into any) {
 	}
 }
 
-// diff is what two listings do not share, line by line.
+// diff returns the lines that only one of two listings has.
 func diff(before, after string) string {
 	a, b := strings.Split(before, "\n"), strings.Split(after, "\n")
 	var out strings.Builder

@@ -72,7 +72,7 @@ func TestListTable(t *testing.T) {
 	if _, err := time.Parse(time.RFC3339Nano, fields[4]); err != nil {
 		t.Error(err)
 	}
-	// Columns stand below their headers.
+	// Columns are below their headers.
 	if a, b := strings.Index(lines[0], "PID"), strings.Index(lines[1], " "+strconv.Itoa(pid)+" ")+1; a != b { // the id may have the digits too
 		t.Errorf("PID in column %d, its value in column %d", a, b)
 	}
@@ -81,7 +81,7 @@ func TestListTable(t *testing.T) {
 func TestListJSON(t *testing.T) {
 	c := newContainer(t)
 	os.MkdirAll(c.root, 0o711)
-	// go-runc decodes it; an empty list is null there.
+	// go-runc decodes the output; an empty list is null.
 	want(t, "empty list", strings.TrimSpace(c.must("list", "--format", "json").out), "[]")
 	pid := c.up()
 	var got []map[string]any
@@ -118,7 +118,7 @@ func TestPs(t *testing.T) {
 
 func TestVersionHasWhatEnginesParse(t *testing.T) {
 	lines := strings.Split(newContainer(t).must("--version").out, "\n")
-	// go-runc takes the first three lines by these prefixes; docker splits on "version".
+	// go-runc finds the first three lines by these prefixes; docker splits on "version".
 	for i, pattern := range []string{`^\w+ version \S+$`, `^commit: \S+$`, `^spec: \d+\.\d+\.\d+\S*$`} {
 		if len(lines) <= i || !regexp.MustCompile(pattern).MatchString(lines[i]) {
 			t.Errorf("line %d of --version does not match %s: %q", i+1, pattern, lines)
@@ -223,7 +223,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// logRecord is what containerd looks for in the last line of --log with level error.
+// logRecord has the fields that containerd reads from the last line of --log with level error.
 type logRecord struct{ Level, Msg, Time string }
 
 func TestLogFile(t *testing.T) {

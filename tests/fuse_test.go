@@ -20,8 +20,8 @@ type volume struct {
 	t    testing.TB
 	dir  string
 	fd   int
-	dead atomic.Bool // requests are not read
-	mute atomic.Bool // they are read, and not answered: the waiting process cannot even be killed
+	dead atomic.Bool // the server reads no requests
+	mute atomic.Bool // the server reads requests and answers none: not even SIGKILL ends the waiting process
 	// taken counts the requests that were read. The kernel can still give up an unread one.
 	taken atomic.Int64
 
@@ -39,7 +39,7 @@ const (
 	linkNode = 1 << 20
 )
 
-// newVolume mounts one. At the end of the test it unmounts it and ends everything that waits for it.
+// newVolume mounts a volume. At the end of the test it unmounts it and ends all processes that wait for it.
 func newVolume(t testing.TB, dir string) *volume {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)

@@ -9,8 +9,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Mountpoints that are missing are made some batches ahead of their mounts, and each result belongs to one of those
-// batches. They were taken from the last one: out of its range with many mounts, and another mount's with fewer.
+// The runtime creates missing mountpoints some batches before their mounts. Each result has to be read from the batch of its
+// calls. An earlier version read the last batch: with many mounts out of range, with fewer the result of another mount.
 func TestManyMissingMountpoints(t *testing.T) {
 	for _, tt := range []struct{ mounts, depth int }{{3000, 1}, {250, 2}, {100, 5}, {60, 20}} {
 		t.Run(fmt.Sprintf("%d at depth %d", tt.mounts, tt.depth), func(t *testing.T) {
@@ -36,7 +36,7 @@ func TestManyMissingMountpoints(t *testing.T) {
 	}
 }
 
-// Everything in config.json that can grow works up to the kernel's own limit, and one more is refused by its field.
+// Every list in config.json works up to the kernel's limit. One more element is refused, and the error names the field.
 func TestListsAsLongAsTheKernelTakes(t *testing.T) {
 	numbers := func(n int) (list []uint32) {
 		for i := range n {
@@ -51,7 +51,7 @@ func TestListsAsLongAsTheKernelTakes(t *testing.T) {
 		}
 		return list
 	}
-	odd := make([]string, 0, 32768) // ports that cannot be told as ranges: 190 KiB
+	odd := make([]string, 0, 32768) // ports that do not form ranges: 190 KiB
 	for port := 1; port < 65536; port += 2 {
 		odd = append(odd, fmt.Sprint(port))
 	}

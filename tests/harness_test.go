@@ -44,8 +44,8 @@ type container struct {
 	bundle string
 	rootfs string
 	root   string // state root
-	cgroup string // where it is, from the mountpoints
-	scope  bool   // systemd makes it
+	cgroup string // path below the mountpoints
+	scope  bool   // systemd creates the cgroup
 	spec   *specs.Spec
 
 	// Added to every invocation.
@@ -55,9 +55,9 @@ type container struct {
 	extra  []*os.File
 	stdin  *os.File
 
-	ownRoot bool     // the runtime is not told where its state is
-	runtime string   // the binary, if it is not the run's
-	wrapper []string // a command that executes it
+	ownRoot bool     // the harness passes no --root
+	runtime string   // the binary, if it differs from env.runtime
+	wrapper []string // a command that executes the runtime
 }
 
 // newContainer writes a bundle with a busybox rootfs and the edited default spec. When the test ends, it deletes the

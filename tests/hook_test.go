@@ -71,7 +71,7 @@ func TestHooksRunInTheOrderOfTheSpec(t *testing.T) {
 	wanted := "prestart-1 prestart-2 createRuntime-1 createRuntime-2 createContainer-1 createContainer-2"
 	want(t, "after create", strings.Join(log(), " "), wanted)
 	c.start()
-	// poststart and the process run side by side, but poststart has ended when start returns.
+	// poststart hooks run beside the program, but start returns only after them.
 	eventually(t, "the process runs", func() bool { return strings.Contains(strings.Join(log(), " "), "process") })
 	var rest []string
 	for _, word := range log()[6:] {
@@ -137,7 +137,7 @@ func TestHooksGetTheStateAndNothingElse(t *testing.T) {
 			if got.ID != c.id || string(got.Status) != status || got.Bundle != c.bundle || got.Annotations["a"] != "b" || got.Version == "" {
 				t.Errorf("state = %s; want status %s", text, status)
 			}
-			// In createContainer the pid is of the container's own pid namespace or of the host's: runtimes differ.
+			// In createContainer hooks the pid is that of the container's pid namespace or of the host's: runtimes differ.
 			if kind != "poststop" && kind != "createContainer" && got.Pid != pid {
 				t.Errorf("pid = %d; want %d", got.Pid, pid)
 			}
@@ -197,7 +197,7 @@ func TestPoststopHooksFollowAFailedCreate(t *testing.T) {
 	}
 }
 
-// Of two deletes at once one runs the hooks. The other one returns only when they have ended.
+// Only one of two concurrent deletes runs the hooks. The other one returns after they have ended.
 func TestPoststopHooksRunOnce(t *testing.T) {
 	peerFails(t, "runc", "the other one ends before the hooks do")
 	c := newContainer(t)
@@ -271,7 +271,7 @@ func TestPrestartHookFindsTheContainersNamespaces(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	// An engine's network hook uses the pid of the state and its network namespace, before the program runs.
+	// An engine's network hook needs the pid in the state and its network namespace before the program runs.
 	c := newContainer(t, args("ls", "/sys/class/net"))
 	c.edit(hooks("prestart", hook(`pid=$(sed 's/.*"pid": *\([0-9]*\).*/\1/' | head -n 1); nsenter -t $pid -n ip link add one type veth peer name two`)))
 	want(t, "interfaces", c.output(), "lo\none\ntwo")
@@ -292,7 +292,7 @@ func TestHooksUnmountWhatIsMounted(t *testing.T) {
 	want(t, "mounts and files", c.output(), "0\n/mnt/a:\nbelow\n\n/mnt/b:\nbelow")
 }
 
-// A container whose first process was killed from outside is not created a second time.
+// After the first process was killed from outside, create with the same id must fail.
 func TestHooksRunOnceForAFirstProcessThatIsKilled(t *testing.T) {
 	c := newContainer(t, args("true"))
 	log := filepath.Join(c.bundle, "log")

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Wherever a verb waits, SIGTERM ends it.
+// SIGTERM must end every wait of a verb.
 func TestSIGTERMEndsAHookWithoutEnd(t *testing.T) {
 	peerFails(t, "runc", "run ignores it")
 	peerFails(t, "crun", "run ignores it")
@@ -50,7 +50,7 @@ func TestSIGTERMEndsAHookWithoutEnd(t *testing.T) {
 	}
 }
 
-// A FIFO or a hard link at a name that the runtime might use for the pid file.
+// The file at the name of the pid file, or at a temporary name, is a FIFO or a hard link.
 func TestPidFileBesideWhatIsThere(t *testing.T) {
 	peerFails(t, "runc", "waits for a FIFO")
 	c := newContainer(t)
@@ -67,7 +67,7 @@ func TestPidFileBesideWhatIsThere(t *testing.T) {
 	}
 }
 
-// Files that a verb is told to read have a bound, as config.json has.
+// Files that the caller names have a size limit, as config.json has.
 func TestEndlessFiles(t *testing.T) {
 	peerFails(t, "runc", "reads them")
 	peerFails(t, "crun", "reads them")
@@ -92,7 +92,7 @@ func TestEndlessFiles(t *testing.T) {
 	defer zero.Close()
 	c.stdin = zero
 	refused(t, c.verb("update", "--resources", "-", c.id), 1, "more than the limit of 16777216 bytes")
-	// Control: a pipe of a shell is a file as any other.
+	// Control: a pipe of a shell works as a file does.
 	c.stdin = nil
 	c.wrapper = []string{"/bin/bash", "-c", `"$@" --process <(echo '{"args":["true"],"cwd":"/"}') ` + c.id, "bash"}
 	if _, err := exec.LookPath(c.wrapper[0]); err == nil {
@@ -101,7 +101,7 @@ func TestEndlessFiles(t *testing.T) {
 	c.wrapper = nil
 }
 
-// HOME of a user beyond the first part of a long /etc/passwd, at create and at exec, and of a line without a shell.
+// The user's line is beyond the first part of a long /etc/passwd, for create and for exec. Another line has no shell.
 func TestHomeInALongPasswd(t *testing.T) {
 	peerFails(t, "crun", "has another way to look it up")
 	var b strings.Builder

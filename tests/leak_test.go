@@ -45,7 +45,7 @@ func (s stock) compare(t testing.TB, c *container) {
 // is the subreaper, reaps a container.
 func (s stock) strays() []string { return s.leftAfter(slowly(10 * time.Second)) }
 
-// leftAfter is strays with another patience.
+// leftAfter is strays with another time limit.
 func (s stock) leftAfter(d time.Duration) []string {
 	var left []string
 	for deadline := time.Now().Add(d); ; time.Sleep(2 * time.Millisecond) {

@@ -308,7 +308,7 @@ func TestPidFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Decimal, and no newline: conmon and containerd parse the whole file.
+	// A decimal number without a newline: conmon and containerd parse the whole file.
 	want(t, "pid file", string(data), strconv.Itoa(c.state().Pid))
 	c.start()
 	if pid := c.execDetached(nil, "sleep", "1000"); pid == c.state().Pid || state(pid) == 0 {
@@ -323,7 +323,7 @@ func TestPauseAndResume(t *testing.T) {
 	c.start()
 	c.must("pause", c.id)
 	want(t, "status", c.status(), "paused")
-	if env.kind != "crun" { // which takes it for success
+	if env.kind != "crun" { // crun reports success
 		refused(t, c.verb("pause", c.id), 1, "container not running")
 		want(t, "status", c.status(), "paused")
 	}

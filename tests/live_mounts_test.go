@@ -48,7 +48,7 @@ func mountsOf(t *testing.T, pid int) string {
 	return string(data)
 }
 
-// volumeSource is source for a container whose mounts are not in its configuration.
+// volumeSource creates a source for mounts that are not in the configuration.
 func (c *container) volumeSource() string {
 	c.t.Helper()
 	dir := c.source()
@@ -142,7 +142,7 @@ func TestLiveMountsWithMappedIDs(t *testing.T) {
 	}
 }
 
-// TestHostMountsAreLockedInAUserNamespace, with a mount that is added later.
+// This is TestHostMountsAreLockedInAUserNamespace for a mount that is added later.
 func TestLiveMountsAreLockedInAUserNamespace(t *testing.T) {
 	peersLack(t, "mounts")
 	for name, test := range map[string]struct {
@@ -164,7 +164,7 @@ func TestLiveMountsAreLockedInAUserNamespace(t *testing.T) {
 	}
 }
 
-// If one of several mounts fails, none is left.
+// If one of several mounts fails, none remains.
 func TestLiveMountsAreAllOrNothing(t *testing.T) {
 	peersLack(t, "mounts")
 	c := newContainer(t)
@@ -201,7 +201,7 @@ func TestLiveMountsNeedAContainerThatLives(t *testing.T) {
 	m := bindOf(c.volumeSource(), "/mnt")
 	refused(t, c.mountsVerb("add", m), 1, "does not exist")
 	c.create()
-	c.added(m) // before the program is there
+	c.added(m) // before the program runs
 	c.start()
 	c.stopped()
 	for _, verb := range []string{"add", "remove"} {

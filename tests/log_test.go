@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// fakeDaemon listens at the address of a log daemon, if there is none.
+// fakeDaemon listens at the address of a log daemon, unless a daemon runs there.
 func fakeDaemon(t *testing.T, path string) *net.UnixConn {
 	t.Helper()
 	if _, err := os.Stat(path); err == nil {

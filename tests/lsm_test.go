@@ -21,7 +21,7 @@ func needAppArmor(t *testing.T) {
 	}
 }
 
-// loadProfile loads an AppArmor profile with these rules until the test ends, and returns its name.
+// loadProfile loads an AppArmor profile with these rules and returns its name. It removes the profile after the test.
 func loadProfile(t *testing.T, rules string) string {
 	t.Helper()
 	name := fmt.Sprintf("onggi-tests-%d-%d", os.Getpid(), number.Add(1))
@@ -42,7 +42,7 @@ func apparmor(profile string) edit {
 	return process(func(p *specs.Process) { p.ApparmorProfile = profile })
 }
 
-// The profile restricts the program and the processes of exec. Without the profile the same is allowed.
+// The profile restricts the program and the processes of exec. The control runs without the profile.
 func TestAppArmorProfile(t *testing.T) {
 	needAppArmor(t)
 	profile := loadProfile(t, "file, capability, network, unix, signal, ptrace, deny /etc/secret r,")

@@ -21,7 +21,7 @@ type suite struct {
 	runtime string // path of the binary under test
 	kind    string // first word of its --version: onggi, runc, crun
 	layout  string // v1, hybrid, v2
-	driver  string // who makes cgroups: cgroupfs, systemd
+	driver  string // creator of the cgroups: cgroupfs, systemd
 	dir     string // working directory of the run
 	busybox string // a copy of busybox that bundles hard-link
 	probe   string // the helper program that runs in containers

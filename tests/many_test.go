@@ -16,12 +16,12 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// crowd is many containers of one bundle, with one state root and one parent cgroup.
+// crowd is a set of containers with one bundle, one state root and one parent cgroup.
 type crowd struct {
 	*container
 	above string
 	n     int
-	pids  []int // first processes, which are ours to reap
+	pids  []int // first processes, which the test reaps
 }
 
 func newCrowd(t testing.TB) *crowd {
@@ -63,7 +63,7 @@ func (c *crowd) more() time.Duration {
 	return took
 }
 
-// less deletes the n-th container and returns the time that it took.
+// less deletes the n-th container and returns the time for it.
 func (c *crowd) less(n int) time.Duration {
 	c.t.Helper()
 	took := c.must("delete", "--force", c.name(n)).took
@@ -71,13 +71,13 @@ func (c *crowd) less(n int) time.Duration {
 	return took
 }
 
-// asItComes are calls of Go's scheduler, whose number grows on a busy machine, and calls that wait.
+// asItComes lists waiting calls, and calls of Go's scheduler. Their number depends on the load of the machine.
 var asItComes = strings.Fields(`futex epoll_pwait epoll_ctl epoll_create1 eventfd2 nanosleep sched_yield tgkill getpid gettid rt_sigreturn
 	rt_sigprocmask rt_sigaction sigaltstack madvise mmap munmap clone clone3 restart_syscall exit set_robust_list rseq
 	rt_sigpending mprotect total sched_getaffinity write read timer_create timer_settime timer_delete ppoll poll
 	pidfd_send_signal kill`)
 
-// calls counts the runtime's own system calls that look at something or change it.
+// calls returns the number of the runtime's own system calls, without those of asItComes.
 func (c *crowd) calls(line ...string) (total int, by map[string]int) {
 	c.t.Helper()
 	report := filepath.Join(c.bundle, "strace")
@@ -109,7 +109,7 @@ func (c *crowd) calls(line ...string) (total int, by map[string]int) {
 // The work of create and delete does not depend on the number of other containers.
 func TestAmongManyContainers(t *testing.T) {
 	c := newCrowd(t)
-	c.more() // which makes the cgroup above, too
+	c.more() // also creates the parent cgroup
 	first, firstBy := c.calls(c.next()...)
 	gone, goneBy := c.calls("delete", "--force", c.name(1))
 	for range amount(10, 30, 200) {
@@ -118,7 +118,7 @@ func TestAmongManyContainers(t *testing.T) {
 	last, lastBy := c.calls(c.next()...)
 	end, endBy := c.calls("delete", "--force", c.name(c.n-1))
 	t.Logf("system calls of create: %d beside one other, %d beside %d; of delete: %d and %d", first, last, c.n-2, gone, end)
-	const slack = 3 // a thread more or less
+	const slack = 3 // one thread more or less
 	if last > first+slack || end > gone+slack {
 		t.Errorf("create: %v\nthen %v\ndelete: %v\nthen %v", firstBy, lastBy, goneBy, endBy)
 	}
@@ -149,7 +149,7 @@ func BenchmarkAThousandContainers(b *testing.B) {
 			b.ReportMetric(float64(last)/float64(first), verb+"-ratio")
 		}
 		report("create", create)
-		slices.Reverse(remove) // the first to go had all others beside it
+		slices.Reverse(remove) // the first deletion has all others beside it
 		report("delete", remove)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Image builders write overlay mounts into config.json, with as many lower directories as there are layers.
+// Image builders write overlay mounts with one lower directory for each layer into config.json.
 func TestOptionsLongerThanFsconfigTakes(t *testing.T) {
 	layers := func(c *container, n int, name string) (dirs []string) {
 		for i := range n {
@@ -130,7 +130,7 @@ func TestRootlessMountOfCgroups(t *testing.T) {
 	}
 }
 
-// The host's devpts lets nobody open its ptmx, by the mode of that; the one in /dev is for all.
+// Nobody may open the ptmx of the host's devpts (its mode is 000). The container's /dev/ptmx is for all users.
 func TestATerminalOnTheHostsDev(t *testing.T) {
 	peerFails(t, "runc", "opens /dev/console there, and no ptmx but the one in /dev/pts")
 	for name, edits := range map[string][]edit{"": nil, "user namespace": {userNamespace(100000)}} {

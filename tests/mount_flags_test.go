@@ -11,22 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sourceFlags are the flags that a host's mount may have, by the names that mountinfo has for them.
+// sourceFlags are the flags that a mount of the host may have, by their names in mountinfo.
 var sourceFlags = map[string]uintptr{
 	"": 0, "ro": unix.MS_RDONLY, "nosuid": unix.MS_NOSUID, "nodev": unix.MS_NODEV, "noexec": unix.MS_NOEXEC, "nosymfollow": 1 << 8,
 	"noatime": unix.MS_NOATIME, "nodiratime": unix.MS_NODIRATIME, "strictatime": unix.MS_STRICTATIME,
 	"ro,nosuid,nodev,noexec,noatime,nodiratime": unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME,
 }
 
-// bindOptions are given to a bind mount one at a time.
+// bindOptions are the options that the test gives to a bind mount, one at a time.
 var bindOptions = strings.Fields(`bind rbind private slave shared unbindable rprivate rslave rshared
 	rw ro suid nosuid dev nodev exec noexec diratime nodiratime symfollow nosymfollow
 	noatime atime relatime norelatime strictatime nostrictatime
 	silent loud iversion noiversion sync async lazytime nolazytime mand nomand dirsync
 	rro rrw rnosuid rsuid rnodev rdev rnoexec rexec`)
 
-// A bind mount with an option beyond bind and propagation has the flags that are listed and no others; without one it
-// has those of its source. The access time mode goes by itself. All pairs of source and option.
+// A bind mount with an option other than bind and propagation has exactly the listed flags. Without such an option it has
+// the flags of its source. The access time mode is independent of both. The test tries all pairs of source and option.
 func TestFlagsOfABindMount(t *testing.T) {
 	peerFails(t, "crun", "clears flags without an option, and does not know nosymfollow")
 	for flags, bits := range sourceFlags {
@@ -46,7 +46,7 @@ func TestFlagsOfABindMount(t *testing.T) {
 	}
 }
 
-// flaggedSource is a tmpfs of the host whose mount has flags.
+// flaggedSource mounts a tmpfs with flags on the host and returns its path.
 func flaggedSource(t *testing.T, c *container, flags uintptr) string {
 	t.Helper()
 	dir := filepath.Join(c.bundle, "flagged")
@@ -67,7 +67,7 @@ func flaggedSource(t *testing.T, c *container, flags uintptr) string {
 	return dir
 }
 
-// boundFlags is the rule, in the words of mountinfo.
+// boundFlags returns the expected flags, with the names of mountinfo.
 func boundFlags(source []string, option string) string {
 	is := func(list ...string) bool { return slices.Contains(list, option) }
 	listed := !is("bind", "rbind", "private", "slave", "shared", "unbindable", "rprivate", "rslave", "rshared") && !strings.HasPrefix(option, "rro") &&
@@ -129,8 +129,8 @@ func TestScriptOnANoexecSource(t *testing.T) {
 	}
 }
 
-// A container's bind mount is never a peer of the host's: with rbind, that holds for the mounts below as well. Root in
-// the container mounts on all of them, and the host is looked at.
+// A bind mount of a container is never a peer of the host's mount. With rbind, this holds for the mounts below it too. The
+// container's root mounts on all of them, and the test then looks for these mounts on the host.
 func TestNothingMountedInsideReachesTheHost(t *testing.T) {
 	for _, options := range [][]string{
 		{"rbind"},
@@ -176,7 +176,7 @@ func TestNothingMountedInsideReachesTheHost(t *testing.T) {
 	})
 }
 
-// sharedSource is a shared mount of the host with another below it.
+// sharedSource returns a shared mount of the host with another mount below it.
 func sharedSource(t *testing.T, c *container) string {
 	t.Helper()
 	dir := filepath.Join(c.bundle, "shared")

@@ -283,7 +283,7 @@ func TestDestinationsAreResolvedInsideTheRootfs(t *testing.T) {
 	tests := []struct {
 		name, destination string
 		links             map[string]string // in the rootfs
-		at                string            // where it has to arrive, seen from inside
+		at                string            // expected mountpoint inside the container
 	}{
 		{"relative", "mnt/x", nil, "/mnt/x"},
 		{"dots", "/../../../mnt/./x/../y", nil, "/mnt/y"},
@@ -352,8 +352,7 @@ func TestTmpfsTakesTheModeOfItsMountpoint(t *testing.T) {
 	want(t, "modes", c.output(), "1770\n711")
 }
 
-// The directory that is created as a mountpoint belongs to root alone. A tmpfs on it is open to everybody, as a tmpfs
-// without mode= always is.
+// The runtime creates a missing mountpoint for root alone. A tmpfs on it is open to all users, as any tmpfs without mode=.
 func TestTmpfsOnAMissingMountpointIsForEverybody(t *testing.T) {
 	tmpfs := func(destination string) specs.Mount {
 		return specs.Mount{Destination: destination, Type: "tmpfs", Source: "tmpfs"}
@@ -366,7 +365,7 @@ func TestTmpfsOnAMissingMountpointIsForEverybody(t *testing.T) {
 	want(t, "modes", c.output(), "1777\n1777\n1777\n1777")
 }
 
-// Devices are created after all mounts, so no entry of the list can be the moment from which on /dev is read-only.
+// The runtime creates devices after all mounts. So /dev must not become read-only with its entry of the list.
 func TestDevIsReadOnlyAfterARemount(t *testing.T) {
 	c := newContainer(t, sh(`echo x > /dev/null && echo written; touch /dev/x; ls /dev/stdin`),
 		mount(specs.Mount{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"remount", "ro", "nosuid"}}))
@@ -398,7 +397,7 @@ func TestCgroupMountShowsTheContainersOwn(t *testing.T) {
 			}
 			c.edit(sh(`dir=/sys/fs/cgroup; test -d $dir/pids && dir=$dir/pids
 				procs=$(cat $dir/cgroup.procs); echo "$procs" | grep -c .; touch $dir/x 2>&1 | grep -o 'Read-only file system'; ls -d /sys/fs/cgroup`))
-			// The shell and cat, and no process of the host.
+			// Only the shell and cat, no process of the host.
 			want(t, "processes in the mounted cgroup, and a write", c.output(), "2\nRead-only file system\n/sys/fs/cgroup")
 		})
 	}
@@ -445,7 +444,7 @@ func TestCgroup2WithoutANamespaceIsTheHosts(t *testing.T) {
 	want(t, "the shell in the cgroup of its own path", c.output(), "1\ntop")
 }
 
-// Outside of any cgroup namespace each new mount of cgroup2 sets the options of all of them (cgroup-v2.rst, "Mounting").
+// Outside of a cgroup namespace, each new mount of cgroup2 sets the options of all its mounts (cgroup-v2.rst, "Mounting").
 func TestCgroup2MountOptionsStayTheHosts(t *testing.T) {
 	if env.layout != "v2" {
 		t.Skip("the machine's own hierarchy is left alone")
@@ -512,7 +511,8 @@ func TestMaskedAndReadonlyPaths(t *testing.T) {
 	}
 }
 
-// A trailing slash or dot asks for a directory. For a file the list would otherwise have no effect.
+// A trailing slash or dot asks for a directory. For a file, the kernel returns an error. The runtime must report it, or the
+// entry would have no effect.
 func TestPathsBelowAFileAreNotPassedOver(t *testing.T) {
 	lists := map[string]func(*specs.Spec, ...string){
 		"/linux/maskedPaths":   func(s *specs.Spec, paths ...string) { s.Linux.MaskedPaths = paths },
@@ -552,7 +552,7 @@ func TestPathsBelowAFileAreNotPassedOver(t *testing.T) {
 	}
 }
 
-// A path with ".." is another one than its text says where a symlink is on the way.
+// If a component is a symlink, a path with ".." leads elsewhere than its text suggests.
 func TestAPathBehindASymlinkIsMasked(t *testing.T) {
 	c := newContainer(t, args("cat", "/away/secret"), func(s *specs.Spec) {
 		s.Linux.MaskedPaths = []string{"/secret", "/to/../secret"}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nsFiles are the names of the types in /proc/PID/ns.
+// nsFiles maps the namespace types to their names in /proc/PID/ns.
 var nsFiles = map[specs.LinuxNamespaceType]string{
 	specs.PIDNamespace: "pid", specs.NetworkNamespace: "net", specs.MountNamespace: "mnt", specs.IPCNamespace: "ipc",
 	specs.UTSNamespace: "uts", specs.UserNamespace: "user", specs.CgroupNamespace: "cgroup", specs.TimeNamespace: "time",
@@ -80,8 +80,8 @@ func TestNamespacesAreJoinedByPath(t *testing.T) {
 	}
 }
 
-// No step waits for the kernel to make a namespace where none is new but, perhaps, the one that the first process is
-// born in.
+// The container joins a mount namespace and has at most a new pid namespace, which the first process gets at its birth. So
+// no step of the stub creates a namespace, and the runtime must not wait for one.
 func TestNothingIsNewBesideAJoinedMountNamespace(t *testing.T) {
 	for name, born := range map[string][]specs.LinuxNamespace{
 		"alone":                    nil,
@@ -100,7 +100,7 @@ func TestNothingIsNewBesideAJoinedMountNamespace(t *testing.T) {
 	}
 }
 
-// mountNamespace is one with the host's mounts.
+// mountNamespace returns the path of a new mount namespace with the host's mounts.
 func mountNamespace(t *testing.T) (path string) {
 	t.Helper()
 	owner := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; exec sleep 1000")
@@ -112,7 +112,7 @@ func mountNamespace(t *testing.T) (path string) {
 		t.Skip(err)
 	}
 	t.Cleanup(func() { owner.Process.Kill(); owner.Wait() })
-	if _, err := out.Read(make([]byte, 1)); err != nil { // the namespace is there
+	if _, err := out.Read(make([]byte, 1)); err != nil { // the namespace exists
 		t.Fatal(err)
 	}
 	return fmt.Sprintf("/proc/%d/ns/mnt", owner.Process.Pid)
@@ -158,7 +158,7 @@ func TestUserNamespace(t *testing.T) {
 		stat -c '%u:%g' /proc/1 /dev/mqueue /dev/shm /dev/pts/ptmx /proc/sys/net/ipv4/ip_forward /sys/class/net/lo/mtu
 		touch /tmp/made && stat -c %u:%g /tmp/made`))
 	peerFails(t, "runc", "the group of /dev/mqueue is nobody")
-	// Objects of a namespace that is made before the ids are mapped belong to nobody (65534) for ever.
+	// Objects of a namespace that was created before the id maps belong to nobody (65534) for ever.
 	want(t, "output", c.output(), strings.Join([]string{
 		"0", "0", " 0 100000 65536", " 0 100000 65536", "allow",
 		"0:0", "0:0", "0:0", "0:0", "0:0", "0:0", "0:0",
@@ -182,7 +182,7 @@ func TestUserNamespaceIsJoinedByPath(t *testing.T) {
 	pid := owner.up()
 	guest := newContainer(t, sh("id -u; tr -s ' ' < /proc/self/uid_map"), func(s *specs.Spec) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace, Path: fmt.Sprintf("/proc/%d/ns/user", pid)})
-		// Engines send both, which is right as long as they agree.
+		// Engines send both. This is valid if they agree.
 		s.Linux.UIDMappings, s.Linux.GIDMappings = owner.spec.Linux.UIDMappings, owner.spec.Linux.GIDMappings
 	})
 	peerFails(t, "runc", "1.1 refuses mappings with a path")

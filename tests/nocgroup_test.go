@@ -9,7 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Without cgroups a container stays in its caller's, without limits; what needs one says so, and the rest works.
+// Without cgroups the container stays in its caller's cgroup and has no limits. Verbs that need a cgroup fail with an error.
 func TestCgroupManagerDisabled(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "has no such flag")
@@ -37,7 +37,7 @@ func TestCgroupManagerDisabled(t *testing.T) {
 	c.stopped()
 	c.must("delete", c.id)
 
-	// It is remembered: a later verb is not told again.
+	// The state records the choice: a later verb needs no flag.
 	c.up()
 	c.global = nil
 	c.must("delete", "--force", c.id)

@@ -10,7 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// pace is the command that slows one side of a runtime down (see its documentation), built once.
+// pace builds the command that slows down one side of a runtime, once, and returns its path.
 var pace = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(env.dir, "pace")
 	if out, err := exec.Command("go", "build", "-o", path, "./pace").CombinedOutput(); err != nil {
@@ -19,7 +19,7 @@ var pace = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// schedules are the extremes, where either side is as far ahead of the other as it can be, and some in between.
+// schedules returns the two extremes, in which one side is always ahead, and some random mixtures.
 func schedules(t *testing.T) map[string][]string {
 	t.Helper()
 	path, err := pace()
@@ -36,7 +36,7 @@ func schedules(t *testing.T) map[string][]string {
 	return all
 }
 
-// Nothing on the runtime's side may depend on where a process that runs freely has got to, nor the other way round.
+// Neither side may depend on the progress of the other beyond the protocol between them.
 func TestEitherSideMayBeSlow(t *testing.T) {
 	const kept = "CAP_KILL"
 	user := func(s *specs.Spec) { s.Process.User = specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{5}} }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The plan in docs/plan.md is what `onggi plan` prints for the bundle of `onggi spec`, on a host with cgroup v2.
+// The plan in docs/plan.md is the output of `onggi plan` for the bundle of `onggi spec` on a host with cgroup v2.
 func TestPlanOfThePage(t *testing.T) {
 	peersLack(t, "plan")
 	if env.layout != "v2" {
@@ -29,8 +29,8 @@ func TestPlanOfThePage(t *testing.T) {
 	}
 }
 
-// tidyLines has one space between words: columns are as wide as the longest path. /dev/core is left out, and with it the
-// numbers: it is there where the kernel has /proc/kcore.
+// tidyLines reduces each line to single spaces, because columns are as wide as the longest path. It drops the numbers and
+// /dev/core, which exists only if the kernel has /proc/kcore.
 func tidyLines(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {

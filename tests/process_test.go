@@ -27,7 +27,7 @@ func TestCapabilities(t *testing.T) {
 	}{
 		{"all five", []string{kill, bind, audit}, []string{kill}, []string{kill, bind}, []string{bind}, []string{bind}, 0, "20000420 20 420 400 400"},
 		{"none", nil, nil, nil, nil, nil, 0, "0 0 0 0 0"},
-		// A root user regains what is in the bounding set at execve, unless the ambient set says otherwise (capabilities(7)).
+		// At execve root gets the bounding set, unless the ambient set is not empty (capabilities(7)).
 		{"bounding only", []string{kill, audit}, nil, nil, nil, nil, 0, "20000020 0 0 0 0"},
 		{"user with ambient", []string{kill, bind}, []string{bind}, []string{bind}, []string{bind}, []string{bind}, 1000, "420 400 400 400 400"},
 		{"user without ambient", []string{kill, bind}, []string{bind}, []string{bind}, []string{bind}, nil, 1000, "420 0 0 400 0"},
@@ -129,7 +129,8 @@ func TestEnvironment(t *testing.T) {
 	c := newContainer(t, args("env"), func(s *specs.Spec) {
 		s.Process.Env = []string{"A=1", "B=2", "A=3", "PATH=/bin", "EMPTY=", "QUOTED=a b\"c"}
 	})
-	// HOME comes from the container's passwd; of two the last one counts; nothing of the runtime's own environment.
+	// HOME comes from the container's passwd. If a variable appears twice, the last one counts. The runtime's own environment
+	// must not appear.
 	c.env = []string{"SECRET=of the caller", "_LIBCONTAINER_X=1"}
 	lines := strings.Split(c.output(), "\n")
 	wanted := map[string]bool{"A=3": true, "B=2": true, "PATH=/bin": true, "EMPTY=": true, "QUOTED=a b\"c": true, "HOME=/root": true}
@@ -204,7 +205,7 @@ func TestCwd(t *testing.T) {
 	})
 }
 
-// aDirectory is the message about a command that is a directory; docker makes 126 of either.
+// aDirectory is the message for a command that is a directory. docker derives the status 126 from it.
 func aDirectory() string {
 	if env.kind == "runc" {
 		return "permission denied" // before 1.2
@@ -231,7 +232,7 @@ func TestCommandLookup(t *testing.T) {
 		name, command string
 		text          string
 	}{
-		// docker, podman and containerd make 126 or 127 out of these texts.
+		// docker, podman and containerd derive the status 126 or 127 from these texts.
 		{"not in PATH", "nonsense", "executable file not found in $PATH"},
 		{"no such path", "/no/such/file", "no such file or directory"},
 		{"relative path", "./nothing", "no such file or directory"},
@@ -243,7 +244,7 @@ func TestCommandLookup(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			refused(t, newContainer(t, args(test.command)).run(), 1, test.text)
-			// At create, not only at start: engines report the first as "cannot be created".
+			// create must fail already, and not only start: engines report these as "cannot be created".
 			c := newContainer(t, args(test.command))
 			refused(t, c.verb(c.withFlags("create")...), 1, test.text)
 			if r := c.verb("state", c.id); r.code != 1 {
@@ -278,7 +279,7 @@ func TestAFailingExecveIsExplained(t *testing.T) {
 			for _, text := range test.texts {
 				refused(t, c.run(), 1, text)
 			}
-			// start itself has to say it, and the container is stopped afterwards.
+			// start itself has to report the error. Then the container is stopped.
 			if r := c.verb(c.withFlags("create")...); r.code == 0 {
 				refused(t, c.verb("start", c.id), 1, test.texts[0])
 				c.stopped()
@@ -379,7 +380,7 @@ func TestPreservedDescriptors(t *testing.T) {
 	})
 }
 
-// list2args is the command that an edit sets.
+// list2args returns the command that an edit sets.
 func list2args(e edit) []string {
 	s := defaultSpec()
 	e(s)
@@ -394,7 +395,7 @@ func TestListenFDs(t *testing.T) {
 		f.Seek(0, 0)
 		c.extra = append(c.extra, f)
 	}
-	// sd_listen_fds(3): they are meant for the process that LISTEN_PID names.
+	// The descriptors are for the process that LISTEN_PID names (sd_listen_fds(3)).
 	c.env = []string{"LISTEN_FDS=1"}
 	c.wrapper = []string{"/bin/sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh"}
 	r := c.run("--preserve-fds", "1")

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// crun's --regex: the argument is an extended regular expression of POSIX, matched anywhere in an id.
+// --regex of crun takes an extended regular expression of POSIX, which matches anywhere in an id.
 func TestRegexSelectsContainers(t *testing.T) {
 	peerFails(t, "runc", "crun's flag")
 	all := namesakes(t, "web-1", "web-22", "db")
@@ -40,7 +40,7 @@ func TestRegexSelectsContainers(t *testing.T) {
 	want(t, "after web", left(), "")
 }
 
-// An expression that is none touches nothing, and the reason is said.
+// An invalid expression affects no container, and the error has the reason.
 func TestRegexInvalid(t *testing.T) {
 	peerFails(t, "runc", "crun's flag")
 	peerFails(t, "crun", "its message is its own")
@@ -53,7 +53,7 @@ func TestRegexInvalid(t *testing.T) {
 	} {
 		for _, verb := range [][]string{{"kill", "--regex", expression, "KILL"}, {"delete", "--force", "--regex", expression}} {
 			r := c.verb(verb...)
-			said := strconv.Quote(fmt.Sprintf("flag --regex: regular expression %q: %s", expression, reason)) // as logs quote it
+			said := strconv.Quote(fmt.Sprintf("flag --regex: regular expression %q: %s", expression, reason)) // quoted as in a log
 			if r.code != 1 || !strings.Contains(r.err, said) {
 				t.Errorf("%v; want status 1 and %s", r, said)
 			}
@@ -62,7 +62,7 @@ func TestRegexInvalid(t *testing.T) {
 	want(t, "status", c.status(), "created")
 }
 
-// namesakes are containers in one state directory, whose ids end as given.
+// namesakes creates containers in one state root. Their ids end with the given names.
 func namesakes(t *testing.T, suffixes ...string) []*container {
 	t.Helper()
 	var all []*container
@@ -77,8 +77,8 @@ func namesakes(t *testing.T, suffixes ...string) []*container {
 	return all
 }
 
-// TestTheHelperNeedsNoTmp: the helper is executed from memory, so a host without /tmp, or with one that executes nothing and
-// takes no file, is as good as any.
+// TestTheHelperNeedsNoTmp checks that /tmp is irrelevant: the runtime executes the helper from memory. /tmp may be missing,
+// mounted noexec, or full.
 func TestTheHelperNeedsNoTmp(t *testing.T) {
 	peersLack(t, "the helper")
 	dir, err := os.MkdirTemp("/run", "onggi-tests-")
