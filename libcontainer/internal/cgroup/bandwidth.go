@@ -51,7 +51,7 @@ func (p Paths) CheckBandwidth() error {
 	switch {
 	case p.Unified != nil:
 		return nil
-	case len(p.dirs()) == 0:
+	case p.none():
 		return errors.New("a limit of bandwidth needs a cgroup, and the container has none")
 	}
 	return errors.New("a limit of bandwidth needs cgroup v2, and no cgroup2 hierarchy is mounted on this host")

@@ -40,8 +40,12 @@ const (
 // ErrClaimed: the cgroup belongs to a container that is alive or being created.
 var ErrClaimed = errors.New("the cgroup belongs to another container")
 
-// maxMark bounds the size of a mark. The kernel would store up to 64 KiB.
-const maxMark = 16 << 10
+// maxMark bounds the size of a mark. The kernel would store up to 64 KiB. Most marks
+// are smaller than usualMark.
+const (
+	maxMark   = 16 << 10
+	usualMark = 1 << 10
+)
 
 // head returns the part of a mark that identifies the claim, one field per line:
 //
@@ -79,14 +83,18 @@ type mark struct {
 
 // encode returns the text of the mark. It cuts the list of made directories at
 // maxMark, because the list is needed only if the state is lost.
-func (m mark) encode() string {
-	text := m.head() + "by " + strconv.Itoa(m.By) + "\n"
+func (m mark) encode() []byte {
+	text := make([]byte, 0, usualMark)
+	text = append(text, m.head()...)
+	text = append(text, "by "...)
+	text = append(strconv.AppendInt(text, int64(m.By), 10), '\n')
 	for _, dir := range m.made {
-		line := "made " + strconv.Quote(dir) + "\n"
-		if len(text)+len(line) > maxMark {
-			break
+		end := len(text)
+		text = append(text, "made "...)
+		text = append(strconv.AppendQuote(text, dir), '\n')
+		if len(text) > maxMark {
+			return text[:end]
 		}
-		text += line
 	}
 	return text
 }
@@ -132,8 +140,12 @@ func readMark(dir string) (mark, error) {
 }
 
 func readMarkAs(dir, name string) (mark, error) {
-	var buf [maxMark]byte
-	n, err := unix.Lgetxattr(dir, name, buf[:])
+	buf := make([]byte, usualMark)
+	n, err := unix.Lgetxattr(dir, name, buf)
+	if err == unix.ERANGE {
+		buf = make([]byte, maxMark)
+		n, err = unix.Lgetxattr(dir, name, buf)
+	}
 	switch err {
 	case nil:
 		m := parseMark(string(buf[:n]))
@@ -183,7 +195,12 @@ func (p Paths) Whose(c Claim) (whose Ownership, made []string, err error) {
 // The list may come from a mark that the container has written.
 func (p Paths) onTheWay(dirs []string) []string {
 	return slices.DeleteFunc(dirs, func(dir string) bool {
-		return !slices.ContainsFunc(p.dirs(), func(d Dir) bool { return within(d.Abs(), dir) && len(dir) > len(d.Mountpoint) })
+		for d := range p.dirs() {
+			if within(d.Abs(), dir) && len(dir) > len(d.Mountpoint) {
+				return false
+			}
+		}
+		return true
 	})
 }
 
@@ -246,7 +263,7 @@ func (m mark) handOver(dir string) bool {
 		return false
 	}
 	winner.made = union(winner.made, m.made)
-	return unix.Lsetxattr(dir, winner.name, []byte(winner.encode()), unix.XATTR_REPLACE) == nil
+	return unix.Lsetxattr(dir, winner.name, winner.encode(), unix.XATTR_REPLACE) == nil
 }
 
 // put marks one directory. If a trusted attribute cannot be set, it sets m.name to the
@@ -261,7 +278,7 @@ func (m *mark) put(p Paths, d Dir, fresh bool, live func(Claim) bool) error {
 }
 
 func (m *mark) set(dir string, flags int) error {
-	text := []byte(m.encode())
+	text := m.encode()
 	err := unix.Lsetxattr(dir, m.name, text, flags)
 	if m.name == trustedMark && (err == unix.EPERM || err == unix.EACCES) {
 		m.name = userMark
@@ -303,7 +320,7 @@ func (m *mark) replace(p Paths, dir string, live func(Claim) bool) error {
 		return markError(dir, err)
 	}
 	if m.name == trustedMark && old.name == userMark { // its owner cannot read the trusted mark
-		return markError(dir, unix.Lsetxattr(dir, userMark, []byte(m.encode()), unix.XATTR_REPLACE))
+		return markError(dir, unix.Lsetxattr(dir, userMark, m.encode(), unix.XATTR_REPLACE))
 	}
 	return nil
 }
@@ -414,7 +431,7 @@ func (f *finder) look(x Hierarchy, at string, depth int) error {
 	if at != "" {
 		m, err := readMark(x.Mountpoint + at)
 		if err == nil && m.Root == f.root && m.ID == f.id {
-			f.paths.add(Dir{x.Controllers, x.Mountpoint, x.Root, at})
+			f.paths.add(Dir{x.Controllers, x.Mountpoint, x.Root, at}, 1)
 			f.made = append(f.made, m.made...)
 			return nil
 		}
@@ -463,7 +480,7 @@ func (h *Host) markedHierarchies() (all []Hierarchy) {
 // addMade adds the container's cgroups in the hierarchies without marks. In each one it
 // takes the lowest made directory whose name is that of a marked cgroup.
 func (p *Paths) addMade(h *Host, made []string) {
-	marked := p.dirs()
+	marked := slices.Collect(p.dirs())
 	for _, x := range h.Hierarchies {
 		lowest := ""
 		for _, dir := range made {

@@ -14,7 +14,7 @@ func TestMarkIsReadAsWritten(t *testing.T) {
 		Claim: Claim{Boot: "7686f805-d96f-40b7-94c4-69a3002086db", Root: "/run/on\nggi", ID: "web", Created: 1795994091796224904, By: 4711},
 		made:  []string{"/sys/fs/cgroup/freezer/a b", "/sys/fs/cgroup/freezer/a b/web"},
 	}
-	got := parseMark(m.encode())
+	got := parseMark(string(m.encode()))
 	if got.head() != m.head() || got.By != m.By || !slices.Equal(got.made, m.made) {
 		t.Errorf("parseMark(encode()) = %+v; want %+v", got, m)
 	}
@@ -26,7 +26,7 @@ func TestMarkThatIsNobodys(t *testing.T) {
 		"another key":     "boot x\ncolour red\n",
 		"no number":       "created soon\n",
 		"not quoted":      "id web\n",
-		"a line too many": (mark{Claim: Claim{ID: "web"}}).encode() + "\n",
+		"a line too many": string((mark{Claim: Claim{ID: "web"}}).encode()) + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if m := parseMark(text); m.head() != (Claim{}).head() {
@@ -38,7 +38,7 @@ func TestMarkThatIsNobodys(t *testing.T) {
 
 func TestMarkFits(t *testing.T) {
 	m := mark{made: []string{"/a", "/" + strings.Repeat("b", maxMark)}}
-	if text := m.encode(); len(text) > maxMark || !slices.Equal(parseMark(text).made, m.made[:1]) {
+	if text := m.encode(); len(text) > maxMark || !slices.Equal(parseMark(string(text)).made, m.made[:1]) {
 		t.Errorf("encode() has %d bytes; want at most %d, with what fits", len(text), maxMark)
 	}
 }

@@ -174,7 +174,7 @@ func without(list, drop []string) []string {
 // controller is missing, or its cgroup version has no such limit. It creates
 // nothing. It gives the same warnings as Set.
 func (p Paths) Lacks(r *specs.LinuxResources, warn func(string)) []error {
-	if r == nil || len(p.dirs()) == 0 {
+	if r == nil || p.none() {
 		return nil
 	}
 	var l limits

@@ -39,8 +39,8 @@ type CreateOptions struct {
 // Missing lists the directories (absolute, parents first) that Create will make.
 // The caller records them before it calls Create.
 func (p Paths) Missing() []string {
-	var missing []string
-	for _, d := range p.dirs() {
+	missing := make([]string, 0, len(p.V1)+1)
+	for d := range p.dirs() {
 		missing = append(missing, d.missing()...)
 	}
 	return missing
@@ -59,10 +59,10 @@ func (d Dir) missing() []string {
 
 // levels returns the absolute paths from below the mountpoint down to the cgroup.
 func (d Dir) levels() []string {
-	var dirs []string
+	dirs := make([]string, 0, strings.Count(d.Path, "/"))
 	for i := 1; i <= len(d.Path); i++ {
 		if i == len(d.Path) || d.Path[i] == '/' {
-			dirs = append(dirs, path.Join(d.Mountpoint, d.Path[:i]))
+			dirs = append(dirs, Dir{Mountpoint: d.Mountpoint, Path: d.Path[:i]}.Abs())
 		}
 	}
 	return dirs
@@ -94,7 +94,7 @@ const Tries = 64
 func (p Paths) create(o CreateOptions) (Paths, []string, error) {
 	c := creation{warn: warner(o.Warn), needs: p.needs(o.Resources), unified: o.Resources != nil && len(o.Resources.Unified) > 0, ours: o.Ours, missing: o.Missing}
 	used := Paths{Optional: p.Optional}
-	for _, d := range p.dirs() {
+	for d := range p.dirs() {
 		err := c.create(d)
 		if (p.Optional || c.canDoWithout(p, d)) && refusedToUs(err) {
 			continue
@@ -104,7 +104,7 @@ func (p Paths) create(o CreateOptions) (Paths, []string, error) {
 			p.leaveTo(c.used)
 			return Paths{}, nil, p.whyNot(err)
 		}
-		used.add(d)
+		used.add(d, len(p.V1))
 	}
 	return used, c.made, nil
 }
@@ -137,10 +137,14 @@ func (p Paths) whyNot(err error) error {
 	return err
 }
 
-func (p *Paths) add(d Dir) {
-	if d.Controllers == nil {
+// add adds a directory. most is the largest number of v1 directories.
+func (p *Paths) add(d Dir, most int) {
+	switch {
+	case d.Controllers == nil:
 		p.Unified = &d
-	} else {
+	case p.V1 == nil:
+		p.V1 = append(make([]Dir, 0, most), d)
+	default:
 		p.V1 = append(p.V1, d)
 	}
 }

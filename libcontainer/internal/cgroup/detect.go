@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -88,7 +89,7 @@ func v2Host(own string) *Host {
 // mountedHost joins the hierarchies of /proc/self/cgroup with their mounts. next
 // yields the lines of mountinfo. mountedHost stops calling it once it has found the
 // standard mount of every hierarchy.
-func mountedHost(own string, next func() (string, bool)) *Host {
+func mountedHost(own string, next func() ([]byte, bool)) *Host {
 	ms := memberships(own)
 	mounts := make([]mount, len(ms))
 	for missing := len(ms); missing > 0; {
@@ -116,7 +117,7 @@ func mountedHost(own string, next func() (string, bool)) *Host {
 
 // assemble builds the Host from the hierarchies that are mounted.
 func assemble(ms []membership, mounts []mount) *Host {
-	h := new(Host)
+	h := &Host{Hierarchies: make([]Hierarchy, 0, len(mounts))}
 	for i, m := range mounts {
 		if m.point == "" {
 			continue
@@ -132,12 +133,15 @@ func assemble(ms []membership, mounts []mount) *Host {
 		}
 	}
 	switch {
-	case h.Unified != nil && h.Hierarchies != nil:
+	case h.Unified != nil && len(h.Hierarchies) > 0:
 		h.Mode = Hybrid
 	case h.Unified != nil:
 		h.Mode = V2
-	case h.Hierarchies != nil:
+	case len(h.Hierarchies) > 0:
 		h.Mode = V1
+	}
+	if len(h.Hierarchies) == 0 {
+		h.Hierarchies = nil
 	}
 	return h
 }
@@ -150,7 +154,7 @@ type membership struct {
 
 // memberships parses /proc/PID/cgroup. The path may contain colons.
 func memberships(text string) []membership {
-	var ms []membership
+	ms := make([]membership, 0, strings.Count(text, "\n")+1)
 	for line := range strings.Lines(text) {
 		_, rest, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
 		if !ok {
@@ -200,11 +204,11 @@ func (m mount) hierarchy(ms []membership) int {
 // cgroup mount:
 //
 //	36 31 0:33 /root /sys/fs/cgroup/devices rw,relatime shared:9 - cgroup cgroup rw,devices
-func parseMount(line string) (mount, bool) {
-	head, tail, ok := strings.Cut(line, " - cgroup")
-	if !ok {
+func parseMount(line []byte) (mount, bool) {
+	if !bytes.Contains(line, []byte(" - cgroup")) {
 		return mount{}, false
 	}
+	head, tail, _ := strings.Cut(string(line), " - cgroup")
 	fields := strings.Fields(head)
 	rest := strings.Fields(tail)
 	if len(fields) < 6 || len(rest) < 2 {

@@ -7,15 +7,15 @@ import (
 )
 
 // feed returns an iterator over the lines of text, and the number of lines read so far.
-func feed(text string) (next func() (string, bool), read *int) {
+func feed(text string) (next func() ([]byte, bool), read *int) {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	n := 0
-	return func() (string, bool) {
+	return func() ([]byte, bool) {
 		if n == len(lines) {
-			return "", false
+			return nil, false
 		}
 		n++
-		return lines[n-1], true
+		return []byte(lines[n-1]), true
 	}, &n
 }
 

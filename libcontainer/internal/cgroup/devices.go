@@ -316,7 +316,7 @@ func (a *applier) setDevices(r *specs.LinuxResources, o SetOptions) error {
 		rules = append(r.Devices[:len(r.Devices):len(r.Devices)], o.Devices...)
 	}
 	d, ok := a.paths.find("devices")
-	if len(rules) == 0 || !ok && len(a.paths.dirs()) == 0 {
+	if len(rules) == 0 || !ok && a.paths.none() {
 		return nil
 	}
 	if !ok {

@@ -174,10 +174,11 @@ func readAll(fd int) (string, error) {
 
 // lines reads a file line by line without reading it whole.
 type lines struct {
-	fd   int
-	path string
-	buf  []byte
-	err  error
+	fd     int
+	path   string
+	buf    []byte
+	unread []byte // the part of buf that next has not returned
+	err    error
 }
 
 func openLines(path string) (*lines, error) {
@@ -185,32 +186,42 @@ func openLines(path string) (*lines, error) {
 	if err != nil {
 		return nil, &FileError{Op: "open", Path: path, Err: err}
 	}
-	return &lines{fd: fd, path: path}, nil
+	return &lines{fd: fd, path: path, buf: make([]byte, 4096)}, nil
 }
 
 func (l *lines) close() { unix.Close(l.fd) }
 
 // next returns the next line without its newline, or false at the end of the file
-// and after an error.
-func (l *lines) next() (string, bool) {
+// and after an error. The line is valid until the next call.
+func (l *lines) next() ([]byte, bool) {
 	for {
-		if line, rest, ok := bytes.Cut(l.buf, []byte("\n")); ok {
-			l.buf = rest
-			return string(line), true
+		if line, rest, ok := bytes.Cut(l.unread, []byte("\n")); ok {
+			l.unread = rest
+			return line, true
 		}
-		var page [8192]byte
-		n, err := unix.Read(l.fd, page[:])
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			l.err = &FileError{Op: "read", Path: l.path, Err: err}
-			return "", false
-		case n == 0:
-			return "", false
-		default:
-			l.buf = append(l.buf, page[:n]...)
+		if !l.fill() {
+			return nil, false
 		}
 	}
+}
+
+// fill reads more of the file behind the unread part, or returns false at the end and
+// after an error. It doubles a buffer that is full: a line is longer than it.
+func (l *lines) fill() bool {
+	n := copy(l.buf, l.unread)
+	if n == len(l.buf) {
+		l.buf = append(l.buf, make([]byte, n)...)
+	}
+	m, err := unix.Read(l.fd, l.buf[n:])
+	for err == unix.EINTR {
+		m, err = unix.Read(l.fd, l.buf[n:])
+	}
+	if err != nil {
+		l.err = &FileError{Op: "read", Path: l.path, Err: err}
+		return false
+	}
+	l.unread = l.buf[:n+m]
+	return m > 0
 }
 
 func contains(list []string, s string) bool {

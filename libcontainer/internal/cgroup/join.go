@@ -3,7 +3,6 @@ package cgroup
 import (
 	"errors"
 	"os"
-	"path"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +16,7 @@ import (
 func (p Paths) SelfJoinFiles() []string {
 	files := make([]string, len(p.V1))
 	for i, d := range p.V1 {
-		files[i] = path.Join(d.Abs(), "tasks")
+		files[i] = d.Abs() + "/tasks"
 	}
 	return files
 }
@@ -45,7 +44,7 @@ func (p Paths) OpenUnified() (*os.File, error) {
 // Join moves process pid with all its threads into the cgroup, in all hierarchies.
 // It is slower than SelfJoinFiles.
 func (p Paths) Join(pid int) error {
-	for _, d := range p.dirs() {
+	for d := range p.dirs() {
 		g, err := openGroup(d.Abs())
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,7 +40,7 @@ func newPaths(t testing.TB, name string) Paths {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for _, d := range p.dirs() {
+		for d := range p.dirs() {
 			for dir := d.Path; dir != "/"; dir = path.Dir(dir) {
 				if abs := path.Join(d.Mountpoint, dir); unix.Access(abs, unix.F_OK) == nil {
 					t.Errorf("%s is left behind", abs)
@@ -503,7 +504,7 @@ func TestKernelPopulated(t *testing.T) {
 	if pids, err := p.Procs(); err != nil || len(pids) != 1 || pids[0] != cmd.Process.Pid {
 		t.Errorf("Procs() = %v, %v; want %d", pids, err, cmd.Process.Pid)
 	}
-	if of, err := p.Of(cmd.Process.Pid); err != nil || len(of.dirs()) != len(p.dirs()) {
+	if of, err := p.Of(cmd.Process.Pid); err != nil || count(of) != count(p) {
 		t.Errorf("Of(process) = %+v, %v; want %+v", of, err, p)
 	}
 	if _, err := p.Of(os.Getpid()); err == nil {
@@ -514,7 +515,7 @@ func TestKernelPopulated(t *testing.T) {
 // mkdirBelow makes a cgroup below p in all hierarchies.
 func mkdirBelow(t testing.TB, p Paths, names ...string) {
 	t.Helper()
-	for _, d := range p.dirs() {
+	for d := range p.dirs() {
 		for _, name := range names {
 			if err := os.Mkdir(path.Join(d.Abs(), name), 0o755); err != nil {
 				t.Fatal(err)
@@ -581,7 +582,7 @@ func TestKernelRemoveEmpty(t *testing.T) {
 	if used.RemoveEmpty(made) {
 		t.Error("RemoveEmpty() of a cgroup with one below it; want false")
 	}
-	for _, d := range used.dirs() {
+	for d := range used.dirs() {
 		if err := os.Remove(d.Abs() + "/below"); err != nil {
 			t.Fatal(err)
 		}
@@ -599,7 +600,7 @@ func TestKernelRemoveEmpty(t *testing.T) {
 		t.Error("RemoveEmpty() of an empty cgroup = false")
 	}
 	used.RemoveParents(made)
-	for _, d := range newPathsParent(used).dirs() {
+	for d := range newPathsParent(used).dirs() {
 		if unix.Access(d.Abs(), unix.F_OK) == nil {
 			t.Errorf("RemoveParents() left %s", d.Abs())
 		}
@@ -615,7 +616,7 @@ func TestKernelRemoveDeep(t *testing.T) {
 		t.Fatal(err)
 	}
 	const levels = 300
-	for _, d := range used.dirs() {
+	for d := range used.dirs() {
 		dir := d.Abs()
 		for range levels {
 			dir += "/x"
@@ -659,7 +660,7 @@ func TestKernelRemoveKeeps(t *testing.T) {
 	if err := used.Remove(testContext(t), none); err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range used.dirs() {
+	for d := range used.dirs() {
 		if unix.Access(d.Abs(), unix.F_OK) != nil {
 			t.Errorf("%s has been removed by one who did not make it", d.Abs())
 		}
@@ -667,7 +668,7 @@ func TestKernelRemoveKeeps(t *testing.T) {
 	if err := used.Remove(testContext(t), made); err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range parent.dirs() {
+	for d := range parent.dirs() {
 		if unix.Access(d.Abs(), unix.F_OK) != nil {
 			t.Errorf("%s has been removed by one who did not make it", d.Abs())
 		}
@@ -880,7 +881,7 @@ func TestKernelSub(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range s.dirs() {
+	for d := range s.dirs() {
 		if path.Base(d.Path) != "child" {
 			t.Errorf("Sub(child) has %s", d.Abs())
 		}
@@ -940,9 +941,12 @@ func TestKernelSelfJoin(t *testing.T) {
 // TestKernelNothingLeft runs last. It checks that the tests' parent is gone in all hierarchies.
 func TestKernelNothingLeft(t *testing.T) {
 	p := newPaths(t, "x")
-	for _, d := range p.dirs() {
+	for d := range p.dirs() {
 		if abs := path.Join(d.Mountpoint, testParent()); unix.Access(abs, unix.F_OK) == nil {
 			t.Errorf("%s is left behind", abs)
 		}
 	}
 }
+
+// count returns the number of hierarchies in which p has a cgroup.
+func count(p Paths) int { return len(slices.Collect(p.dirs())) }

@@ -156,7 +156,7 @@ func TestKernelSharedParents(t *testing.T) {
 	}
 	wg.Wait()
 	// A container leaves behind a level that it made if another container uses it.
-	for _, d := range newPathsParent(newPaths(t, "shared/a/b/c/x")).dirs() {
+	for d := range newPathsParent(newPaths(t, "shared/a/b/c/x")).dirs() {
 		for dir := d.Path; dir != "/"; dir = path.Dir(dir) {
 			_ = unix.Rmdir(path.Join(d.Mountpoint, dir))
 		}

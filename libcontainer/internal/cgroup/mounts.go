@@ -15,7 +15,7 @@ type Mount struct {
 // Mounts returns the mounts behind a container's mount of type "cgroup": one for
 // each v1 hierarchy, and one for cgroup2.
 func (p Paths) Mounts() []Mount {
-	var ms []Mount
+	ms := make([]Mount, 0, len(p.V1)+1)
 	for _, d := range p.V1 {
 		m := Mount{Name: path.Base(d.Mountpoint), Options: d.mountOptions(), Mountpoint: d.Mountpoint, Path: d.Abs()}
 		for _, c := range d.Controllers {

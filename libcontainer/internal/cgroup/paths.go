@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"iter"
 	"path"
 	"strings"
 )
@@ -13,8 +14,17 @@ type Dir struct {
 	Path        string   `json:"path"`           // relative to Mountpoint; begins with "/", clean
 }
 
-// Abs returns the absolute path of the directory.
-func (d Dir) Abs() string { return path.Join(d.Mountpoint, d.Path) }
+// Abs returns the absolute path of the directory. It is called for each hierarchy at
+// each step, so it does not clean its parts, which are clean, a second time.
+func (d Dir) Abs() string {
+	switch {
+	case d.Mountpoint == "/":
+		return d.Path
+	case d.Path == "/":
+		return d.Mountpoint
+	}
+	return d.Mountpoint + d.Path
+}
 
 // Name returns the name of the hierarchy for error messages: its controllers
 // ("cpu,cpuacct"), its name ("systemd"), or "unified".
@@ -52,6 +62,9 @@ func Resolve(h *Host, cgroupsPath, id string, rootless bool) (Paths, error) {
 	}
 	if err := checkPath(cgroupsPath); err != nil {
 		return Paths{}, err
+	}
+	if len(h.Hierarchies) > 0 {
+		p.V1 = make([]Dir, 0, len(h.Hierarchies))
 	}
 	for _, x := range h.Hierarchies {
 		p.V1 = append(p.V1, Dir{x.Controllers, x.Mountpoint, x.Root, under(x.Own, cgroupsPath)})
@@ -97,13 +110,22 @@ func hasDotDot(p string) bool {
 	return contains(strings.Split(p, "/"), "..")
 }
 
-// dirs returns all directories, the v1 ones first.
-func (p Paths) dirs() []Dir {
-	if p.Unified == nil {
-		return p.V1
+// dirs yields all directories, the v1 ones first.
+func (p Paths) dirs() iter.Seq[Dir] {
+	return func(yield func(Dir) bool) {
+		for _, d := range p.V1 {
+			if !yield(d) {
+				return
+			}
+		}
+		if p.Unified != nil {
+			yield(*p.Unified)
+		}
 	}
-	return append(p.V1[:len(p.V1):len(p.V1)], *p.Unified)
 }
+
+// none reports whether the container has no cgroup.
+func (p Paths) none() bool { return len(p.V1) == 0 && p.Unified == nil }
 
 // primary returns the directory whose process list is read: the cgroup2 one, else
 // the freezer's, else any. It returns false for a container without a cgroup.

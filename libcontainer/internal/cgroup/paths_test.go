@@ -44,7 +44,7 @@ func TestResolve(t *testing.T) {
 			continue
 		}
 		var dirs []string
-		for _, d := range p.dirs() {
+		for d := range p.dirs() {
 			dirs = append(dirs, d.Abs())
 		}
 		if got := strings.Join(dirs, " "); got != test.want {
@@ -82,15 +82,15 @@ func FuzzResolve(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		p, err := Resolve(hybridHost(), path, "id1", false)
 		if err != nil {
-			if len(p.dirs()) != 0 || strings.Contains(err.Error(), "\n") {
+			if !p.none() || strings.Contains(err.Error(), "\n") {
 				t.Errorf("Resolve(%q) = %+v, %v; want one or the other, in one line", path, p, err)
 			}
 			return
 		}
-		if len(p.dirs()) == 0 {
+		if p.none() {
 			t.Errorf("Resolve(%q) = nothing, and no error", path)
 		}
-		for _, d := range p.dirs() {
+		for d := range p.dirs() {
 			if !strings.HasPrefix(d.Abs(), d.Mountpoint+"/") {
 				t.Errorf("Resolve(%q) = %s, outside of %s", path, d.Abs(), d.Mountpoint)
 			}
@@ -150,7 +150,7 @@ func TestOf(t *testing.T) {
 	} {
 		got := ""
 		if of, err := p.of(memberships(test.text), "f", func(Dir) bool { return false }); err == nil {
-			for _, d := range of.dirs() {
+			for d := range of.dirs() {
 				got += " " + d.Path
 			}
 			got = got[1:]

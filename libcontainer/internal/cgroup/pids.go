@@ -17,7 +17,7 @@ func (l *limits) pids(limit int64) {
 // TooManyProcesses reports whether the cgroup, or one above it, has more processes than
 // its pids.max. A process that moves there is not refused.
 func (p Paths) TooManyProcesses() (bool, error) {
-	for _, d := range p.dirs() {
+	for d := range p.dirs() {
 		if d.Controllers != nil && !contains(d.Controllers, "pids") {
 			continue
 		}

@@ -80,7 +80,7 @@ func leftover(dir string, err error) error {
 // have a process or a cgroup below it. This is the usual end of a container.
 // Afterwards only RemoveParents is left to call.
 func (p Paths) RemoveEmpty(made []string) bool {
-	for _, d := range p.dirs() {
+	for d := range p.dirs() {
 		if !contains(made, d.Abs()) {
 			return false
 		}
@@ -149,7 +149,7 @@ func removeUnused(dirs []string) {
 
 // at returns the container's own directory with the absolute path abs.
 func (p Paths) at(abs string) (Dir, bool) {
-	for _, d := range p.dirs() {
+	for d := range p.dirs() {
 		if d.Abs() == abs {
 			return d, true
 		}

@@ -253,7 +253,7 @@ func (a *applier) plan(r *specs.LinuxResources) ([]batch, error) {
 // view opens the cgroup that has controller k.
 func (a *applier) view(k kind) (view, string, error) {
 	d, ok := a.paths.find(k.v1)
-	if len(a.paths.dirs()) == 0 {
+	if a.paths.none() {
 		return view{}, "", fieldError(k.field, "cannot set %s limit: container could not join or create cgroup: it has none", k.v1)
 	}
 	if !ok {

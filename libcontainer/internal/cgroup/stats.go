@@ -110,7 +110,7 @@ type HugetlbUse struct {
 // Stats reads all statistics. It returns an error only if a cgroup cannot be opened.
 func (p Paths) Stats() (*Stats, error) {
 	s := new(Stats)
-	for _, d := range p.dirs() {
+	for d := range p.dirs() {
 		g, err := openGroup(d.Abs())
 		if err != nil {
 			return nil, err
