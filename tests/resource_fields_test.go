@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resourceField is a case for one field of linux.resources: the field in config.json, as flags of update, and as values of
-// the kernel and of systemd.
+// resourceField is a test case for one field of linux.resources: its values in config.json, as flags of update, in the kernel
+// and in systemd.
 type resourceField struct {
 	name       string
 	field      string // below linux.resources: "memory.limit"
-	controller string // v1's name of it
+	controller string // its name on v1
 	config     string // at create, and by update -r once the flags have changed it
 	flags      []string
 	v1, v2     side
@@ -28,7 +28,7 @@ type side struct {
 	file, created, updated string
 	refusal                string // in the message; the field is named too
 	warning                string // nothing else is done
-	program                bool   // it is an eBPF program, which has a test of its own
+	program                bool   // an eBPF program applies it; another test covers that
 }
 
 func file(name, created, updated string) side {
@@ -40,7 +40,7 @@ func refusal(text string) side { return side{refusal: text} }
 // property is systemd's property on v2, with its value after create and after update.
 type property struct{ name, created, updated string }
 
-// pointer is where the field is in config.json.
+// pointer returns the field's JSON pointer in config.json.
 func (f resourceField) pointer() string {
 	return "/linux/resources/" + strings.ReplaceAll(f.field, ".", "/")
 }
@@ -388,7 +388,7 @@ func otherFields() []resourceField {
 			"device rules", "devices", "devices", `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":10,"minor":229,"access":"rw"}]}`,
 			[]string{"--device-allow", "c 10:237 r"},
 			file("devices.list", "c 10:229 rw", "c 10:237 r"),
-			side{}, // a program, which has a test of its own
+			side{}, // an eBPF program; another test covers it
 			property{},
 			"",
 		},
@@ -402,14 +402,13 @@ type disk struct {
 	bfq  string // why it has no scheduler with weights
 }
 
-// numbers are the device's, as JSON.
+// numbers returns the device's numbers as JSON.
 func (d disk) numbers() string {
 	major, minor, _ := strings.Cut(d.name, ":")
 	return fmt.Sprintf(`"major":%s,"minor":%s`, major, minor)
 }
 
-// newDisk returns a loop device for the time of the test. It uses BFQ, the only I/O scheduler with weights, if this kernel
-// has it.
+// newDisk creates a loop device for the test. It uses BFQ, the only I/O scheduler with weights, if this kernel has it.
 func newDisk(t testing.TB) disk {
 	t.Helper()
 	without := func(err error) disk { return disk{"0:0", fmt.Sprintf("no loop device: %v", err), "no loop device"} }
@@ -447,7 +446,7 @@ func newDisk(t testing.TB) disk {
 	return d
 }
 
-// rdmaDevice returns a device with RDMA, or the reason why there is none.
+// rdmaDevice returns an RDMA device, or the reason why the host has none.
 func rdmaDevice() (name, none string) {
 	devices, _ := filepath.Glob("/sys/class/infiniband/*")
 	if len(devices) == 0 {

@@ -52,7 +52,7 @@ func fieldsOf(t reflect.Type, prefix string) []string {
 	return all
 }
 
-// TestResourcesPage holds the table of docs/resources.md to the specification, to the flags of update, and to the tests.
+// TestResourcesPage compares the table of docs/resources.md with the specification, the flags of update, and the tests.
 func TestResourcesPage(t *testing.T) {
 	peersLack(t, "the page is about onggi")
 	rows := resourceRows(t)
@@ -75,7 +75,7 @@ func TestResourcesPage(t *testing.T) {
 	for _, row := range rows {
 		row.testsExist(t, named)
 		for _, flag := range strings.Fields(strings.NewReplacer(",", " ", "`", " ").Replace(row.flags)) {
-			if !flags[flag] && !strings.HasPrefix(flag, "--kernel-memory") { // which runc hides too
+			if !flags[flag] && !strings.HasPrefix(flag, "--kernel-memory") { // hidden flags, as in runc
 				t.Errorf("%s: update has no flag %s", row.field, flag)
 			}
 			delete(flags, flag)
@@ -121,7 +121,7 @@ func (r resourceRow) holds(t *testing.T, f resourceField) {
 	}
 }
 
-// testsExist checks the row's last column: cases of the field, or tests by their names.
+// testsExist checks the row's last column: each name in it is a case of the field or a test.
 func (r resourceRow) testsExist(t *testing.T, named map[string]bool) {
 	t.Helper()
 	if r.tests == "" {
@@ -137,7 +137,7 @@ func (r resourceRow) testsExist(t *testing.T, named map[string]bool) {
 	}
 }
 
-// updateFlags are the long flags of update, as its help has them.
+// updateFlags returns the long flags that the help of update lists.
 func updateFlags(t *testing.T) map[string]bool {
 	t.Helper()
 	c := &container{t: t, bundle: "/", ownRoot: true}

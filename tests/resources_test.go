@@ -70,7 +70,7 @@ func (f resourceField) json(c *container) string {
 	return filepath.Join(c.bundle, "update.json")
 }
 
-// refused checks that create and update fail, and that neither changes anything.
+// refused checks that create and update fail and change nothing.
 func (f resourceField) refused(t *testing.T, text string) {
 	peerFails(t, "runc", "drops what it cannot convert")
 	check := func(r result) {
@@ -337,7 +337,7 @@ func TestUpdateNeedsALiveContainer(t *testing.T) {
 	needController(t, "pids")
 	c := newContainer(t)
 	c.create()
-	c.must("update", "--pids-limit", "9", c.id) // created is enough
+	c.must("update", "--pids-limit", "9", c.id) // a created container suffices
 	c.start()
 	c.stopped()
 	refused(t, c.verb("update", "--pids-limit", "8", c.id), 1, "container not running")
@@ -347,7 +347,7 @@ func TestUpdateNeedsALiveContainer(t *testing.T) {
 	refused(t, c.verb("update", "-r", "/no/such/file", c.id), 1, "no such file")
 }
 
-// A paused container's limits can be changed, and it stays paused.
+// Limits of a paused container can change, and it stays paused.
 func TestUpdateWhilePaused(t *testing.T) {
 	needController(t, "pids")
 	needController(t, "freezer")
@@ -360,8 +360,8 @@ func TestUpdateWhilePaused(t *testing.T) {
 	want(t, "limit", c.limit("pids", "pids.max", "pids.max"), "9")
 }
 
-// Processes fork all the time, in cgroups of their own below the container's. No first process takes them along when it
-// ends. Pause stops all of them at once, and kill ends them.
+// The processes fork continuously, in cgroups of their own below the container's. They do not end with the first process,
+// because the pid namespace is shared. Pause stops all of them at once, and kill ends them.
 func TestAForkingFamilyIsPausedAndKilled(t *testing.T) {
 	needController(t, "freezer")
 	c := newContainer(t, without(specs.PIDNamespace), sh("while :; do (sleep 0.001; sleep 0.001) & sleep 0.001; done"),

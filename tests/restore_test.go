@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// restoreFlags are those of every restore here.
+// restoreArgs returns the command line of a restore, with flags.
 func (c *container) restoreArgs(flags ...string) []string {
 	all := append([]string{"restore", "--bundle", c.bundle, "--image-path", c.images()}, flags...)
 	return append(all, c.id)
 }
 
-// dumped is a container with a counter that has been written to disk, and its count.
+// dumped returns a container with a counter after its checkpoint, and the last count.
 func dumped(t testing.TB, edits ...edit) (*container, int) {
 	t.Helper()
 	c := counting(t, edits...)
@@ -32,7 +32,7 @@ func dumped(t testing.TB, edits ...edit) (*container, int) {
 	return c, c.count()
 }
 
-// attributes are those of a process that CRIU does not restore, or restores wrongly.
+// attributes prints the attributes of a process that CRIU does not restore, or restores wrongly.
 func attributes(t testing.TB, pid int) string {
 	t.Helper()
 	var set unix.CPUSet
@@ -155,7 +155,7 @@ func readDirNames(dir string) string {
 	return strings.Join(names, " ")
 }
 
-// In the foreground restore ends with the container's status and deletes it. The hooks of the host run with the state.
+// In the foreground, restore waits for the container, returns its status and deletes it. The host's hooks run with the state.
 func TestRestoreForeground(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	hook := func(kind string) []specs.Hook {
@@ -184,15 +184,15 @@ func TestRestoreForeground(t *testing.T) {
 	}
 }
 
-// Every refusal is one line, and leaves nothing.
+// Every refusal is one line of error, and leaves nothing.
 func TestRestoreRefuses(t *testing.T) {
 	c, _ := dumped(t)
 	for _, tt := range []struct {
 		name, want string
 		flags      []string
 		edit       edit
-		file, data string // of the images, to be damaged
-		path       bool   // a CRIU in /tmp comes first
+		file, data string // file of the images that the test damages
+		path       bool   // PATH begins with a CRIU in /tmp
 	}{
 		{name: "CRIU in /tmp", flags: []string{"--image-path", "images"}, path: true, want: "a restore covers /tmp"},
 		{name: "no images", flags: []string{"--image-path", "none"}, want: "no such file or directory"},
@@ -252,7 +252,7 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
-// A restore whose runtime or whose CRIU is killed at any moment leaves nothing after delete --force.
+// The test kills the runtime or CRIU during a restore, at any moment. delete --force must leave nothing.
 func TestRestoreKilled(t *testing.T) {
 	onOneLayout(t)
 	c, _ := dumped(t)

@@ -167,7 +167,7 @@ func TestManyContainersAtOnce(t *testing.T) {
 	}
 }
 
-// A container that stops the processes that enter it must not hold up a verb for ever.
+// A container that stops every process that enters it must not block a verb for ever.
 func TestVerbsEndWhileTheContainerIsStopped(t *testing.T) {
 	peerFails(t, "runc", "exec hangs")
 	c := newContainer(t)
@@ -297,7 +297,7 @@ func TestWithoutExecutableMemfds(t *testing.T) {
 	}
 }
 
-// Without a cgroup by which delete could find it, the process is in the state before it can reach the gate.
+// If there is no cgroup, delete cannot find the process by it. So the state names the process before it can reach the gate.
 func TestKillOfCreateWithoutACgroup(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "has no --cgroup-manager")

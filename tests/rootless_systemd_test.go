@@ -11,7 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// withManager gives the user a systemd of its own, as one who has logged in has, until the test ends.
+// withManager starts a systemd instance for the user, as a login does, and stops it after the test.
 func (u ordinary) withManager(t *testing.T) {
 	t.Helper()
 	unit := fmt.Sprintf("user@%d.service", u.uid)
@@ -25,8 +25,8 @@ func (u ordinary) withManager(t *testing.T) {
 	})
 }
 
-// session is command in the first process's mount namespace: the user's runtime directory is mounted there, and what is
-// mounted there later than the run began is not seen in the run's own.
+// session returns a command that runs as the user in the mount namespace of process 1. systemd mounts the user's runtime
+// directory there, and later mounts do not reach the namespace of the test run.
 func (u ordinary) session() []string {
 	return append([]string{"nsenter", "--target", "1", "--mount", "--"}, u.command()...)
 }
@@ -35,7 +35,7 @@ func (u ordinary) environ() []string {
 	return []string{fmt.Sprintf("XDG_RUNTIME_DIR=/run/user/%d", u.uid), fmt.Sprintf("DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/%d/bus", u.uid)}
 }
 
-// systemctl asks the user's systemd.
+// systemctl calls the user's systemd.
 func (u ordinary) systemctl(t *testing.T, args ...string) string {
 	t.Helper()
 	line := append(u.session(), append([]string{"systemctl", "--user"}, args...)...)
@@ -48,15 +48,15 @@ func (u ordinary) systemctl(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// An ordinary user's container is a scope of the user's own systemd, with the limits of the controllers that are
-// delegated to it: set, updated, kept when systemd has read its files anew, and gone with the container.
+// An ordinary user's container is a scope of the user's systemd, with limits of the delegated controllers. The limits can be
+// updated, they survive a reload of systemd, and the scope disappears with the container.
 func TestRootlessScope(t *testing.T) {
 	needSystemd(t)
 	needV2(t)
 	u := ordinaryUser(t)
 	u.withManager(t)
 	c := newRootless(t, u, u.many, args("sleep", "1000"))
-	// The kernel lets a process be moved only below a cgroup whose processes the user may move.
+	// The kernel moves a process only if the user may write to the common ancestor of both cgroups.
 	c.wrapper = append(u.session(), "systemd-run", "--user", "--scope", "--quiet", "--")
 	unit := "onggi-" + c.id + ".scope"
 	c.cgroup = fmt.Sprintf("/user.slice/user-%d.slice/user@%[1]d.service/user.slice/%s", u.uid, unit)
@@ -104,7 +104,7 @@ func TestRootlessScope(t *testing.T) {
 	}
 }
 
-// A user without a systemd of its own is told what is missing.
+// The error for a user without a systemd instance names the missing variables.
 func TestRootlessScopeWithoutAManager(t *testing.T) {
 	needSystemd(t)
 	u := ordinaryUser(t)

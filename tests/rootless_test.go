@@ -14,7 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// ordinary is a user without any privilege.
+// ordinary is an unprivileged user.
 type ordinary struct {
 	name     string
 	uid, gid uint32
@@ -28,7 +28,7 @@ func ordinaryUser(t *testing.T) ordinary {
 	return makeUser(t)
 }
 
-// makeUser is ordinaryUser for tests that the peers also pass.
+// makeUser is ordinaryUser for tests that peers pass too.
 func makeUser(t *testing.T) ordinary {
 	t.Helper()
 	u := ordinary{name: fmt.Sprintf("onggi-t%d", os.Getpid()%100000)}
@@ -39,7 +39,7 @@ func makeUser(t *testing.T) ordinary {
 		}
 	}
 	run("useradd", "--no-create-home", "--user-group", u.name)
-	// By force: a process that has just ended is in use for a moment more.
+	// -f: a process that has just ended still counts as running for a moment.
 	t.Cleanup(func() { run("userdel", "--force", u.name) })
 	u.uid, u.gid = uint32(idOf(t, "-u", u.name)), uint32(idOf(t, "-g", u.name))
 	if u.sub = subordinate(t, u.name); u.sub == 0 {
@@ -59,7 +59,7 @@ func idOf(t *testing.T, flag, name string) int {
 	return atoi(t, string(out))
 }
 
-// subordinate returns the first id of the user in /etc/subuid, or 0 if useradd has not given the user any.
+// subordinate returns the first id of the user in /etc/subuid, or 0 if there is none.
 func subordinate(t *testing.T, name string) uint32 {
 	t.Helper()
 	f, err := os.Open("/etc/subuid")
@@ -76,7 +76,7 @@ func subordinate(t *testing.T, name string) uint32 {
 	return 0
 }
 
-// single maps only the user itself, which needs no helper.
+// single maps only the user's own id. This needs no helper.
 func (u ordinary) single() (uids, gids []specs.LinuxIDMapping) {
 	return []specs.LinuxIDMapping{{HostID: u.uid, Size: 1}}, []specs.LinuxIDMapping{{HostID: u.gid, Size: 1}}
 }
@@ -88,8 +88,8 @@ func (u ordinary) many() (uids, gids []specs.LinuxIDMapping) {
 	return append(uids, rest), append(gids, rest)
 }
 
-// newRootless returns a container of the user, within the powers of an ordinary user: a user namespace, the host's network
-// and its /sys, no limits.
+// newRootless returns a container of the user that needs no further privileges: a user namespace, the host's network
+// namespace and /sys, and no limits.
 func newRootless(t *testing.T, u ordinary, maps func() (uids, gids []specs.LinuxIDMapping), edits ...edit) *container {
 	t.Helper()
 	needCgroupfs(t)
@@ -110,7 +110,7 @@ func newRootless(t *testing.T, u ordinary, maps func() (uids, gids []specs.Linux
 	return c
 }
 
-// handTo gives the bundle to the user, who runs the runtime from now on.
+// handTo makes the user the owner of the bundle. The user runs all later verbs.
 func (c *container) handTo(u ordinary) {
 	c.t.Helper()
 	data, err := os.ReadFile(env.runtime)
@@ -123,7 +123,7 @@ func (c *container) handTo(u ordinary) {
 		c.t.Fatal(err)
 	}
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		// Files of the root file system are links to ones that are not the bundle's alone.
+		// The files of the root file system are hard links that other bundles share.
 		if err != nil || !d.IsDir() {
 			return err
 		}
@@ -135,12 +135,12 @@ func (c *container) handTo(u ordinary) {
 	c.wrapper = u.command()
 }
 
-// command returns the command that becomes the user and executes the rest of its line.
+// command returns a command that becomes the user and executes its arguments.
 func (u ordinary) command() []string {
 	return []string{"setpriv", fmt.Sprintf("--reuid=%d", u.uid), fmt.Sprintf("--regid=%d", u.gid), "--clear-groups", "--inh-caps=-all", "--"}
 }
 
-// withoutHelpers leaves newuidmap and newgidmap out of the PATH.
+// withoutHelpers removes newuidmap and newgidmap from the PATH.
 func (c *container) withoutHelpers(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
@@ -227,7 +227,7 @@ func TestRootlessStateIsInXDGRuntimeDir(t *testing.T) {
 func TestRootlessWithoutAPlaceForTheState(t *testing.T) {
 	u := ordinaryUser(t)
 	c := newRootless(t, u, u.single)
-	c.root = filepath.Join(t.TempDir(), "state") // root's
+	c.root = filepath.Join(t.TempDir(), "state") // owned by root
 	refused(t, c.run(), 1, "(the state root of an ordinary user is below $XDG_RUNTIME_DIR: set it, or use --root): make the state directory: ")
 }
 
@@ -266,7 +266,7 @@ func TestRootlessHasNoCgroup(t *testing.T) {
 	})
 }
 
-// On a hybrid host a user may have cgroups of the v1 hierarchies and none of cgroup2.
+// On a hybrid host, the user has cgroups in the v1 hierarchies and none in cgroup2.
 func TestRootlessBesideAForeignUnifiedHierarchy(t *testing.T) {
 	if env.layout != "hybrid" {
 		t.Skip("it takes a hybrid layout")
@@ -370,7 +370,7 @@ func TestRootlessThatCannotBe(t *testing.T) {
 func TestRootlessGroupsAreDropped(t *testing.T) {
 	u := ordinaryUser(t)
 	c := newRootless(t, u, u.many, sh("cat /proc/self/status"))
-	// The program would see a mapped group of the host by its number.
+	// A mapped group of the host would appear as a number in the program.
 	c.wrapper = slices.Clone(c.wrapper)
 	c.wrapper[slices.Index(c.wrapper, "--clear-groups")] = fmt.Sprintf("--groups=%d", u.sub+6)
 	want(t, "groups", field(c.output(), "Groups"), "")
@@ -446,7 +446,7 @@ func TestRootlessSeccomp(t *testing.T) {
 	}
 }
 
-// namespace makes a user namespace and a mount namespace of the user, and returns the command that enters them.
+// namespace creates a user namespace and a mount namespace of the user, and returns a command that enters them.
 func (u ordinary) namespace(t *testing.T) []string {
 	t.Helper()
 	args := append(u.command(), "unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--", "sh", "-c", "echo ready; exec sleep 1000")

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The ioctls and the flag of seccomp_unotify(2), and its two structures.
+// The ioctls, the flag and the two structures of seccomp_unotify(2).
 const (
 	notifRecv     = 0xc0502100 // SECCOMP_IOCTL_NOTIF_RECV
 	notifSend     = 0xc0182101 // SECCOMP_IOCTL_NOTIF_SEND
@@ -36,8 +36,8 @@ type (
 	}
 )
 
-// continuing is an agent that lets every notified call continue. calls returns the number of notifications of a system
-// call, after the last process with a filter is gone.
+// continuing starts an agent that lets every notified call continue. After the last process with a filter has ended, calls
+// returns the number of notifications of a system call.
 func continuing(t *testing.T, path string) (calls func(nr int32) int) {
 	t.Helper()
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -68,7 +68,7 @@ func continuing(t *testing.T, path string) (calls func(nr int32) int) {
 	}
 }
 
-// answerAll answers until no process has the filter any more.
+// answerAll answers until no process has the filter.
 func answerAll(f *os.File, heard map[int32]int) {
 	fd := int(f.Fd())
 	for {
@@ -88,7 +88,7 @@ func answerAll(f *os.File, heard map[int32]int) {
 	}
 }
 
-// The stub itself reads and executes with the filter on: the agent answers for it too.
+// The stub itself reads and executes under the filter, so the agent gets its calls too.
 func TestSeccompNotifyOfReadAndExecve(t *testing.T) {
 	for name, nr := range map[string]int32{"read": unix.SYS_READ, "execve": unix.SYS_EXECVE, "close": unix.SYS_CLOSE} {
 		t.Run(name, func(t *testing.T) {
@@ -105,8 +105,8 @@ func TestSeccompNotifyOfReadAndExecve(t *testing.T) {
 	}
 }
 
-// An ordinary user may have an agent and a startContainer hook too. The hook's process has the profile, and the first
-// process is not dumpable while its listener is taken over.
+// An ordinary user's container can have an agent and a startContainer hook. The hook's process has the profile. The first
+// process is not dumpable while the agent takes its listener.
 func TestRootlessNotifyWithAStartContainerHook(t *testing.T) {
 	u := makeUser(t)
 	for _, nnp := range []bool{true, false} {

@@ -8,8 +8,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// A profile may deny everything that the first process needs to end or to say so. It ends all the same, at once, and
-// nobody takes it for a program that was executed.
+// A profile may deny every call by which the first process could end or report an error. The process must end at once all
+// the same, and start must not report success.
 func TestProfilesThatDenyTheEnd(t *testing.T) {
 	peerFails(t, "runc", "needs other calls for itself")
 	for _, tt := range []struct {
@@ -21,7 +21,7 @@ func TestProfilesThatDenyTheEnd(t *testing.T) {
 		{"execve exit_group", true, "operation not permitted"},
 		{"execve write", true, "could neither execute the program nor report the error"},
 		{"execve write exit_group", true, "could neither execute the program nor report the error"},
-		{"exit_group", false, ""}, // the program's own affair
+		{"exit_group", false, ""}, // concerns only the program
 		{"exit_group write", false, "write("},
 		{"exit_group capset", false, "capset("},
 		{"exit_group execve write capset sendto", false, "/linux/seccomp: (the profile probably denies"},

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// agentFor is an agent for notifications: it takes the descriptors of all who connect, and answers nothing. It counts
-// them when it is told to stop.
+// agentFor starts an agent that receives listeners from all connections and answers no notification. stop ends it and returns
+// the number of listeners.
 func agentFor(t *testing.T, path string) (stop func() int) {
 	t.Helper()
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -46,7 +46,7 @@ func agentFor(t *testing.T, path string) (stop func() int) {
 	}
 }
 
-// A further process has a filter of its own, and runs when the agent has its listener, or not at all.
+// A process of exec has a filter of its own. It runs only after the agent has its listener.
 func TestSeccompNotifyOfExec(t *testing.T) {
 	privs := func(no bool) edit { return func(s *specs.Spec) { s.Process.NoNewPrivileges = no } }
 	for name, edits := range map[string][]edit{
@@ -70,7 +70,7 @@ func TestSeccompNotifyOfExec(t *testing.T) {
 			}
 			before := children()
 			refused(t, c.exec(nil, "touch", "/ran"), 255, path)
-			for _, pid := range children() { // what runs all the same
+			for _, pid := range children() { // processes that run although exec failed
 				if !slices.Contains(before, pid) {
 					<-awaitExit(pid)
 				}

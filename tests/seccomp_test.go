@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seccomp allows all but what the rules say.
+// seccomp returns a profile that allows all calls except those of the rules.
 func seccomp(rules ...specs.LinuxSyscall) edit {
 	return func(s *specs.Spec) {
 		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: rules}
@@ -27,7 +27,7 @@ func TestSeccomp(t *testing.T) {
 		name string
 		edit edit
 		line string
-		want string // of standard output and error together
+		want string // standard output and error together
 		code int
 	}{
 		{"errno", seccomp(specs.LinuxSyscall{Names: mkdir, Action: specs.ActErrno, ErrnoRet: ptr(uint(unix.EXDEV))}), "mkdir /tmp/x", "Invalid cross-device link", 1},
@@ -84,8 +84,8 @@ func TestSeccompAppliesToExec(t *testing.T) {
 	}
 }
 
-// TestSeccompNeedsFewSyscallsOfItsOwn starts a container with an allow-list that holds nothing but what a static
-// program needs and what it takes to execute it.
+// TestSeccompNeedsFewSyscallsOfItsOwn starts a container with an allow-list that has only the calls of a static program and
+// those that execute it.
 func TestSeccompNeedsFewSyscallsOfItsOwn(t *testing.T) {
 	peerFails(t, "runc", "needs more than twenty for itself")
 	c := newContainer(t, args("/bin/true"), func(s *specs.Spec) {

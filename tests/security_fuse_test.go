@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Who resolves a name twice may get two answers from a volume that another container controls, and every second one
-// has been a way out (CVE-2021-30465, CVE-2024-45310, CVE-2025-52881).
+// Another container may control a volume and answer two lookups of one name differently. Each of these CVEs escaped by the
+// second lookup: CVE-2021-30465, CVE-2024-45310, CVE-2025-52881. The runtime must look up each target once.
 func TestAVolumeIsAskedOnceForEachTarget(t *testing.T) {
 	peerFails(t, "runc", "asks three times and more")
 	c := newContainer(t, args("cat", "/proc/self/mountinfo"))
@@ -42,7 +42,7 @@ func TestAVolumeIsAskedOnceForEachTarget(t *testing.T) {
 	}
 }
 
-// All interleavings of one such volume: the k-th time that it is asked, the target is a symlink.
+// The test tries all interleavings: the k-th lookup of a name returns a symlink.
 func TestAVolumeThatChangesItsMind(t *testing.T) {
 	c := newContainer(t, args("cat", "/proc/self/mountinfo"))
 	v := newVolume(t, filepath.Join(c.bundle, "volume"))
@@ -62,7 +62,7 @@ func TestAVolumeThatChangesItsMind(t *testing.T) {
 			}
 			r := c.run()
 			if r.code != 0 {
-				continue // refused, which is fine
+				continue // a refusal is a correct result
 			}
 			if why := hijacked(r.out); why != "" {
 				t.Errorf("symlink to %s at lookup %d: %s\n%s", to, k, why, r.out)
@@ -71,13 +71,13 @@ func TestAVolumeThatChangesItsMind(t *testing.T) {
 				t.Fatalf("symlink to %s at lookup %d: mounted on the host", to, k)
 			}
 			if v.seen("d") < k && v.seen("m") < k {
-				break // nobody asked that often
+				break // there were fewer lookups than k
 			}
 		}
 	}
 }
 
-// hijacked says what is wrong with the mounts of a container whose /proc and /sys matter.
+// hijacked returns a description of a wrong mount on /proc or /sys, or "".
 func hijacked(mountinfo string) string {
 	top := map[string]string{}
 	for line := range strings.Lines(mountinfo) {
@@ -92,8 +92,7 @@ func hijacked(mountinfo string) string {
 	return ""
 }
 
-// A volume that does not answer holds up the container that it belongs to, and nobody else: a verb goes away when it
-// is asked to, and the container can be deleted.
+// A volume that does not answer must block only its own container. A verb ends on SIGTERM, and delete removes the container.
 func TestADeadVolumeHoldsNobodyUp(t *testing.T) {
 	peerFails(t, "runc", "cannot be terminated")
 	volumeAt := func(c *container) *volume {
@@ -180,7 +179,7 @@ func TestADeadVolumeHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-// endsWhenAsked starts a verb that may come to a standstill, asks it to end after a while, and deletes the container.
+// endsWhenAsked starts a verb that may block, sends it SIGTERM after a second, and deletes the container.
 func endsWhenAsked(t *testing.T, c *container, line []string) {
 	t.Helper()
 	askedToEnd(t, c, line)
@@ -189,7 +188,7 @@ func endsWhenAsked(t *testing.T, c *container, line []string) {
 	}
 }
 
-// askedToEnd starts a verb that may come to a standstill, and asks it to end after a while.
+// askedToEnd starts a verb that may block, and sends it SIGTERM after a second.
 func askedToEnd(t *testing.T, c *container, line []string) result {
 	t.Helper()
 	i := c.begin(line...)
@@ -202,8 +201,8 @@ func askedToEnd(t *testing.T, c *container, line []string) result {
 	return r
 }
 
-// A lookup that a file system has taken and does not answer ends by no signal, and a process does not end before its
-// threads. So the verb must leave the lookup to another process: it ends, and nothing of the container is left.
+// No signal ends a lookup that a file system has read and does not answer. A process cannot end before its threads. So the
+// runtime must leave such a lookup to another process. The verb then ends, and nothing of the container is left.
 func TestALookupWithoutAnEndKeepsNoVerb(t *testing.T) {
 	peerFails(t, "runc", "cannot be ended")
 	source := func(options ...string) edit {
@@ -257,7 +256,8 @@ func TestALookupWithoutAnEndKeepsNoVerb(t *testing.T) {
 	})
 }
 
-// endsWhileMuted starts a verb that looks a name up in a volume that takes requests only, and asks it to end.
+// endsWhileMuted starts a verb that looks up a name in a volume, and sends it SIGTERM. The volume reads the request and does
+// not answer it.
 func endsWhileMuted(t *testing.T, c *container, v *volume, line []string) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(v.dir, "sub")); err != nil {
@@ -268,7 +268,7 @@ func endsWhileMuted(t *testing.T, c *container, v *volume, line []string) {
 	taken := v.taken.Load()
 	i := c.begin(line...)
 	eventually(t, "a lookup is taken", func() bool { return v.taken.Load() > taken })
-	time.Sleep(100 * time.Millisecond) // the waiting process is deaf from its first signal on
+	time.Sleep(100 * time.Millisecond) // after its first signal, the waiting process ignores all others
 	asked := time.Now()
 	i.Process.Signal(unix.SIGTERM)
 	if r := i.end(); r.code == 0 || time.Since(asked) > slowly(time.Second) {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A frozen cgroup freezes whoever enters it, in the v1 freezer so that even SIGKILL has to wait. The runtime itself
-// must stay outside.
+// A frozen cgroup freezes every process that enters it. In a v1 freezer, even SIGKILL has to wait. The runtime itself must
+// stay outside.
 func TestExecIntoAPausedContainerEndsWhenAsked(t *testing.T) {
 	peerFails(t, "runc", "hangs")
 	c := newContainer(t)
@@ -53,7 +53,7 @@ func TestExecIntoAPausedContainerEndsWhenAsked(t *testing.T) {
 	})
 }
 
-// A container that signals whatever enters it can spoil an exec, but not hold it up, nor learn from it.
+// A container that signals every process that enters it can make an exec fail. It must not block exec, nor learn from it.
 func TestExecWhileTheContainerSignalsWhatEntersIt(t *testing.T) {
 	for _, sig := range []string{"STOP", "KILL", "QUIT", "SEGV"} {
 		t.Run(sig, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestExecWhileTheContainerSignalsWhatEntersIt(t *testing.T) {
 			before := children()
 			for range 6 {
 				i := c.begin("exec", "--detach", c.id, "sleep", "1000")
-				// What is stopped before its execve keeps exec waiting, though not for ever.
+				// A process that is stopped before its execve makes exec wait, but not for ever.
 				asked := time.AfterFunc(2*time.Second, func() { i.Process.Signal(unix.SIGTERM) })
 				r := i.end()
 				if strings.Contains(r.err, "goroutine") || !asked.Stop() && sig != "STOP" || r.took > slowly(4*time.Second) {

@@ -10,7 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// reporting gives the container a hook of the kind that writes what a shell line prints into a file, which anybody may.
+// reporting adds a hook of a kind. The hook writes the output of a shell line to a file that any user may write.
 func reporting(c *container, kind, line string) (read func() string) {
 	c.write("report/file", "")
 	file := filepath.Join(c.bundle, "report/file")
@@ -30,7 +30,7 @@ func reporting(c *container, kind, line string) (read func() string) {
 	}
 }
 
-// A startContainer hook is as confined as the program that it runs before.
+// A startContainer hook has the restrictions of the program.
 func TestStartContainerHookIsConfinedLikeTheProgram(t *testing.T) {
 	c := newContainer(t, seccomp(specs.LinuxSyscall{Names: []string{"mkdir", "mkdirat"}, Action: specs.ActErrno}))
 	read := reporting(c, "startContainer", `grep -E "^(Seccomp|CapBnd|NoNewPrivs):" /proc/self/status; mkdir /tmp/x && echo made; ls /proc/self/fd | tr "\n" " "`)
@@ -55,7 +55,7 @@ func TestAHooksFirstArgumentIsNotItsProgram(t *testing.T) {
 	}
 }
 
-// Hooks of create have what it takes to change the container's mounts, in a user namespace, too.
+// createContainer hooks have the privileges to change the container's mounts, also in a user namespace.
 func TestCreateContainerHookIsRootOfTheUserNamespace(t *testing.T) {
 	c := newContainer(t, userNamespace(100000))
 	read := reporting(c, "createContainer", `id -u; id -g; grep CapEff /proc/self/status | cut -f2; ls /proc/self/fd | tr "\n" " "`)
@@ -66,7 +66,7 @@ func TestCreateContainerHookIsRootOfTheUserNamespace(t *testing.T) {
 	}
 }
 
-// A pid namespace that is joined has strangers in it: what has the runtime's privileges is not shown to them.
+// A joined pid namespace has foreign processes in it. They must not see a hook with the runtime's privileges.
 func TestCreateContainerHookIsNotSeenInAJoinedPidNamespace(t *testing.T) {
 	peerFails(t, "runc", "shows it")
 	sandbox := newContainer(t)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A program without any capability can make a user namespace with a mount namespace that is its own: there it turns a
-// read-only mount into a writable one. The control is that it does so with a mount that it has made itself.
+// A program without capabilities can create a user namespace with a mount namespace, and remount read-only mounts in it. The
+// control is that it does so with a mount of its own.
 func TestLiveMountsAreNotForNamespacesOfTheProgramsOwn(t *testing.T) {
 	peersLack(t, "mounts")
 	for name, edits := range map[string][]edit{"no user namespace": nil, "user namespace": {userNamespace(100000)}} {
@@ -26,7 +26,7 @@ func TestLiveMountsAreNotForNamespacesOfTheProgramsOwn(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.create()
-			c.added(bindOf(dir, "/home/user", "ro")) // while it has no program yet
+			c.added(bindOf(dir, "/home/user", "ro")) // before its program runs
 			c.removed(bindOf(dir, "/home/user"))
 			c.start()
 			eventually(t, "the program has namespaces of its own", func() bool {
@@ -43,8 +43,8 @@ func TestLiveMountsAreNotForNamespacesOfTheProgramsOwn(t *testing.T) {
 	}
 }
 
-// What a source in the container leads to, the container decides: not to a procfs without its masks, nor to a volume
-// without its being read-only.
+// The container can replace a source in it by a symlink. The symlink must not give it a procfs without masks, nor a writable
+// mount of a read-only volume.
 func TestLiveSourcesInTheContainerKeepItsRestrictions(t *testing.T) {
 	peersLack(t, "mounts")
 	c := newContainer(t, caps())
@@ -81,7 +81,7 @@ func TestLiveSourcesInTheContainerKeepItsRestrictions(t *testing.T) {
 	c.removed(inside("volume"), inside("plain"))
 }
 
-// The image has the symlink here. The control is the same source as a directory.
+// The image contains the symlink. The control is the same source as a directory.
 func TestSourcesInTheImageDoNotLeadIntoProc(t *testing.T) {
 	peersLack(t, "a check of sources in the root file system")
 	for name, make := range map[string]func(string) error{
@@ -103,7 +103,7 @@ func TestSourcesInTheImageDoNotLeadIntoProc(t *testing.T) {
 	}
 }
 
-// needStatmount is for what the kernel tells of mounts since Linux 6.8.
+// needStatmount skips the test on a kernel without unique mount ids and statmount(2) (Linux 6.8).
 func needStatmount(t *testing.T) {
 	t.Helper()
 	var v unix.Statx_t
@@ -112,7 +112,7 @@ func needStatmount(t *testing.T) {
 	}
 }
 
-// The kernel gives the number of a mount that is gone to the next one. The control is that it does.
+// The kernel reuses the number of an unmounted mount. The control is that the number does come back.
 func TestLiveMountsAreKnownByIDsThatDoNotComeBack(t *testing.T) {
 	peersLack(t, "mounts")
 	needStatmount(t)
@@ -129,7 +129,7 @@ for i in 0 1 2 3 4 5 6 7 8 9; do mount -t tmpfs other /var; [ "$(number /var)" =
 	refused(t, c.mountsVerb("remove", m), 1, "unmount /mnt: another mount is there now")
 }
 
-// A name of the container leads into a volume that is shared with the host: what is mounted there would be the host's too.
+// The destination leads into a volume that is shared with the host. A mount there would appear on the host too.
 func TestLiveMountsDoNotAppearOnTheHost(t *testing.T) {
 	peersLack(t, "mounts")
 	needStatmount(t)

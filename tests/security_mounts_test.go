@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostMounts is a mount namespace in which all mounts are shared, as systemd makes them: what is mounted over one of
-// them anywhere appears here. Who uses it is in it, and so is every runtime started from there.
+// hostMounts is a mount namespace with shared mounts only, as systemd creates it. A mount that propagates from a container
+// appears in it. Runtimes that its thread starts are in it too.
 type hostMounts struct {
 	t    *testing.T
-	info int // not an os.File: Go's own poller would take the events
+	info int // not an os.File: Go's poller would consume the events
 }
 
-// withSharedMounts calls f in such a namespace, on a thread that ends with it.
+// withSharedMounts calls f in such a namespace, on a thread that ends afterwards.
 func withSharedMounts(t *testing.T, f func(hostMounts)) {
 	t.Helper()
 	done := make(chan struct{})
@@ -32,7 +32,7 @@ func withSharedMounts(t *testing.T, f func(hostMounts)) {
 			t.Error(err)
 			return
 		}
-		// Private first: otherwise they stay peers of what they were copied from.
+		// MS_PRIVATE first: otherwise the mounts stay peers of the original ones.
 		for _, flag := range []uintptr{unix.MS_PRIVATE, unix.MS_SHARED} {
 			if err := unix.Mount("", "/", "", unix.MS_REC|flag, ""); err != nil {
 				t.Error(err)
@@ -66,7 +66,7 @@ func (h hostMounts) list() string {
 	}
 }
 
-// changed tells whether anything was mounted, unmounted or changed since it was asked last, however briefly
+// changed reports whether any mount was made, removed or changed since the last call, however briefly
 // (proc_pid_mountinfo(5)).
 func (h hostMounts) changed() bool {
 	fds := []unix.PollFd{{Fd: int32(h.info), Events: unix.POLLPRI}}
@@ -77,7 +77,7 @@ func (h hostMounts) changed() bool {
 	return n > 0
 }
 
-// A mount storm on the host costs its init dearly, and every mount there is one that something can go wrong with.
+// systemd reacts to every mount on the host, which costs processor time. Each such mount is also a risk.
 func TestNothingIsMountedOnTheHost(t *testing.T) {
 	peerFails(t, "runc", "mounts its own executable, and sets propagation")
 	for name, edits := range map[string][]edit{
@@ -118,8 +118,8 @@ func TestNothingIsMountedOnTheHost(t *testing.T) {
 	})
 }
 
-// A device node in a user namespace is a bind mount of the host's, and so is the mask of a file: what the container's
-// root mounts over them must not come back.
+// In a user namespace, a device node is a bind mount of the host's, as the mask of a file is everywhere. A mount of the
+// container's root over them must not appear on the host.
 func TestAMountOverADeviceStaysInTheContainer(t *testing.T) {
 	attack := `for f in /dev/null /dev/zero /dev/tty /proc/timer_list /dev/pts /dev/shm /mnt; do
 		[ -d $f ] && mount -t tmpfs hostile $f || mount --bind /tmp/hostile $f; done; grep -c hostile /proc/self/mountinfo`
@@ -140,7 +140,7 @@ func TestAMountOverADeviceStaysInTheContainer(t *testing.T) {
 				if now := h.list(); strings.Contains(now, "hostile") {
 					t.Errorf("on the host:\n%s", now)
 				}
-				// Control: a mount that is asked to be shared, in a root that is, does come back.
+				// Control: a mount on an rshared bind mount in a shared root does appear.
 				c.edit(sh("mount -t tmpfs hostile /mnt"), func(s *specs.Spec) {
 					s.Mounts[len(s.Mounts)-1].Options = []string{"rbind", "rshared"}
 					s.Linux.RootfsPropagation = "shared"

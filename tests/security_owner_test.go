@@ -16,8 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A container that has stopped still names its cgroup. Whatever a verb does with it, the container that runs there now
-// is not touched.
+// A stopped container still names its cgroup. Its verbs must not touch another container that runs in the cgroup now.
 func TestOnlyItsOwnProcessesAreTheContainers(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "kills them where the pid namespace is shared")
@@ -42,7 +41,7 @@ func TestOnlyItsOwnProcessesAreTheContainers(t *testing.T) {
 			end(stopped)
 			return stopped, running
 		},
-		// The record of a create that was killed before it knew that the cgroup was its own.
+		// The state of a create that was killed before it knew that the cgroup was its own.
 		"create that was killed": func(t *testing.T) (stopped, running *container) {
 			stopped, running = inOneCgroup(t, nil, nil)
 			change(t, stopped, func(state map[string]any) { delete(state, "init") })
@@ -69,7 +68,7 @@ func TestOnlyItsOwnProcessesAreTheContainers(t *testing.T) {
 				{"resume", b.id},
 			} {
 				r := b.verb(line...)
-				if r.code == 0 && line[1] != "--all" { // engines do that after the end
+				if r.code == 0 && line[1] != "--all" { // engines kill with --all after the end
 					t.Errorf("success without a process: %v", r)
 				}
 				alive(r)
@@ -107,7 +106,7 @@ func TestOnlyItsOwnProcessesAreTheContainers(t *testing.T) {
 	}
 }
 
-// The control of the test above: the processes that a container has left in its own cgroup end.
+// The control of the test above: processes that a container left in its own cgroup do end.
 func TestItsOwnProcessesAreTheContainers(t *testing.T) {
 	for _, line := range [][]string{{"delete"}, {"delete", "--force"}, {"kill", "--all"}} {
 		t.Run(strings.Join(line, " "), func(t *testing.T) {
@@ -129,7 +128,7 @@ func TestItsOwnProcessesAreTheContainers(t *testing.T) {
 	}
 }
 
-// A cgroup that was there, and is empty, is used. It stays, and nothing of the container stays in it.
+// The runtime uses an existing empty cgroup. delete leaves the cgroup, without processes or marks of the container.
 func TestACgroupThatWasThere(t *testing.T) {
 	needCgroupfs(t)
 	c := newContainer(t, without("pid"), sh("sleep 1000 & sleep 1001 & exit"))
@@ -171,8 +170,8 @@ func TestACgroupThatWasThere(t *testing.T) {
 	}
 }
 
-// Of several creates at one cgroup, at most one wins, and those that lose take nothing from it. A directory that a loser
-// has made goes with the winner, or with the last loser.
+// At most one of several concurrent creates gets the cgroup. The others must not remove a part of it. A directory that a
+// loser created disappears with the winner, or with the last loser.
 func TestCreatesAtOneCgroup(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "lets two in")
@@ -211,7 +210,7 @@ func TestCreatesAtOneCgroup(t *testing.T) {
 	}
 }
 
-// A state that is missing does not make a running container one that delete may kill.
+// delete without --force must not kill a running container whose state is missing.
 func TestDeleteWithoutStateKillsNothing(t *testing.T) {
 	peerFails(t, "runc", "says that it does not exist")
 	c := newContainer(t)
@@ -230,7 +229,7 @@ func TestDeleteWithoutStateKillsNothing(t *testing.T) {
 	}
 }
 
-// With nothing but the id, the marks say where the container is.
+// If only the id is known, delete finds the container by the marks of its cgroup.
 func TestDeleteForceWithoutAnyFile(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "says that it does not exist")
@@ -285,7 +284,7 @@ func inOneCgroup(t *testing.T, ofStopped, ofRunning edit) (stopped, running *con
 	return stopped, running
 }
 
-// end makes a container that has run and stopped.
+// end runs the container and kills it.
 func end(c *container) {
 	c.t.Helper()
 	c.up()
@@ -293,7 +292,7 @@ func end(c *container) {
 	c.stopped()
 }
 
-// change edits a container's state.
+// change edits the container's state file.
 func change(t *testing.T, c *container, f func(map[string]any)) {
 	t.Helper()
 	file := filepath.Join(c.root, c.id, "state.json")
@@ -314,7 +313,7 @@ func change(t *testing.T, c *container, f func(map[string]any)) {
 	}
 }
 
-// needFrozen does f while the container is paused, where it can be.
+// needFrozen calls f while the container is paused, if the layout can pause it.
 func needFrozen(t *testing.T, c *container, f func()) {
 	t.Helper()
 	if !slices.ContainsFunc(hierarchies(), func(h hierarchy) bool { return h.unified || slices.Contains(h.controllers, "freezer") }) {
@@ -325,7 +324,7 @@ func needFrozen(t *testing.T, c *container, f func()) {
 	c.must("resume", c.id)
 }
 
-// With force, a container that another delete has removed meanwhile is no failure.
+// delete --force succeeds if another delete has removed the container meanwhile.
 func TestManyDeletesByForceAtOnce(t *testing.T) {
 	peerFails(t, "runc", "some fail")
 	c := newContainer(t)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A program begins as a fresh process does, whatever its engine was started with.
+// The program starts with default signal handling, even if its engine blocks or ignores signals.
 func TestBlockedAndIgnoredSignalsAreNotPassedOn(t *testing.T) {
 	peerFails(t, "runc", "passes them on")
 	const fresh = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000"
@@ -30,8 +30,8 @@ func TestBlockedAndIgnoredSignalsAreNotPassedOn(t *testing.T) {
 	want(t, "exec", c.execOutput(nil, look...), fresh)
 }
 
-// A node that is there already is changed through a descriptor: by its name, a symlink that takes its place meanwhile
-// would lead anywhere on the host.
+// The runtime changes an existing node through a descriptor. By name, it could follow a symlink that replaces the node, and
+// change any file of the host.
 func TestANodeThatIsThereIsChangedButNotASymlink(t *testing.T) {
 	peerFails(t, "runc", "leaves it as it is")
 	device := func(s *specs.Spec) {
@@ -62,7 +62,7 @@ func TestANodeThatIsThereIsChangedButNotASymlink(t *testing.T) {
 	})
 }
 
-// A process file that leaves its confinement out gets the container's, not the runtime's.
+// A process file without confinement gets the container's confinement, not the runtime's.
 func TestAProcessFileWithoutConfinement(t *testing.T) {
 	c := newContainer(t, func(s *specs.Spec) {
 		s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 77, Hard: 78}}
@@ -77,8 +77,8 @@ func TestAProcessFileWithoutConfinement(t *testing.T) {
 	}
 }
 
-// Each bind mount is a descriptor for a while: there is room for more than the caller's soft limit, which is the
-// program's all the same.
+// Each bind mount needs a descriptor for a while. The runtime can exceed the caller's soft limit, but the program still gets
+// this limit.
 func TestMoreBindMountsThanDescriptors(t *testing.T) {
 	for name, edits := range map[string][]edit{
 		"root":           nil,
@@ -102,7 +102,7 @@ func TestMoreBindMountsThanDescriptors(t *testing.T) {
 	}
 }
 
-// A mount need not be a descriptor for longer than it takes to attach it, where the caller's hard limit has no room.
+// If the caller's hard limit is low, the runtime keeps the descriptor of a mount only until the mount is attached.
 func TestMoreMountsThanTheHardLimitOfDescriptors(t *testing.T) {
 	c := newContainer(t, sh("grep -c /mnt/ /proc/self/mountinfo"), func(s *specs.Spec) { s.Process.Rlimits = nil })
 	for n := range 60 {
@@ -113,7 +113,7 @@ func TestMoreMountsThanTheHardLimitOfDescriptors(t *testing.T) {
 	want(t, "mounts", c.output(), "60")
 }
 
-// The process that makes the program's, and has the program's user, must not count: two processes would not fit.
+// The process that creates the program's process has the same user. The limit must not count it: two would exceed the limit.
 func TestExecWithALimitOnProcesses(t *testing.T) {
 	user := func(s *specs.Spec) {
 		s.Process.User.UID = 54321
@@ -129,7 +129,7 @@ func TestExecWithALimitOnProcesses(t *testing.T) {
 			c := newContainer(t, edits...)
 			c.up()
 			want(t, "limits", c.execOutput(nil, limits...), "2\n3")
-			// Control: it is a limit.
+			// Control: the limit is effective.
 			c.execDetached(nil, "sleep", "1000")
 			if r := c.exec(nil, "sh", "-c", "(true); echo forked"); r.code == 0 || !strings.Contains(r.err, "fork") {
 				t.Errorf("control: %v", r)

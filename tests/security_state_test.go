@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a full disk, a crash or a bug may leave of a state: no verb panics, list shows the other containers, and
-// delete --force removes processes, cgroup and directory all the same.
+// A full disk, a crash or a bug may leave a damaged state. No verb panics, list shows the other containers, and delete
+// --force still removes processes, cgroup and directory.
 func TestACorruptStateCanBeDeleted(t *testing.T) {
 	peerFails(t, "runc", "panics")
 	set := func(field string, value any) func(map[string]any) {
@@ -101,7 +101,7 @@ func corrupt(t *testing.T, file, name string, mutate func(map[string]any)) {
 	}
 }
 
-// In a state root that others may write to, another user can put a directory in the place of a container's.
+// In a state root that other users can write to, a user could replace a container's directory.
 func TestAStateRootOfOthersIsRefused(t *testing.T) {
 	peerFails(t, "runc", "uses it")
 	peerFails(t, "crun", "uses it")

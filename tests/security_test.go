@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// One test a way in which container runtimes have been broken. Each has a control: a run in which the attack works,
-// or a check that the attacker was in a position to succeed.
+// Each test is one way in which container runtimes have been broken. Each has a control: a run in which the attack works, or
+// a check that the attacker could have succeeded.
 
 // CVE-2019-5736: the container writes to the runtime's executable through /proc/PID/exe.
 func TestTheRuntimesExecutableCannotBeWritten(t *testing.T) {
@@ -40,7 +40,7 @@ func TestTheRuntimesExecutableCannotBeWritten(t *testing.T) {
 		c.exec(nil, "/proc/self/exe")
 	}
 
-	// Control: an executable of the container's own, run once and gone, is overwritten.
+	// Control: the container can overwrite an executable of its own after its process has ended.
 	c.execOutput(nil, "sh", "-c", "cp /bin/busybox /tmp/sleep; /tmp/sleep 0.2")
 	eventually(t, "control: the attack works on another executable", func() bool { return strings.Contains(contents(i.out), "overwrote") })
 	if out := contents(i.out); strings.Count(out, "overwrote") != strings.Count(out, "overwrote /tmp/sleep") {
@@ -97,7 +97,7 @@ func TestNoDescriptorLeadsToTheHost(t *testing.T) {
 	}
 }
 
-// CVE-2019-16884, CVE-2019-19921, CVE-2023-27561: a /proc or /sys that is not one.
+// CVE-2019-16884, CVE-2019-19921, CVE-2023-27561: the image replaces /proc or /sys.
 func TestProcAndSysCannotBeReplaced(t *testing.T) {
 	link := func(name, to string) func(*container) {
 		return func(c *container) {
@@ -148,7 +148,7 @@ func TestProcAndSysCannotBeReplaced(t *testing.T) {
 	})
 }
 
-// CVE-2025-31133: a /dev/null of the image as the source of masks, or of standard streams.
+// CVE-2025-31133: the image's /dev/null becomes the source of masks or of standard streams.
 func TestMasksDoNotComeFromTheImage(t *testing.T) {
 	peerFails(t, "runc", "1.1 takes what it finds")
 	for name, plant := range map[string]func(string) error{
@@ -189,7 +189,7 @@ func TestConsoleIsNotMountedOverTheTargetOfASymlink(t *testing.T) {
 	}
 	r := c.verb(c.withFlags("create", "--console-socket", path)...)
 	if r.code != 0 {
-		return // refused, which is as good
+		return // a refusal is a correct result
 	}
 	master, _ := next()
 	c.start()
@@ -236,7 +236,7 @@ func TestExecCapIsNotInheritable(t *testing.T) {
 	want(t, "CapAmb", field(status, "CapAmb"), "0000000000000000")
 }
 
-// CVE-2021-43784: more id mappings than a length field can hold.
+// CVE-2021-43784: the id mappings overflow a length field.
 func TestThousandsOfIDMappings(t *testing.T) {
 	c := newContainer(t, userNamespace(100000), func(s *specs.Spec) {
 		s.Linux.UIDMappings = nil
@@ -247,7 +247,7 @@ func TestThousandsOfIDMappings(t *testing.T) {
 	refused(t, c.run(), 1, "")
 }
 
-// CVE-2016-9962: a process of the container takes over the process that exec brings in, while it is privileged.
+// CVE-2016-9962: a process of the container takes over the process of exec while that is privileged.
 func TestExecNeverShowsMoreCapabilities(t *testing.T) {
 	for name, edits := range map[string][]edit{
 		"with CAP_SYS_PTRACE": {caps("CAP_SYS_PTRACE", "CAP_KILL", "CAP_DAC_READ_SEARCH")},
@@ -267,7 +267,7 @@ func TestExecNeverShowsMoreCapabilities(t *testing.T) {
 				execs = 10
 			}
 			for range execs {
-				// What is seized may be slow, but has to work or to fail; its status is not the question.
+				// A seized exec may be slow or fail. Only the capabilities of the seized process matter here.
 				c.exec(nil, "usleep", "2000")
 			}
 			out := contents(i.out)
@@ -281,7 +281,7 @@ func TestExecNeverShowsMoreCapabilities(t *testing.T) {
 	}
 }
 
-// CVE-2019-18837: mount destinations that go through links of procfs.
+// CVE-2019-18837: mount destinations lead through links of procfs.
 func TestDestinationsDoNotLeadThroughProcfs(t *testing.T) {
 	for _, target := range []string{"/proc/self/root/etc", "/proc/1/root/etc", "/proc/self/cwd", "/proc/self/fd/0", "/proc/thread-self/root"} {
 		t.Run(target, func(t *testing.T) {
@@ -289,7 +289,7 @@ func TestDestinationsDoNotLeadThroughProcfs(t *testing.T) {
 			if err := os.Symlink(target, filepath.Join(c.rootfs, "link")); err != nil {
 				t.Fatal(err)
 			}
-			// Refused, or landed in the container, where it can be seen.
+			// Either a refusal, or a mount inside the container, which mountinfo shows.
 			if r := c.run(); r.code == 0 && !strings.Contains(r.out, "size=76k") {
 				t.Errorf("the mount went somewhere else: %v", r)
 			}
@@ -297,7 +297,7 @@ func TestDestinationsDoNotLeadThroughProcfs(t *testing.T) {
 	}
 }
 
-// CVE-2026-30892: a user that is parsed into root.
+// CVE-2026-30892: a user name is parsed as root.
 func TestExecUserIsNotParsedIntoRoot(t *testing.T) {
 	c := newContainer(t)
 	c.up()
@@ -308,7 +308,7 @@ func TestExecUserIsNotParsedIntoRoot(t *testing.T) {
 			continue
 		}
 		if env.kind == "runc" {
-			continue // 4294967296 is root there
+			continue // runc parses 4294967296 as root
 		}
 		t.Errorf("user %q: %v", user, r)
 	}
@@ -324,7 +324,7 @@ func TestExecCgroupStaysInside(t *testing.T) {
 			continue
 		}
 		for line := range strings.Lines(r.out) {
-			// Seen from the container's cgroup namespace, outside begins with "..".
+			// In the container's cgroup namespace, a cgroup outside of it begins with "..".
 			if strings.Contains(line, ":/..") {
 				t.Errorf("--cgroup %s: %v", path, r)
 			}
@@ -332,7 +332,7 @@ func TestExecCgroupStaysInside(t *testing.T) {
 	}
 }
 
-// A sysctl key is a path in disguise.
+// The key of a sysctl is a path in disguise: it must not lead out of /proc/sys.
 func TestSysctlKeysDoNotLeadOut(t *testing.T) {
 	read := func() string {
 		data, err := os.ReadFile("/proc/sys/kernel/panic")
@@ -370,7 +370,7 @@ func TestTheCallersTerminalCannotBeTypedInto(t *testing.T) {
 	s.shows("status 1")
 }
 
-// A file of the image that does not answer, or does not end, where the runtime looks something up.
+// The runtime reads /etc/passwd of the image, which may block or never end.
 func TestFilesOfTheImageCannotHoldUpTheRuntime(t *testing.T) {
 	peerFails(t, "runc", "hangs for ever")
 	plants := map[string]func(string) error{
@@ -393,7 +393,7 @@ func TestFilesOfTheImageCannotHoldUpTheRuntime(t *testing.T) {
 					t.Skip(err)
 				}
 			}
-			// Either it ends with an error, or without the home directory of the file; what counts is that it ends.
+			// run may fail, or use no home directory of the file. It must end.
 			if r := c.run(); r.code == 0 && r.out != "ran\n" || r.took > slowly(20*time.Second) {
 				t.Error(r)
 			}
@@ -413,7 +413,7 @@ func TestFilesOfTheImageCannotHoldUpTheRuntime(t *testing.T) {
 	})
 }
 
-// Whoever resolves a name twice may get two answers: one lookup for each target, as the system calls say.
+// Two lookups of a name may have two results. strace shows that the runtime resolves each target once.
 func TestEachMountTargetIsResolvedOnce(t *testing.T) {
 	peerFails(t, "runc", "resolves it three times and more")
 	strace, err := exec.LookPath("strace")

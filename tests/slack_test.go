@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTimerSlackIsTheCallers looks at the timer slack of all programs that the runtime starts. It must be the caller's: the
-// runtime's own threads begin with another one.
+// TestTimerSlackIsTheCallers checks the timer slack of all programs that the runtime starts. It must be the caller's, although
+// the runtime's own threads have another one.
 func TestTimerSlackIsTheCallers(t *testing.T) {
 	const slack = 123_456
 	runtime.LockOSThread() // this thread starts the runtime

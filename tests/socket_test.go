@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// needNoController skips where a v1 hierarchy does what else programs do.
+// needNoController skips the test if a v1 controller does the work of the eBPF program.
 func needNoController(t *testing.T) {
 	t.Helper()
 	needUnified(t)
@@ -20,7 +20,7 @@ func needNoController(t *testing.T) {
 	}
 }
 
-// TestSocketMarkAndPriority: new sockets have the class as their mark, and the priority; an nftables rule matches it.
+// TestSocketMarkAndPriority checks that new sockets have the class as their mark, and the priority. An nftables rule matches it.
 func TestSocketMarkAndPriority(t *testing.T) {
 	needNoController(t)
 	c := newContainer(t, args("sleep", "1000"), resourcesJSON(t, `{"network":{"classID":1048577,"priorities":[{"name":"eth0","priority":5}]}}`))
@@ -58,7 +58,7 @@ func TestSocketMarkAndPriority(t *testing.T) {
 	want(t, "after a refused update", sockets(), "0x100002 2\n0x100002 2")
 }
 
-// TestPrioritiesThatDiffer: cgroup v2 cannot tell interfaces apart, and says so.
+// TestPrioritiesThatDiffer checks the error for different priorities, which cgroup v2 cannot express.
 func TestPrioritiesThatDiffer(t *testing.T) {
 	needNoController(t)
 	const config = `{"network":{"priorities":[{"name":"eth0","priority":5},{"name":"eth1","priority":6}]}}`

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// crun's annotations, those that are safe to honour.
+// onggi honours the annotations of crun that are safe.
 
 func TestKeepOriginalGroups(t *testing.T) {
 	peerFails(t, "runc", "crun's annotation")
@@ -62,7 +62,7 @@ func TestSeccompFailUnknownSyscall(t *testing.T) {
 	c.runFails().has(t, "/linux/seccomp/syscalls", "libseccomp does not know frobnicate")
 }
 
-// accept takes what the next to connect sends: a message and one descriptor.
+// accept receives a message and one descriptor from the next connection.
 func accept(t *testing.T, l *net.UnixListener) (string, *os.File) {
 	t.Helper()
 	l.SetDeadline(time.Now().Add(patience))

@@ -11,7 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// writableCgroups makes the container's mount of its cgroups writable.
+// writableCgroups makes the container's cgroup mount writable.
 func writableCgroups(s *specs.Spec) {
 	for i := range s.Mounts {
 		if s.Mounts[i].Destination == "/sys/fs/cgroup" {
@@ -45,7 +45,7 @@ func ownerOf(t testing.TB, path string) string {
 	return strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Uid))
 }
 
-// ready tells whether the container has made /tmp/ready. An exec that asks would be in its way.
+// ready reports whether the container has created /tmp/ready. An exec that asks would disturb the container.
 func (c *container) ready() bool {
 	_, err := os.Stat(filepath.Join(c.rootfs, "tmp/ready"))
 	return err == nil
@@ -95,7 +95,7 @@ func TestCgroupOwnership(t *testing.T) {
 	})
 }
 
-// A container that has divided its cgroup has no process in it, and takes none: exec goes where its first process is.
+// The container moves its processes to a child cgroup, so its own cgroup can have none. exec must enter the child cgroup.
 func TestExecFollowsAContainerThatDividedItsCgroup(t *testing.T) {
 	needV2(t)
 	c := newContainer(t, userNamespace(100000), writableCgroups, sh(`cd /sys/fs/cgroup && mkdir child && echo $$ > child/cgroup.procs &&
@@ -103,12 +103,12 @@ func TestExecFollowsAContainerThatDividedItsCgroup(t *testing.T) {
 	c.up()
 	eventually(t, "the container has divided its cgroup", c.ready)
 	want(t, "cgroup of exec", c.execOutput(nil, "grep", "^0:", "/proc/self/cgroup"), "0::/child")
-	// Asked for by name, there is no other.
+	// exec --cgroup / asks for exactly this cgroup, so it must fail.
 	r := c.exec([]string{"--cgroup", "/"}, "true")
 	if r.code == 0 || !strings.Contains(r.err, "resource busy") {
 		t.Errorf("exec --cgroup / into a divided cgroup\n%v", r)
 	}
-	// What the container has frozen there would freeze exec, too.
+	// If the child cgroup is frozen, exec must not enter it.
 	freeze := filepath.Join("/sys/fs/cgroup", c.cgroup, "child/cgroup.freeze")
 	for _, state := range []string{"1", "0"} {
 		if err := os.WriteFile(freeze, []byte(state), 0); err != nil {

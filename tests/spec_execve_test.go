@@ -47,7 +47,7 @@ func dynamic(t *testing.T) (data, interpreter string) {
 	return "", ""
 }
 
-// execve(2) reports an error as one word. run, start and exec report it as a sentence.
+// The errno of execve(2) is one word. run, start and exec explain it in a sentence.
 func TestWhyAProgramCannotBeExecuted(t *testing.T) {
 	peersLack(t, "repeats the errno")
 	native, interpreter := dynamic(t)
@@ -84,7 +84,7 @@ func TestWhyAProgramCannotBeExecuted(t *testing.T) {
 			c.create()
 			c.start()
 			c.fails("exec", c.id, "/bin/it").has(t, "/process/args/0", test.last, test.texts...)
-			// The program is found by PATH, by a user who may not read all of it.
+			// The user may not read all directories of PATH.
 			c.fails("exec", "--user", "1000:1000", c.id, "it").has(t, "/process/args/0", test.last, test.texts...)
 			if c.status() != "running" {
 				t.Errorf("status = %s; want running", c.status())

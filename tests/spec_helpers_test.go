@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// report is the record of a failure, as an engine reads it.
+// report is the record of a failure in the form that engines read.
 type report struct {
 	Level, Msg, Field, Step, Syscall, Errno, Hint string
 }

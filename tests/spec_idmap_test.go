@@ -19,8 +19,8 @@ func idmap(container, host, size uint32) specs.LinuxIDMapping {
 	return specs.LinuxIDMapping{ContainerID: container, HostID: host, Size: size}
 }
 
-// withOwners is a container with a source of two files, the second on a mount below, both of user and group 7. The mount
-// is a tmpfs, or a directory where a tmpfs cannot be mapped.
+// withOwners returns a container with a source of two files, both of user and group 7. The second file is on a mount below:
+// a tmpfs, or a plain directory if this kernel cannot map a tmpfs.
 func withOwners(t *testing.T, edits ...edit) *container {
 	t.Helper()
 	c := newContainer(t, edits...)
@@ -102,7 +102,7 @@ func TestIdmappedWritesBelongToTheSource(t *testing.T) {
 	}
 }
 
-// Any file system that the kernel lets be mapped can be, not only a bind mount.
+// Every file system that the kernel can map may have a mapping, not only a bind mount.
 func TestIdmappedNewMounts(t *testing.T) {
 	peersLack(t, "maps bind mounts only")
 	owner := sh("touch /mnt/x; stat -c %u:%g /mnt /mnt/x")
@@ -175,7 +175,7 @@ func TestIdmapRefused(t *testing.T) {
 	})
 }
 
-// A source in the root file system is opened inside, in the order of mounts.
+// The stub opens a source in the root file system, after earlier mounts.
 func TestIdmappedSourceInTheRootfs(t *testing.T) {
 	peerFails(t, "runc", "newer than 1.1")
 	for name, edits := range map[string][]edit{"no user namespace": nil, "user namespace": {userNamespace(100000)}} {
@@ -195,7 +195,7 @@ func TestIdmappedSourceInTheRootfs(t *testing.T) {
 	}
 }
 
-// The mapping is the mount's alone: neither the source nor a second mount of it shows anything.
+// The mapping applies to one mount. Neither the source nor a second mount of it shows the mapped ids.
 func TestIdmapStaysInTheContainer(t *testing.T) {
 	peerFails(t, "runc", "newer than 1.1")
 	c := withOwners(t, args("stat", "-c", "%u", "/mnt/sub/below", "/plain/sub/below"))

@@ -7,8 +7,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// config-linux.md, "IntelRdt": without a resctrl that is an error. What happens with one is tested in libcontainer, with
-// a directory in its place.
+// config-linux.md, "IntelRdt": without resctrl the field is an error. Unit tests of libcontainer cover the rest, with a
+// directory in place of resctrl.
 func TestIntelRdtWithoutResctrl(t *testing.T) {
 	peersLack(t, "1.1 takes no notice")
 	if strings.Contains(mountinfo(), " - resctrl ") {

@@ -18,7 +18,7 @@ func needNoLSM(t *testing.T) {
 	}
 }
 
-// A label that cannot be had is an error, and leaves nothing; never a container without it.
+// A label that cannot be set is an error and leaves nothing: no container runs without its label.
 func TestLabelsThatTheHostDoesNotHave(t *testing.T) {
 	needNoLSM(t)
 	const label = "system_u:system_r:container_t:s0:c1,c2"

@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostMount is a directory of the bundle with a tmpfs on it, with flags, and one more below, as the host's administrator
-// would have it.
+// hostMount mounts a tmpfs with flags on a directory of the bundle, and another one below it.
 func hostMount(t *testing.T, c *container, flags uintptr) string {
 	t.Helper()
 	dir := filepath.Join(c.bundle, "volume")
@@ -29,7 +28,7 @@ func hostMount(t *testing.T, c *container, flags uintptr) string {
 	return dir
 }
 
-// withHostMount is a container with such a volume; its root may mount and unmount.
+// withHostMount returns a container with such a volume and CAP_SYS_ADMIN, so it may mount and unmount.
 func withHostMount(t *testing.T, flags uintptr, options []string, edits ...edit) *container {
 	t.Helper()
 	c := newContainer(t, append(edits, caps("CAP_SYS_ADMIN"))...)
@@ -38,8 +37,8 @@ func withHostMount(t *testing.T, flags uintptr, options []string, edits ...edit)
 	return c
 }
 
-// mount_namespaces(7), "Restrictions on mount namespaces": root of a user namespace does not undo what the host's root
-// has done. The positive control is root without one, who may.
+// mount_namespaces(7), "Restrictions on mount namespaces": root of a user namespace cannot undo settings of the host's root.
+// The positive control is a container without a user namespace.
 func TestHostMountsAreLockedInAUserNamespace(t *testing.T) {
 	peerFails(t, "crun", "clones sources on the host, where nothing locks them")
 	const all = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
@@ -112,7 +111,7 @@ func TestBindInAUserNamespace(t *testing.T) {
 	})
 }
 
-// A flag that the host has set and the configuration takes away explicitly is not taken away in silence.
+// If the configuration asks to clear a locked flag, the error names the flag.
 func TestLockedFlagsAreNamed(t *testing.T) {
 	peersLack(t, "crun ignores them, runc names the errno")
 	const all = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC

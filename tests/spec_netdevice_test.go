@@ -11,7 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// ip runs the command of that name on the host.
+// ip runs ip(8) on the host.
 func ip(t *testing.T, args ...string) {
 	t.Helper()
 	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
@@ -19,7 +19,7 @@ func ip(t *testing.T, args ...string) {
 	}
 }
 
-// virtual makes a network device of the host with two addresses that move along and one that does not.
+// virtual creates a network device on the host. Two of its addresses move to the container, and one does not.
 func virtual(t *testing.T) string {
 	t.Helper()
 	peerFails(t, "runc", "newer than 1.3")
@@ -41,7 +41,7 @@ func netDevice(host, name string) edit {
 	}
 }
 
-// device is what the container says of one: its addresses, whether it is up, its MTU and hardware address.
+// device prints a device's addresses, whether it is up, its MTU, and its hardware address.
 const device = `ip -o addr show dev %d | tr -s ' ' | cut -d' ' -f4 | grep -v ^fe80; cd /sys/class/net/%d; echo $(($(cat flags) & 1)) $(cat mtu address)`
 
 func show(name string) edit { return sh(strings.ReplaceAll(device, "%d", name)) }

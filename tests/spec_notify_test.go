@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// serviceManager listens as one and gives the container's runtime its address.
+// serviceManager listens on a socket and passes its path to the runtime.
 func serviceManager(t *testing.T, c *container) *net.UnixConn {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
@@ -24,7 +24,7 @@ func serviceManager(t *testing.T, c *container) *net.UnixConn {
 	return conn
 }
 
-// told checks that the manager is told of the service, and lets the one who tells go.
+// told checks the messages to the manager and closes the barrier, so that the sender can continue.
 func told(t *testing.T, conn *net.UnixConn, pid int) {
 	t.Helper()
 	msg, files := receive(t, conn)
@@ -39,14 +39,14 @@ func told(t *testing.T, conn *net.UnixConn, pid int) {
 	files[0].Close()
 }
 
-// pidOf waits until the container runs.
+// pidOf waits until the container runs and returns its pid.
 func pidOf(t *testing.T, c *container) int {
 	t.Helper()
 	eventually(t, "it runs", func() bool { r := c.verb("state", c.id); return r.code == 0 && strings.Contains(r.out, `"running"`) })
 	return c.state().Pid
 }
 
-// silent checks that nobody says anything.
+// silent checks that the manager gets no message.
 func silent(t *testing.T, conn *net.UnixConn) {
 	t.Helper()
 	conn.SetDeadline(time.Now().Add(50 * time.Millisecond))
@@ -73,14 +73,14 @@ func TestNotifyStart(t *testing.T) {
 	if r := i.end(); r.code != 0 {
 		t.Error(r)
 	}
-	silent(t, conn) // exec is no business of the manager
+	silent(t, conn) // exec does not notify the manager
 	want(t, "exec's environment", c.execOutput(nil, "sh", "-c", "echo $NOTIFY_SOCKET"), "")
 }
 
 func TestNotifyRunDetached(t *testing.T) {
 	peersLack(t, "tells the manager in two messages")
 	c := newContainer(t, sh(sayReady), userNamespace(100000))
-	if err := os.Chown(filepath.Join(c.rootfs, "run"), 100000, 100000); err != nil { // the mountpoint has to be made
+	if err := os.Chown(filepath.Join(c.rootfs, "run"), 100000, 100000); err != nil { // the user has to create the mountpoint
 		t.Fatal(err)
 	}
 	conn := serviceManager(t, c)

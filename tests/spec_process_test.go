@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attribute is one line of the probe's.
+// attribute returns one line of the probe's output.
 func attribute(t testing.TB, text, name string) string {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -22,7 +22,7 @@ func attribute(t testing.TB, text, name string) string {
 	return ""
 }
 
-// attributed runs the probe and gives one of its lines; then the same of an exec.
+// attributed checks one line of the probe's output, for the program and for exec.
 func attributed(t *testing.T, name, wanted string, edits ...edit) {
 	t.Helper()
 	c := newContainer(t, append(edits, args("probe", "attributes"))...)
@@ -36,7 +36,7 @@ func process(change func(*specs.Process)) edit {
 	return func(s *specs.Spec) { change(s.Process) }
 }
 
-// realtime lets a v1 cgroup have realtime processes; on v2 nothing has to be said.
+// realtime allows realtime processes in a v1 cgroup. On v2 no setting is necessary.
 func realtime(s *specs.Spec) {
 	if env.layout != "v2" {
 		s.Linux.Resources.CPU = &specs.LinuxCPU{RealtimeRuntime: ptr(int64(10000)), RealtimePeriod: ptr(uint64(1000000))}
@@ -79,7 +79,7 @@ func TestSchedulers(t *testing.T) {
 	}
 }
 
-// A process of this policy cannot fork (sched(7)), and exec has to.
+// A process with this policy cannot fork (sched(7)), and exec has to fork.
 func TestDeadlineScheduler(t *testing.T) {
 	peersLack(t, "1.1 has no schedulers, later ones cannot exec")
 	deadline := process(func(p *specs.Process) {
@@ -236,7 +236,7 @@ func ownCPUs(t *testing.T) uint64 {
 	return uint64(set[0])
 }
 
-// A runtime that is kept to some CPUs keeps no container to them: that is the cpuset's to say.
+// The CPU affinity of the runtime must not reach the container: only the cpuset restricts it.
 func TestAffinityOfTheRuntimeIsNotTheContainers(t *testing.T) {
 	peerFails(t, "runc", "newer than 1.1")
 	if got := ownCPUs(t); got != 3 {
@@ -252,14 +252,14 @@ func TestPersonalities(t *testing.T) {
 	personality := func(p specs.LinuxPersonality) edit { return func(s *specs.Spec) { s.Linux.Personality = &p } }
 	attributed(t, "personality", "0x8", personality(specs.LinuxPersonality{Domain: specs.PerLinux32}))
 	attributed(t, "personality", "0x0", personality(specs.LinuxPersonality{Domain: specs.PerLinux}))
-	// config-linux.md: none is supported, and an error has to say so.
+	// config-linux.md: the runtime supports no flag and must report an error.
 	peersLack(t, "ignores flags")
 	newContainer(t, personality(specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"ADDR_NO_RANDOMIZE"}})).
 		runFails().has(t, "/linux/personality/flags", "no flags are supported")
 	newContainer(t, personality(specs.LinuxPersonality{Domain: "BSD"})).runFails().has(t, "/linux/personality/domain", "", "invalid personality domain BSD")
 }
 
-// timeNamespace has the container's clocks run ahead, by so many seconds.
+// timeNamespace sets the container's clocks ahead by a number of seconds.
 func timeNamespace(monotonic, boottime int64) edit {
 	return func(s *specs.Spec) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
@@ -329,7 +329,7 @@ func TestTimeOffsets(t *testing.T) {
 	}
 }
 
-// procBind takes the host's procfs: a new one for the host's pid namespace can only be made by the host's root.
+// procBind binds the host's procfs: only the host's root can mount a new one for the host's pid namespace.
 func procBind(s *specs.Spec) {
 	for i := range s.Mounts {
 		if s.Mounts[i].Destination == "/proc" {

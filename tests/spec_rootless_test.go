@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// rootless is a container of an ordinary user who has one id only, with the configuration of spec --rootless.
+// rootless returns a container with the configuration of `spec --rootless`, for an ordinary user with a single id.
 func rootless(t *testing.T, edits ...edit) *container {
 	t.Helper()
 	needCgroupfs(t)
@@ -22,7 +22,7 @@ func rootless(t *testing.T, edits ...edit) *container {
 	c.cgroup = "/" + c.id
 	dir := filepath.Dir(c.bundle)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		// Files of the root file system are links to ones that other bundles have too.
+		// The files of the root file system are hard links that other bundles share.
 		if err == nil && d.IsDir() {
 			err = os.Chown(path, uid, uid)
 		}
@@ -82,7 +82,7 @@ func TestRootlessTimeOffsets(t *testing.T) {
 	}
 }
 
-// The file is the user's own, whom a missing interpreter is explained to as well as to root.
+// The user owns the file. The error must explain the missing interpreter, as it does for root.
 func TestRootlessExplainsExecve(t *testing.T) {
 	c := rootless(t, args("/bin/it"))
 	c.program("bin/it", "#!/no/such/shell\n", 0o755)

@@ -13,7 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 )
 
-// The tests of this file each hold a line of docs/conformance.md that no other test holds.
+// Each test of this file checks a line of docs/conformance.md that no other test covers.
 
 // runtime.md, "Start": a container may be created without a process, but cannot be started then. The waiting stub has no
 // privileges.
@@ -190,7 +190,7 @@ func TestAUserNamespaceLeavesOwnersAlone(t *testing.T) {
 	want(t, "owner of a file", ownerOf(t, filepath.Join(c.rootfs, "bin/busybox")), "0")
 }
 
-// config-linux.md, "Cgroup ownership": not where cgroup v1 is in use.
+// config-linux.md, "Cgroup ownership": cgroup v1 is never delegated.
 func TestCgroupsOfV1KeepTheirOwner(t *testing.T) {
 	if env.layout == "v2" {
 		t.Skip("cgroup v1 and hybrid layouts only")

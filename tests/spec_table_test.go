@@ -12,17 +12,17 @@ import (
 	"testing"
 )
 
-// tablePage is the page that claims which line of the specification is held by which test.
+// tablePage lists each requirement of the specification with the tests that check it.
 const tablePage = "../docs/conformance.md"
 
-// demand is a word of RFC 2119 that asks for something.
+// demand matches the words of RFC 2119 that express a requirement.
 var demand = regexp.MustCompile(`\b(MUST|SHOULD|SHALL)\b`)
 
 // row is a line of one of the page's tables.
 type row struct {
 	document string
 	lines    []int
-	ours     bool // not in a table of what is for others
+	ours     bool // in a table of the runtime's own requirements
 	words    string
 	where    string
 	tests    string
@@ -30,7 +30,7 @@ type row struct {
 
 func (r row) String() string { return fmt.Sprintf("%s %v", r.document, r.lines) }
 
-// readTable parses the page's tables: six columns for a requirement, two for what does not concern us.
+// readTable parses the page's tables. A requirement for the runtime has six columns, one for other programs has two.
 func readTable(t *testing.T, page string) []row {
 	t.Helper()
 	var rows []row
@@ -77,7 +77,7 @@ func lineNumbers(t *testing.T, list string) []int {
 	return numbers
 }
 
-// documents are the lines of the specification that demand something, by file and number.
+// documents returns the lines of the specification with a requirement, by file and number.
 func documents(t *testing.T) map[string]map[int]string {
 	t.Helper()
 	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/opencontainers/runtime-spec").Output()
@@ -101,7 +101,7 @@ func documents(t *testing.T) map[string]map[int]string {
 	return all
 }
 
-// TestConformanceTable holds docs/conformance.md to what it says of itself.
+// TestConformanceTable checks the claims of docs/conformance.md.
 func TestConformanceTable(t *testing.T) {
 	peersLack(t, "the page is about onggi")
 	data, err := os.ReadFile(tablePage)
@@ -143,7 +143,7 @@ func TestConformanceTable(t *testing.T) {
 	}
 }
 
-// checkRow: the row's words are those of its lines, its files are there, and its tests too.
+// checkRow checks that the row has the words of its lines, and that its files and tests exist.
 func checkRow(t *testing.T, r row, lines map[int]string) {
 	t.Helper()
 	var text strings.Builder
@@ -174,7 +174,7 @@ func checkRow(t *testing.T, r row, lines map[int]string) {
 	}
 }
 
-// testExists looks for TestX, package.TestX or suite:program.
+// testExists finds TestX, package.TestX or suite:program.
 func testExists(name string) error {
 	if program, ok := strings.CutPrefix(name, "suite:"); ok {
 		return contains("conformance/go.mod", "/validation/"+program+"\n")

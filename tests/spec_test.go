@@ -9,7 +9,7 @@ import (
 // edit changes a spec before it is written into a bundle.
 type edit = func(*specs.Spec)
 
-// defaultSpec is what `spec` writes, without the terminal, and with a command that ends at once.
+// defaultSpec returns the configuration that `spec` writes, without the terminal, and with a command that ends at once.
 func defaultSpec() *specs.Spec {
 	caps := []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
 	return &specs.Spec{

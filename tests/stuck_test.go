@@ -23,7 +23,7 @@ func stuck(t *testing.T, edits ...edit) (c *container, pid int, release func()) 
 	c.up()
 	v.mute.Store(true)
 	pid = c.execDetached(nil, "cat", "/vol/file")
-	// Until its first signal the process can be woken; after it, not at all.
+	// The process can be woken until its first signal, but not later.
 	eventually(t, "the process waits", func() bool {
 		return v.taken.Load() > 0 && (strings.Contains(wchan(pid), "fuse") || strings.Contains(wchan(pid), "request"))
 	})
@@ -38,7 +38,7 @@ func wchan(pid int) string {
 	return string(data)
 }
 
-// named checks that a message names a process: its pid, command, state and the kernel function in which it waits.
+// named checks that a message describes a process: its pid, command, state and the kernel function in which it waits.
 func named(t *testing.T, r result, pid int, command string) {
 	t.Helper()
 	pattern := regexp.MustCompile(fmt.Sprintf(`%d \(%s, D, [a-z_0-9]+\)`, pid, command))
@@ -48,7 +48,7 @@ func named(t *testing.T, r result, pid int, command string) {
 	t.Logf("after %v: %s", r.took.Round(time.Millisecond), r.err)
 }
 
-// asked runs a verb that waits, and asks it to end after a moment. With LONG=1 the verb runs into its own deadline.
+// asked runs a verb that blocks, and sends it SIGTERM after a moment. With LONG=1 the verb reaches its own deadline.
 func (c *container) asked(args ...string) result {
 	c.t.Helper()
 	i := c.begin(args...)
@@ -58,7 +58,7 @@ func (c *container) asked(args ...string) result {
 	return i.end()
 }
 
-// delete names a process that cannot be ended. A later delete can succeed.
+// delete names a process that does not end. A later delete can succeed.
 func TestWhatDoesNotDieIsNamed(t *testing.T) {
 	peerFails(t, "runc", "says that the container is still running")
 	for name, edits := range map[string][]edit{
@@ -76,7 +76,7 @@ func TestWhatDoesNotDieIsNamed(t *testing.T) {
 	}
 }
 
-// A container that cannot be paused runs on, and the error names the process in the way.
+// A container that cannot be paused continues, and the error names the blocking process.
 func TestWhatDoesNotStopIsNamed(t *testing.T) {
 	peerFails(t, "runc", "waits, or says nothing")
 	needController(t, "freezer")

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bySystemd makes a container's cgroup a scope.
+// bySystemd makes systemd create the container's cgroup as a scope.
 func bySystemd(c *container) *container {
 	c.inScope()
 	c.edit(func(s *specs.Spec) { s.Linux.CgroupsPath = c.cgroupsPath() })
@@ -116,7 +116,7 @@ func TestSystemdProperties(t *testing.T) {
 	}
 }
 
-// An annotation that is no property is refused before a request to systemd, wherever the cgroup is.
+// An annotation that is not a property is refused before any request to systemd, for every cgroupsPath.
 func TestSystemdPropertiesThatAreNone(t *testing.T) {
 	needSystemd(t)
 	peersLack(t, "not the subject here")
@@ -126,7 +126,7 @@ func TestSystemdPropertiesThatAreNone(t *testing.T) {
 	}
 }
 
-// The container's cgroup can be below that of the scope. Both have its limits, and systemd's properties have them too.
+// The container's cgroup can be below that of the scope. Both then have its limits, and systemd has the properties.
 func TestSystemdSubgroup(t *testing.T) {
 	needSystemd(t)
 	peersLack(t, "crun's annotation")

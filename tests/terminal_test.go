@@ -284,8 +284,8 @@ func TestRunAdoptsOrphansUnlessToldNotTo(t *testing.T) {
 	}
 }
 
-// foreground tells whether a program of the container runs in the foreground of its terminal (proc_pid_stat(5): state,
-// pgrp and tpgid).
+// foreground reports whether a program of the container is in the foreground of its terminal (proc_pid_stat(5): state, pgrp
+// and tpgid).
 func (c *container) foreground(comm string) bool {
 	for _, pid := range c.pids() {
 		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -297,7 +297,7 @@ func (c *container) foreground(comm string) bool {
 	return false
 }
 
-// Where there is no terminal to connect the container's with, nobody could ever type the shell's exit.
+// Without a terminal of the caller, nobody could type the exit of the shell: run must refuse.
 func TestATerminalInTheForegroundNeedsOne(t *testing.T) {
 	peersLack(t, "another text")
 	c := newContainer(t, terminal, sh("echo ran; read x"))

@@ -55,7 +55,7 @@ func (s *screen) normal(modes string) {
 	want(s.t, "alternate screen, cursor", strings.TrimSpace(s.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag}")), "0 1")
 }
 
-// youngest is the process at the end of the chain that the terminal was opened with.
+// youngest returns the last process of the chain that started with the terminal's command.
 func (s *screen) youngest() int {
 	s.t.Helper()
 	for pid := strings.TrimSpace(s.tmux("display-message", "-p", "#{pane_pid}")); ; {
@@ -119,7 +119,7 @@ func TestTopOnATerminal(t *testing.T) {
 			want(t, "alternate screen, cursor", strings.TrimSpace(s.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag}")), "1 0")
 			quit()
 			s.shown("status 0")
-			s.shown("before") // what was on the screen is back
+			s.shown("before") // the earlier screen is back
 			s.normal(before)
 			s.typed("clear; echo before", "Enter")
 			s.shows("before")

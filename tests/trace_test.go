@@ -22,7 +22,7 @@ type traceEvent struct {
 	Args     map[string]string `json:"args"`
 }
 
-// in tells whether the event lies in another one, to the nanosecond that the file has.
+// in reports whether the event is within another one, with the precision of the file, a nanosecond.
 func (e traceEvent) in(other traceEvent) bool {
 	const rounding = .001
 	return e.Begin >= other.Begin-rounding && e.Begin+e.Length <= other.Begin+other.Length+rounding
@@ -30,7 +30,7 @@ func (e traceEvent) in(other traceEvent) bool {
 
 type trace []traceEvent
 
-// traced runs verbs with a trace, and reads it.
+// traced runs verbs with a trace and decodes it.
 func traced(t *testing.T, c *container, what func()) trace {
 	t.Helper()
 	if env.kind != "onggi" {
@@ -62,7 +62,7 @@ func traced(t *testing.T, c *container, what func()) trace {
 	return f.Events
 }
 
-// check: spans nest on their thread, and every call lies in a batch.
+// check checks that spans nest on their thread, and that every call is in a batch.
 func (tr trace) check(t *testing.T) {
 	t.Helper()
 	open := map[[2]int]trace{}
@@ -88,7 +88,7 @@ func (tr trace) check(t *testing.T) {
 	}
 }
 
-// find gives the first event with the category and a name that has the text.
+// find returns the first event of a category with text in its name.
 func (tr trace) find(t *testing.T, category, text string) traceEvent {
 	t.Helper()
 	for _, e := range tr {
@@ -152,7 +152,7 @@ func TestTraceOfTheOtherVerbs(t *testing.T) {
 	}
 }
 
-// The trace of what failed is the one that is wanted most.
+// A trace must be complete after a failure, because users need it most then.
 func TestTraceOfAFailure(t *testing.T) {
 	c := newContainer(t, mount(specs.Mount{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs", Options: []string{"nonsense=1"}}))
 	tr := traced(t, c, func() {
@@ -171,7 +171,7 @@ func TestTraceOfAFailure(t *testing.T) {
 	}
 }
 
-// The environment has secrets, and a trace is passed around.
+// The environment may have secrets, and users publish traces: a trace must not contain it.
 func TestTraceHasNoEnvironment(t *testing.T) {
 	c := newContainer(t, args("true"), func(s *specs.Spec) { s.Process.Env = append(s.Process.Env, "TOKEN=hush") })
 	traced(t, c, func() { c.must(c.withFlags("run")...) })

@@ -13,18 +13,18 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// situation is something that goes wrong, and the words that runc has for it. People search for them, and engines and
-// scripts match them, so onggi's line has them too.
+// situation is a failure, with the words of runc's message. Users search for these words, and engines and scripts match them.
+// Therefore onggi's message contains them too.
 type situation struct {
 	verb, name string
 	edits      []edit
-	do         func(c *container) result // without: the verb itself, which is run
+	do         func(c *container) result // nil runs the verb
 	code       int                       // exit status
-	runc       int                       // that of runc, where it is another
-	words      []string                  // in the line of runc and of onggi
+	runc       int                       // exit status of runc, if it differs
+	words      []string                  // in the messages of runc and of onggi
 }
 
-// up is a situation of a running container.
+// running returns a situation of a running container.
 func running(verb ...string) func(c *container) result {
 	return func(c *container) result {
 		c.up()
@@ -32,7 +32,7 @@ func running(verb ...string) func(c *container) result {
 	}
 }
 
-// made is a situation of a container that has been created.
+// made returns a situation of a created container.
 func made(verb ...string) func(c *container) result {
 	return func(c *container) result {
 		c.edit(args("sleep", "1000"))
@@ -50,12 +50,12 @@ func paused(verb ...string) func(c *container) result {
 	}
 }
 
-// alone is a command line without a container.
+// alone returns a situation without a container.
 func alone(verb ...string) func(c *container) result {
 	return func(c *container) result { return c.verb(c.here(verb)...) }
 }
 
-// here puts the container's id into a command line.
+// here inserts the container's id, bundle and state root into a command line.
 func (c *container) here(verb []string) []string {
 	var all []string
 	for _, word := range verb {
@@ -80,7 +80,7 @@ func withFile(path, text string, mode os.FileMode, then func(c *container) resul
 	}
 }
 
-// link puts a symlink in the place of a directory of the root file system.
+// link replaces a directory of the root file system by a symlink.
 func (c *container) link(name string) {
 	os.Remove(filepath.Join(c.rootfs, name))
 	if err := os.Symlink("/tmp", filepath.Join(c.rootfs, name)); err != nil {
@@ -553,7 +553,7 @@ var situations = []situation{
 		verb: "run", name: "cgroup that is in use", do: func(c *container) result {
 			other := newContainer(c.t, args("sleep", "1000"), func(s *specs.Spec) { s.Linux.CgroupsPath = c.spec.Linux.CgroupsPath })
 			other.cgroup, other.runtime = c.cgroup, c.runtime
-			c.t.Cleanup(func() { // crun leaves a cgroup that two containers had
+			c.t.Cleanup(func() { // crun leaves the cgroup of two containers
 				other.verb("delete", "--force", other.id)
 				other.sweep()
 			})
@@ -970,7 +970,7 @@ var situations = []situation{
 	},
 }
 
-// happens brings the situation about with a runtime.
+// happens creates the situation with a runtime and returns the result.
 func (s situation) happens(t *testing.T, runtime string) result {
 	c := newContainer(t, s.edits...)
 	c.runtime = runtime
@@ -989,15 +989,15 @@ func (s situation) happens(t *testing.T, runtime string) result {
 
 func (s situation) title() string { return strings.TrimSpace(s.verb + " " + s.name) }
 
-// onV1 skips where the files that the words name are others.
+// onV1 skips the test on cgroup v2, where messages name other files.
 func onV1(t *testing.T) {
 	if env.layout == "v2" {
 		t.Skip("the words name files of cgroup v1")
 	}
 }
 
-// TestWords holds onggi and runc to the words and to the exit status. crun has words of its own: its exit status is that
-// of the page.
+// TestWords compares the messages and exit statuses of onggi and runc with the table. crun has other messages, so only its
+// exit status is compared with the page.
 func TestWords(t *testing.T) {
 	onV1(t)
 	page := wordsPage(t)
@@ -1027,8 +1027,8 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// The page has a row for each situation, and the words are in the cells of onggi and of runc. With -update the rows are
-// made by bringing each situation about with all three.
+// TestWordsPage compares the page with the situations: each has a row, and the cells of onggi and runc have the words. With
+// -update it creates each situation with all three runtimes and writes the rows.
 func TestWordsPage(t *testing.T) {
 	peersLack(t, "the page")
 	if *update {
@@ -1057,7 +1057,7 @@ func TestWordsPage(t *testing.T) {
 
 const wordsBegin, wordsEnd = "<!-- words: made by go test ./tests -run TestWordsPage -update -->\n", "<!-- end of words -->\n"
 
-// wordsPage is the rows of the page: the cells of onggi, runc and crun.
+// wordsPage returns the rows of the page: the cells of onggi, runc and crun.
 func wordsPage(t *testing.T) map[string][3]string {
 	t.Helper()
 	data, err := os.ReadFile("../docs/errors.md")
@@ -1105,7 +1105,7 @@ func writeWordsPage(t *testing.T, runtimes ...string) {
 	}
 }
 
-// inTable is text in a cell of a Markdown table, as code.
+// inTable escapes text for a cell of a Markdown table.
 func inTable(s string) string {
 	return strings.NewReplacer("|", "¦", "<", "&lt;", ">", "&gt;", "*", "\\*", "_", "\\_").Replace(s)
 }
@@ -1115,7 +1115,7 @@ var (
 	passing = regexp.MustCompile(`DIR/ID/bundle|DIR/ID|DIR/t\d+-\d+|0x[0-9a-f]{6,}|\d+(\.\d+)?(ms|µs)\b|\b\d{4,}\b|fd/\d+`)
 )
 
-// spoken is what a runtime has said, on one line, without the parts that are others each time.
+// spoken returns the messages of a runtime on one line, without the parts that change in each run.
 func spoken(text string) string {
 	var all []string
 	for _, m := range message.FindAllStringSubmatch(text, -1) {
