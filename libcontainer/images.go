@@ -70,11 +70,41 @@ func (d *imageDir) checkOwner() error {
 func (d *imageDir) close() { d.dir.Close() }
 
 // workDir opens the directory of the log. The default is the image directory.
+// containerd's shim names a link of its own: one link that root owns is followed.
 func (d *imageDir) workDir(path string) (*imageDir, error) {
 	if path == "" {
 		return d, nil
 	}
-	return openImageDir(path, true)
+	target, err := rootsLink(path)
+	if err != nil {
+		return nil, err
+	}
+	return openImageDir(target, true)
+}
+
+// rootsLink returns the target of a link that belongs to this user, and else path.
+func rootsLink(path string) (string, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return path, nil //nolint:nilerr // it is made, or the error comes again
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", &os.PathError{Op: "fstat", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK || int(st.Uid) != os.Geteuid() {
+		return path, nil
+	}
+	target := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(fd, "", target)
+	if err != nil {
+		return "", &os.PathError{Op: "readlink", Path: path, Err: err}
+	}
+	if link := string(target[:n]); filepath.IsAbs(link) {
+		return link, nil
+	}
+	return filepath.Join(filepath.Dir(path), string(target[:n])), nil
 }
 
 // checkParent checks the option --parent-path. Its errors have runc's texts.

@@ -106,6 +106,24 @@ func TestCheckpointLeaveRunning(t *testing.T) {
 	c.countsOn(n)
 }
 
+// containerd's shim names its work directory by a link of its own.
+func TestCheckpointWorkLink(t *testing.T) {
+	c := counting(t)
+	if err := os.Mkdir(filepath.Join(c.bundle, "real"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("real", filepath.Join(c.bundle, "work")); err != nil {
+		t.Fatal(err)
+	}
+	c.must("checkpoint", "--image-path", c.images(), "--work-path", filepath.Join(c.bundle, "work"), c.id)
+	c.must(c.restoreArgs("--detach", "--work-path", filepath.Join(c.bundle, "work"))...)
+	for _, name := range []string{"dump.log", "restore.log"} {
+		if _, err := os.Stat(filepath.Join(c.bundle, "real", name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Each mistake leads to one line of error, and the container continues as before.
 func TestCheckpointRefuses(t *testing.T) {
 	c := counting(t)
@@ -120,12 +138,18 @@ func TestCheckpointRefuses(t *testing.T) {
 	if err := os.Symlink("real", filepath.Join(c.bundle, "link")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Symlink("real", filepath.Join(c.bundle, "foreign")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Lchown(filepath.Join(c.bundle, "foreign"), 1000, 1000); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct{ flags, want string }{
 		{"--image-path link", "is a link or a file"},
 		{"--image-path config.json", "is a link or a file"},
 		{"--image-path open", "can be changed by other users"},
 		{"--image-path none/of/these", "no such file or directory"},
-		{"--image-path images --work-path link", "is a link or a file"},
+		{"--image-path images --work-path foreign", "is a link or a file"},
 		{"--image-path images --parent-path /abs", "--parent-path must be relative"},
 		{"--image-path images --parent-path ../none", "invalid --parent-path"},
 		{"--image-path images --page-server 1.2.3.4", "use ADDRESS:PORT"},

@@ -114,6 +114,7 @@ func containerd() engine {
 				c.ctrServer(nginxServer)
 				c.has(get(c.T, "http://127.0.0.1/"), "Welcome to nginx")
 			}},
+			{"checkpoint, restore", ctrCheckpoint},
 			{"containerd stops and starts", func(c *client) {
 				name := c.ctrDetached()
 				c.daemon.stop()

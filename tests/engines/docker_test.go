@@ -183,6 +183,7 @@ func docker() engine {
 				c.ok("build", "--no-cache", "--tag=built", dir)
 				c.is(c.ok("run", "--rm", "built", "cat", "/built"), "built")
 			}},
+			{"checkpoint create, start --checkpoint", dockerCheckpoint},
 			{"added, not the default", func(c *client) {
 				c.reconfigure(func(config object) { delete(config, "default-runtime") })
 				c.has(c.ok("info", "--format={{.DefaultRuntime}} {{.Runtimes}}"), "runc ", env.kind)

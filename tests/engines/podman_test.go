@@ -104,6 +104,7 @@ func podman() engine {
 				c.is(c.ok("start", "--attach", name), "hello")
 				c.is(c.ok("logs", name), "hello")
 			}},
+			{"checkpoint --export, restore --import", podmanCheckpoint},
 			{"pause, unpause", func(c *client) {
 				name := c.podmanDetached("", "sleep", "1000")
 				c.ok("pause", name)

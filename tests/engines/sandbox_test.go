@@ -128,9 +128,9 @@ func furnish(runtimes []string) error {
 			return err
 		}
 	}
-	for _, extra := range []string{filepath.Join(env.dir, "..", installed, "usr/local/sbin", onggiShim), "../../bin/crictl", "../../bin/debian.tar", filepath.Join(env.dir, "..", installed, "usr/local/share/onggi/podman.conf")} {
+	for _, extra := range []string{filepath.Join(env.dir, "..", installed, "usr/local/sbin", onggiShim), "../../bin/crictl", "../../bin/debian.tar", "../../bin/peers/criu", filepath.Join(env.dir, "..", installed, "usr/local/share/onggi/podman.conf")} {
 		err := copyFile(extra, filepath.Join(env.dir, filepath.Base(extra)))
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // the first two are there if make was asked for them
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // all but the shim and the configuration are there if make was asked for them
 			return err
 		}
 	}
@@ -317,7 +317,7 @@ func loopbackUp() error {
 // no setting for the runtime, and `ctr --uidmap` forgets the one it was given. The rest of PATH has Debian's programs.
 func install() error {
 	const bin = "/usr/local/sbin"
-	for _, name := range append(slices.Clone(env.kinds), "crictl", onggiShim) {
+	for _, name := range append(slices.Clone(env.kinds), "crictl", "criu", onggiShim) {
 		path := filepath.Join(bin, name)
 		err := errorsOf(copyFile(filepath.Join(env.dir, name), path), os.Chmod(path, 0o755))
 		if err != nil && (slices.Contains(env.kinds, name) || !errors.Is(err, os.ErrNotExist)) {
