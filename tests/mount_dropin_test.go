@@ -53,6 +53,18 @@ func TestOptionsLongerThanFsconfigTakes(t *testing.T) {
 		c.edit(sh("grep -c ' /mnt' /proc/self/mountinfo"))
 		want(t, "mounts", c.output(), "1")
 	})
+	t.Run("remount", func(t *testing.T) {
+		size := "size=" + strings.Repeat("0", 300) + "100k" // octal
+		for _, edits := range [][]edit{nil, {userNamespace(100000)}} {
+			c := newContainer(t, append(edits, sh("grep ' /mnt ' /proc/self/mountinfo"))...)
+			c.edit(mount(specs.Mount{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev"}}),
+				mount(specs.Mount{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs", Options: []string{"remount", "nosuid", "noexec", size}}))
+			out := c.output()
+			if got := parseMounts(out)["/mnt"]; !strings.Contains(got.options, "nosuid") || !strings.Contains(got.options, "noexec") || !strings.Contains(got.super, "size=64k") || strings.Count(out, "\n") != 0 {
+				t.Errorf("/mnt = %+v\n%s", got, out)
+			}
+		}
+	})
 	t.Run("more than a page", func(t *testing.T) {
 		peersLack(t, "mount what fits")
 		c := newContainer(t, mount(specs.Mount{Destination: "/mnt", Type: "overlay", Options: []string{"lowerdir=/a" + strings.Repeat(":/a", 2000)}}))

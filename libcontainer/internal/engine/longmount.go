@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,13 +20,10 @@ const (
 )
 
 // hasLong reports whether a value of the mount is too long for fsconfig(2).
-func hasLong(s plan.Mount) bool {
-	for _, p := range s.Params {
-		if len(p.Key) > longest || len(p.Value) > longest {
-			return true
-		}
-	}
-	return len(s.Source) > longest
+func hasLong(s plan.Mount) bool { return anyLong(s.Params) || len(s.Source) > longest }
+
+func anyLong(params []plan.Param) bool {
+	return slices.ContainsFunc(params, func(p plan.Param) bool { return len(p.Key) > longest || len(p.Value) > longest })
 }
 
 // longMount creates the file system with mount(2), which takes a path and not a
@@ -33,12 +31,9 @@ func hasLong(s plan.Mount) bool {
 // destination for a moment. The stub clones the mount out of it and detaches the
 // tmpfs. The clone is then attached like any other mount.
 func (r *rootfs) longMount(s plan.Mount, to *remote.FD) (*remote.FD, error) {
-	if r.visit != nil {
-		return nil, fmt.Errorf("a running container takes no mount with an option or a source of more than %d bytes: %w", longest, unix.E2BIG)
-	}
-	flags, data := classic(s.Params)
-	if len(data) > optionPage {
-		return nil, fmt.Errorf("the options are %d bytes long, and mount(2) takes %d: %w", len(data), optionPage, unix.E2BIG)
+	flags, data, err := r.longOptions(s.Params)
+	if err != nil {
+		return nil, err
 	}
 	const place = "m"
 	stage, err := r.newMount(plan.Mount{Type: "tmpfs", Source: "tmpfs", Params: []plan.Param{{Key: "mode", Value: "700"}}, At: s.At})
@@ -59,6 +54,38 @@ func (r *rootfs) longMount(s plan.Mount, to *remote.FD) (*remote.FD, error) {
 		b.MountSetattr(m, "", false, remote.Attr{Set: s.Attrs.Set})
 	}
 	return m, nil
+}
+
+// longRemount changes the parameters of the file system m with mount(2). Such a
+// remount also resets the flags of the mount that it finds. So the stub lays a
+// clone of m over it for a moment and remounts that one. Unlike fsconfig(2),
+// mount(2) turns off the flags of the superblock that are not named.
+func (r *rootfs) longRemount(m *remote.FD, params []plan.Param) error {
+	flags, data, err := r.longOptions(params)
+	if err != nil {
+		return err
+	}
+	b := r.building
+	clone := b.OpenTree(m, "", false)
+	b.MoveMount(clone, m)
+	b.Fchdir(clone)
+	b.Mount("", ".", "", unix.MS_REMOUNT|flags, data)
+	b.Umount2(".", unix.MNT_DETACH)
+	b.Fchdir(r.root)
+	b.Close(clone)
+	return nil
+}
+
+// longOptions returns the parameters in the form of mount(2), if it can be called
+// with them.
+func (r *rootfs) longOptions(params []plan.Param) (flags uint64, data string, err error) {
+	if r.visit != nil {
+		return 0, "", fmt.Errorf("a running container takes no mount with an option or a source of more than %d bytes: %w", longest, unix.E2BIG)
+	}
+	if flags, data = classic(params); len(data) > optionPage {
+		return 0, "", fmt.Errorf("the options are %d bytes long, and mount(2) takes %d: %w", len(data), optionPage, unix.E2BIG)
+	}
+	return flags, data, nil
 }
 
 // classic returns the parameters in the form of mount(2).

@@ -125,7 +125,12 @@ func (ms *mounts) remount(s plan.Remount) error {
 // reconfigure changes the parameters of the file system, then the attributes of
 // the mount.
 func (ms *mounts) reconfigure(m *remote.FD, s plan.Remount) error {
-	if len(s.Params) > 0 {
+	switch {
+	case anyLong(s.Params):
+		if err := ms.longRemount(m, s.Params); err != nil {
+			return err
+		}
+	case len(s.Params) > 0:
 		ctx := ms.building.Fspick(m)
 		if err := ms.parameters(ctx, s.Params); err != nil {
 			return err
