@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -19,10 +20,11 @@ const (
 	copyEntries  = 100_000
 	copyDepth    = 64
 	copyChunk    = 1 << 20   // bytes of content in one batch, within its deadline
-	copyNames    = 8 << 10   // bytes of names in one getdents
+	copyNames    = 4 << 10   // bytes of names in one getdents
+	copyMore     = 512       // bytes of names in the getdents behind it, which usually finds the end: at least one name
 	copyAtOnce   = 128       // entries in one batch of statx: each takes at most 600 bytes of the arena
 	copyLinks    = 16        // symlinks in one batch of readlinkat: each takes PATH_MAX bytes of the arena
-	copyTogether = 32        // entries that one batch copies
+	copyTogether = 64        // entries that one batch copies
 	copyTiny     = 4 << 10   // largest file that is copied with read and write, which are cheaper there than sendfile
 	copySmall    = 64 << 10  // largest file that is copied in a common batch
 	copyRoom     = 120 << 10 // batches above this size take no further entry (an entry takes 2 KiB)
@@ -30,21 +32,26 @@ const (
 
 // copyUp copies the directory that a new tmpfs will cover into the tmpfs, before
 // the tmpfs is attached.
-func (r *rootfs) copyUp(at plan.Place, to *remote.FD) error {
+func (r *rootfs) copyUp(s plan.Mount, to *remote.FD) error {
 	if err := r.settle(); err != nil {
 		return err
 	}
 	var q remote.Batch
-	from := q.Openat2(r.root, relative(at.Path), unix.O_RDONLY|unix.O_DIRECTORY, 0, remote.InRoot)
+	from := q.Openat2(r.root, relative(s.At.Path), unix.O_RDONLY|unix.O_DIRECTORY, 0, remote.InRoot)
 	missing := q.Last().Tolerate(unix.ENOENT)
+	own := q.Statx(to, "", 0)
 	if err := r.ask(&q); err != nil {
 		return err
 	}
 	if missing.Errno() != 0 {
 		return nil
 	}
-	c := copier{batches: r.batches, root: at.Path}
-	err := c.dir(level{from: from, to: to, path: at.Path})
+	st := own.Get()
+	c := copier{batches: r.batches, root: s.At.Path, owner: owner{st.Uid, st.Gid}}
+	if slices.ContainsFunc(s.Params, func(p plan.Param) bool { return p.Key == "uid" || p.Key == "gid" }) {
+		c.owner = nobody // the owner of the directory is not that of new files
+	}
+	err := c.tree(level{from: from, to: to, path: s.At.Path})
 	if closeErr := r.closeAll([]*remote.FD{from}); err == nil {
 		err = closeErr
 	}
@@ -55,14 +62,38 @@ func (r *rootfs) copyUp(at plan.Place, to *remote.FD) error {
 }
 
 // copier copies a tree with few round trips. It asks about many entries in one
-// batch, and copies many in the next.
+// batch, and copies many in the next. While the stub copies, the copier builds the
+// next batch or looks into the next directory.
 type copier struct {
 	*batches
 	root    string
+	owner   owner // of the files that the stub creates in the tmpfs
 	n       int
-	left    int    // special files that could not be created
-	example string // the path of the first of these
+	looking remote.Batch
+	free    remote.Batch // memory of a batch of copies that is done
+	behind  *common      // the batch of copies whose results are not back yet
+	again   []entry      // entries to be copied again
+	ending  []copied     // complete copies, which get their owners and modes with the next batch
+	left    int          // special files that could not be created
+	example string       // the path of the first of these
 	errno   unix.Errno
+}
+
+type owner struct{ uid, gid uint32 }
+
+// nobody is the owner of no file.
+var nobody = owner{math.MaxUint32, math.MaxUint32}
+
+// entry is an entry of a directory.
+type entry struct {
+	level level
+	found found
+}
+
+// copied is a directory whose entries have been copied.
+type copied struct {
+	src, dst *remote.FD
+	found    found
 }
 
 // level is a directory and its copy.
@@ -76,12 +107,23 @@ type level struct {
 type found struct {
 	name   string
 	target string // of a symlink
-	stat   unix.Statx_t
+	stat   attributes
 }
 
-func (f found) kind() uint16 { return f.stat.Mode & unix.S_IFMT }
+// attributes is the part of a struct statx that a copy needs. The whole structures of a
+// tree would fill memory.
+type attributes struct {
+	mode     uint16
+	uid, gid uint32
+	size     uint64
+	device   uint64
+}
 
-func (f found) perm() uint32 { return uint32(f.stat.Mode) & 0o7777 }
+func (f found) kind() uint16 { return f.stat.mode & unix.S_IFMT }
+
+func (f found) owner() owner { return owner{f.stat.uid, f.stat.gid} }
+
+func (f found) perm() uint32 { return uint32(f.stat.mode) & 0o7777 }
 
 // report warns about the special files that are missing in the copy.
 func (c *copier) report() {
@@ -90,29 +132,109 @@ func (c *copier) report() {
 	}
 }
 
-// dir copies the entries of a directory.
-func (c *copier) dir(l level) error {
+// tree copies the tree below l.
+func (c *copier) tree(l level) error {
+	var q remote.Batch
+	first := listing(&q, l.from)
+	if err := c.ask(&q, l, nil); err != nil {
+		return err
+	}
+	err := c.dir(l, first)
+	if waitErr := c.wait(); err == nil { // also behind an error: the reply is on its way
+		err = waitErr
+	}
+	if err != nil {
+		return err
+	}
+	var end remote.Batch
+	c.end(&end)
+	return c.batches.ask(&end)
+}
+
+// ask has the stub execute q behind the copies in progress, and collects these first.
+// q uses no descriptor of a complete directory. Its tags belong to list.
+func (c *copier) ask(q *remote.Batch, l level, list []found) error {
+	if c.behind == nil {
+		c.end(q)
+	}
+	if err := c.stub.Send(q); err != nil {
+		return err
+	}
+	err := c.collect()
+	if asked := c.stub.Receive(q); err == nil { // also behind a failed copy: the reply is on its way
+		err = named(l, list, asked)
+	}
+	if err != nil {
+		return err
+	}
+	return c.repeat()
+}
+
+// wait ends the copies in progress.
+func (c *copier) wait() error {
+	if err := c.collect(); err != nil {
+		return err
+	}
+	return c.repeat()
+}
+
+// end adds the calls that complete directories. Nothing is copied into these any more.
+func (c *copier) end(q *remote.Batch) {
+	for _, d := range c.ending {
+		q.Tag(0)
+		c.finish(q, d.src, d.dst, d.found)
+	}
+	c.ending = nil
+}
+
+// names is the result of two getdents calls. If the directory is small, the second
+// returns nothing and shows the end.
+type names [2]struct {
+	n   remote.Result
+	buf remote.Buf
+}
+
+// listing adds the calls that read names of a directory.
+func listing(q *remote.Batch, dir *remote.FD) names {
+	var l names
+	for i, size := range []int{copyNames, copyMore} {
+		l[i].n, l[i].buf = q.Getdents(dir, size)
+	}
+	return l
+}
+
+// dir copies the entries of a directory. It gets the first names.
+func (c *copier) dir(l level, next names) error {
 	if l.depth > copyDepth {
 		return fmt.Errorf("more than %d directories deep: %w", copyDepth, unix.ELOOP)
 	}
 	for {
-		var q remote.Batch
-		r, buf := q.Getdents(l.from, copyNames)
-		if err := c.ask(&q); err != nil {
-			return err
-		}
-		if r.Value() == 0 {
-			return nil
-		}
-		for names := range slices.Chunk(entries(buf.First(r.Value())), copyAtOnce) {
-			if c.n += len(names); c.n > copyEntries {
-				return fmt.Errorf("more than %d files", copyEntries)
+		for _, part := range next {
+			if part.n.Value() == 0 {
+				return nil
 			}
-			if err := c.entries(l, names); err != nil {
+			if err := c.all(l, entries(part.buf.First(part.n.Value()))); err != nil {
 				return err
 			}
 		}
+		var q remote.Batch
+		next = listing(&q, l.from)
+		if err := c.ask(&q, l, nil); err != nil {
+			return err
+		}
 	}
+}
+
+func (c *copier) all(l level, list []string) error {
+	for names := range slices.Chunk(list, copyAtOnce) {
+		if c.n += len(names); c.n > copyEntries {
+			return fmt.Errorf("more than %d files", copyEntries)
+		}
+		if err := c.entries(l, names); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // entries returns the names in a list of struct linux_dirent64 (getdents(2)).
@@ -140,22 +262,26 @@ func (c *copier) entries(l level, names []string) error {
 		return err
 	}
 	var alone []found
-	common := batchCopy{c: c, level: l}
+	next := c.common(l, len(list))
 	for _, f := range list {
-		if f.kind() == unix.S_IFDIR || f.kind() == unix.S_IFREG && f.stat.Size > copySmall {
+		if f.kind() == unix.S_IFDIR || f.kind() == unix.S_IFREG && f.stat.size > copySmall {
 			alone = append(alone, f)
 			continue
 		}
-		if err := common.add(f); err != nil {
-			return err
+		if next.full() {
+			if err := c.flush(next); err != nil {
+				return err
+			}
+			next = c.common(l, len(list))
 		}
+		next.add(f)
 	}
-	if err := common.end(); err != nil {
+	if err := c.flush(next); err != nil {
 		return err
 	}
 	for _, f := range alone {
 		if err := c.alone(l, f); err != nil {
-			return copyError(f.name, err)
+			return err
 		}
 	}
 	return nil
@@ -165,16 +291,27 @@ func (c *copier) alone(l level, f found) error {
 	if f.kind() == unix.S_IFDIR {
 		return c.subdir(l, f)
 	}
-	return c.file(l, f)
+	if err := c.wait(); err != nil {
+		return err
+	}
+	if err := c.file(l, f); err != nil {
+		return copyError(l, f.name, err)
+	}
+	return nil
 }
 
-func copyError(name string, err error) error { return fmt.Errorf("copy %q: %w", name, err) }
+func copyError(l level, name string, err error) error {
+	return fmt.Errorf("copy %q: %w", l.path+"/"+name, err)
+}
 
-// named adds the name of the entry whose call failed. The tags of the calls are
-// the indexes of list.
-func named(list []found, err error) error {
-	if ce := (*remote.CallError)(nil); errors.As(err, &ce) && ce.Tag < len(list) {
-		return copyError(list[ce.Tag].name, err)
+// entryTag is the tag of the calls for the entry with index i of a list. It is
+// negative: other tags are indexes of the plan's items. It is its own inverse.
+func entryTag(i int) int { return -1 - i }
+
+// named adds the path of the entry whose call failed.
+func named(l level, list []found, err error) error {
+	if ce := (*remote.CallError)(nil); errors.As(err, &ce) && ce.Tag < 0 {
+		return copyError(l, list[entryTag(ce.Tag)].name, err)
 	}
 	return err
 }
@@ -182,19 +319,21 @@ func named(list []found, err error) error {
 // look reads the attributes of the names, and the targets of symlinks.
 func (c *copier) look(l level, names []string) ([]found, error) {
 	list, stats := make([]found, len(names)), make([]remote.Stat, len(names))
-	var q remote.Batch
+	q := &c.looking
+	q.Renew(*q)
 	q.Expect(len(names))
 	for i, name := range names {
-		q.Tag(i)
+		q.Tag(entryTag(i))
 		list[i].name = name
 		stats[i] = q.Statx(l.from, name, unix.AT_SYMLINK_NOFOLLOW)
 	}
-	if err := c.ask(&q); err != nil {
-		return nil, named(list, err)
+	if err := c.ask(q, l, list); err != nil {
+		return nil, err
 	}
 	var links []*found
 	for i := range list {
-		list[i].stat = stats[i].Get()
+		st := stats[i].Get()
+		list[i].stat = attributes{st.Mode, st.Uid, st.Gid, st.Size, unix.Mkdev(st.Rdev_major, st.Rdev_minor)}
 		if list[i].kind() == unix.S_IFLNK {
 			links = append(links, &list[i])
 		}
@@ -214,29 +353,22 @@ func (c *copier) readLinks(l level, links []*found) error {
 		results[i], targets[i] = q.Readlinkat(l.from, f.name)
 		results[i].TolerateAll()
 	}
-	if err := c.ask(&q); err != nil {
+	if err := c.ask(&q, l, nil); err != nil {
 		return err
 	}
 	for i, f := range links {
 		if results[i].Value() <= 0 {
-			return copyError(f.name, unix.EINVAL)
+			return copyError(l, f.name, unix.EINVAL)
 		}
 		f.target = string(targets[i].First(results[i].Value()))
 	}
 	return nil
 }
 
-// batchCopy copies small entries of one directory in common batches. It builds
-// the next batch while the stub executes the one before.
-type batchCopy struct {
-	c      *copier
-	level  level
-	next   common
-	behind common // the batch that the stub executes
-}
-
-// common is a batch of copies.
+// common is a batch of copies of small entries of one directory.
 type common struct {
+	c       *copier
+	level   level
 	q       remote.Batch
 	list    []found
 	results []remote.Result // of the call whose result decides about the entry (check)
@@ -244,67 +376,71 @@ type common struct {
 	memory  *remote.Buf // the buffer that all tiny files use in turn
 }
 
-func (b *batchCopy) add(f found) error {
-	if b.next.full() {
-		if err := b.flush(); err != nil {
-			return err
-		}
-	}
-	b.next.add(b.level, f)
-	return nil
+// common returns an empty batch for some of n entries.
+func (c *copier) common(l level, n int) *common {
+	b := &common{c: c, level: l}
+	b.q.Renew(c.free)
+	c.free = remote.Batch{}
+	const ofFile = 6 // calls
+	b.q.Expect(ofFile * min(n, copyTogether))
+	return b
 }
 
-// end sends the last batch, and waits for it.
-func (b *batchCopy) end() error {
-	if err := b.flush(); err != nil {
-		return err
-	}
-	return b.collect()
-}
-
-// flush waits for the batch before, sends this one, and begins the next.
-func (b *batchCopy) flush() error {
-	if err := b.collect(); err != nil || len(b.next.list) == 0 {
-		return err
-	}
-	if err := b.c.stub.Send(&b.next.q); err != nil {
-		return err
-	}
-	b.behind, b.next = b.next, common{}
-	return nil
-}
-
-// collect waits for the batch that the stub executes.
-func (b *batchCopy) collect() error {
-	done := b.behind
-	if b.behind = (common{}); len(done.list) == 0 {
+// flush sends a batch, and collects the one before.
+func (c *copier) flush(b *common) error {
+	if len(b.list) == 0 {
 		return nil
 	}
-	if err := b.c.stub.Receive(&done.q); err != nil {
-		return named(done.list, err)
+	if err := c.stub.Send(&b.q); err != nil {
+		return err
+	}
+	err := c.collect()
+	c.behind = b
+	return err
+}
+
+// collect waits for the batch of copies that the stub executes.
+func (c *copier) collect() error {
+	done := c.behind
+	if c.behind = nil; done == nil {
+		return nil
+	}
+	if err := c.stub.Receive(&done.q); err != nil {
+		return named(done.level, done.list, err)
 	}
 	for i, f := range done.list {
-		if err := b.check(f, done.results[i]); err != nil {
-			return copyError(f.name, err)
-		}
+		c.check(entry{done.level, f}, done.results[i])
 	}
+	c.free = done.q
 	return nil
 }
 
-// check looks at the result for an entry. It repeats a short copy: a signal has
+// check looks at the result for an entry. A short copy is repeated: a signal has
 // interrupted sendfile(2), or the file has become shorter.
-func (b *batchCopy) check(f found, r remote.Result) error {
-	switch kind := f.kind(); {
+func (c *copier) check(e entry, r remote.Result) {
+	switch kind := e.found.kind(); {
 	case kind == unix.S_IFLNK:
 	case kind != unix.S_IFREG:
-		b.c.note(b.level, f, r.Errno())
-	case f.stat.Size > 0 && r.Value() < int64(f.stat.Size):
+		c.note(e.level, e.found, r.Errno())
+	case e.found.stat.size > 0 && r.Value() < int64(e.found.stat.size):
+		c.again = append(c.again, e)
+	}
+}
+
+// repeat copies entries again.
+func (c *copier) repeat() error {
+	list := c.again
+	c.again = nil
+	for _, e := range list {
 		var q remote.Batch
-		q.Unlinkat(b.level.to, f.name, 0)
-		if err := b.c.ask(&q); err != nil {
-			return err
+		q.Unlinkat(e.level.to, e.found.name, 0)
+		err := c.batches.ask(&q)
+		if err == nil {
+			err = c.file(e.level, e.found)
 		}
-		return b.c.file(b.level, f)
+		if err != nil {
+			return copyError(e.level, e.found.name, err)
+		}
 	}
 	return nil
 }
@@ -313,27 +449,26 @@ func (b *common) full() bool {
 	return len(b.list) == copyTogether || b.q.Size() > copyRoom || b.content > copyChunk
 }
 
-func (b *common) add(l level, f found) {
-	if b.q.Len() == 0 {
-		b.q.Expect(8 * copyTogether)
-	}
-	b.q.Tag(len(b.list))
+func (b *common) add(f found) {
+	b.q.Tag(entryTag(len(b.list)))
 	b.list = append(b.list, f)
 	switch f.kind() {
 	case unix.S_IFREG:
-		b.results = append(b.results, b.file(l, f))
+		b.results = append(b.results, b.file(f))
 	case unix.S_IFLNK:
-		b.results = append(b.results, b.q.Symlinkat(f.target, l.to, f.name))
-		b.q.Fchownat(l.to, f.name, f.stat.Uid, f.stat.Gid)
+		b.results = append(b.results, b.q.Symlinkat(f.target, b.level.to, f.name))
+		if b.c.owner != f.owner() {
+			b.q.Fchownat(b.level.to, f.name, f.stat.uid, f.stat.gid)
+		}
 	default:
-		b.results = append(b.results, b.special(l, f))
+		b.results = append(b.results, b.special(f))
 	}
 }
 
-func (b *common) file(l level, f found) remote.Result {
-	src, dst := openBoth(&b.q, l, f.name)
+func (b *common) file(f found) remote.Result {
+	src, dst := openBoth(&b.q, b.level, f)
 	r := b.q.Last()
-	switch n := int(f.stat.Size); {
+	switch n := int(f.stat.size); {
 	case n == 0:
 	case n <= copyTiny:
 		r = b.read(src, n)
@@ -342,7 +477,7 @@ func (b *common) file(l level, f found) remote.Result {
 		r = b.q.Sendfile(dst, src, n)
 		b.content += int64(n)
 	}
-	finish(&b.q, src, dst, f)
+	b.c.finish(&b.q, src, dst, f)
 	return r
 }
 
@@ -360,9 +495,10 @@ func (b *common) read(src *remote.FD, n int) remote.Result {
 
 // special creates a FIFO, a socket or a device. mknod(2) refuses devices in a user
 // namespace, and devices that the cgroup's rules forbid.
-func (b *common) special(l level, f found) remote.Result {
-	r := b.q.Mknodat(l.to, f.name, uint32(f.kind())|0o600, unix.Mkdev(f.stat.Rdev_major, f.stat.Rdev_minor)).Tolerate(unix.EPERM)
-	b.q.Fchownat(l.to, f.name, f.stat.Uid, f.stat.Gid)
+func (b *common) special(f found) remote.Result {
+	l := b.level
+	r := b.q.Mknodat(l.to, f.name, uint32(f.kind())|0o600, f.stat.device).Tolerate(unix.EPERM)
+	b.q.Fchownat(l.to, f.name, f.stat.uid, f.stat.gid)
 	b.q.Fchmodat(l.to, f.name, f.perm())
 	r.OnFailSkip()
 	return r
@@ -380,48 +516,53 @@ func (c *copier) note(l level, f found, errno unix.Errno) {
 
 func (c *copier) subdir(l level, f found) error {
 	var q remote.Batch
+	q.Tag(entryTag(0))
 	q.Mkdirat(l.to, f.name, 0o700)
 	src := q.Openat2(l.from, f.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0, remote.Beneath)
 	dst := q.Openat2(l.to, f.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0, remote.Beneath)
-	if err := c.ask(&q); err != nil {
+	first := listing(&q, src)
+	if err := c.ask(&q, l, []found{f}); err != nil {
 		return err
 	}
-	if err := c.dir(level{from: src, to: dst, path: l.path + "/" + f.name, depth: l.depth + 1}); err != nil {
+	if err := c.dir(level{from: src, to: dst, path: l.path + "/" + f.name, depth: l.depth + 1}, first); err != nil {
 		return err
 	}
-	var end remote.Batch
-	finish(&end, src, dst, f)
-	return c.ask(&end)
+	c.ending = append(c.ending, copied{src, dst, f})
+	return nil
 }
 
 // openBoth opens a file and creates its copy. O_NONBLOCK protects the stub if the
-// file has become a FIFO since the last look.
-func openBoth(q *remote.Batch, l level, name string) (src, dst *remote.FD) {
-	src = q.Openat2(l.from, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0, remote.Beneath)
-	dst = q.Openat2(l.to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600, remote.Beneath)
+// file has become a FIFO since the last look. The stub's umask is 0.
+func openBoth(q *remote.Batch, l level, f found) (src, dst *remote.FD) {
+	src = q.Openat2(l.from, f.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0, remote.Beneath)
+	dst = q.Openat2(l.to, f.name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, uint64(f.perm()&0o777), remote.Beneath)
 	return src, dst
 }
 
-// finish sets the owner of the copy, then the mode: chown(2) clears the
-// set-user-ID bit.
-func finish(q *remote.Batch, src, dst *remote.FD, f found) {
-	q.Fchown(dst, f.stat.Uid, f.stat.Gid)
-	q.Fchmod(dst, f.perm())
+// finish sets the owner and the mode of the copy where it was not created with them.
+// The owner comes first: chown(2) clears the set-user-ID bit.
+func (c *copier) finish(q *remote.Batch, src, dst *remote.FD, f found) {
+	if f.owner() != c.owner {
+		q.Fchown(dst, f.stat.uid, f.stat.gid)
+	}
+	if f.kind() == unix.S_IFDIR || f.perm()&^0o777 != 0 {
+		q.Fchmod(dst, f.perm())
+	}
 	q.Close(src)
 	q.Close(dst)
 }
 
-// file copies a large file in chunks.
+// file copies a file in chunks. No copies are in progress.
 func (c *copier) file(l level, f found) error {
 	var q remote.Batch
-	src, dst := openBoth(&q, l, f.name)
-	if err := c.ask(&q); err != nil {
+	src, dst := openBoth(&q, l, f)
+	if err := c.batches.ask(&q); err != nil {
 		return err
 	}
-	for left := int64(f.stat.Size); left > 0; {
+	for left := int64(f.stat.size); left > 0; {
 		var q remote.Batch
 		r := q.Sendfile(dst, src, int(min(left, copyChunk)))
-		if err := c.ask(&q); err != nil {
+		if err := c.batches.ask(&q); err != nil {
 			return err
 		}
 		if r.Value() == 0 {
@@ -430,6 +571,6 @@ func (c *copier) file(l level, f found) error {
 		left -= r.Value()
 	}
 	var end remote.Batch
-	finish(&end, src, dst, f)
-	return c.ask(&end)
+	c.finish(&end, src, dst, f)
+	return c.batches.ask(&end)
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/timeline"
 )
 
 // dirent returns a struct linux_dirent64.
@@ -153,6 +154,49 @@ func sameContent(t *testing.T, rel, path, copied string, fi os.FileInfo) error {
 		t.Errorf("%s: %d bytes, %v; want %d", rel, len(got), err, len(want))
 	}
 	return nil
+}
+
+// TestCopyUpOfAnOwner: the owner of the tmpfs is not the owner of new files in it.
+func TestCopyUpOfAnOwner(t *testing.T) {
+	in := newInside(t)
+	for _, name := range []string{"d/root", "d/five"} {
+		in.file(name, "x")
+	}
+	in.file("d/link", "->five")
+	for _, name := range []string{"d/five", "d/link"} {
+		if err := os.Lchown(filepath.Join(in.rootfs, name), 5, 6); err != nil {
+			t.Fatal(err)
+		}
+	}
+	options := []plan.Param{{Key: "uid", Value: "5"}, {Key: "gid", Value: "6"}}
+	err := in.take(newMountNamespace(), []plan.Step{plan.Mount{Type: "tmpfs", Params: options, At: place("/d"), CopyUp: true}}, func(path func(string) string) {
+		for name, want := range map[string]uint32{"root": 0, "five": 5, "link": 5} {
+			var st unix.Stat_t
+			if err := unix.Lstat(path("/d/"+name), &st); err != nil || st.Uid != want {
+				t.Errorf("owner of %s = %d, %v; want %d", name, st.Uid, err, want)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCopyUpIsTraced: the calls for an entry belong to the step, not to the plan's item
+// with the entry's number.
+func TestCopyUpIsTraced(t *testing.T) {
+	in := newInside(t)
+	in.job.Trace = timeline.New("copy")
+	for i := range 40 {
+		in.file(fmt.Sprint("d/", i), "x")
+	}
+	if err := in.take(newMountNamespace(), []plan.Step{plan.Mount{Type: "tmpfs", At: place("/d"), CopyUp: true}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if _, err := in.job.Trace.WriteTo(&b); err != nil || !strings.Contains(b.String(), "39") {
+		t.Errorf("WriteTo = %v", err)
+	}
 }
 
 // TestCopyUpIsBounded: an image cannot make the copy arbitrarily expensive.

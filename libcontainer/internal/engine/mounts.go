@@ -85,7 +85,7 @@ func (ms *mounts) attach(m, to *remote.FD, s plan.Mount) error {
 	rest.Set, rest.Clear = 0, 0
 	ms.attributes(m, rest)
 	if s.CopyUp {
-		if err := ms.copyUp(s.At, m); err != nil {
+		if err := ms.copyUp(s, m); err != nil {
 			return err
 		}
 	}

@@ -29,6 +29,7 @@ type content struct {
 	fds    []*FD   // descriptors that the batch opens
 	tag    int
 	back   []byte // the reply, nil until it has arrived
+	used   memory // of a former batch
 	base   int    // offset of the reply's extra bytes: 8*len(calls)
 	pages  int    // bytes of the arena that the batch uses, whole pages
 
@@ -58,6 +59,28 @@ type reloc struct{ at, to int }
 // results is unknown while the batch is built.
 const slotFlag = 1 << 30
 
+// memory is memory for a message and for its reply.
+type memory struct{ msg, back []byte }
+
+// take returns n zero bytes of p, or new ones.
+func take(p []byte, n int) []byte {
+	if cap(p) < n {
+		return make([]byte, n)
+	}
+	clear(p[:n])
+	return p[:n]
+}
+
+// Renew makes b an empty batch with the memory of former, of which no result is read
+// any more: new memory costs page faults. A trace reads the batches at its end, so a
+// traced batch keeps its memory.
+func (b *Batch) Renew(former Batch) {
+	b.content = nil
+	if old := former.content; old != nil && !old.trace.kept {
+		b.content = &content{calls: old.calls[:0], args: old.args[:0], data: old.data[:0], fds: old.fds[:0], used: memory{old.used.msg, old.back}}
+	}
+}
+
 // begin allocates the content of a batch that has none yet.
 func (b *Batch) begin() {
 	if b.content == nil {
@@ -66,7 +89,8 @@ func (b *Batch) begin() {
 }
 
 // Tag sets the tag of the calls added from now on. The error of a failed call
-// contains its tag, so the caller knows which of its steps failed.
+// contains its tag, so the caller knows which of its steps failed. A trace
+// attributes calls with a negative tag to the present step.
 func (b *Batch) Tag(t int) {
 	b.begin()
 	b.tag = t
@@ -108,7 +132,10 @@ func (b *Batch) call(name string, nr uintptr, args ...Arg) Result {
 // but unused memory costs nothing.
 func (b *Batch) Expect(calls int) {
 	b.begin()
-	b.calls, b.args, b.fds = make([]call, 0, calls), make([]Arg, 0, 4*calls), slices.Grow(b.fds, calls/4)
+	if cap(b.calls) < calls {
+		b.calls, b.args = make([]call, 0, calls), make([]Arg, 0, 4*calls)
+	}
+	b.fds = slices.Grow(b.fds, calls/4)
 	b.data = slices.Grow(b.data, 24*calls) // may contain data of the first call already
 }
 
@@ -314,7 +341,8 @@ func (b *content) encode(stamped, behind bool) ([]byte, error) {
 	}
 	page := os.Getpagesize()
 	b.pages = (size + page - 1) / page * page
-	msg := make([]byte, size)
+	msg := take(b.used.msg, size)
+	b.used.msg = msg
 	calls := uint32(n)
 	if behind {
 		calls |= stub.Behind

@@ -50,7 +50,7 @@ func (s *Stub) queue(b, front *Batch, behind bool) error {
 	if err != nil {
 		return err
 	}
-	b.trace.sent = s.trace.Now()
+	b.trace.sent, b.trace.kept = s.trace.Now(), s.trace != nil
 	if err = s.send(front, msg, nil); err != nil {
 		s.unanswered(b, err)
 	}
@@ -115,7 +115,7 @@ func (s *Stub) Receive(b *Batch) error {
 }
 
 func (s *Stub) answer(b *Batch) error {
-	b.back = make([]byte, b.replyLen()+1)
+	b.back = take(b.used.back, b.replyLen()+1)
 	for {
 		n, file, err := s.receive(b.back)
 		switch {

@@ -19,6 +19,7 @@ type Trace struct {
 type batchTrace struct {
 	sent   int64
 	stamps int // offset of the stamps in the reply, 0: none
+	kept   bool
 	first  int // index of the first call to record; for a forked child, the one after the fork
 }
 
@@ -92,12 +93,12 @@ func (s *Stub) unanswered(b *Batch, err error) {
 func (b *content) describe(first int, task func(tag int) timeline.Task, now timeline.Task, fill func(int, *timeline.Call) bool) []timeline.Call {
 	var out []timeline.Call
 	var current *timeline.Task
-	tag := int32(-1)
+	tag := int32(0)
 	for i := first; i < len(b.calls); i++ {
-		if b.calls[i].tag != tag {
+		if current == nil || b.calls[i].tag != tag {
 			tag = b.calls[i].tag
 			t := now
-			if tag != 0 {
+			if tag > 0 {
 				t = task(int(tag))
 			}
 			current = &t
