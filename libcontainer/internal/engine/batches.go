@@ -96,7 +96,7 @@ func (bs *batches) send() error {
 		return bs.launch()
 	}
 	f, more := *bs.building, bs.full()
-	*bs.building = flight{}
+	*bs.building = flight{Batch: f.Next()}
 	bs.building.Tag(bs.at)
 	if more {
 		bs.expect()

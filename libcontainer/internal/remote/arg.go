@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // FD is a descriptor in the stub's table. It is one of the files that the stub was
@@ -51,9 +53,13 @@ type Arg struct {
 	kind  argKind
 	show  show
 	value uint64 // the value, the offset in the data or the reply, or the index of a call
-	fd    *FD
-	text  string   // text to print: a string argument, or the name of the value
-	flags *flagSet // names of the value's bits
+	of    any    // *FD, *flagSet with the names of the value's bits, string to print, or nil
+}
+
+// fd returns the descriptor of an argFD, nil for NULL.
+func (a *Arg) fd() *FD {
+	fd, _ := a.of.(*FD)
+	return fd
 }
 
 // show is how a value or a structure is printed.
@@ -64,7 +70,7 @@ const (
 	showOctal
 	showHex
 	showString    // a string, in quotes
-	showText      // Arg.text
+	showText      // Arg.of
 	showOpenHow   // struct open_how
 	showMountAttr // struct mount_attr
 	showCaps      // two struct __user_cap_data_struct
@@ -81,7 +87,7 @@ func Hex(v uint64) Arg { return Arg{value: v, show: showHex} }
 // Mode is a file mode, printed in octal.
 func Mode(v uint32) Arg { return Arg{value: uint64(v), show: showOctal} }
 
-func fdArg(f *FD) Arg { return Arg{kind: argFD, fd: f} }
+func fdArg(f *FD) Arg { return Arg{kind: argFD, of: f} }
 
 // flagSet names the bits of a flags argument.
 type flagSet struct {
@@ -89,23 +95,25 @@ type flagSet struct {
 	names []string
 }
 
-func (s *flagSet) arg(v uint64) Arg { return Arg{value: v, flags: s} }
+func (s *flagSet) arg(v uint64) Arg { return Arg{value: v, of: s} }
 
 // formatArg prints the argument like strace.
 func (b *content) formatArg(a *Arg) string {
 	switch a.kind {
 	case argFD:
-		return a.fd.format()
+		return a.fd().format()
 	case argReply, argResult, argLoad, argBehind, argFree:
 		return "&"
 	case argData:
 		return b.formatData(a)
 	}
+	switch of := a.of.(type) {
+	case string:
+		return of
+	case *flagSet:
+		return of.format(a.value)
+	}
 	switch {
-	case a.text != "":
-		return a.text
-	case a.flags != nil:
-		return a.flags.format(a.value)
 	case a.show == showOctal && a.value != 0:
 		return "0" + strconv.FormatUint(a.value, 8)
 	case a.show == showHex:
@@ -119,9 +127,9 @@ func (b *content) formatData(a *Arg) string {
 	word := func(i int) uint64 { return binary.LittleEndian.Uint64(at[8*i:]) }
 	switch a.show {
 	case showString:
-		return strconv.Quote(a.text)
+		return strconv.Quote(unix.ByteSliceToString(at))
 	case showText:
-		return a.text
+		return a.of.(string)
 	case showOpenHow:
 		return "{" + openFlags.format(word(0)) + ", " + resolveFlags.format(word(2)) + "}"
 	case showMountAttr:

@@ -29,7 +29,7 @@ type content struct {
 	fds    []*FD   // descriptors that the batch opens
 	tag    int
 	back   []byte // the reply, nil until it has arrived
-	used   memory // of a former batch
+	used   []byte // the reply of a former batch, for this one's
 	base   int    // offset of the reply's extra bytes: 8*len(calls)
 	pages  int    // bytes of the arena that the batch uses, whole pages
 
@@ -59,9 +59,6 @@ type reloc struct{ at, to int }
 // results is unknown while the batch is built.
 const slotFlag = 1 << 30
 
-// memory is memory for a message and for its reply.
-type memory struct{ msg, back []byte }
-
 // take returns n zero bytes of p, or new ones.
 func take(p []byte, n int) []byte {
 	if cap(p) < n {
@@ -77,7 +74,7 @@ func take(p []byte, n int) []byte {
 func (b *Batch) Renew(former Batch) {
 	b.content = nil
 	if old := former.content; old != nil && !old.trace.kept {
-		b.content = &content{calls: old.calls[:0], args: old.args[:0], data: old.data[:0], fds: old.fds[:0], used: memory{old.used.msg, old.back}}
+		b.content = &content{calls: old.calls[:0], args: old.args[:0], data: old.data[:0], fds: old.fds[:0], used: old.back}
 	}
 }
 
@@ -119,7 +116,7 @@ type Result struct {
 
 func (b *Batch) call(name string, nr uintptr, args ...Arg) Result {
 	b.begin()
-	if b.calls == nil {
+	if cap(b.calls) == 0 {
 		b.Expect(firstCalls)
 	}
 	b.calls = append(b.calls, call{name: name, nr: uint32(nr), tag: int32(b.tag), first: int32(len(b.args)), n: uint8(len(args))})
@@ -141,6 +138,17 @@ func (b *Batch) Expect(calls int) {
 
 // firstCalls is the initial reservation, enough for a batch of several steps.
 const firstCalls = 32
+
+// Next returns an empty batch in the memory that b has reserved and not used. b must
+// be complete: it has been sent.
+func (b *Batch) Next() Batch {
+	if b.content == nil || cap(b.calls)-len(b.calls) < firstCalls {
+		return Batch{}
+	}
+	rest := &content{calls: b.calls[len(b.calls):], args: b.args[len(b.args):], data: b.data[len(b.data):]}
+	b.calls, b.args, b.data = slices.Clip(b.calls), slices.Clip(b.args), slices.Clip(b.data)
+	return Batch{rest}
+}
 
 // opens adds a call that returns a descriptor. what is the descriptor's name in
 // error messages.
@@ -204,7 +212,7 @@ func (r Result) OnPositiveSkipTo(n int) {
 func (b *Batch) Result(fd *FD) Result { return Result{b.content, fd.call} }
 
 // Subject returns the first argument of call i, which must be a descriptor.
-func (b *Batch) Subject(i int) *FD { return b.args[b.calls[i].first].fd }
+func (b *Batch) Subject(i int) *FD { return b.args[b.calls[i].first].fd() }
 
 // Last returns the result of the call that was added last.
 func (b *Batch) Last() Result { return Result{b.content, len(b.calls) - 1} }
@@ -212,7 +220,7 @@ func (b *Batch) Last() Result { return Result{b.content, len(b.calls) - 1} }
 // str adds a NUL-terminated string to the data and returns its address.
 func (b *Batch) str(s string) Arg {
 	b.begin()
-	a := Arg{kind: argData, show: showString, value: uint64(len(b.data)), text: s}
+	a := Arg{kind: argData, show: showString, value: uint64(len(b.data))}
 	b.data = append(b.data, s...)
 	b.data = append(b.data, 0)
 	return a
@@ -323,9 +331,10 @@ func (r Result) Errno() unix.Errno {
 	return 0
 }
 
-// encode returns the message for the stub. If stamped is set and the arena has room,
-// the message includes space for stamps. behind sets stub.Behind.
-func (b *content) encode(stamped, behind bool) ([]byte, error) {
+// encode returns the message for the stub, in the memory of buf if that is large
+// enough. If stamped is set and the arena has room, the message includes space for
+// stamps. behind sets stub.Behind.
+func (b *content) encode(buf []byte, stamped, behind bool) ([]byte, error) {
 	n := len(b.calls)
 	data := stub.HeaderSize + stub.CallSize*n
 	reply := (data + len(b.data) + 7) &^ 7
@@ -341,8 +350,7 @@ func (b *content) encode(stamped, behind bool) ([]byte, error) {
 	}
 	page := os.Getpagesize()
 	b.pages = (size + page - 1) / page * page
-	msg := take(b.used.msg, size)
-	b.used.msg = msg
+	msg := take(buf, size)
 	calls := uint32(n)
 	if behind {
 		calls |= stub.Behind
@@ -398,7 +406,7 @@ func (b *content) resolve(c *call, a *Arg, data, reply int) (v uint64, load bool
 	case argLoad:
 		return uint64(stub.ArenaBase+reply) + 8*a.value, true
 	case argFD:
-		return b.resolveFD(c, a.fd, reply)
+		return b.resolveFD(c, a.fd(), reply)
 	}
 	return a.value, false
 }

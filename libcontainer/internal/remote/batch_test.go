@@ -32,7 +32,7 @@ func TestEncodeIsBounded(t *testing.T) {
 		}
 		b.Write(null, strings.Repeat("x", size&^7))
 	}
-	msg, err := fits.encode(false, false)
+	msg, err := fits.encode(nil, false, false)
 	if err != nil || len(msg) < stub.ArenaSize-16 || len(msg) > stub.ArenaSize {
 		t.Fatalf("encode = %d bytes, %v; want nearly %d", len(msg), err, stub.ArenaSize)
 	}
@@ -52,7 +52,7 @@ func TestEncodeIsBounded(t *testing.T) {
 func TestSizeIsAnUpperBound(t *testing.T) {
 	for seed := range uint64(200) {
 		b := randomBatch(rand.New(rand.NewPCG(seed, 1)))
-		msg, err := b.encode(false, false)
+		msg, err := b.encode(nil, false, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func randomBatch(r *rand.Rand) *Batch {
 func TestAddressesAreInTheArena(t *testing.T) {
 	for seed := range uint64(100) {
 		b := randomBatch(rand.New(rand.NewPCG(seed, 2)))
-		msg, err := b.encode(false, false)
+		msg, err := b.encode(nil, false, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestDescriptorOfAnotherBatchIsABug(t *testing.T) {
 			t.Errorf("encode panicked with %q; want BUG: …", text)
 		}
 	}()
-	_, _ = b.encode(false, false)
+	_, _ = b.encode(nil, false, false)
 }
 
 func TestSkipsAreBounded(t *testing.T) {
@@ -353,5 +353,36 @@ func TestResultsBeforeTheyCame(t *testing.T) {
 			}()
 			ask()
 		}()
+	}
+}
+
+// TestNext builds a batch in the rest of another one's memory, and looks at both.
+func TestNext(t *testing.T) {
+	var first Batch
+	first.Expect(2 * firstCalls)
+	first.Chdir("/first")
+	second := first.Next()
+	if cap(second.calls) < firstCalls || len(second.calls) != 0 {
+		t.Fatalf("Next() has room for %d calls and %d calls; want at least %d and none", cap(second.calls), len(second.calls), firstCalls)
+	}
+	second.Chdir("/second")
+	first.Chdir("/late") // grows into memory of its own
+	for _, test := range []struct {
+		b    *Batch
+		want []string
+	}{{&first, []string{`chdir("/first")`, `chdir("/late")`}}, {&second, []string{`chdir("/second")`}}} {
+		for i, want := range test.want {
+			if got := test.b.format(i); got != want {
+				t.Errorf("call %d is %s; want %s", i, got, want)
+			}
+		}
+	}
+	if rest := second.Next(); rest.content == nil {
+		t.Error("Next() of a batch with much room has none")
+	}
+	var small Batch
+	small.Chdir("/")
+	if rest := small.Next(); rest.content != nil {
+		t.Errorf("Next() of a batch of %d calls with room for %d takes the rest", small.Len(), cap(small.calls))
 	}
 }

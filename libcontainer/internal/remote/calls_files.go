@@ -234,7 +234,7 @@ func (b *Batch) IoctlMem(fd *FD, name string, req uint64, p []byte) Result {
 }
 
 func named(name string, v uint64) Arg {
-	return Arg{value: v, text: name}
+	return Arg{value: v, of: name}
 }
 
 // Socket makes a socket.

@@ -42,7 +42,7 @@ func (b *Batch) CloneInto(flags uint64, cgroup *FD) Result {
 		signal = 0 // the child gets the stub's own exit signal; clone3 refuses a signal here
 	}
 	args := b.words(flags|cloneIntoCgroup, 0, 0, 0, signal, 0, 0, 0, 0, 0, uint64(cgroup.n))
-	args.show, args.text = showText, "{"+namespaceFlags.format(flags)+"|CLONE_INTO_CGROUP, cgroup "+cgroup.format()+"}"
+	args.show, args.of = showText, "{"+namespaceFlags.format(flags)+"|CLONE_INTO_CGROUP, cgroup "+cgroup.format()+"}"
 	return b.call("clone3", unix.SYS_CLONE3, args, Int(88))
 }
 

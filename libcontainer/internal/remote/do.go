@@ -46,10 +46,11 @@ func (s *Stub) SendBehind(b, front *Batch) error { return s.queue(b, front, true
 // queue sends b. If the stub has died, the error names front as the batch at work.
 func (s *Stub) queue(b, front *Batch, behind bool) error {
 	defer s.trace.Begin(timeline.Work, "send a batch").End()
-	msg, err := b.encode(s.trace != nil, behind)
+	msg, err := b.encode(s.message, s.trace != nil, behind)
 	if err != nil {
 		return err
 	}
+	s.message = msg
 	b.trace.sent, b.trace.kept = s.trace.Now(), s.trace != nil
 	if err = s.send(front, msg, nil); err != nil {
 		s.unanswered(b, err)
@@ -62,13 +63,13 @@ func (b *Batch) CanFollow(front *Batch) bool {
 	if front.sends > 0 {
 		return false
 	}
-	return len(front.fds) == 0 || !slices.ContainsFunc(b.args, func(a Arg) bool { return a.fd != nil && a.fd.batch == front.content })
+	return len(front.fds) == 0 || !slices.ContainsFunc(b.args, func(a Arg) bool { return a.fd() != nil && a.fd().batch == front.content })
 }
 
 // SendLast is like Send for a batch without a reply.
 func (s *Stub) SendLast(b *Batch) error {
 	defer s.trace.Begin(timeline.Work, "send the last batch").End()
-	msg, err := b.encode(false, false) // no stamps: there is no reply, and a seccomp filter may forbid clock_gettime
+	msg, err := b.encode(s.message, false, false) // no stamps: there is no reply, and a seccomp filter may forbid clock_gettime
 	if err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func (s *Stub) Receive(b *Batch) error {
 }
 
 func (s *Stub) answer(b *Batch) error {
-	b.back = take(b.used.back, b.replyLen()+1)
+	b.back = take(b.used, b.replyLen()+1)
 	for {
 		n, file, err := s.receive(b.back)
 		switch {

@@ -101,7 +101,7 @@ var shapes = []shape{
 // replySize returns the number of bytes in the reply to a batch.
 func replySize(t testing.TB, b *Batch) int {
 	t.Helper()
-	if _, err := b.encode(false, false); err != nil {
+	if _, err := b.encode(nil, false, false); err != nil {
 		t.Fatal(err)
 	}
 	return b.base + b.reply

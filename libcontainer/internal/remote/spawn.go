@@ -29,6 +29,7 @@ type Stub struct {
 	reaped    bool
 	ctx       context.Context // its end ends every wait
 	unwatch   func()
+	message   []byte // the last message, its memory is used again
 
 	trace  *timeline.Recorder // nil without a trace
 	free   int64              // time of its last answer, with a trace
