@@ -18,6 +18,9 @@ func docker() engine {
 				place(t, "/etc/docker/daemon.json", dockerRuntimes())
 			case env.kind != "runc": // a name that Docker keeps for itself
 				configure(t, "docker.md")
+				if env.shim == onggiShim {
+					dockerShimConfig(t, "/etc/docker/daemon.json")
+				}
 			}
 			ready := func() error { return exec.Command("docker", "version").Run() }
 			c := client{T: t, command: []string{"docker"}, env: []string{"DOCKER_BUILDKIT=0"}, daemon: serve(t, ready, "dockerd")}

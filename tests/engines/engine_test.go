@@ -50,7 +50,7 @@ func TestEngines(t *testing.T) {
 	if len(env.kinds) > 1 {
 		t.Skip("several runtimes: they are timed, not tested")
 	}
-	for _, e := range []engine{containerd(), withShim(containerd()), cri(), withShim(cri()), podman(), rootless(), rootlessV2(), docker(), swarm()} {
+	for _, e := range []engine{containerd(), withShim(containerd()), cri(), withShim(cri()), podman(), rootless(), rootlessV2(), docker(), withShim(docker()), swarm()} {
 		t.Run(e.name, func(t *testing.T) { e.run(t) })
 	}
 }

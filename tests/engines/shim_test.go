@@ -1,6 +1,7 @@
 package engines
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -13,21 +14,32 @@ const (
 	onggiShim = "containerd-shim-onggi-v1"
 )
 
-// differ are the cases that are about the runtime's binary, which onggi's shim does not call: two wait for its process.
-// tests/shim kills the shim while it creates.
-var differ = []string{"runtime class", "containerd is killed while creating", "shim is killed while creating"}
+// differ are the cases that are about the runtime's binary, which onggi's shim does not call: three wait for its process.
+// tests/shim kills the shim while it creates. BuildKit uses no shim.
+var differ = []string{"runtime class", "containerd is killed while creating", "shim is killed while creating", "dockerd is killed while creating", "build with BuildKit"}
 
 // withShim returns the same engine and cases with onggi's own shim.
 func withShim(e engine) engine {
 	e.name += " with onggi's shim"
 	e.shim = true
-	start := e.start
+	start, usesDocker := e.start, e.needs["dockerd"] != ""
 	e.start = func(t *testing.T) client {
 		env.shim = onggiShim
 		t.Cleanup(func() { env.shim = runcShim })
+		if usesDocker {
+			t.Cleanup(dockerShim(t, e.title()))
+		}
 		return start(t)
 	}
 	e.cases = slices.DeleteFunc(slices.Clone(e.cases), func(c testCase) bool { return slices.Contains(differ, c.name) })
+	if usesDocker {
+		e.cases = append(e.cases, testCase{"the shim is onggi's", func(c *client) {
+			c.dockerDetached("", "sleep", "1000")
+			if len(processes(onggiShim)) != 1 || len(processes(runcShim)) != 0 {
+				c.Errorf("onggi's shims: %d, containerd's: %d", len(processes(onggiShim)), len(processes(runcShim)))
+			}
+		}})
+	}
 	return e
 }
 
@@ -46,4 +58,34 @@ func useShim(t *testing.T, file string) {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// namedShims is the first Docker whose daemon.json can name a shim of containerd.
+const namedShims = 23
+
+// dockerShim makes onggi's shim the one for Docker's containers. An older Docker calls runc's shim by its name, so that
+// onggi's gets this name, in a directory that comes first on the PATH. The returned function takes it away.
+func dockerShim(t *testing.T, title string) func() {
+	t.Helper()
+	var major int
+	if _, err := fmt.Sscanf(number.FindString(title), "%d.", &major); err != nil {
+		t.Fatalf("version of %s: %v", title, err)
+	}
+	if major >= namedShims {
+		return func() {}
+	}
+	link := "/usr/local/sbin/" + runcShim
+	if err := os.Symlink(onggiShim, link); err != nil {
+		t.Fatal(err)
+	}
+	return func() { os.Remove(link) }
+}
+
+// dockerShimConfig makes onggi's shim the runtime in daemon.json, if this Docker can.
+func dockerShimConfig(t *testing.T, file string) {
+	t.Helper()
+	if _, err := os.Lstat("/usr/local/sbin/" + runcShim); err == nil {
+		return
+	}
+	place(t, file, `{"runtimes": {"onggi": {"runtimeType": "io.containerd.onggi.v1"}}, "default-runtime": "onggi"}`)
 }
