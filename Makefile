@@ -140,6 +140,10 @@ bench-start: onggi ## measure a start by the number of mounts, with and without 
 bench-inside: onggi bin/inside.tar ## measure redis, pgbench, nginx, fio and fork+exec in containers and on the host
 	$(GO) run ./tests/bench inside
 
+.PHONY: bench-shim
+bench-shim: shim ## measure containerd with onggi's shim, and with runc's shim and runc, crun and onggi
+	$(GO) run ./tests/bench shim
+
 .PHONY: counts
 counts: onggi ## count system calls, faults, bytes, and compare with tests/bench/history.tsv
 	$(GO) run ./tests/bench counts

@@ -2,6 +2,7 @@
 //
 //	make bench                          everything, both cgroup layouts; 12 to 15 minutes
 //	make bench-inside                   programs under load in containers and on the host; 5 minutes
+//	make bench-shim                     containerd with onggi's shim and with others; 15 minutes
 //	make counts                         counts, compared with history.tsv; 20 seconds
 //	make counts-update                  adds a column to history.tsv
 //	make bench-start                    a start by the number of the host's mounts, with and without the patch of Go; a minute
@@ -20,6 +21,7 @@
 //	BENCH_CURVE_RUNS=10                 at each point of a curve
 //	BENCH_ALIVE=0,100,250,500,1000,2000 containers alive
 //	BENCH_GROWTH_LAYOUT=v2              the one layout in which curves are drawn
+//	BENCH_PODS=100                      the largest number of pods of bench-shim; its BENCH_ITEMS are exec run rate memory
 //	BENCH_OUT=docs/performance          directory of pictures and figures.tsv. With this one, tables go into
 //	                                    docs/performance.md and README.md, between marks; otherwise into tables.md there.
 //	                                    The first table of docs/performance.md is copied by hand

@@ -28,6 +28,8 @@ func main() {
 		err = starts()
 	case asked("inside"):
 		err = inside()
+	case asked("shim"):
+		err = shimBench()
 	default:
 		err = outer()
 	}
@@ -37,7 +39,7 @@ func main() {
 	}
 }
 
-// asked reports whether the command line asks for something else than times: "counts", "start" or "inside".
+// asked reports whether the command line asks for something else than times: "counts", "start", "inside" or "shim".
 func asked(what string) bool { return len(os.Args) > 1 && os.Args[1] == what }
 
 // item is one measurement.

@@ -26,6 +26,7 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292
 .note { fill: #6e7781 }
 .name { text-anchor: end }
 .item { font-weight: 600 }
+.shim { fill: #7d3c98 } .shim-line { stroke: #7d3c98 }
 .floor { fill: #c9d1d9 } .onggi { fill: #b5562b } .crun { fill: #6b8e9f } .runc { fill: #9fb3bf }
 .tail { stroke: #57606a; stroke-width: 1 }
 .grid { stroke: #d8dee4; stroke-width: 1 }

@@ -63,7 +63,6 @@ func (e engine) run(t *testing.T) {
 	before := mounts()
 	t.Run("engine", func(t *testing.T) { // its own clean-ups stop the daemon before leftovers are looked for
 		c := e.start(t)
-		title := e.title()
 		for _, tc := range e.cases {
 			ran := false
 			ok := t.Run(tc.name, func(t *testing.T) {
@@ -77,12 +76,12 @@ func (e engine) run(t *testing.T) {
 				}
 			})
 			if ran {
-				report.add(title, tc.name, ok)
+				report.add(e, tc.name, ok)
 			}
 		}
 	})
 	ok := t.Run("nothing is left", func(t *testing.T) { leftovers(t, before) })
-	report.add(e.title(), "nothing is left", ok)
+	report.add(e, "nothing is left", ok)
 }
 
 // installed skips the test if a program that the engine needs is missing.
@@ -98,8 +97,9 @@ func (e engine) installed(t *testing.T) {
 	}
 }
 
-// title is the engine's name and version.
+// title is the engine's name and version, without the shim.
 func (e engine) title() string {
+	e.name = strings.TrimSuffix(e.name, withOwnShim)
 	out, err := exec.Command(e.version[0], e.version[1:]...).Output()
 	if err != nil {
 		return e.name

@@ -18,9 +18,12 @@ const (
 // tests/shim kills the shim while it creates. BuildKit uses no shim.
 var differ = []string{"runtime class", "containerd is killed while creating", "shim is killed while creating", "dockerd is killed while creating", "build with BuildKit"}
 
+// withOwnShim ends the name of an engine with onggi's own shim.
+const withOwnShim = " with onggi's shim"
+
 // withShim returns the same engine and cases with onggi's own shim.
 func withShim(e engine) engine {
-	e.name += " with onggi's shim"
+	e.name += withOwnShim
 	e.shim = true
 	start, usesDocker := e.start, e.needs["dockerd"] != ""
 	e.start = func(t *testing.T) client {

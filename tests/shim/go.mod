@@ -10,6 +10,7 @@ require (
 	golang.org/x/sys v0.49.0
 	google.golang.org/grpc v1.81.1
 	google.golang.org/protobuf v1.36.11
+	k8s.io/cri-api v0.35.0
 )
 
 require (
