@@ -136,15 +136,7 @@ func (d *dump) prepare() (err error) {
 	if err := requireRoot(d.runtime); err != nil {
 		return err
 	}
-	status, err := d.status()
-	if err != nil {
-		return err
-	}
-	if status != StatusRunning && status != StatusPaused {
-		return &worded{fmt.Sprintf("Container cannot be checkpointed in %s state", status), ErrNotRunning} // runc's text
-	}
-	d.paused = status == StatusPaused
-	if err := d.checkOwn(); err != nil {
+	if err := d.checkState(); err != nil {
 		return err
 	}
 	if d.spec, err = d.Container.spec(); err != nil {

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"strconv"
+	"text/tabwriter"
 
 	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
@@ -17,13 +21,17 @@ func checkpointCommand() command {
 processes to the image directory; then the container is deleted. The file
 system of the container is not part of the images.`,
 		Manual: cli.Manual{
-			Status: "0 if the images are complete. Else 1: the container goes on as before.",
+			Status: "0 if the images are complete. Else 1: the container goes on as before. With --check, 1 if a dump would fail, else 0.",
 			Files: "The image directory is made with mode 0700. It must not be a link, and no other user may be able to change it. " +
 				"The log is dump.log in the work directory.",
 			Environment: criuEnvironment,
 			Examples: `Write a container to disk, and let it run on:
 
     onggi checkpoint --image-path /srv/images --leave-running web
+
+What cannot be dumped, and which flags would help; CRIU is not needed:
+
+    onggi checkpoint --check web
 
 With its TCP connections, in order to move it to another host:
 
@@ -36,7 +44,7 @@ With its TCP connections, in order to move it to another host:
 func defineCheckpoint(f *flags) action {
 	var o libcontainer.CheckpointOptions
 	var empty string
-	status, ghost := -1, 0
+	status, ghost, check, format := -1, 0, false, "table"
 	criuFlags(f, &o.CRIUOptions, &empty)
 	f.Bool(&o.LeaveRunning, "leave-running", "", "let the container run on")
 	f.Bool(&o.PreDump, "pre-dump", "", "write only memory, and let the container run on")
@@ -51,6 +59,8 @@ func defineCheckpoint(f *flags) action {
 		}
 		return nil
 	}})
+	f.Bool(&check, "check", "", "only list what cannot be dumped, and the flag that would help")
+	f.Choice(&format, "format", "", "form of the list of --check", "table", "json")
 	return func(c *call) (err error) {
 		if o.EmptyNetwork, err = emptyNamespace(empty); err != nil {
 			return err
@@ -63,12 +73,69 @@ func defineCheckpoint(f *flags) action {
 		if err != nil {
 			return err
 		}
+		if check {
+			return checkCheckpoint(c, container, o, format)
+		}
 		ctx, err := interruptible(c.ctx)
 		if err != nil {
 			return err
 		}
 		return because(ctx, container.Checkpoint(ctx, o))
 	}
+}
+
+// checkCheckpoint prints the obstacles. The exit status is 1 if a dump would fail.
+func checkCheckpoint(c *call, container *libcontainer.Container, o libcontainer.CheckpointOptions, format string) error {
+	found, err := container.CheckCheckpoint(c.ctx, o)
+	if err != nil {
+		return err
+	}
+	if format == "json" {
+		if found == nil {
+			found = []libcontainer.Obstacle{}
+		}
+		err = printJSON(c.std.out, found, "  ")
+	} else {
+		err = printObstacles(c.std.out, found)
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		if !f.Warning {
+			return exitStatus(1)
+		}
+	}
+	return nil
+}
+
+func printObstacles(w io.Writer, found []libcontainer.Obstacle) error {
+	if len(found) == 0 {
+		return nil
+	}
+	const minWidth, tabWidth, padding = 0, 1, 3
+	t := tabwriter.NewWriter(w, minWidth, tabWidth, padding, ' ', 0)
+	fmt.Fprint(t, "PID\tCOMMAND\tFD\tFLAG\tCAUSE\n")
+	for _, f := range found {
+		pid, fd, flag, cause := "-", "-", "-", f.Cause
+		if f.Pid != 0 {
+			pid = strconv.Itoa(f.Pid)
+		}
+		if f.Descriptor != nil {
+			fd = strconv.Itoa(*f.Descriptor)
+		}
+		if f.Flag != "" {
+			flag = f.Flag
+		}
+		if f.Path != "" {
+			cause = f.Path + ": " + cause
+		}
+		if f.Warning {
+			cause = "warning: " + cause
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", pid, cmp.Or(printable(f.Command), "-"), fd, flag, printable(cause))
+	}
+	return t.Flush()
 }
 
 // criuFlags declares the flags that checkpoint and restore share.

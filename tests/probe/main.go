@@ -16,6 +16,7 @@ func main() {
 		"deny":       deny,
 		"keyring":    keyring,
 		"notify":     notify,
+		"obstacles":  obstacles,
 		"overwrite":  overwrite,
 		"receive":    receive,
 		"scheduler":  scheduler,
