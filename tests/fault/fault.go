@@ -71,7 +71,7 @@ type Command struct {
 	Dir   string
 	Env   []string
 	Files []uintptr
-	Limit time.Duration // then the command gets SIGKILL
+	Limit time.Duration // then the command gets SIGKILL: after the action, or in the tracing without a stop
 }
 
 // Outcome is the result of a command.
@@ -91,7 +91,7 @@ var Nowhere = Point{Side: Stub, Nr: -1, Turn: 1}
 // Run runs a command with the action at the point. Without a point it records all
 // calls. Processes that the command leaves behind run on.
 func Run(c Command, at Point, do Action) (*Outcome, error) {
-	t := &tracer{command: c, at: at, do: do, tasks: map[int]*task{}, turns: map[Point]int{}}
+	t := &tracer{command: c, at: at, do: do, tasks: map[int]*task{}, turns: map[Point]int{}, over: make(chan struct{})}
 	began := time.Now()
 	done := make(chan error)
 	go onOwnThread(func() { done <- t.run() })
@@ -107,7 +107,7 @@ func Run(c Command, at Point, do Action) (*Outcome, error) {
 			}
 		}
 	}
-	t.timer.Stop()
+	close(t.over)
 	t.outcome.Took = time.Since(began)
 	t.outcome.Where, t.outcome.Late = t.where.Load().(string)
 	return &t.outcome, err
@@ -134,8 +134,9 @@ type tracer struct {
 	command Command
 	at      Point
 	do      Action
-	pid     int // the command's
-	timer   *time.Timer
+	pid     int           // the command's
+	over    chan struct{} // closed at the command's end
+	stops   atomic.Int64
 	tasks   map[int]*task
 	turns   map[Point]int // by side and number
 	outcome Outcome
@@ -182,10 +183,7 @@ func (t *tracer) start() error {
 		return err
 	}
 	t.pid = pid
-	t.timer = time.AfterFunc(c.Limit, func() {
-		t.where.Store(where(pid))
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	})
+	go t.limit()
 	if _, _, err := t.wait(pid, syscall.WUNTRACED); err != nil {
 		return err
 	}
@@ -194,6 +192,28 @@ func (t *tracer) start() error {
 		return errno
 	}
 	return syscall.Kill(pid, syscall.SIGCONT)
+}
+
+// maxLimits bounds the tracing, in limits.
+const maxLimits = 10
+
+// limit ends the command. Each stop of a tracee wakes the tracer, and on a busy machine
+// the thousands of stops may take longer than the limit. So it counts from the last stop.
+func (t *tracer) limit() {
+	began := time.Now()
+	last, seen := began, int64(0)
+	for time.Since(last) < t.command.Limit && time.Since(began) < maxLimits*t.command.Limit {
+		select {
+		case <-t.over:
+			return
+		case <-time.After(min(t.command.Limit, time.Second)):
+		}
+		if now := t.stops.Load(); now != seen {
+			last, seen = time.Now(), now
+		}
+	}
+	t.where.Store(where(t.pid))
+	_ = syscall.Kill(t.pid, syscall.SIGKILL)
 }
 
 // wait waits for the tracees of this thread, and for no other children.
@@ -210,6 +230,7 @@ func (t *tracer) wait(pid, flags int) (int, syscall.WaitStatus, error) {
 // event handles one stop or end, and reports whether it was the last one of
 // interest. An error of ptrace means that the task has ended; wait reports that.
 func (t *tracer) event(tid int, status syscall.WaitStatus) (done bool) {
+	t.stops.Add(1)
 	if !status.Stopped() {
 		delete(t.tasks, tid)
 		if tid == t.pid {
