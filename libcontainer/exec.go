@@ -182,6 +182,7 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 	}
 	if err != nil {
 		process.kill()
+		child.Reap()
 		return nil, err
 	}
 	return process, nil
