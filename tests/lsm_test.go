@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 func needAppArmor(t *testing.T) {
@@ -100,9 +101,18 @@ func needSELinux(t *testing.T) {
 	}
 }
 
+// enforced reports whether SELinux enforces its policy.
+func enforced() bool {
+	enforce, err := os.ReadFile("/sys/fs/selinux/enforce")
+	return err == nil && string(enforce) == "1"
+}
+
 // The process, the mounts, the keyring, and the processes of exec have the labels.
 func TestSELinuxLabels(t *testing.T) {
 	needSELinux(t)
+	if enforced() {
+		t.Skip("the policy is enforced, and keeps the programs of the container from this test's files")
+	}
 	const label, files = "system_u:system_r:container_t:s0:c1,c2", "system_u:object_r:container_file_t:s0:c1,c2"
 	c := newContainer(t, process(func(p *specs.Process) { p.SelinuxLabel = label }), func(s *specs.Spec) { s.Linux.MountLabel = files })
 	c.up()
@@ -140,5 +150,56 @@ func TestSELinuxLabelThatIsNotThere(t *testing.T) {
 	c.runFails().has(t, "/linux/mountLabel: ", "invalid argument", label, "is not in the loaded policy")
 	if dirs := c.cgroupDirs(); len(dirs) > 0 {
 		t.Errorf("left: %v", dirs)
+	}
+}
+
+// An enforced policy lets the program read files that have its categories, and no others.
+func TestSELinuxEnforced(t *testing.T) {
+	needSELinux(t)
+	if !enforced() {
+		t.Skip("SELinux does not enforce its policy here")
+	}
+	const label, files, others = "system_u:system_r:container_t:s0:c1,c2", "system_u:object_r:container_file_t:s0:c1,c2", "system_u:object_r:container_file_t:s0:c3,c4"
+	c := newContainer(t, args("sh", "-c", "cat /own > /read; cat /other 2> /refused || true"), process(func(p *specs.Process) { p.SelinuxLabel = label }), func(s *specs.Spec) { s.Linux.MountLabel = files })
+	for _, name := range []string{"own", "other"} {
+		if err := os.WriteFile(filepath.Join(c.rootfs, name), []byte(name+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	relabel(t, c.rootfs, files)
+	relabel(t, filepath.Join(c.rootfs, "other"), others)
+	if r := c.run(); r.code != 0 {
+		t.Errorf("%v; want exit status 0", r)
+	}
+	// The program may not write to this test's files.
+	for name, text := range map[string]string{"read": "own\n", "refused": "cat: can't open '/other': Permission denied\n"} {
+		got, err := os.ReadFile(filepath.Join(c.rootfs, name))
+		if err != nil {
+			t.Error(err)
+		}
+		want(t, name, string(got), text)
+	}
+}
+
+// A process label to which the policy lets the runtime not change is an error of start.
+func TestSELinuxTransitionRefused(t *testing.T) {
+	needSELinux(t)
+	if !enforced() {
+		t.Skip("SELinux does not enforce its policy here")
+	}
+	c := newContainer(t, process(func(p *specs.Process) { p.SelinuxLabel = "system_u:system_r:getty_t:s0" }))
+	c.runFails().has(t, "/process/args/0: ", "permission denied", "refused by a security module")
+}
+
+// relabel gives a file, and all files below it, an SELinux context (xattr(7)).
+func relabel(t *testing.T, root, context string) {
+	t.Helper()
+	if err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return unix.Lsetxattr(path, "security.selinux", []byte(context+"\x00"), 0)
+	}); err != nil {
+		t.Fatal(err)
 	}
 }

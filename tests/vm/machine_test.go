@@ -103,7 +103,7 @@ func script(runs []run) string {
 		say("begin " + r.driver)
 		env := append([]string{"RUNTIME=/guest/onggi", "PROBE=/guest/probe", fmt.Sprintf("SLOWER=%d", slower)}, r.env...)
 		args := append([]string{"./test", "-test.v=test2json", "-test.timeout=30m"}, r.flags()...)
-		fmt.Fprintf(&b, "cd %s\n", quote("/guest/"+r.dir()))
+		fmt.Fprintf(&b, "%s\ncd %s\n", r.before, quote("/guest/"+r.dir()))
 		for _, word := range slices.Concat([]string{"env"}, env, args) {
 			b.WriteString(quote(word) + " ")
 		}
