@@ -52,6 +52,47 @@
 //	many_test.go      newCrowd: hundreds of containers
 //	agree_test.go     random configurations, compared between runtimes
 //
+// # Behaviour on which users of runc rely
+//
+// Each of these tests runs against onggi, runc and crun, by RUNTIME. A test skips a peer that behaves differently and names
+// the difference (peerFails, peersLack).
+//
+//	flags of a bind mount                      TestFlagsOfABindMount, TestScriptOnANoexecSource
+//	propagation of binds and their submounts   TestNothingMountedInsideReachesTheHost
+//	options and sources of any length          TestOptionsLongerThanFsconfigTakes
+//	/dev/ptmx among the devices                TestPtmxAmongTheDevices
+//	/dev/core without /proc/kcore              TestCoreIsALinkWhereTheKernelHasIt
+//	a destination with the rootfs in it        TestADestinationWithThePathOfTheRootfs
+//	masked paths given twice                   TestAPathThatIsMaskedTwice
+//	a cgroup mount of an ordinary user         TestRootlessMountOfCgroups
+//	special files and tmpcopyup                TestTmpcopyupOfSpecialFiles
+//	affinity of exec                           TestExecIsFreeOfTheCallersAffinity
+//	kill of a created container                TestKillOfACreatedContainer
+//	kill after the first process               TestKillOfWhatOutlivesTheFirstProcess
+//	terminal with redirected output            TestRedirectedOutputOfATerminal
+//	terminal without a size                    TestATerminalWithoutASizeLeavesConsoleSize
+//	terminal on the host's /dev                TestATerminalOnTheHostsDev
+//	owners of the standard streams             TestStandardStreamsOfAnotherUser
+//	group of exec --user                       TestExecUserKeepsTheGroup
+//	exec --cap                                 TestExecCapabilityIsAmbientWithAnInheritableSet
+//	environment of hooks                       TestEnvironmentOfHooks
+//	hooks beside a seccomp agent               TestRootlessNotifyWithAStartContainerHook
+//	a cgroup2 hierarchy of others              TestRootlessBesideAForeignUnifiedHierarchy
+//	exec into the first process's cgroup       TestExecWhereTheFirstProcessIs
+//	pids.limit of 0                            TestPidsLimitOfZero, TestUpdateOfThePidsLimitToZero
+//	names in config.json                       TestNamesInConfigThatAreMisspelt
+//	system calls of a seccomp agent            TestSeccompNotifyOfReadAndExecve
+//	device access "rwa"                        TestDeviceAccessThatSaysAll
+//	no mount namespace                         TestMountsWithoutMountNamespace
+//	another container's user namespace         TestRootlessJoinsAUserNamespaceWithoutGroups
+//	a root without a directory, help           TestListOfARootThatIsNotThere, TestHelpHasRuncsHeadings
+//	the oom event                              TestOOMEventIsRuncs
+//	words and exit statuses by situation       TestWords (docs/errors.md)
+//	fields of mistakes                         TestMistakesNameTheirField, TestListsAsLongAsTheKernelTakes
+//	either side slow at any step               TestEitherSideMayBeSlow
+//	exit statuses that engines make            TestStatuses (directory engines)
+//	images as mounts of Podman                 TestEngines/podman (directory engines)
+//
 // The program in the directory probe runs inside containers and plays the process, honest or hostile. The directories
 // engines, vm, conformance and bench have a doc.go of their own.
 package tests

@@ -2,6 +2,7 @@
 //
 //	go test ./tests/engines                                        onggi, built by make
 //	RUNTIME=onggi,runc,crun go test ./tests/engines -v -update     three columns, written to docs/engines/README.md
+//	STARVED=1 go test ./tests/engines                              beside a busy loop for each processor; without times
 //
 // Its one rule: an engine is configured with what docs/engines says, to the letter. The suite takes the configuration
 // out of those pages, puts it where they say it belongs, and puts the runtime at /usr/local/sbin.

@@ -137,6 +137,18 @@ func podman() engine {
 				c.has(out, "1000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2", "Read-only file system")
 			}},
 			{"privileged", func(c *client) { c.has(c.podmanRun("--privileged", "id"), "uid=0") }},
+			{"image as a mount", func(c *client) {
+				c.is(c.podmanRun("--mount=type=image,source="+image+",destination=/img", "ls", "/img/etc/passwd"), "/img/etc/passwd")
+			}},
+			{"image as a mount, a path in it", func(c *client) {
+				args := []string{"run", "--rm", "--network=none", "--mount=type=image,source=" + image + ",destination=/img,subpath=/etc", image, "ls", "/img/passwd"}
+				out, code := c.try(args...)
+				if strings.Contains(out, "invalid mount option") {
+					c.Skip("this Podman has no subpath of images")
+				}
+				c.code(code, 0)
+				c.has(out, "/img/passwd")
+			}},
 			{"volumes, tmpfs", func(c *client) {
 				c.later("volume", "rm", "v1")
 				c.is(c.podmanRun("-v=v1:/v --tmpfs=/t:size=1m", "sh", "-c", "echo kept >/v/x; df /t | grep -c 1024"), "1")

@@ -160,6 +160,17 @@ func (t *table) timed() string {
 	return b.String()
 }
 
+// untimed returns the rows of timings of an old table, if this run has measured none.
+func (t *table) untimed(old string) string {
+	var b strings.Builder
+	for line := range strings.Lines(old) {
+		if len(t.Timings) == 0 && strings.Contains(line, timedCase) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
 // retimed returns a table with new rows of timings.
 func (t *table) retimed(old string) string {
 	var b strings.Builder
@@ -206,7 +217,7 @@ func (t *table) publish() error {
 	err := rewrite(page, fmt.Sprintf("<!-- table: %s -->\n", system), func(old string) string {
 		switch {
 		case slices.ContainsFunc(t.Columns[0].Cells, func(c cell) bool { return !c.Shim }):
-			return "\n" + t.render() + "\n"
+			return "\n" + t.render() + t.untimed(old) + "\n"
 		case len(t.Columns[0].Cells) > 0: // -run TestEngines/shim
 			return "\n" + t.shimmed(old) + "\n"
 		case len(t.Timings) > 0: // -run TestTimings
