@@ -33,6 +33,8 @@ LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(if $(OVER
 # does not look for a CPU limit. --version says so. `make PATCH=` builds without; so does any other Go, with a line about it.
 PATCH   ?= cpulimit
 OVERLAY := $(if $(PATCH),$(shell GO='$(GO)' .ci/toolchain/overlay bin/_overlay))
+# The shim's build has one more, for its memory: .ci/toolchain/overlay says which.
+SHIM_OVERLAY = $(if $(OVERLAY),$(shell GO='$(GO)' .ci/toolchain/overlay bin/_overlay shim))
 
 # Static: it runs from a memory file, which has no directory with libraries beside it. Not position-independent, which would
 # add 0.3 MB. Address randomisation would protect little here: the helper parses the profile in its caller's config.json, or
@@ -56,15 +58,15 @@ define build
 	@mkdir -p $(dir $(2))
 	GOARCH=$(1) CGO_ENABLED=1 CC=$(CC_$(1)) $(libraries) \
 		$(GO) build -trimpath -buildvcs=false $(OVERLAY:%=-overlay %) $(HELPER) -o seccomp/helper/helper.$(1) ./seccomp/helper/internal/program
-	$(call program,$(1),$(2),./cmd/onggi,$(ENTRY))
+	$(call program,$(1),$(2),./cmd/onggi,$(ENTRY),$(OVERLAY))
 endef
 
 # The entry point calms the Go runtime's monitor down before the runtime starts: cmd/onggi/entry_*.s.
 ENTRY := -E main.entry
 
-# program(architecture, output, package, flags of the linker): a program with the helper that is there.
+# program(architecture, output, package, flags of the linker, overlay): a program with the helper that is there.
 define program
-	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags onggi_helper $(OVERLAY:%=-overlay %) \
+	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags onggi_helper $(patsubst %,-overlay %,$(5)) \
 		-ldflags "$(LDFLAGS) $(4) -X $(SECCOMP).library=$$($(call pkgconfig,$(1)) --modversion libseccomp) \
 			-X $(SECCOMP)/helper.identity=$$(sha256sum seccomp/helper/helper.$(1) | cut -c 1-32)" \
 		-o $(2) $(3)
@@ -82,7 +84,7 @@ onggi:
 
 .PHONY: shim
 shim: onggi ## build ./containerd-shim-onggi-v1, the runtime for containerd that needs no process for an operation
-	$(call program,$(ARCH),$(SHIM),./cmd/$(SHIM),)
+	$(call program,$(ARCH),$(SHIM),./cmd/$(SHIM),,$(SHIM_OVERLAY))
 
 .PHONY: install
 install: files shim ## install binary, man pages and completions (PREFIX, DESTDIR)
@@ -178,11 +180,12 @@ bin/inside.tar: tests/engines/debian.sh ## a Debian with the programs of bench-i
 
 .PHONY: release
 release: release-amd64 release-arm64 ## static amd64 and arm64 binaries with checksums into dist/
-	cd dist && sha256sum onggi-$(VERSION)-linux-amd64 onggi-$(VERSION)-linux-arm64 > SHA256SUMS
+	cd dist && sha256sum $(foreach p,onggi $(SHIM),$(foreach a,amd64 arm64,$p-$(VERSION)-linux-$a)) > SHA256SUMS
 
 .PHONY: release-amd64 release-arm64
 release-amd64 release-arm64: release-%: toolchain-%
 	$(call build,$*,dist/onggi-$(VERSION)-linux-$*)
+	$(call program,$*,dist/$(SHIM)-$(VERSION)-linux-$*,./cmd/$(SHIM),,$(SHIM_OVERLAY))
 
 .PHONY: toolchain-amd64 toolchain-arm64
 toolchain-amd64 toolchain-arm64: toolchain-%:

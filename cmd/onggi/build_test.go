@@ -28,12 +28,14 @@ func foreignSource(t *testing.T, from string) string {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile(filepath.Join(from, "src", "runtime", "cgroup_linux.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "cgroup_linux.go"), append(source, "// changed\n"...), 0o644); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"cgroup_linux.go", "mspanset.go"} {
+		source, err := os.ReadFile(filepath.Join(from, "src", "runtime", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), append(source, "// changed\n"...), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return root
 }
@@ -54,26 +56,34 @@ func TestPatchOfGo(t *testing.T) {
 		{"another source", "go1.26.8", foreignSource(t, root), "is not what was looked at"},
 		{"no source", "go1.26.8", t.TempDir(), "it does not apply to "},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			dir := t.TempDir()
-			cmd := exec.Command("../../.ci/toolchain/overlay", dir)
-			cmd.Env = append(os.Environ(), "GO="+fakeGo(t, tt.version, tt.root))
-			var complaint bytes.Buffer
-			cmd.Stderr = &complaint
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatalf("%v: %s", err, complaint.String())
-			}
-			if tt.want == "" {
-				if _, err := os.Stat(strings.TrimSpace(string(out))); err != nil || complaint.Len() > 0 {
-					t.Errorf("overlay %q, %v, complaint %q; want a file and no complaint", out, err, complaint.String())
-				}
-				return
-			}
-			if text := complaint.String(); len(out) > 0 || strings.Count(text, "\n") != 1 || !strings.Contains(text, tt.want) || !strings.Contains(text, "building without the patch") {
-				t.Errorf("overlay %q, complaint %q; want none, and one line with %q", out, text, tt.want)
-			}
-		})
+		for _, more := range [][]string{nil, {"shim"}} {
+			t.Run(strings.Join(append([]string{tt.name}, more...), " "), func(t *testing.T) {
+				checkOverlay(t, fakeGo(t, tt.version, tt.root), tt.want, more...)
+			})
+		}
+	}
+}
+
+// checkOverlay makes an overlay, or looks for the complaint.
+func checkOverlay(t *testing.T, goCommand, want string, more ...string) {
+	t.Helper()
+	cmd := exec.Command("../../.ci/toolchain/overlay", append([]string{t.TempDir()}, more...)...)
+	cmd.Env = append(os.Environ(), "GO="+goCommand)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, complaint.String())
+	}
+	if want == "" {
+		overlay, err := os.ReadFile(strings.TrimSpace(string(out)))
+		if err != nil || complaint.Len() > 0 || strings.Count(string(overlay), "/src/runtime/") != 1+len(more) {
+			t.Errorf("overlay %q, %v, %s, complaint %q; want a file and no complaint", out, err, overlay, complaint.String())
+		}
+		return
+	}
+	if text := complaint.String(); len(out) > 0 || strings.Count(text, "\n") != 1 || !strings.Contains(text, want) || !strings.Contains(text, "building without the patch") {
+		t.Errorf("overlay %q, complaint %q; want none, and one line with %q", out, text, want)
 	}
 }
 

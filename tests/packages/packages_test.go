@@ -68,6 +68,11 @@ func TestContents(t *testing.T) {
 			deb = append(deb, strings.TrimPrefix(fields[5], "."))
 		}
 	}
+	for _, program := range []string{"/usr/sbin/onggi", "/usr/sbin/containerd-shim-onggi-v1"} {
+		if !slices.Contains(deb, program) {
+			t.Errorf("files of the .deb = %q; want also %s", deb, program)
+		}
+	}
 	machine := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
 	list := strings.Fields(output(t, "rpm", "--query", "--list", "--package", made(t, "*."+machine+".rpm")))
 	rpm := slices.DeleteFunc(list, func(path string) bool {
