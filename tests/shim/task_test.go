@@ -3,8 +3,11 @@ package shim
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -303,6 +306,27 @@ func TestAConnectionEnds(t *testing.T) {
 	p.client.Close()
 	p.connect("unix://" + p.socket)
 	same(t, "status", p.state("").Status, taskstatus.Status_RUNNING)
+	p.kill()
+	p.remove()
+}
+
+// TestTheCommandSeesTheContainer: list, top and events of the command onggi, with the shim's state root.
+func TestTheCommandSeesTheContainer(t *testing.T) {
+	command := filepath.Join(filepath.Dir(shimBinary), "onggi")
+	if _, err := os.Stat(command); err != nil {
+		t.Skipf("%v: make", err)
+	}
+	p := newPod(t, "sleep", "1000")
+	pid := p.up()
+	for _, args := range [][]string{{"list"}, {"top", "--once", "--interval", "10ms"}, {"events", "--stats", p.id}, {"state", p.id}} {
+		out, err := exec.Command(command, append([]string{"--root", "/run/containerd/onggi/test"}, args...)...).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), p.id) {
+			t.Errorf("onggi %q = %v, %s; want a line with %s", args, err, out, p.id)
+		}
+		if args[0] == "state" && !strings.Contains(string(out), fmt.Sprint(pid)) {
+			t.Errorf("onggi state says %s; want pid %d", out, pid)
+		}
+	}
 	p.kill()
 	p.remove()
 }
