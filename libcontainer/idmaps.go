@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/specconv"
 )
 
@@ -26,7 +27,7 @@ func writeIDMaps(pid int, s plan.IDMaps) error {
 	if ownOnly(s.UIDs, os.Geteuid()) && ownOnly(s.GIDs, os.Getegid()) {
 		// A process without privilege over its groups must not be able to drop any
 		// (CVE-2014-8989).
-		if err := writeProcFile(pid, "setgroups", "deny"); err != nil {
+		if err := proc.WriteFile(pid, "setgroups", "deny"); err != nil {
 			return err
 		}
 		return errors.Join(writeMap(pid, "uid_map", s.UIDs), writeMap(pid, "gid_map", s.GIDs))
@@ -80,20 +81,7 @@ func writeMap(pid int, file string, list []specs.LinuxIDMapping) error {
 	for _, m := range list {
 		fmt.Fprintf(&b, "%d %d %d\n", m.ContainerID, m.HostID, m.Size)
 	}
-	return writeProcFile(pid, file, b.String())
-}
-
-func writeProcFile(pid int, file, text string) error {
-	path := "/proc/" + strconv.Itoa(pid) + "/" + file
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open(%q, O_WRONLY): %w", path, err)
-	}
-	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte(text)); err != nil {
-		return fmt.Errorf("write(%q, %q): %w", path, text, err)
-	}
-	return nil
+	return proc.WriteFile(pid, file, b.String())
 }
 
 func helperMap(program string, pid int, list []specs.LinuxIDMapping) error {

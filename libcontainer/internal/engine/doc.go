@@ -92,6 +92,5 @@
 //	progress.go    progress: the walk's copy of the plan, and its place in it
 //	job.go         Job and Process: the input and the result of a walk
 //	failure.go     Failure: the error of a failed step
-//	stubfile.go    files of the stub in the host's procfs
 //	paths.go       paths in the root file system
 package engine

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
@@ -111,10 +112,10 @@ func (im *idmaps) newMapping(m *plan.Idmap) (*os.File, error) {
 	if err := holder.Do(&b); err != nil {
 		return nil, err
 	}
-	if err := writeProc(holder.Pid, "uid_map", idMapText(m.UIDs)); err != nil {
+	if err := proc.WriteFile(holder.Pid, "uid_map", idMapText(m.UIDs)); err != nil {
 		return nil, err
 	}
-	if err := writeProc(holder.Pid, "gid_map", idMapText(m.GIDs)); err != nil {
+	if err := proc.WriteFile(holder.Pid, "gid_map", idMapText(m.GIDs)); err != nil {
 		return nil, err
 	}
 	return usernsOf(holder.Pid)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 	"github.com/onggi-dev/onggi/libcontainer/internal/sigaction"
 )
@@ -109,7 +110,7 @@ func (layout) put(files []*os.File, at int, f *os.File) {
 // processes that share memory together.
 func (la *launcher) oomScoreAdj(s plan.OOMScoreAdj) error {
 	v := strconv.Itoa(s.Value)
-	err := writeProc(la.stub.Pid, "oom_score_adj", v)
+	err := proc.WriteFile(la.stub.Pid, "oom_score_adj", v)
 	if errors.Is(err, unix.EACCES) {
 		// Lowering the value requires CAP_SYS_RESOURCE. If the value is in
 		// force already, nothing is to be done.

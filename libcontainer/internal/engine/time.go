@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
 // timeOffsets writes the clock offsets. The runtime side writes them: it owns the
@@ -20,7 +21,7 @@ import (
 // could have acted as the runtime.
 func (ns *namespaces) timeOffsets(s plan.TimeOffsets) error {
 	if !ns.unprivileged() {
-		err := writeProc(ns.stub.Pid, "timens_offsets", offsetText(s))
+		err := proc.WriteFile(ns.stub.Pid, "timens_offsets", offsetText(s))
 		return timeFailure(ns.items[ns.at], err)
 	}
 	b := ns.building

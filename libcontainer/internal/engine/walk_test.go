@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
+	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
@@ -71,7 +72,7 @@ func (in *inside) take(namespaces []plan.Step, steps []plan.Step, look func(path
 	}
 	in.job.IDMaps = func(pid int, _ plan.IDMaps) error {
 		maps := []specs.LinuxIDMapping{{HostID: 0, Size: 1000}}
-		return errors.Join(writeProc(pid, "uid_map", idMapText(maps)), writeProc(pid, "gid_map", idMapText(maps)))
+		return errors.Join(proc.WriteFile(pid, "uid_map", idMapText(maps)), proc.WriteFile(pid, "gid_map", idMapText(maps)))
 	}
 	looked := errors.New("looked")
 	in.job.Hooks = func(_ context.Context, _ string, pid int) error {

@@ -6,10 +6,11 @@
 // pidfd that was opened from it:
 //
 //	Identity  the stored form: pid, boot id, pidfs inode or start time
-//	Open      from an Identity to a pidfd, or ErrGone
-//	Wait      until the process of a pidfd has ended; Reap for children, ExitStatus for others
-//	Stat      the few fields of /proc/<pid>/stat that are needed
+//	Open      returns a pidfd for an Identity, or ErrGone
+//	Wait      waits until the process of a pidfd has ended; Reap is for children, ExitStatus for others
+//	Stat      has the necessary fields of /proc/<pid>/stat
 //	Poll      poll(2) that a context can end; nothing here sleeps
+//	WriteFile writes a file of a process, such as an id map
 //
 // Start with identity.go.
 package proc
