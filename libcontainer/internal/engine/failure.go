@@ -93,7 +93,7 @@ func doing(s plan.Step) string {
 	case plan.Mount:
 		return fmt.Sprintf("error mounting %q to rootfs at %q: %s", cmp.Or(s.Source, s.Type), s.At.Path, s)
 	case plan.Sysctl:
-		return "failed to write " + s.String()
+		return fmt.Sprintf("failed to write sysctl %s = %q", strings.Join(s.Path, "."), s.Value)
 	case plan.Cwd:
 		return fmt.Sprintf("chdir to cwd (%q) set in config.json failed", s.Path)
 	}

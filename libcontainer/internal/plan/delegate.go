@@ -31,7 +31,7 @@ type SubCgroup struct {
 func (s DelegateCgroup) String() string { return fmt.Sprintf("give the cgroup to user %d", s.UID) }
 
 func (s SubCgroup) String() string {
-	return fmt.Sprintf("move into the cgroup %s below it, and give that to user %d", s.Path, s.UID)
+	return fmt.Sprintf("move into the sub-cgroup %s and give it to user %d", s.Path, s.UID)
 }
 
 // delegate adds DelegateCgroup where that is safe. The owner of a v1 cgroup could

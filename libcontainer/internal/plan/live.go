@@ -29,8 +29,8 @@ type Unmount struct {
 	ID uint64 // the mount's id (statx(2), stx_mnt_id)
 }
 
-func (TakeAlong) String() string { return "take the sources along" }
-func (HoldRoot) String() string  { return "hold the container's root" }
+func (TakeAlong) String() string { return "keep the sources open" }
+func (HoldRoot) String() string  { return "open the container's root" }
 func (s Unmount) String() string { return "unmount " + s.At.Path }
 
 // LiveRequest describes the running container whose mounts change.

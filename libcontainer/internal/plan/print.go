@@ -60,12 +60,12 @@ func (s Spawn) String() string {
 
 func (s Harden) String() string {
 	if s.MapsFirst {
-		return "with umask 0; undumpable behind the id maps"
+		return "set umask 0; become undumpable after the id maps"
 	}
-	return "undumpable, with umask 0"
+	return "become undumpable, set umask 0"
 }
 
-func (Session) String() string { return "lead a new session" }
+func (Session) String() string { return "start a new session" }
 
 func (s OOMScoreAdj) String() string {
 	return "set the OOM score adjustment to " + strconv.Itoa(s.Value)
@@ -76,7 +76,7 @@ func (s JoinCgroups) String() string {
 }
 func (s EnterRootfs) String() string { return "enter " + s.Path }
 func (s Join) String() string        { return "join the " + s.Type + " namespace " + s.Path }
-func (s Unshare) String() string     { return "new namespaces: " + NamespaceNames(s.Flags) }
+func (s Unshare) String() string     { return "create namespaces: " + NamespaceNames(s.Flags) }
 func (s Enter) String() string {
 	return "join the container's namespaces: " + NamespaceNames(s.Flags)
 }
@@ -112,35 +112,35 @@ func (s TimeOffsets) String() string {
 func (EnterTime) String() string { return "enter the time namespace" }
 
 func (Fork) String() string             { return "fork: the child is process 1" }
-func (s SessionKeyring) String() string { return "new session keyring " + s.Name }
+func (s SessionKeyring) String() string { return "create the session keyring " + s.Name }
 func (LoopbackUp) String() string       { return "bring lo up" }
 func (s Propagation) String() string    { return "make every mount " + propagation(s.Flags) }
-func (s AttachRootfs) String() string   { return "attach a clone of the tree at " + s.Path }
+func (s AttachRootfs) String() string   { return "attach a clone of the mounts at " + s.Path }
 func (s Hooks) String() string          { return "run the " + s.Kind + " hooks" }
 func (s Pivot) String() string {
 	if s.Move {
-		return "move the root file system over /, and change root"
+		return "move the root file system over / and change root"
 	}
-	return "pivot into the root file system, let go of the old root"
+	return "pivot into the root file system and detach the old root"
 }
 
 func (Stage) String() string {
-	return "attach clones of the tree at " + StageTree + " and " + StageRoot
+	return "attach clones of the mounts at " + StageTree + " and " + StageRoot
 }
 func (ChangeRoot) String() string      { return "change root" }
-func (NoNewPrivs) String() string      { return "no new privileges" }
+func (NoNewPrivs) String() string      { return "set no_new_privs" }
 func (Gate) String() string            { return "wait for start" }
 func (s Execute) String() string       { return "execute " + quoteAll(s.Args) }
-func (s Umask) String() string         { return fmt.Sprintf("umask %04o", s.Mask) }
+func (s Umask) String() string         { return fmt.Sprintf("set umask %04o", s.Mask) }
 func (s SecurityLabel) String() string { return s.LSM + " label " + s.Label + " at execve" }
-func (s Personality) String() string   { return fmt.Sprintf("personality %#x", s.Domain) }
-func (s BoundingSet) String() string   { return fmt.Sprintf("bounding set %016x", s.Keep) }
-func (s Home) String() string          { return fmt.Sprintf("HOME of uid %d from /etc/passwd", s.UID) }
+func (s Personality) String() string   { return fmt.Sprintf("set personality %#x", s.Domain) }
+func (s BoundingSet) String() string   { return fmt.Sprintf("limit the bounding set to %016x", s.Keep) }
+func (s Home) String() string          { return fmt.Sprintf("set HOME of uid %d from /etc/passwd", s.UID) }
 
 func (s CloseFiles) String() string {
-	text := fmt.Sprintf("descriptors from %d on close at execve", s.First)
+	text := fmt.Sprintf("close descriptors from %d on at execve", s.First)
 	if s.LetIn {
-		text += "; the runtime may look in"
+		text += "; /proc/PID stays readable for the runtime"
 	}
 	return text
 }
@@ -217,15 +217,15 @@ func (s Device) String() string {
 	if s.FromHost != "" {
 		return "bind the host's " + s.FromHost + " on " + s.At.Path
 	}
-	return fmt.Sprintf("device %s %s %d:%d mode %04o owner %d:%d", s.At.Path, s.Type, s.Major, s.Minor, s.Mode, s.UID, s.GID)
+	return fmt.Sprintf("create device %s (%s %d:%d, mode %04o, owner %d:%d)", s.At.Path, s.Type, s.Major, s.Minor, s.Mode, s.UID, s.GID)
 }
 
-func (s Symlink) String() string { return "symlink " + s.At.Path + " -> " + s.Target }
+func (s Symlink) String() string { return "create symlink " + s.At.Path + " -> " + s.Target }
 func (s Sysctl) String() string {
-	return "sysctl " + strings.Join(s.Path, ".") + " = " + strconv.Quote(s.Value)
+	return "set sysctl " + strings.Join(s.Path, ".") + " = " + strconv.Quote(s.Value)
 }
 func (s Masks) String() string    { return "mask " + strings.Join(s.Paths, " ") }
-func (s Readonly) String() string { return "read-only " + strings.Join(s.Paths, " ") }
+func (s Readonly) String() string { return "make read-only " + strings.Join(s.Paths, " ") }
 
 func (s Terminal) String() string {
 	out := "open a pseudo-terminal"
@@ -239,7 +239,7 @@ func (s Terminal) String() string {
 }
 
 func (s Hostname) String() string {
-	out := "hostname " + s.Name
+	out := "set hostname " + s.Name
 	if s.Domain != "" {
 		out += ", domain name " + s.Domain
 	}
@@ -249,15 +249,15 @@ func (s Hostname) String() string {
 func (s Scheduling) String() string {
 	switch {
 	case s.Scheduler != nil:
-		out := fmt.Sprintf("scheduler %s, nice %d, priority %d", s.Scheduler.Policy, s.Scheduler.Nice, s.Scheduler.Priority)
+		out := fmt.Sprintf("set scheduler %s, nice %d, priority %d", s.Scheduler.Policy, s.Scheduler.Nice, s.Scheduler.Priority)
 		if s.OfClone {
-			out += ", of the clone"
+			out += ", on the clone"
 		}
 		return out
 	case s.IOPriority != nil:
-		return fmt.Sprintf("I/O priority %s %d", s.IOPriority.Class, s.IOPriority.Priority)
+		return fmt.Sprintf("set I/O priority %s %d", s.IOPriority.Class, s.IOPriority.Priority)
 	}
-	return fmt.Sprintf("memory policy %s nodes %s", s.MemoryPolicy.Mode, s.MemoryPolicy.Nodes)
+	return fmt.Sprintf("set memory policy %s, nodes %s", s.MemoryPolicy.Mode, s.MemoryPolicy.Nodes)
 }
 
 func (s Affinity) String() string {
@@ -272,7 +272,7 @@ func (s Rlimits) String() string {
 	for _, l := range s.Limits {
 		out = append(out, fmt.Sprintf("%s %s:%s", l.Name, limit(l.Soft), limit(l.Hard)))
 	}
-	return "limits " + strings.Join(out, ", ")
+	return "set limits " + strings.Join(out, ", ")
 }
 
 func limit(v uint64) string {
@@ -289,21 +289,21 @@ func (s Seccomp) String() string {
 	return "load the seccomp filter"
 }
 
-func (s Cwd) String() string { return "working directory " + s.Path }
+func (s Cwd) String() string { return "enter the working directory " + s.Path }
 
 func (s Identity) String() string {
-	out := fmt.Sprintf("user %d, group %d", s.UID, s.GID)
+	out := fmt.Sprintf("become user %d, group %d", s.UID, s.GID)
 	if len(s.Groups) > 0 && s.SetGroups {
-		out += fmt.Sprintf(", also groups %v", s.Groups)
+		out += fmt.Sprintf(", additional groups %v", s.Groups)
 	}
 	if !s.SetGroups {
-		out += ", supplementary groups as they are"
+		out += ", without a change of additional groups"
 	}
 	return out
 }
 
 func (s Capabilities) String() string {
-	return fmt.Sprintf("capabilities effective %016x, permitted %016x, inheritable %016x, ambient %016x", s.Effective, s.Permitted, s.Inheritable, s.Ambient)
+	return fmt.Sprintf("set capabilities: effective %016x, permitted %016x, inheritable %016x, ambient %016x", s.Effective, s.Permitted, s.Inheritable, s.Ambient)
 }
 
 func quoteAll(list []string) string {
@@ -372,6 +372,6 @@ func propagation(flags uint64) string {
 
 func (ForkInto) String() string { return "fork into the cgroup" }
 
-func (CloneInto) String() string { return "clone into the pid namespace, credentials final" }
+func (CloneInto) String() string { return "clone into the pid namespace, with the final credentials" }
 
-func (s MakeCwd) String() string { return "make " + s.Path + " if it is missing" }
+func (s MakeCwd) String() string { return "create " + s.Path + " if it is missing" }

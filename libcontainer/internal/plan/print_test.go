@@ -157,15 +157,15 @@ func TestStepTexts(t *testing.T) {
 		{Bind{Source: "/a", At: Place{Path: "/b"}, Recursive: true, Attrs: Attrs{RecSet: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_PRIVATE, PropagationRec: true}}, "rbind /a on /b (rro,rprivate)"},
 		{Remount{At: Place{Path: "/b"}, Attrs: Attrs{Clear: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NODIRATIME, Propagation: unix.MS_UNBINDABLE}}, "make /b rw,diratime,unbindable"},
 		{Device{At: Place{Path: "/dev/null"}, FromHost: "/dev/null"}, "bind the host's /dev/null on /dev/null"},
-		{Device{At: Place{Path: "/p"}, Type: "p", Mode: 0o600, UID: 1, GID: 2}, "device /p p 0:0 mode 0600 owner 1:2"},
-		{Sysctl{Path: []string{"net", "ipv4", "ip_forward"}, Value: "1\n"}, `sysctl net.ipv4.ip_forward = "1\n"`},
+		{Device{At: Place{Path: "/p"}, Type: "p", Mode: 0o600, UID: 1, GID: 2}, "create device /p (p 0:0, mode 0600, owner 1:2)"},
+		{Sysctl{Path: []string{"net", "ipv4", "ip_forward"}, Value: "1\n"}, `set sysctl net.ipv4.ip_forward = "1\n"`},
 		{Terminal{Console: Place{Path: "/dev/console"}, Width: 80, Height: 24}, "open a pseudo-terminal of 80 columns, 24 rows and bind it on /dev/console"},
-		{Scheduling{IOPriority: &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 3}}, "I/O priority IOPRIO_CLASS_BE 3"},
-		{Scheduling{MemoryPolicy: &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0"}}, "memory policy MPOL_BIND nodes 0"},
-		{Rlimits{Limits: []Rlimit{{Name: "RLIMIT_NOFILE", Soft: 1, Hard: unix.RLIM_INFINITY}}}, "limits RLIMIT_NOFILE 1:unlimited"},
+		{Scheduling{IOPriority: &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 3}}, "set I/O priority IOPRIO_CLASS_BE 3"},
+		{Scheduling{MemoryPolicy: &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0"}}, "set memory policy MPOL_BIND, nodes 0"},
+		{Rlimits{Limits: []Rlimit{{Name: "RLIMIT_NOFILE", Soft: 1, Hard: unix.RLIM_INFINITY}}}, "set limits RLIMIT_NOFILE 1:unlimited"},
 		{Execute{Args: []string{"sh", "-c", "echo \"hello\nworld\""}}, `execute "sh" "-c" "echo \"hello\nworld\""`},
 		{Propagation{Flags: unix.MS_SHARED}, "make every mount shared"},
-		{Pivot{Move: true}, "move the root file system over /, and change root"},
+		{Pivot{Move: true}, "move the root file system over / and change root"},
 	} {
 		if got := tt.step.String(); got != tt.want {
 			t.Errorf("%s.String() = %q; want %q", Name(tt.step), got, tt.want)
@@ -186,7 +186,7 @@ func TestMarshalJSON(t *testing.T) {
 	if err := json.Unmarshal(raw, &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 2 || got[1].Step != "Hostname" || got[1].Side != "container" || got[1].Field != "/hostname" || got[1].Text != "hostname a" || got[1].Args["Name"] != "a" {
+	if len(got) != 2 || got[1].Step != "Hostname" || got[1].Side != "container" || got[1].Field != "/hostname" || got[1].Text != "set hostname a" || got[1].Args["Name"] != "a" {
 		t.Errorf("json.Marshal(plan) = %s", raw)
 	}
 	if _, ok := got[0].Args["Namespaces"]; !ok || got[0].Side != "runtime" {
