@@ -70,7 +70,7 @@ func (in *inspection) kernel() {
 		return
 	}
 	if slices.Compare([]int{major, minor}, oldestKernel[:]) < 0 {
-		in.add("", "the kernel is %s, and the oldest that will do is %d.%d", release, oldestKernel[0], oldestKernel[1])
+		in.add("", "the kernel is %s, and onggi requires %d.%d or later", release, oldestKernel[0], oldestKernel[1])
 	}
 }
 
@@ -106,7 +106,7 @@ func (in *inspection) rlimits(p *specs.Process) {
 		n, ok := specconv.RlimitResource(l.Type)
 		var own unix.Rlimit
 		if ok && unix.Getrlimit(n, &own) == nil && l.Hard > own.Max {
-			in.add(fmt.Sprintf("/process/rlimits/%d/hard", i), "%d is above the runtime's own %d, and raising %s takes CAP_SYS_RESOURCE, which it does not have", l.Hard, own.Max, l.Type)
+			in.add(fmt.Sprintf("/process/rlimits/%d/hard", i), "%d is above the runtime's own %d, and raising %s requires CAP_SYS_RESOURCE, which it does not have", l.Hard, own.Max, l.Type)
 		}
 	}
 }

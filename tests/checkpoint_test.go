@@ -71,7 +71,7 @@ func (c *container) count() int {
 	return n
 }
 
-// counts checks that the counter continues from its value.
+// countsOn checks that the counter continues from its value.
 func (c *container) countsOn(from int) {
 	c.t.Helper()
 	eventually(c.t, "it counts on", func() bool { return c.count() > from })

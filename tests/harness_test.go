@@ -290,7 +290,7 @@ func (c *container) output(flags ...string) string {
 	return strings.TrimSuffix(r.out, "\n")
 }
 
-// created is a created container that has not been started, with its growing output.
+// create creates the container. The result has its output, which grows.
 func (c *container) create(flags ...string) *invocation {
 	c.t.Helper()
 	i := c.begin(c.withFlags("create", flags...)...)

@@ -92,7 +92,7 @@ func without(kind specs.LinuxNamespaceType) edit {
 	}
 }
 
-// user gives the container a user namespace with 65536 ids from base on.
+// userNamespace gives the container a user namespace with 65536 ids from base on.
 func userNamespace(base uint32) edit {
 	return func(s *specs.Spec) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})

@@ -11,11 +11,10 @@ func checkCommand() command {
 	return command{
 		Name: "check", Args: "[bundle]", Max: 1,
 		Summary: "say what is wrong with a bundle, and what this host lacks",
-		Detail: `Reads the bundle (the working directory, if none is given) and this host, and
-prints everything because of which create would fail, and what it would warn
-of. Nothing is made or changed. The exit status is 1 if create would fail.
-Whether the program is there can only be known inside of the container, and is
-not looked at.`,
+		Detail: `Reads the bundle (default: the working directory) and this host. Prints every
+reason why create would fail, and every warning. It changes nothing. The exit
+status is 1 if create would fail. check does not look for the program, because
+only the container's mounts show whether it exists.`,
 		Manual: cli.Manual{
 			Status: "0 if create would not fail for what can be known, warnings or not; else 1.",
 			Files:  bundleFiles,

@@ -46,12 +46,12 @@ func defineCheckpoint(f *flags) action {
 	var empty string
 	status, ghost, check, format := -1, 0, false, "table"
 	criuFlags(f, &o.CRIUOptions, &empty)
-	f.Bool(&o.LeaveRunning, "leave-running", "", "let the container run on")
-	f.Bool(&o.PreDump, "pre-dump", "", "write only memory, and let the container run on")
+	f.Bool(&o.LeaveRunning, "leave-running", "", "keep the container running")
+	f.Bool(&o.PreDump, "pre-dump", "", "write only memory, and keep the container running")
 	f.String(&o.ParentPath, "parent-path", "", "DIR", "images of an earlier --pre-dump, relative to the image directory")
 	f.Bool(&o.TCPSkipInFlight, "tcp-skip-in-flight", "", "leave out TCP connections that are being established")
-	f.Bool(&o.LinkRemap, "link-remap", "", "give removed files that have another name a temporary name")
-	f.Count(&ghost, "ghost-limit", "", "largest removed file whose contents are written, in bytes (0: 1 MiB)")
+	f.Bool(&o.LinkRemap, "link-remap", "", "link removed files that have another name to a temporary name")
+	f.Count(&ghost, "ghost-limit", "", "largest removed file to write, in bytes (0: 1 MiB)")
 	f.String(&o.PageServer, "page-server", "", "ADDRESS:PORT", "send the memory to a page server")
 	f.Add(cli.Option{Name: "status-fd", Arg: "N", Text: "descriptor that receives a NUL byte when lazy pages are ready", Set: func(v string) (err error) {
 		if status, err = strconv.Atoi(v); err != nil {
@@ -144,14 +144,14 @@ func criuFlags(f *flags, o *libcontainer.CRIUOptions, empty *string) {
 	f.String(&o.ImagePath, "image-path", "", "DIR", "directory of the images (default: ./checkpoint)")
 	f.String(&o.WorkPath, "work-path", "", "DIR", "directory of the log and the statistics (default: the image directory)")
 	f.Bool(&o.TCPEstablished, "tcp-established", "", "keep established TCP connections")
-	f.Bool(&o.ExtUnixSockets, "ext-unix-sk", "", "allow Unix sockets with an end outside of the container")
+	f.Bool(&o.ExtUnixSockets, "ext-unix-sk", "", "allow Unix sockets with a peer outside the container")
 	f.Bool(&o.ShellJob, "shell-job", "", "allow a session or a terminal of the caller")
 	f.Bool(&o.FileLocks, "file-locks", "", "keep file locks")
-	f.Bool(&o.LazyPages, "lazy-pages", "", "leave the memory to a page server, which sends it on demand")
+	f.Bool(&o.LazyPages, "lazy-pages", "", "a page server sends the memory on demand")
 	f.Bool(&o.AutoDedup, "auto-dedup", "", "remove pages from the parent's images that newer ones replace")
-	f.String(empty, "empty-ns", "", "network", "make the namespace, but leave its contents out")
-	f.Choice(&o.ManageCgroups, "manage-cgroups-mode", "", "what CRIU does about cgroups below the container's", "soft", "full", "strict", "ignore")
-	f.Choice(&o.NetworkLock, "network-lock", "", "how packets are held back meanwhile (default: nftables)", "iptables", "nftables", "skip")
+	f.String(empty, "empty-ns", "", "network", "restore the namespace without its contents")
+	f.Choice(&o.ManageCgroups, "manage-cgroups-mode", "", "treatment of the cgroups below the container's", "soft", "full", "strict", "ignore")
+	f.Choice(&o.NetworkLock, "network-lock", "", "method to block packets during the work (default: nftables)", "iptables", "nftables", "skip")
 }
 
 // emptyNamespace has runc's words.

@@ -15,8 +15,8 @@ func createCommand() command {
 	return command{
 		Name: "create", Args: "<container-id>", Min: 1, Max: 1,
 		Summary: "create a container",
-		Detail: `Sets the container up, ready to run the program that process.args in its
-config.json names; "onggi start" runs it. The file is read now and not again.
+		Detail: `Prepares the container for the program that process.args in config.json names;
+"onggi start" runs the program. onggi does not read config.json again later.
 
 ` + idText,
 		Manual: cli.Manual{

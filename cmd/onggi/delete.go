@@ -12,8 +12,8 @@ func deleteCommand() command {
 		Name: "delete", Args: "<container-id>", Min: 1, Max: 1,
 		Summary: "remove a container that has stopped, or was not started",
 		Detail: `Removes the state and the cgroup of the container, and runs its poststop hooks.
-Its root file system stays. --force also cleans up what a create or a delete
-has left that was killed.`,
+The root file system stays. --force also removes the remains of a create or a
+delete that was killed.`,
 		Manual: cli.Manual{Examples: `    onggi delete web
 
 One that runs, and all whose ids begin with build-:

@@ -62,6 +62,24 @@ func TestLinksOfTheDocuments(t *testing.T) {
 	}
 }
 
+// TestPathsInTheDocuments checks that every file or directory that a page names as code exists. A page may leave the end of a
+// name out, as in `tests/vm`.
+func TestPathsInTheDocuments(t *testing.T) {
+	path := regexp.MustCompile("`((?:libcontainer|cmd|specconv|seccomp|tests|docs)/[\\w./-]+)`")
+	for _, page := range pages(t) {
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range path.FindAllStringSubmatch(string(data), -1) {
+			found, err := filepath.Glob(filepath.Join("../..", match[1]) + "*")
+			if err != nil || len(found) == 0 {
+				t.Errorf("%s: %s does not exist", page, match[1])
+			}
+		}
+	}
+}
+
 // anchors returns the headings of a document in the form of link targets.
 func anchors(text string) (all []string) {
 	drop := regexp.MustCompile(`[^\w\- ]`)

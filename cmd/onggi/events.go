@@ -16,9 +16,9 @@ func eventsCommand() command {
 	return command{
 		Name: "events", Args: "<container-id>", Min: 1, Max: 1,
 		Summary: "print what happens in a container as JSON lines",
-		Detail: `Prints statistics at every interval, OOM kills (with --details, which process),
-pressure thresholds that were reached and, as the last line, the end of the
-container. All but the statistics are printed as the kernel announces them.
+		Detail: `Prints statistics at every interval, OOM kills (--details adds the process),
+reached pressure thresholds and, as the last line, the end of the container. It
+prints all but the statistics as soon as the kernel announces them.
 
 A threshold is RESOURCE:KIND:STALL/WINDOW, for example memory:some:150ms/2s: the
 resource is cpu, memory or io, and some or full (all) of the tasks have to wait

@@ -32,9 +32,9 @@ process unless flags change them, or a process that a file describes:
     onggi exec web ps -ef
     onggi exec --process process.json web
 
-Flags go before the container id: what follows it is the command. In the
-foreground, onggi ends with the command's exit status, and with 255 if the
-command could not be run.`,
+Flags go before the container id; the command follows it. In the foreground,
+onggi exits with the command's exit status, or with 255 if it could not run the
+command.`,
 		Manual: cli.Manual{
 			Status: "That of the command, or 128 plus the number of the signal that killed it. 255 if it could " +
 				"not be run. With --detach, 0 or 255. 1 after a wrong flag.",

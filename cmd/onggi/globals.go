@@ -30,21 +30,21 @@ func globalFlags(g *globals) *flags {
 	f := &flags{}
 	f.Bool(&g.debug, "debug", "", "log debug messages too; the same as --log-level debug")
 	f.String(&g.log, "log", "", "[file:]FILE|journald:[NAME]|syslog:[NAME]",
-		"where log records go instead of standard error: a file, or a log daemon, under a name (default: onggi)")
+		"destination of log records instead of standard error: a file, or a log daemon, under a name (default: onggi)")
 	f.Choice(&g.logFormat, "log-format", "", "form of the log records (default: text)", "text", "json")
 	f.Choice(&g.level, "log-level", "", "least level that is logged (default: error, or warning on standard error)",
 		"error", "warning", "info", "debug")
 	f.String(&g.Runtime.Root, "root", "", "DIR",
-		"directory of the containers' state (default: /run/onggi, or $XDG_RUNTIME_DIR/onggi where that is not ours)")
+		"directory of the containers' state (default: /run/onggi, or $XDG_RUNTIME_DIR/onggi for users other than root)")
 	f.Bool(&g.systemd, "systemd-cgroup", "", "manage cgroups through systemd; the same as --cgroup-manager systemd")
-	f.Choice(&g.Runtime.CgroupManager, "cgroup-manager", "", "who manages cgroups (default: cgroupfs)",
+	f.Choice(&g.Runtime.CgroupManager, "cgroup-manager", "", "manager of the cgroups (default: cgroupfs)",
 		"cgroupfs", "systemd", "disabled")
 	f.Add(cli.Option{
 		Name: "rootless", Arg: "true|false|auto", Initial: "auto", Choices: []string{"true", "false", "auto"},
-		Text: "tolerate cgroups that may not be written to",
+		Text: "tolerate cgroups that onggi may not write to",
 		Set:  func(v string) (err error) { g.Runtime.Rootless, err = parseRootless(v); return err },
 	})
-	f.String(&g.trace, "trace", "", "FILE", "write what the command spends its time with to this file, for onggi trace-view or Perfetto")
+	f.String(&g.trace, "trace", "", "FILE", "write a timeline of the command to this file, for onggi trace-view or Perfetto")
 	f.Bool(&g.version, "version", "v", "print the version")
 	return f
 }

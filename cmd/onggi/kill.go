@@ -14,9 +14,9 @@ func killCommand() command {
 	return command{
 		Name: "kill", Args: "<container-id> [signal]", Min: 1, Max: 2,
 		Summary: "send a signal to a container's first process",
-		Detail: `The signal is a name or a number: KILL, SIGKILL and 9 are the same, RTMIN+3 is
-known too. Without one it is the one that the container's annotation
-org.opencontainers.image.stopSignal names, or else TERM.`,
+		Detail: `The signal is a name or a number: KILL, SIGKILL and 9 are equal, and RTMIN+3 is
+valid. The default is the signal in the container's annotation
+org.opencontainers.image.stopSignal, or TERM.`,
 		Manual: cli.Manual{Examples: `    onggi kill web
     onggi kill web HUP
     onggi kill web KILL

@@ -18,10 +18,10 @@ mounts in config.json:
 
     [{"destination": "/data", "source": "/srv", "options": ["bind"]}]
 
-They are made in this order, in a container that is created, running or paused.
-A destination that is not there is made. When one of them fails, none is left.
-Remove looks at the destinations only, goes from the last to the first, and
-takes away what add has mounted, nothing else.`,
+The container must be created, running or paused. "add" mounts the entries in
+order and creates missing destinations. If one mount fails, it undoes all.
+"remove" unmounts the destinations, from the last to the first. It only uses the
+destinations of the file, and refuses a mount that "add" did not make.`,
 		Manual: cli.Manual{Examples: `    onggi mounts add web data.json
     onggi mounts remove web data.json
 

@@ -12,9 +12,9 @@ func planCommand() command {
 	return command{
 		Name: "plan", Args: "[container-id]", Max: 1,
 		Summary: "print the steps that create would take",
-		Detail: `Reads the bundle and prints, in their order, the steps from nothing to the
-container's program. Nothing is done, and no privileges are needed. The flags
-are those of create, so that any such command line can be looked at first.`,
+		Detail: `Reads the bundle and prints, in order, the steps from the start of the first
+process to the container's program. It changes nothing and needs no privileges.
+The flags are those of create: replace "create" by "plan" in a command line.`,
 		Manual: cli.Manual{Files: bundleFiles, Examples: `    onggi plan --bundle /srv/web web
 
 What a change of the configuration changes, in bash:

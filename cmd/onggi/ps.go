@@ -31,7 +31,7 @@ options for ps follow the container id (default: -ef).`,
 
 func definePs(f *flags) action {
 	format := "table"
-	f.Choice(&format, "format", "f", "what to print: a table, or the process ids as a JSON array", "table", "json")
+	f.Choice(&format, "format", "f", "form of the output: a table, or the process ids as a JSON array", "table", "json")
 	return func(c *call) error {
 		container, err := c.container()
 		if err != nil {

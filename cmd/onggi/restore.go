@@ -13,9 +13,9 @@ func restoreCommand() command {
 	return command{
 		Name: "restore", Args: "<container-id>", Min: 1, Max: 1,
 		Summary: "start a container from a checkpoint",
-		Detail: `CRIU, which has to be in $PATH, makes the processes that "onggi checkpoint" has
-written to the image directory. Everything else is made anew from config.json in
-the bundle, and compared: a mount that comes back weaker makes restore fail.
+		Detail: `CRIU, which has to be in $PATH, restores the processes from the image directory
+of "onggi checkpoint". onggi creates the rest from config.json in the bundle. If
+a restored mount has fewer restrictions than before, restore fails.
 In the foreground, onggi waits as "onggi run" does.
 
 ` + idText,

@@ -24,9 +24,9 @@ func runCommand() command {
 		Name: "run", Args: "<container-id>", Min: 1, Max: 1,
 		Summary: "create and start a container, and wait for it",
 		Detail: `Runs the program that process.args in config.json names. In the foreground,
-onggi stays until the program ends, passes signals on to it and connects its
-terminal with the caller's; then it deletes the container and ends with the
-program's exit status.
+onggi waits for the program, forwards signals to it and connects its terminal
+with the caller's. Then it deletes the container and exits with the program's
+exit status.
 
 ` + idText,
 		Manual: cli.Manual{

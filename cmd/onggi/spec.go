@@ -19,8 +19,8 @@ func specCommand() command {
 	return command{
 		Name:    "spec",
 		Summary: "write a config.json to begin with",
-		Detail: `The container it describes runs sh in rootfs/. An existing file is not
-overwritten.
+		Detail: `The container in it runs sh in rootfs/. spec does not overwrite an existing
+file.
 
     mkdir -p bundle/rootfs
     docker export $(docker create busybox) | tar -C bundle/rootfs -x

@@ -6,8 +6,8 @@ func startCommand() command {
 	return command{
 		Name: "start", Args: "<container-id>", Min: 1, Max: 1,
 		Summary: "run the program of a created container",
-		Detail: `Opens the gate at which "onggi create" has left the container. A program that
-cannot be executed is an error here, with the reason.`,
+		Detail: `The process of the created container executes the program. If that fails, start
+reports the reason.`,
 		Manual: cli.Manual{Examples: `    onggi create --bundle /srv/web web </dev/null >log 2>&1
     onggi start web`},
 		Define: func(*flags) action { return start },

@@ -21,13 +21,12 @@ func topCommand() command {
 	return command{
 		Name: "top", Args: "[container-id...]", Max: cli.Many,
 		Summary: "watch what containers use, in a table that is kept up to date",
-		Detail: `One line a container that lives: the processor time of the last interval (100
-is one processor), memory without file pages that nobody uses, its limit,
-processes, bytes read and written in a second, and pressure: the percentage of
-the last ten seconds in which some process waited for a processor, for memory
-and for I/O. Where the bandwidth of a container is limited, its traffic follows
-for each second: bytes sent and received, and packets that passed, were dropped
-and were marked for congestion.
+		Detail: `Prints one line for each live container: the processor time of the last interval
+(100 is one processor), memory without unused file pages, its limit, processes,
+bytes read and written in a second, and pressure: the percentage of the last ten
+seconds in which some process waited for a processor, for memory and for I/O. If
+the bandwidth of a container is limited, its traffic in each second follows:
+bytes sent and received, and packets passed, dropped and marked for congestion.
 
 The keys c, m and n sort by processor time, memory and name; q ends it. Where
 the output is no terminal, the table is printed once.`,

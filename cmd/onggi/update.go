@@ -15,10 +15,10 @@ func updateCommand() command {
 	return command{
 		Name: "update", Args: "<container-id>", Min: 1, Max: 1,
 		Summary: "change limits of a running container",
-		Detail: `What is not given stays as it is; if one limit is refused, none is changed.
-Sizes may have a unit (512m, 1.5G); -1 stands for no limit. DEVICE is a block
-device's MAJOR:MINOR or its path. Of the rules for a device the last one holds;
-the devices that every container has (/dev/null, terminals, ...) stay allowed.
+		Detail: `Changes only the given limits. If one limit is refused, none changes. Sizes may
+have a unit (512m, 1.5G); -1 means no limit. DEVICE is the MAJOR:MINOR or the
+path of a block device. The last rule for a device applies. The devices of every
+container (/dev/null, terminals, ...) stay allowed.
 With --resources, the limits come as JSON in the form of linux.resources of
 config.json, and no other flag may be given.`,
 		Manual: cli.Manual{Examples: `Half a processor, 512 MiB, and 100 processes:
@@ -189,7 +189,7 @@ func (u *changes) define(f *flags) {
 
 	u.flag(f, "memory-swappiness", "N", "how readily memory is swapped out, 0 to 100 (cgroup v1)", unsigned(&u.memory.Swappiness))
 	u.flag(f, "oom-kill-disable", "true|false", "stop processes at the memory limit instead of killing one (cgroup v1)", boolean(&u.memory.DisableOOMKiller))
-	u.flag(f, "memory-check", "true|false", "refuse a memory limit below what is in use", boolean(&u.memory.CheckBeforeUpdate))
+	u.flag(f, "memory-check", "true|false", "refuse a memory limit below the memory in use", boolean(&u.memory.CheckBeforeUpdate))
 	u.list(f, "blkio-weight-device", "DEVICE=N", "weight of block I/O of one device", u.weightDevice)
 	u.list(f, "blkio-read-bps-device", "DEVICE=SIZE", "limit of bytes read in a second; 0 for none", throttle(&u.blockIO.ThrottleReadBpsDevice))
 	u.list(f, "blkio-write-bps-device", "DEVICE=SIZE", "limit of bytes written in a second; 0 for none", throttle(&u.blockIO.ThrottleWriteBpsDevice))
@@ -197,8 +197,8 @@ func (u *changes) define(f *flags) {
 	u.list(f, "blkio-write-iops-device", "DEVICE=N", "limit of writes in a second; 0 for none", throttle(&u.blockIO.ThrottleWriteIOPSDevice))
 	u.list(f, "hugepage", "PAGE=SIZE", "limit of memory in huge pages of one size, such as 2MB=64m", u.hugepage)
 	u.list(f, "rdma", "DEVICE=hca_handle=N,hca_object=N", "limits of one RDMA device, or one of the two", u.rdma)
-	u.flag(f, "network-egress", "RATE[:BURST]", "limit of what is sent, such as 10mbit or 10mbit:256k (cgroup v2)", bandwidth(&u.bandwidth.Egress))
-	u.flag(f, "network-ingress", "RATE[:BURST]", "limit of what is received (cgroup v2)", bandwidth(&u.bandwidth.Ingress))
+	u.flag(f, "network-egress", "RATE[:BURST]", "limit of sent traffic, such as 10mbit or 10mbit:256k (cgroup v2)", bandwidth(&u.bandwidth.Egress))
+	u.flag(f, "network-ingress", "RATE[:BURST]", "limit of received traffic (cgroup v2)", bandwidth(&u.bandwidth.Ingress))
 	u.flag(f, "network-class", "N", "class of the packets (cgroup v1), or mark of new sockets (v2)", number32(&u.network.ClassID))
 	u.list(f, "network-priority", "INTERFACE=N", "priority of the packets on one interface (cgroup v1), or of new sockets (v2)", u.priority)
 	u.list(f, "unified", "FILE=VALUE", "write to this file of the cgroup (cgroup v2)", u.unified)

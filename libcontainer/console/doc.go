@@ -6,6 +6,9 @@
 // It is the only part of libcontainer that touches the caller's terminal and
 // signals, and only when the caller calls it.
 //
+// The signals are here and not in the command, because every program with a [Relay]
+// needs them: SIGWINCH resizes the terminal, and raw mode must end with the program.
+//
 // # Types
 //
 //	Relay    puts the terminal into raw mode, copies bytes between it and the

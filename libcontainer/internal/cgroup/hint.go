@@ -42,7 +42,7 @@ func (w write) hint(err error, g group) string {
 func memoryHint(w write, err error, g group) string {
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		return "" + text(g, "memory.usage_in_bytes") + " bytes are in use and cannot be reclaimed (memory limit too low?)"
+		return text(g, "memory.usage_in_bytes") + " bytes are in use and cannot be reclaimed (memory limit too low?)"
 	case errors.Is(err, unix.EINVAL) && w.file == "memory.limit_in_bytes":
 		return "above the memory+swap limit (" + text(g, "memory.memsw.limit_in_bytes") + ")"
 	case errors.Is(err, unix.EINVAL):

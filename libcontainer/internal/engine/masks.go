@@ -9,7 +9,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// cover covers paths.
+// masks covers paths that the container must not see.
 type masks struct {
 	*rootfs
 	toolbox *remote.FD // the tmpfs with the sources of masks

@@ -38,7 +38,7 @@ func (p *progress) skipStep() { p.items[p.at].Step = done{p.items[p.at].Step} }
 // done is a step that its slow path has completed.
 type done struct{ plan.Step }
 
-// rootfs returns the path of the root file system on the host. Sources inside it
+// rootfsPath returns the path of the root file system on the host. Sources inside it
 // begin with this path.
 func (p *progress) rootfsPath() string {
 	for _, it := range p.items {

@@ -11,7 +11,7 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// set sets scheduling, memory policy and CPU affinity.
+// scheduling sets scheduling policy, memory policy and CPU affinity.
 type scheduling struct {
 	*batches
 	ofClone *plan.Item // the step that the runtime side applies to the clone

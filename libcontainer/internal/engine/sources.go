@@ -12,7 +12,16 @@ import (
 )
 
 // sources owns the bind sources on the host, from the look-up of their paths until the
-// stub has them.
+// stub has them. Three processes open sources:
+//
+//	the runtime's process  sources that the kernel finds in its caches (openCached),
+//	                       while the stub creates its namespaces (meanwhile)
+//	the opener, a stub     sources on a file system that may not answer, at the same
+//	on the host            time (slowSources)
+//	the container's stub   sources in the root file system, in mount order
+//	                       (plan: builder.inside)
+//
+// The first two clone each source and hand the clone to the container's stub (deliver).
 type sources struct {
 	*trees
 	slow    *slowSources

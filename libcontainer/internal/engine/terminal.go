@@ -11,7 +11,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/remote"
 )
 
-// open opens the pseudo-terminal.
+// terminal opens the container's pseudo-terminal.
 type terminal struct {
 	*rootfs
 	points    *mountpoints

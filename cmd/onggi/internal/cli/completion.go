@@ -17,7 +17,7 @@ func (p *Program[C]) Completion(shell string) (string, bool) {
 	return "", false
 }
 
-// flags returns the command's visible flags, --help among them.
+// options returns the command's visible flags, including --help.
 func (cmd *Command[C]) options() []Option {
 	f := &Flags{}
 	cmd.Define(f)
