@@ -102,7 +102,7 @@ func TestFeaturesAreComplete(t *testing.T) {
 	}
 }
 
-// features lists everything that is accepted. The test tries all words of the specification: the parser accepts exactly
+// Features lists every accepted value. The test tries all words of the specification: the parser accepts exactly
 // those that features lists, and refuses the rest.
 func TestEverythingAcceptedIsInFeatures(t *testing.T) {
 	f := Features()

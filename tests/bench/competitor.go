@@ -47,7 +47,7 @@ func (c *competitor) worker(n int) (*competitor, error) {
 	return &w, errors.Join(os.MkdirAll(w.dir, 0o755), c.copyFiles(&w))
 }
 
-// copyFiles copies the bind sources of the bundle to a worker.
+// copyFiles copies the bundle's bind sources to a worker.
 func (c *competitor) copyFiles(w *competitor) error {
 	from := filepath.Join(c.dir, "files")
 	if _, err := os.Stat(from); err != nil {
@@ -160,7 +160,7 @@ func version(name, path string) string {
 	return strings.TrimPrefix(first, name+" version ")
 }
 
-// reapAll collects the children that a killed runtime has left to this process.
+// reapAll reaps the orphans of a killed runtime, which become children of this process.
 func reapAll() {
 	for {
 		if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {

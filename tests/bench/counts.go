@@ -24,8 +24,8 @@ import (
 // historyFile is the file of the recorded counts.
 const historyFile = "tests/bench/history.tsv"
 
-// A container's life is counted this often, and the smallest count is taken. Most variation is added work: a wait that was
-// interrupted, a directory that had to be made. Page faults vary most, with the work of the threads.
+// The smallest of this many counts of a container's life is taken. Most variation is additional work, such as an interrupted
+// wait or a missing directory. Page faults vary most, with the work of the threads.
 const (
 	tracedLives  = 5
 	plainLives   = 15
@@ -63,7 +63,7 @@ func counts(args []string) error {
 	return judge(h, now)
 }
 
-// judge prints the changes. Another kernel or another compiler gives other counts, which are no failure.
+// judge prints the changes. Different counts with another kernel or another compiler are no failure.
 func judge(h history, now map[string]float64) error {
 	if len(h.commits) == 0 {
 		return fmt.Errorf("%s is empty: make counts-update", historyFile)
@@ -173,7 +173,7 @@ func (f *field) countFaults(c *competitor, bundle string) (map[string]float64, e
 	})
 }
 
-// eventCounts counts by the kernel's own counters, which change nothing in the course of a verb.
+// eventCounts counts with the kernel's counters, which do not influence a verb.
 type eventCounts struct {
 	*field
 	counters []counter
@@ -209,7 +209,7 @@ func (f *field) countCalls(c *competitor, bundle string) (map[string]float64, er
 	traced := *c
 	dirs := map[string]string{}
 	traced.wrap = func(argv []string) []string {
-		verb := argv[3] // after the path and --root
+		verb := argv[3] // argv[3] comes after the path and --root
 		dirs[verb] = filepath.Join(f.dir, "trace", verb)
 		os.MkdirAll(dirs[verb], 0o755)
 		return append([]string{"/usr/bin/strace", "-D", "-ff", "-o", filepath.Join(dirs[verb], "t")}, argv...)
@@ -232,7 +232,7 @@ func (f *field) countCalls(c *competitor, bundle string) (map[string]float64, er
 	return found, nil
 }
 
-// awaitTracers collects the straces, which end later than the processes that they trace.
+// awaitTracers waits for strace, which ends later than the traced processes.
 func awaitTracers() {
 	for {
 		if _, err := syscall.Wait4(-1, nil, 0, nil); err != nil && err != syscall.EINTR {

@@ -39,13 +39,13 @@ var software = []counter{
 	{"switches", unix.PERF_TYPE_SOFTWARE, unix.PERF_COUNT_SW_CONTEXT_SWITCHES, ""},
 }
 
-// point is a counter of a tracepoint.
+// point describes the counter of a tracepoint.
 type point struct{ name, event, filter string }
 
 // allCalls is the tracepoint that each system call passes.
 var allCalls = []point{{"calls", "raw_syscalls/sys_enter", ""}}
 
-// someCalls are those whose number does not depend on the work, but on threads and on files.
+// someCalls are counted by name: futex and nanosleep, which depend on the threads, and calls that create or remove files.
 var someCalls = []point{
 	{"futex", "syscalls/sys_enter_futex", ""},
 	{"nanosleep", "syscalls/sys_enter_nanosleep", ""},
@@ -139,8 +139,8 @@ func withPoints(scratch string, points ...point) ([]counter, error) {
 	return all, nil
 }
 
-// hold keeps the counters open until the function that it returns is called. An open counter keeps its tracepoint patched
-// in, and to patch one in or out takes long.
+// hold keeps the counters open until the caller calls the returned function. An open counter keeps its tracepoint enabled.
+// Enabling or disabling a tracepoint patches the kernel's code, which takes long.
 func (f *field) hold(all []counter) (release func(), err error) {
 	var held []*events
 	release = func() {

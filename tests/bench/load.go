@@ -221,13 +221,13 @@ func (c *competitor) shortLife() (usage, error) {
 	if err != nil {
 		return total, err
 	}
-	end.wall = 0 // the work of the container's process itself, for which no verb has waited
+	end.wall = 0 // the container's own process, for which no verb has waited
 	deleted, err := c.verb("delete", c.id)
 	return total.plus(started).plus(end).plus(deleted), err
 }
 
-// rest returns the processor time, in milliseconds a second, that the machine takes while nothing is measured. It refuses
-// a busy machine, whose figures would be those of the other work.
+// rest returns the processor time, in milliseconds a second, that the machine uses without a measurement. It refuses a busy
+// machine: the other work would distort the figures.
 func (f *field) rest() (float64, error) {
 	const most = 100 // a tenth of one processor
 	before, err := busy()

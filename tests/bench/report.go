@@ -166,7 +166,7 @@ func colds(all []Result) string {
 	return t.String()
 }
 
-// concurrencies returns one table: what a busy machine does in a second, and its processor time for each.
+// concurrencies returns one table: the jobs that a busy machine completes in a second, and the processor time of each.
 func concurrencies(all []Result) string {
 	names := []string{"floor", subject, "crun", "runc"}
 	t := newTable(append([]string{"layout", "", "at once:"}, append(rightAligned(names), "of crun:", "of the floor:", "time of crun's:", "median:", "p99:")...)...)

@@ -15,7 +15,7 @@ type callCounts struct {
 	trips     int // batches that the stub has received
 }
 
-// ofScheduler are calls whose number depends on the scheduling of threads and on garbage collection. Over 20 runs of `run`
+// ofScheduler lists calls whose number depends on the scheduling of threads and on garbage collection. Over 20 runs of `run`
 // their minimum and maximum were 240 and 510, and those of all other calls 548 and 557.
 var ofScheduler = []string{
 	"clone", "epoll_create1", "epoll_ctl", "epoll_pwait", "eventfd2", "exit", "futex", "getpid", "gettid", "madvise", "mmap",

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// cache keeps the suite's programs between runs. The go command decides what to build again.
+// cache keeps the suite's programs between runs. The go command rebuilds changed ones.
 const cache = "../.cache/conformance"
 
 // env is shared by all tests. TestMain sets it once.

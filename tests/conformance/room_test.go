@@ -35,7 +35,7 @@ type request struct {
 // report is the result of a room.
 type report struct {
 	Status int      // exit status, 128+n for a signal
-	Left   []string // what was still there at the end
+	Left   []string // remains at the end
 }
 
 // outcome is a report with the program's output.

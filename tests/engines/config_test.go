@@ -10,11 +10,10 @@ import (
 	"testing"
 )
 
-// fence is a block of a page whose first line says which file it is: ```toml /etc/containerd/config.toml
+// fence matches a block of a page whose first line names a file: ```toml /etc/containerd/config.toml
 var fence = regexp.MustCompile("(?ms)^```\\w+ (/\\S+)\n(.*?)^```$")
 
-// configure writes the files that a page of docs/engines shows, as it shows them. For another runtime only the name
-// changes.
+// configure writes the files of a page of docs/engines without a change. For another runtime it only replaces the name.
 func configure(t *testing.T, page string) {
 	t.Helper()
 	for file, text := range shown(t, page) {
@@ -22,7 +21,7 @@ func configure(t *testing.T, page string) {
 	}
 }
 
-// shown are the files of a page.
+// shown returns the files of a page.
 func shown(t *testing.T, page string) map[string]string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(env.dir, "pages", page))
@@ -39,7 +38,7 @@ func shown(t *testing.T, page string) map[string]string {
 	return files
 }
 
-// TestReadme holds the project's README to the pages.
+// TestReadme compares the configurations in README.md with those of the pages.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(env.dir, "pages", "project.md"))
 	if err != nil {
@@ -64,7 +63,7 @@ func place(t *testing.T, path, text string) {
 	}
 }
 
-// reconfigure changes dockerd's configuration until the test case ends, and lets it start anew with it.
+// reconfigure changes dockerd's configuration and restarts dockerd. The end of the test case undoes the change.
 func (c *client) reconfigure(change func(object)) {
 	c.Helper()
 	const file = "/etc/docker/daemon.json"

@@ -140,20 +140,20 @@ func ctrArgs(args ...string) []string {
 	return append([]string{"run", "--runtime=io.containerd.runc.v2", "--runc-binary=/usr/local/sbin/" + env.kind}, args...)
 }
 
-// ctrRun runs a command in a container with flags, separated by blanks, and returns what it wrote.
+// ctrRun runs a command in a container with flags, separated by blanks, and returns its output.
 func (c *client) ctrRun(flags string, command ...string) string {
 	c.Helper()
 	args := append([]string{"--rm"}, strings.Fields(flags)...)
 	return c.ok(ctrArgs(append(append(args, image, c.name()), command...)...)...)
 }
 
-// ctrDetached is a container that sleeps until the test case ends.
+// ctrDetached starts a container that sleeps until the test case ends.
 func (c *client) ctrDetached(flags ...string) string {
 	c.Helper()
 	return c.ctrStarted(append(append([]string{"--detach"}, flags...), image), "sleep", "1000")
 }
 
-// ctrServer is a container that serves on the sandbox's network until the test case ends.
+// ctrServer starts a container that serves on the sandbox's network until the test case ends.
 func (c *client) ctrServer(command []string) string {
 	c.Helper()
 	c.ok("image", "import", serversArchive(c.T))
@@ -171,8 +171,8 @@ func (c *client) ctrStarted(args []string, command ...string) string {
 
 func ctrSleeper(name string) []string { return ctrArgs(image, name, "sleep", "1000") }
 
-// ctrTidy removes a container. Shims of containerd 1.6 stay when it was killed before it knew their container, whatever
-// the runtime, so they are killed.
+// ctrTidy removes a container. If containerd 1.6 is killed before it knows a container, the shim stays, with any runtime. So
+// ctrTidy kills it.
 func ctrTidy(c *client, name string) {
 	c.try("task", "delete", "--force", name)
 	c.try("container", "delete", name)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// criMachine is what the CRI plugin needs on a machine without AppArmor and CAP_SYS_RESOURCE, with Debian's CNI plugins.
-// It is no part of what is tested.
+// criMachine is the setting that the CRI plugin needs on a machine without AppArmor and CAP_SYS_RESOURCE, with Debian's CNI
+// plugins. The tests do not examine it.
 const criMachine = `
 [plugins."io.containerd.grpc.v1.cri"]
   restrict_oom_score_adj = true
@@ -176,8 +176,8 @@ func cri() engine {
 	}
 }
 
-// handlerOffers skips the test case where the CRI does not look at what a runtime can do (containerd 1), and fails it
-// where it found that the handler lacks a feature.
+// handlerOffers skips the test case if the CRI does not read the features of a runtime (containerd 1). It fails the test case
+// if the CRI reports that the handler lacks a feature.
 func (c *client) handlerOffers(features ...string) {
 	c.Helper()
 	var info struct {
@@ -204,7 +204,7 @@ func (c *client) handlerOffers(features ...string) {
 // object is a piece of the CRI's JSON.
 type object = map[string]any
 
-// importPause gives the image to the CRI, also under the names that pods' own containers are made from: nothing is pulled.
+// importPause imports the image into the CRI, also under the names of pause images, so that the CRI pulls nothing.
 func (c *client) importPause() {
 	c.Helper()
 	ctr := client{T: c.T, command: []string{"ctr", "--namespace=k8s.io", "image"}}
@@ -215,7 +215,7 @@ func (c *client) importPause() {
 	}
 }
 
-// pod starts a pod that is removed when the test case ends, and returns its id and the file that describes it.
+// pod starts a pod and returns its id and the file that describes it. The end of the test case removes the pod.
 func (c *client) pod(changes object) (id, file string) {
 	c.Helper()
 	name := c.name()
@@ -232,7 +232,7 @@ func (c *client) pod(changes object) (id, file string) {
 	return id, file
 }
 
-// server is a container that serves on a port of the pod, which is published.
+// server starts a container that serves on a published port of the pod.
 func (c *client) server(port, published int, command []string) string {
 	c.Helper()
 	ctr := client{T: c.T, command: []string{"ctr", "--namespace=k8s.io", "image"}}
@@ -242,7 +242,7 @@ func (c *client) server(port, published int, command []string) string {
 	return c.inPod(pod, file, object{"image": object{"image": servers}}, command...)
 }
 
-// created is a container in a pod.
+// created creates a container in a pod.
 func (c *client) created(pod, podFile string, changes object, command ...string) string {
 	c.Helper()
 	return c.ok("create", "--no-pull", pod, c.write(c.name(), c.containerSpec(changes, command...)), podFile)
@@ -266,7 +266,7 @@ func (c *client) inPod(pod, podFile string, changes object, command ...string) s
 	return id
 }
 
-// container is a running container in a pod of its own.
+// container starts a container in a pod of its own.
 func (c *client) container(changes object, command ...string) string {
 	c.Helper()
 	pod, file := c.pod(nil)

@@ -21,7 +21,7 @@ type daemon struct {
 	ended chan struct{}
 }
 
-// serve starts a daemon. What it writes is shown if the test fails.
+// serve starts a daemon. If the test fails, it shows the daemon's output.
 func serve(t *testing.T, ready func() error, argv ...string) *daemon {
 	t.Helper()
 	log, err := os.CreateTemp(env.dir, "log-")
@@ -40,7 +40,7 @@ func serve(t *testing.T, ready func() error, argv ...string) *daemon {
 	return d
 }
 
-// start starts the program and waits until it serves. There is no event for that.
+// start starts the program and polls until it serves, because no event announces that.
 func (d *daemon) start() {
 	d.t.Helper()
 	d.cmd, d.ended = exec.Command(d.argv[0], d.argv[1:]...), make(chan struct{})

@@ -1,15 +1,15 @@
-// Package engines runs real container engines on the runtime and looks at what their users see.
+// Package engines runs real container engines on the runtime and checks the results that their users see.
 //
 //	go test ./tests/engines                                        onggi, built by make
 //	RUNTIME=onggi,runc,crun go test ./tests/engines -v -update     three columns, written to docs/engines/README.md
 //	STARVED=1 go test ./tests/engines                              beside a busy loop for each processor; without times
 //
-// Its one rule: an engine is configured with what docs/engines says, to the letter. The suite takes the configuration
-// out of those pages, puts it where they say it belongs, and puts the runtime at /usr/local/sbin.
+// Its one rule: each engine has exactly the configuration of docs/engines. The suite extracts the files from these pages,
+// writes them to their places, and installs the runtime in /usr/local/sbin.
 //
-// All of that happens in a sandbox: namespaces for mounts, network, processes and cgroups, with /etc, /var and
-// /usr/local/sbin overlaid and a /run of its own. The machine's services, firewall and forwarding are never touched, and
-// when the first process of the sandbox is gone, so is everything it started.
+// All of this happens in a sandbox: namespaces for mounts, network, processes and cgroups, with overlays on /etc, /var and
+// /usr/local/sbin, and a /run of its own. The suite never changes the machine's services, firewall and forwarding. When the
+// first process of the sandbox ends, the kernel ends all its processes.
 //
-// Start at engine_test.go; every engine has a file with its cases.
+// Start with engine_test.go. Each engine has a file with its cases.
 package engines

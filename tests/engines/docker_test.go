@@ -212,14 +212,14 @@ func docker() engine {
 	}
 }
 
-// dockerRun runs a command in a container with flags, separated by blanks, and returns what it wrote.
+// dockerRun runs a command in a container with flags, separated by blanks, and returns its output.
 func (c *client) dockerRun(flags string, command ...string) string {
 	c.Helper()
 	args := append([]string{"run", "--rm"}, strings.Fields(flags)...)
 	return c.ok(append(append(args, image), command...)...)
 }
 
-// dockerServer is a container that serves on a published port until the test case ends.
+// dockerServer starts a container that serves on a published port until the test case ends.
 func (c *client) dockerServer(publish string, command []string) string {
 	c.Helper()
 	c.ok("load", "-i", serversArchive(c.T))
@@ -229,7 +229,7 @@ func (c *client) dockerServer(publish string, command []string) string {
 	return name
 }
 
-// dockerDetached is a container that runs until the test case ends.
+// dockerDetached starts a container that runs until the test case ends.
 func (c *client) dockerDetached(flags string, command ...string) string {
 	c.Helper()
 	name := c.name()

@@ -114,7 +114,7 @@ func file(w *tar.Writer, name string, mode int64, data []byte) error {
 	return err
 }
 
-// errorsOf is the first error of them all.
+// errorsOf returns the first error.
 func errorsOf(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

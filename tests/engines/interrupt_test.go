@@ -14,13 +14,13 @@ import (
 
 // interruption kills a part of an engine while a container is created, and then cleans up as a user of the engine does.
 type interruption struct {
-	rounds int                          // how often, each time a little later
-	run    func(name string) []string   // what creates the container
+	rounds int                          // number of kills, each a little later than the one before
+	run    func(name string) []string   // command that creates the container
 	kill   func(name string)            //
-	tidy   func(c *client, name string) // what the engine offers
+	tidy   func(c *client, name string) // the engine's own clean-up
 }
 
-// interrupted lets all rounds pass. Nothing may be left that neither the engine nor `delete --force` takes away.
+// interrupted runs all rounds. The engine and `delete --force` together must be able to remove everything.
 func (c *client) interrupted(i interruption) {
 	c.Helper()
 	hits := 0
@@ -72,7 +72,7 @@ func killAll(words ...string) {
 	}
 }
 
-// processes are those that have all words among their arguments; of the program, the last part of its path.
+// processes returns the processes that have all words among their arguments. The program counts by the last part of its path.
 func processes(words ...string) []int {
 	var found []int
 	entries, _ := os.ReadDir("/proc")

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stageEnv says which of the three runs of the test binary this is: "" outside of everything, "init" the sandbox's first
+// stageEnv tells the three runs of the test binary apart: "" outside of everything, "init" the sandbox's first
 // process, "tests" its child.
 const stageEnv = "ONGGI_ENGINES_STAGE"
 
@@ -24,7 +24,7 @@ const installed = "installed"
 
 var update = flag.Bool("update", false, "write the table to docs/engines/README.md")
 
-// suite is what all tests of one sandbox share, made once by TestMain and only read afterwards.
+// suite is shared by all tests of one sandbox. TestMain creates it once; the tests only read it.
 type suite struct {
 	dir   string   // private directory on a disk
 	kinds []string // the runtimes in /usr/local/sbin, by name: onggi, runc, crun
@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// outside runs one sandbox for each runtime, and one with all of them where they are timed in turns.
+// outside runs one sandbox for each runtime, and one with all runtimes, which times them in turns.
 func outside() (int, error) {
 	dir, err := os.MkdirTemp("", "onggi-engines-")
 	if err != nil {
@@ -141,7 +141,7 @@ func sandbox(dir string, runtimes []string) (int, error) {
 	return cmd.ProcessState.ExitCode(), nil
 }
 
-// first is the sandbox's process 1: it starts the tests and buries whatever dies.
+// first is process 1 of the sandbox: it starts the tests and reaps orphans.
 func first() (int, error) {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), stageEnv+"=tests")

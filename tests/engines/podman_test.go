@@ -221,7 +221,7 @@ func podman() engine {
 	}
 }
 
-// configurePodman writes the configuration that the page shows, and that `make install` leaves to be copied.
+// configurePodman writes the configuration of the page. `make install` installs the same text as an example.
 func configurePodman(t *testing.T) {
 	t.Helper()
 	configure(t, "podman.md")
@@ -250,7 +250,7 @@ func (c *client) podmanRun(flags string, command ...string) string {
 	return out
 }
 
-// podmanServer is a container that serves on a published port until the test case ends.
+// podmanServer starts a container that serves on a published port until the test case ends.
 func (c *client) podmanServer(publish string, command []string) string {
 	c.Helper()
 	c.ok("load", "-i", serversArchive(c.T))
@@ -281,7 +281,7 @@ func podmanTidy(c *client, name string) {
 	c.ok("rm", "--force", "--time=0", name)
 }
 
-// podmanDetached is a container that runs until the test case ends.
+// podmanDetached starts a container that runs until the test case ends.
 func (c *client) podmanDetached(flags string, command ...string) string {
 	c.Helper()
 	name := c.name()

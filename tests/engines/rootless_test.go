@@ -56,7 +56,7 @@ func rootlessV2() engine {
 	return e
 }
 
-// asUser is Podman as an ordinary user, started by a command.
+// asUser runs Podman as an ordinary user.
 func asUser(t *testing.T, starter ...string) client {
 	configurePodman(t)
 	home := newUser(t)
@@ -167,8 +167,7 @@ func rootlessCases() []testCase {
 	}
 }
 
-// newUser makes an ordinary user with subordinate ids, as the machine's administrator and login would, and returns its
-// home.
+// newUser creates an ordinary user with subordinate ids, as an administrator and a login would, and returns its home.
 func newUser(t *testing.T) (home string) {
 	t.Helper()
 	home = filepath.Join(env.dir, "home")

@@ -67,7 +67,7 @@ func enterCgroup(name string) (leave func() error, err error) {
 	}, nil
 }
 
-// ownCgroup is this process's cgroup in the hierarchy at root, from /proc/self/cgroup.
+// ownCgroup returns this process's cgroup in the hierarchy at root, from /proc/self/cgroup.
 func ownCgroup(root string) string {
 	data, _ := os.ReadFile("/proc/self/cgroup")
 	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
@@ -111,8 +111,7 @@ func removeCgroup(dir string) error {
 	}
 }
 
-// furnish makes the sandbox a machine of its own. Directories that engines write to get an overlay, and the runtimes are
-// installed.
+// furnish prepares the sandbox: it mounts overlays on the directories that engines write to, and installs the runtimes.
 func furnish(runtimes []string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
@@ -221,7 +220,7 @@ func storage(name string) error {
 // overlay makes dir writable without changing it.
 func overlay(dir string) error { return overlayAt(dir, dir) }
 
-// overlayAt shows the directory lower at point, for writing. What is written goes to the disk.
+// overlayAt mounts a writable overlay of the directory lower at point. Its upper directory is on the disk.
 func overlayAt(lower, point string) error {
 	private := filepath.Join(env.dir, "overlay", lower)
 	upper, work := filepath.Join(private, "upper"), filepath.Join(private, "work")
@@ -231,9 +230,9 @@ func overlayAt(lower, point string) error {
 	return unix.Mount("overlay", point, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", lower, upper, work))
 }
 
-// endHierarchies lets go of the v1 hierarchies that nobody mounts any more. The kernel keeps one whose last cgroup was
-// still dying when it was unmounted, until it is mounted and unmounted again; and containerd takes all that
-// /proc/PID/cgroup lists for mounted.
+// endHierarchies ends the v1 hierarchies that are mounted nowhere. If the last cgroup of a hierarchy was still dying at the
+// unmount, the kernel keeps the hierarchy until another mount and unmount. containerd takes all hierarchies of
+// /proc/PID/cgroup for mounted.
 func endHierarchies() error {
 	data, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -313,8 +312,8 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req)
 }
 
-// install puts the runtimes where docs/engines says they are. The one under test is also what `runc` means: BuildKit has
-// no setting for the runtime, and `ctr --uidmap` forgets the one it was given. The rest of PATH has Debian's programs.
+// install installs the runtimes at the paths of docs/engines. The runtime under test is also installed as `runc`: BuildKit
+// has no setting for the runtime, and `ctr --uidmap` ignores it. The rest of PATH has Debian's programs.
 func install() error {
 	const bin = "/usr/local/sbin"
 	for _, name := range append(slices.Clone(env.kinds), "crictl", "criu", onggiShim) {

@@ -20,7 +20,7 @@ var (
 	nginxServer = []string{"nginx", "-g", "daemon off;"}
 )
 
-// serversArchive makes the image, once, and returns its archive.
+// serversArchive builds the image once and returns its archive.
 func serversArchive(t *testing.T) string {
 	t.Helper()
 	archive := filepath.Join(env.dir, "servers-image.tar")
@@ -37,8 +37,8 @@ func serversArchive(t *testing.T) string {
 	return archive
 }
 
-// speaksRedis stores a value in the server at address and reads it back, as soon as it answers: an engine's proxy listens
-// before the server does.
+// speaksRedis waits until the server at address answers, stores a value and reads it back. An engine's proxy listens earlier
+// than the server.
 func (c *client) speaksRedis(address string) {
 	c.Helper()
 	var said string
@@ -52,7 +52,7 @@ func (c *client) speaksRedis(address string) {
 	c.Fatalf("redis says %q: %v", said, err)
 }
 
-// converse sends text to a server and returns all that it answers.
+// converse sends text to a server and returns its whole answer.
 func converse(address, text string) (string, error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// failure is something that goes wrong, in the words of each engine. Docker and Podman have the same flags for most of it.
+// failure describes how to cause a failure with each engine. Docker and Podman mostly have the same flags.
 type failure struct {
 	name    string
 	flags   string   // of docker run and podman run, separated by blanks; DIR is a directory with files
@@ -20,9 +20,9 @@ type failure struct {
 	command []string // true, if there is none
 	cri     object   // changes of a container's configuration
 	pod     object   // changes of its pod's configuration
-	quick   bool     // it is tried without LONG=1 too
+	quick   bool     // part of the run without LONG=1
 	exec    bool     // the command is executed in a running container; the CRI has no exit status for that
-	skip    string   // engines that have no words for it
+	skip    string   // engines that cannot express it
 	why     string   // a reason why onggi's statuses are not runc's
 }
 
@@ -50,7 +50,7 @@ const (
 	notFound  = "runc's line ends in `no such file or directory` for the mount point, from which engines derive that the program is missing: 127."
 )
 
-// failures are ordered by what fails: the program, its surroundings, mounts, limits, security.
+// failures is ordered by the failing part: the program, its surroundings, mounts, limits, security.
 var failures = []failure{
 	{name: "program not in $PATH", quick: true, command: []string{"nosuch"}},
 	{name: "program not at its path", command: []string{"/nosuch"}},
@@ -83,7 +83,7 @@ var failures = []failure{
 	{name: "sysctl that the kernel lacks", quick: true, flags: "--sysctl=net.ipv4.nosuch=1", pod: object{"linux": object{"cgroup_parent": "/kubepods", "sysctls": object{"net.ipv4.nosuch": "1"}}}},
 	{name: "sysctl with a bad value", flags: "--sysctl=net.ipv4.ip_forward=x", pod: object{"linux": object{"cgroup_parent": "/kubepods", "sysctls": object{"net.ipv4.ip_forward": "x"}}}},
 	{name: "limit above the hard limit", flags: "--ulimit=nofile=2000000000:2000000000", skip: "cri"},
-	{name: "OOM score that may not be set", quick: true, flags: "--oom-score-adj=-500", skip: "cri"}, // the CRI plugin is told to leave it out
+	{name: "OOM score that may not be set", quick: true, flags: "--oom-score-adj=-500", skip: "cri"}, // criMachine disables it in the CRI plugin
 	{name: "processors that are not there", flags: "--cpuset-cpus=77", cri: object{"linux": object{"resources": object{"cpuset_cpus": "77"}}}},
 	{name: "quota below the kernel's least", flags: "--cpu-period=100000 --cpu-quota=1", cri: object{"linux": object{"resources": object{"cpu_quota": 1, "cpu_period": 100000}}}},
 	{name: "memory limit that is too low", flags: "--memory=6m", podman: "--memory=128k", cri: object{"linux": object{"resources": object{"memory_limit_in_bytes": 131072}}}},
@@ -102,7 +102,7 @@ var failures = []failure{
 	{name: "exec: unknown user", exec: true, flags: "--user=nosuch"},
 }
 
-// failureFiles fills DIR.
+// failureFiles creates the files of DIR.
 func failureFiles(t *testing.T, dir string) {
 	t.Helper()
 	for name, text := range map[string]string{
@@ -134,8 +134,8 @@ func failureFiles(t *testing.T, dir string) {
 	}
 }
 
-// statuses are what the engines made of a failure: an exit status, or the CRI's reason and exit code. An engine that has no
-// words for it has none.
+// statuses are the engines' results of a failure: an exit status, or the CRI's reason and exit code. An engine that cannot
+// express the failure has none.
 type statuses map[string]string
 
 // outcome is a row of a sandbox.
@@ -301,7 +301,7 @@ func (c *client) criStatus(f failure, dir, _, pod string) string {
 
 const statusPage = "statuses.md"
 
-// runcsStatus is what the page has for runc.
+// runcsStatus returns the page's cell for runc.
 func runcsStatus(t *testing.T, failure, engine string) (status string, known bool) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(env.dir, "pages", statusPage))
@@ -378,7 +378,7 @@ func (t *table) statusTable(old string) string {
 
 var engineNames = map[string]string{"docker": "Docker", "podman": "Podman", "cri": "CRI"}
 
-// statusReasons are the differences from runc that are meant.
+// statusReasons lists the intended differences from runc.
 func statusReasons() string {
 	var text string
 	for _, why := range []string{startSays, killed, cannotRun, notFound} {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// swarm is two nodes, each a dockerd in a network namespace of its own, with a cable between them.
+// swarm is two nodes that a veth pair connects. Each is a dockerd in a network namespace of its own.
 func swarm() engine {
 	return engine{
 		name:    "docker swarm",
@@ -137,7 +137,7 @@ func nodeConfig(t *testing.T, run, data string) object {
 	return config
 }
 
-// onNode runs a command in a node's network namespace and returns what it says.
+// onNode runs a command in a node's network namespace and returns its output.
 func onNode(t *testing.T, number int, command string) string {
 	t.Helper()
 	out, err := exec.Command("nsenter", append([]string{fmt.Sprintf("--net=/run/netns/node%d", number)}, strings.Fields(command)...)...).CombinedOutput()

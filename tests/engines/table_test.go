@@ -62,7 +62,7 @@ func (c *collector) write(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "column.json"), data, 0o644)
 }
 
-// table is the columns of all runtimes, and their timings.
+// table has the columns of all runtimes, and their timings.
 type table struct {
 	Columns []column
 	Timings []timing
@@ -231,7 +231,7 @@ func (t *table) publish() error {
 	return rewrite("../../docs/engines/"+statusPage, statusBegin(system), func(old string) string { return "\n" + t.statusTable(old) + "\n" })
 }
 
-// rewrite changes what a page has between a tag and the end of its table.
+// rewrite replaces the text of a page between a tag and the end of its table.
 func rewrite(page, begin string, change func(old string) string) error {
 	data, err := os.ReadFile(page)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // rounds is how often each runtime is timed. The median of fewer moves by more than the runtimes differ.
 const rounds = 25
 
-// TestTimings times the same run with every runtime in turns: what else happens on the machine then happens to all.
+// TestTimings times the same run with every runtime in turns, so that other work on the machine affects all of them.
 func TestTimings(t *testing.T) {
 	if os.Getenv("STARVED") != "" {
 		t.Skip("times mean nothing beside a busy loop")

@@ -151,7 +151,7 @@ func debian(t *testing.T) string {
 		if err := os.MkdirAll(cache, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		// One name for unfinished archives: the next run overwrites what a killed one has left.
+		// One name for unfinished archives: the next run overwrites the archive of a killed one.
 		unfinished := filepath.Join(cache, "unfinished.tar")
 		output(t, "mmdebstrap", append(recipe, unfinished)...)
 		if err := os.Rename(unfinished, archive); err != nil {
@@ -163,8 +163,8 @@ func debian(t *testing.T) string {
 	return tree
 }
 
-// TestReproducible makes everything in two directories, with a build cache of its own for the second: the go command would
-// hand out the first build's files otherwise.
+// TestReproducible builds everything in two directories. The second build has its own build cache: otherwise the go command
+// would reuse the files of the first.
 func TestReproducible(t *testing.T) {
 	if testing.Short() {
 		t.Skip("two whole builds")

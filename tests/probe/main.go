@@ -1,4 +1,4 @@
-// Command probe runs inside containers and reports what a process there can see and do.
+// Command probe runs inside containers and reports the abilities and the view of a process there.
 package main
 
 import (

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receive takes PROTOCOL PORT MILLISECONDS. It counts what arrives at the port over all flows, from the first byte on for
-// so long, and prints the sum every 100 ms: "milliseconds bytes".
+// receive has the arguments PROTOCOL PORT MILLISECONDS. It counts the bytes of all flows to the port, from the first byte on
+// for this time, and prints the sum every 100 ms: "milliseconds bytes".
 func receive(args []string) error {
 	fd, err := listenOn(args[0], number(args[1]))
 	if err != nil {
@@ -80,8 +80,8 @@ func socketType(protocol string) int {
 	return unix.SOCK_STREAM
 }
 
-// send takes PROTOCOL ADDRESS PORT FLOWS MILLISECONDS BITS. It sends so many bits a second, for TCP as fast as it may if the
-// number is 0, and prints how many segments were sent, and how many of them again.
+// send has the arguments PROTOCOL ADDRESS PORT FLOWS MILLISECONDS BITS. It sends BITS a second; 0 means the full speed of TCP.
+// Then it prints the number of sent segments, and of retransmitted ones.
 func send(args []string) error {
 	end := time.Now().Add(time.Duration(number(args[4])) * time.Millisecond)
 	var wg sync.WaitGroup
@@ -131,7 +131,7 @@ func sendStream(fd int, end time.Time, bits int) {
 	}
 	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Usec: 100_000})
 	for time.Now().Before(end) {
-		_, _ = unix.Write(fd, data) // for want of room it is tried again
+		_, _ = unix.Write(fd, data) // the loop repeats it if there is no room
 	}
 }
 

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// containerd is containerd's end: it receives events.
+// containerd plays containerd: it receives events.
 type containerd struct {
 	dir     string // short, because of sockets
 	address string
@@ -115,7 +115,7 @@ func (c *containerd) topics(t *testing.T, n int) []string {
 
 var serial atomic.Int64
 
-// pod is a bundle with a running server.
+// pod is a bundle whose server runs.
 type pod struct {
 	*testing.T
 	*containerd
@@ -127,7 +127,7 @@ type pod struct {
 	socket string
 }
 
-// newPod makes a bundle of a container that runs a command, and starts its server.
+// newPod creates a bundle with a command and starts its server.
 func newPod(t *testing.T, args ...string) *pod {
 	t.Helper()
 	p := newBundle(t, args...)
@@ -174,12 +174,12 @@ func (p *pod) writeConfig() {
 	must(p.T, os.WriteFile(filepath.Join(p.bundle, "config.json"), data, 0o644))
 }
 
-// flags are those of every call of the binary.
+// flags returns the flags of every call of the binary.
 func (p *pod) flags(more ...string) []string {
 	return append([]string{"-namespace", "test", "-address", filepath.Join(p.dir, "c.sock"), "-publish-binary", "/bin/false", "-id", p.id}, more...)
 }
 
-// call calls the binary as containerd does, and returns what it prints.
+// call runs the binary as containerd does and returns its output.
 func (p *pod) call(stdin []byte, args ...string) (string, error) {
 	p.Helper()
 	cmd := exec.Command(shimBinary, args...)
@@ -311,7 +311,7 @@ func (p *pod) server() int {
 	return int(r.ShimPid)
 }
 
-// left fails the test if anything of the pod is left: server, state, mount, cgroup, socket.
+// left fails the test if a part of the pod is left: server, state, mount, cgroup or socket.
 func (p *pod) left() {
 	p.Helper()
 	if p.client != nil {

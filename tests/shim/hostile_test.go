@@ -27,7 +27,7 @@ func frame(length, stream uint32, kind byte, payload string) []byte {
 	return append(b, payload...)
 }
 
-// TestBrokenFrames: the server closes the connection or answers with a code, and goes on.
+// TestBrokenFrames checks that the server answers with a code or closes the connection, and then serves the next one.
 func TestBrokenFrames(t *testing.T) {
 	p := newPod(t, "true")
 	for name, data := range map[string][]byte{
@@ -63,7 +63,7 @@ func TestBrokenFrames(t *testing.T) {
 	p.shutdown()
 }
 
-// TestRandomRequests: requests of random bytes to each method are answered.
+// TestRandomRequests sends random bytes to each method. The server must answer each request.
 func TestRandomRequests(t *testing.T) {
 	p := newPod(t, "true")
 	random := rand.New(rand.NewPCG(1, 2))
@@ -83,7 +83,7 @@ func TestRandomRequests(t *testing.T) {
 	p.shutdown()
 }
 
-// TestIDs: names that would leave the state root are refused.
+// TestIDs checks that the server refuses names that would lead out of the state root.
 func TestIDs(t *testing.T) {
 	p := newPod(t, "true")
 	for _, id := range []string{"", "..", "a/b", strings.Repeat("x", 300)} {
@@ -99,11 +99,11 @@ func TestIDs(t *testing.T) {
 	p.remove()
 }
 
-// TestAFullLog: nobody reads the log, and the server goes on.
+// TestAFullLog checks that the server works without a reader of its log.
 func TestAFullLog(t *testing.T) {
 	p := newPod(t, "true")
 	conns := 0
-	for range 300 { // each is a line in the log
+	for range 300 { // each call writes a line to the log
 		conn, err := net.Dial("unix", p.socket)
 		must(t, err)
 		conn.Write(frame(0, 2, 1, ""))
@@ -116,7 +116,7 @@ func TestAFullLog(t *testing.T) {
 	p.shutdown()
 }
 
-// TestKilledAtAnyMoment: the server is killed while it creates; delete leaves nothing.
+// TestKilledAtAnyMoment kills the server during a Create. Then delete must leave nothing.
 func TestKilledAtAnyMoment(t *testing.T) {
 	rounds := 8
 	if os.Getenv("LONG") != "" {

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// TestVersionAndInfo: what -v and -info print, the second as containerd decodes it.
+// TestVersionAndInfo checks the output of -v and -info. It decodes the second one as containerd does.
 func TestVersionAndInfo(t *testing.T) {
 	p := newBundle(t, "true")
 	out, err := p.call(nil, "-v")
@@ -38,8 +38,8 @@ func TestVersionAndInfo(t *testing.T) {
 	}
 }
 
-// TestStartAnswersInTheLanguageOfTheQuestion: containerd before 2.3 sends options or nothing and wants an address alone;
-// later ones send parameters and want a result.
+// TestStartAnswersInTheLanguageOfTheQuestion checks both protocols. containerd before 2.3 sends options or nothing and expects
+// only an address. Later versions send parameters and expect a result.
 func TestStartAnswersInTheLanguageOfTheQuestion(t *testing.T) {
 	packed, err := anypb.New(&options.Options{Root: "/run/containerd/onggi"})
 	must(t, err)
@@ -79,7 +79,7 @@ func TestStartAnswersInTheLanguageOfTheQuestion(t *testing.T) {
 	})
 }
 
-// TestOneServerForAPod: containers with the same sandbox annotation share a server.
+// TestOneServerForAPod checks that containers with the same sandbox annotation share a server.
 func TestOneServerForAPod(t *testing.T) {
 	first, second := newBundle(t, "sleep", "1000"), newBundle(t, "sleep", "1000")
 	second.dir, second.address = first.dir, first.address
@@ -100,7 +100,7 @@ func TestOneServerForAPod(t *testing.T) {
 	second.remove()
 }
 
-// TestAStaleSocket: start replaces the socket of a server that is gone.
+// TestAStaleSocket checks that start replaces the socket of a dead server.
 func TestAStaleSocket(t *testing.T) {
 	p := newPod(t, "true")
 	must(t, unix.Kill(p.server(), unix.SIGKILL))
@@ -114,7 +114,7 @@ func (p *pod) answers() bool {
 	return err == nil
 }
 
-// TestDeleteCleansUp: after a SIGKILL of the server, delete leaves nothing. Called again, it does no harm.
+// TestDeleteCleansUp kills the server. Then delete must leave nothing. A second delete must succeed.
 func TestDeleteCleansUp(t *testing.T) {
 	p := newPod(t, "sleep", "1000")
 	pid := p.up()
@@ -134,7 +134,7 @@ func TestDeleteCleansUp(t *testing.T) {
 	os.Remove(p.socket)
 }
 
-// TestDebug: with -debug, the calls are in the log.
+// TestDebug checks that -debug writes the calls to the log.
 func TestDebug(t *testing.T) {
 	p := newBundle(t, "true")
 	log, err := os.OpenFile(filepath.Join(p.bundle, "log"), os.O_RDWR|unix.O_NONBLOCK, 0)
@@ -153,7 +153,7 @@ func TestDebug(t *testing.T) {
 	}
 }
 
-// TestWrongCalls: each is one line, and an exit status of 1.
+// TestWrongCalls checks that each mistake is one line of error and the exit status 1.
 func TestWrongCalls(t *testing.T) {
 	p := newBundle(t, "true")
 	for name, args := range map[string][]string{

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// fifo makes a FIFO and returns its path.
+// fifo creates a FIFO and returns its path.
 func (p *pod) fifo(name string) string {
 	p.Helper()
 	path := filepath.Join(p.dir, name)
@@ -23,7 +23,7 @@ func (p *pod) fifo(name string) string {
 	return path
 }
 
-// read reads a FIFO to its end, as containerd does: it opens it before the task is created.
+// read reads a FIFO to its end. As containerd does, it opens the FIFO before the Create.
 func (p *pod) read(path string) <-chan string {
 	out := make(chan string, 1)
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
@@ -32,7 +32,7 @@ func (p *pod) read(path string) <-chan string {
 		defer f.Close()
 		var b bytes.Buffer
 		for began := time.Now(); b.Len() == 0 && time.Since(began) < 20*time.Second; time.Sleep(time.Millisecond) {
-			io.Copy(&b, f) // a FIFO without a writer yet is at its end
+			io.Copy(&b, f) // a FIFO without a writer reads as ended
 		}
 		io.Copy(&b, f)
 		out <- b.String()
@@ -50,7 +50,7 @@ func TestStreamsAreFIFOs(t *testing.T) {
 	must(t, err)
 	_, err = w.WriteString("some input")
 	must(t, err)
-	w.Close() // is no end: a client may go away
+	w.Close() // the input must stay open: clients may disconnect
 	time.Sleep(100 * time.Millisecond)
 	same(t, "status after the client's end", p.state("").Status, taskstatus.Status_RUNNING)
 	_, err = p.task.CloseIO(p.ctx(), &task.CloseIORequest{ID: p.id, Stdin: true})
@@ -61,7 +61,7 @@ func TestStreamsAreFIFOs(t *testing.T) {
 	p.remove()
 }
 
-// TestOutputOfAShortLife: a container that ends at once loses nothing.
+// TestOutputOfAShortLife checks that the output of a short-lived container is complete.
 func TestOutputOfAShortLife(t *testing.T) {
 	for range 20 {
 		p := newPod(t, "echo", "short")
@@ -74,7 +74,7 @@ func TestOutputOfAShortLife(t *testing.T) {
 	}
 }
 
-// TestAReaderThatGoesAway: a container is not killed by SIGPIPE while nobody reads.
+// TestAReaderThatGoesAway checks that SIGPIPE does not kill a container while its output has no reader.
 func TestAReaderThatGoesAway(t *testing.T) {
 	p := newPod(t, "sh", "-c", "echo one; sleep 1; echo two; exit 5")
 	out := p.fifo("out")
@@ -101,7 +101,7 @@ func TestOutputToAFile(t *testing.T) {
 	}
 }
 
-// TestOutputToAProgram: a logging program gets both outputs, the id, and its arguments.
+// TestOutputToAProgram checks that a logging program gets both outputs, the id and its arguments.
 func TestOutputToAProgram(t *testing.T) {
 	p := newPod(t, "sh", "-c", "echo out; echo err >&2")
 	log, script := filepath.Join(p.dir, "log"), filepath.Join(p.dir, "logger")
@@ -115,7 +115,7 @@ func TestOutputToAProgram(t *testing.T) {
 	})
 }
 
-// TestTerminal: the output of a terminal, its input, and its size.
+// TestTerminal checks output, input and size of a terminal.
 func TestTerminal(t *testing.T) {
 	p := newBundle(t, "sh", "-c", "read x; stty size; echo got $x; exit 3")
 	p.spec.Process.Terminal = true
@@ -141,7 +141,7 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// TestHostileStreams: names that are no streams are refused, with nothing left.
+// TestHostileStreams checks that Create refuses invalid streams and leaves nothing.
 func TestHostileStreams(t *testing.T) {
 	p := newPod(t, "true")
 	secret := filepath.Join(p.dir, "secret")

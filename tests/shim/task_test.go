@@ -33,7 +33,7 @@ func (p *pod) state(execID string) *task.StateResponse {
 	return r
 }
 
-// TestLifeOfATask: states, exit status, and the events in their order.
+// TestLifeOfATask checks the states, the exit status, and the order of the events.
 func TestLifeOfATask(t *testing.T) {
 	p := newPod(t, "sh", "-c", "exit 7")
 	pid := p.create()
@@ -59,7 +59,7 @@ func TestLifeOfATask(t *testing.T) {
 	same(t, "events", p.topics(t, 4), []string{"/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"})
 }
 
-// TestBothVersionsOfTheService: v2 and v3 have the same methods.
+// TestBothVersionsOfTheService checks that v2 and v3 have the same methods.
 func TestBothVersionsOfTheService(t *testing.T) {
 	p := newPod(t, "sleep", "1000")
 	p.up()
@@ -70,7 +70,7 @@ func TestBothVersionsOfTheService(t *testing.T) {
 	p.remove()
 }
 
-// TestExecs: exit statuses, events, signals, and errors of processes beside the first.
+// TestExecs checks exit statuses, events, signals and errors of Exec processes.
 func TestExecs(t *testing.T) {
 	p := newPod(t, "sleep", "1000")
 	p.up()
@@ -109,7 +109,7 @@ func TestExecs(t *testing.T) {
 	p.remove()
 }
 
-// TestAWaitBeforeAFailedStart: clients wait before they start; the wait ends with the failure.
+// TestAWaitBeforeAFailedStart checks that a failed Start ends an earlier Wait. Clients call Wait before Start.
 func TestAWaitBeforeAFailedStart(t *testing.T) {
 	p := newPod(t, "sleep", "1000")
 	p.up()
@@ -124,7 +124,7 @@ func TestAWaitBeforeAFailedStart(t *testing.T) {
 		_, err := p.task.Wait(ctx, &task.WaitRequest{ID: p.id, ExecID: "a"})
 		ended <- err
 	}()
-	time.Sleep(100 * time.Millisecond) // the wait is registered
+	time.Sleep(100 * time.Millisecond) // until the server has registered the wait
 	_, err = p.task.Start(p.ctx(), &task.StartRequest{ID: p.id, ExecID: "a"})
 	fails(t, "Start", err, codes.Unknown)
 	if err := <-ended; err != nil {
@@ -134,7 +134,7 @@ func TestAWaitBeforeAFailedStart(t *testing.T) {
 	p.remove()
 }
 
-// TestExecsEndBeforeTheFirst: the exit of the first process is the last event.
+// TestExecsEndBeforeTheFirst checks that the exit event of the first process is the last one.
 func TestExecsEndBeforeTheFirst(t *testing.T) {
 	p := newPod(t, "sleep", "1000")
 	p.up()
@@ -164,7 +164,7 @@ func count(all []string, one string) (n int) {
 	return n
 }
 
-// TestSharedPidNamespace: processes that would outlive the first are killed.
+// TestSharedPidNamespace checks that the end of the first process kills the others.
 func TestSharedPidNamespace(t *testing.T) {
 	p := newBundle(t, "sh", "-c", "sleep 1000 & sleep 1000")
 	p.spec.Linux.Namespaces = append([]specs.LinuxNamespace{}, p.spec.Linux.Namespaces[1:]...)
@@ -179,7 +179,7 @@ func TestSharedPidNamespace(t *testing.T) {
 	p.remove()
 }
 
-// TestPauseUpdateStats: the methods that change or read the cgroup.
+// TestPauseUpdateStats checks the methods that change or read the cgroup.
 func TestPauseUpdateStats(t *testing.T) {
 	p := newPod(t, "sleep", "1000")
 	p.up()
@@ -217,7 +217,7 @@ func TestPauseUpdateStats(t *testing.T) {
 	p.remove()
 }
 
-// TestOOMEvent: a kill by the OOM killer is an event, before the exit.
+// TestOOMEvent checks that an OOM kill is an event before the exit event.
 func TestOOMEvent(t *testing.T) {
 	p := newBundle(t, "/bin/busybox", "tail", "/dev/zero")
 	limit := int64(16 << 20)
@@ -231,7 +231,7 @@ func TestOOMEvent(t *testing.T) {
 	p.remove()
 }
 
-// TestUnknownTasks: methods for a task that is not there.
+// TestUnknownTasks calls the methods with the id of a missing task.
 func TestUnknownTasks(t *testing.T) {
 	p := newPod(t, "true")
 	_, err := p.task.State(p.ctx(), &task.StateRequest{ID: "nobody"})
@@ -248,7 +248,7 @@ func TestUnknownTasks(t *testing.T) {
 	p.shutdown()
 }
 
-// TestCreateFails: the error has the engines' words, and nothing is left.
+// TestCreateFails checks that the error has the words that engines search for, and that nothing is left.
 func TestCreateFails(t *testing.T) {
 	for name, change := range map[string]func(*pod, *task.CreateTaskRequest){
 		"no program":     func(p *pod, _ *task.CreateTaskRequest) { p.spec.Process.Args = []string{"/nosuch"}; p.writeConfig() },
@@ -274,7 +274,7 @@ func TestCreateFails(t *testing.T) {
 	}
 }
 
-// TestRootfsMounts: the mounts of the request are the root file system, and are gone after Delete.
+// TestRootfsMounts checks that the mounts of the request form the root file system, and that Delete removes them.
 func TestRootfsMounts(t *testing.T) {
 	p := newPod(t, "cat", "/file")
 	lower, upper, work := filepath.Join(p.dir, "l"), filepath.Join(p.dir, "u"), filepath.Join(p.dir, "w")
@@ -295,7 +295,7 @@ func TestRootfsMounts(t *testing.T) {
 	same(t, "output", string(text), "from the upper layer")
 }
 
-// TestAConnectionEnds: a Create whose client is gone is undone, and a Wait of a client that is gone harms nobody.
+// TestAConnectionEnds disconnects clients. The server must undo a Create and must drop a Wait.
 func TestAConnectionEnds(t *testing.T) {
 	p := newPod(t, "sleep", "1000")
 	p.up()

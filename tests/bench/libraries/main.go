@@ -1,8 +1,8 @@
-// The command libraries measures what a library would cost onggi in place of a part of its own: `make libraries`.
+// Command libraries measures the cost of replacing a part of onggi by a library: `make libraries`.
 //
-// It links the newest release of each library into the real binary, by a file beside the sources that refers to what onggi
-// would use and never runs it, and compares the start and the size with those of the binary without. The table goes into
-// docs/design.md.
+// It links the newest release of each library into the real binary. A file beside the sources refers to the functions that
+// onggi would use, and never calls them. The command compares start and size with those of the plain binary, and writes the
+// table into docs/design.md.
 //
 // The go command downloads the libraries. The module's own files stay as they are: go.mod is a copy.
 package main
