@@ -16,7 +16,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/proc"
 )
 
-// Obstacle is a property of a container that CRIU cannot dump, or not without a flag.
+// Obstacle is a property of a container that CRIU cannot dump, or can dump only with a flag.
 type Obstacle struct {
 	Pid        int    `json:"pid,omitempty"` // on the host; 0: the whole container
 	Command    string `json:"command,omitempty"`
@@ -24,15 +24,15 @@ type Obstacle struct {
 	Path       string `json:"path,omitempty"`
 	Cause      string `json:"cause"`
 	Flag       string `json:"flag,omitempty"` // the dump succeeds with this flag
-	// Warning means that the dump succeeds, but not all comes back at the restore.
+	// Warning means that the dump succeeds, but the restore loses this property.
 	Warning bool `json:"warning"`
 }
 
-// CheckCheckpoint looks for everything because of which Checkpoint with these
-// options would fail. It reads procfs and the lists of sockets. It does not change
-// the container, and it needs no CRIU.
+// CheckCheckpoint returns every reason why Checkpoint with these options would fail. It
+// reads procfs and the lists of sockets. It does not change the container, and it needs
+// no CRIU.
 //
-// Errors: ErrNotRunning, or a container that cannot be read.
+// Errors: ErrNotRunning, or an error of reading procfs.
 func (c *Container) CheckCheckpoint(_ context.Context, o CheckpointOptions) (_ []Obstacle, err error) {
 	defer bug.Caught(&err)
 	if err := c.acquire(); err != nil {
@@ -71,7 +71,7 @@ type survey struct {
 	mounts  []criu.Mount
 	sockets *socketList
 	found   []Obstacle
-	comm    string // of the process that is looked at
+	comm    string // name of the current process
 }
 
 // add reports an obstacle unless the caller has given the flag for it.
@@ -85,7 +85,7 @@ func (s *survey) add(o Obstacle, given bool) {
 	s.found = append(s.found, o)
 }
 
-// printableName keeps the name of a process from controlling a terminal.
+// printableName replaces control characters, because a process chooses its name.
 func printableName(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -95,8 +95,8 @@ func printableName(s string) string {
 	}, s)
 }
 
-// dumped returns the processes that CRIU dumps, and reports those of exec, which it
-// leaves out with their descendants.
+// dumped returns the processes that CRIU dumps. It reports the processes of exec: CRIU
+// leaves them and their descendants out.
 func (s *survey) dumped() (pids []int) {
 	parents, names := map[int]int{}, map[int]string{}
 	for _, pid := range s.pids {
@@ -106,7 +106,7 @@ func (s *survey) dumped() (pids []int) {
 	}
 	for _, pid := range s.pids {
 		top := pid
-		for range parents { // a loop is impossible, but the processes move
+		for range parents { // bounded, because parents change during the walk
 			if _, inside := parents[parents[top]]; top == s.record.Init.Pid || !inside {
 				break
 			}
@@ -123,7 +123,7 @@ func (s *survey) dumped() (pids []int) {
 	return pids
 }
 
-// container reports obstacles that concern no process.
+// container reports obstacles of the container as a whole.
 func (s *survey) container() {
 	for _, m := range s.mounts {
 		if m.Type == "mqueue" && s.hasEntries(m.Point) {
@@ -138,8 +138,8 @@ func (s *survey) container() {
 	}
 }
 
-// hasEntries reports whether a directory of the container has any. The path is
-// resolved inside of the container.
+// hasEntries reports whether a directory has entries. The kernel resolves the path inside
+// the container.
 func (s *survey) hasEntries(path string) bool {
 	root, err := unix.Open(procPath(s.record.Init.Pid, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -181,7 +181,7 @@ func (s *survey) process(pid int) error {
 	return s.mappings(pid)
 }
 
-// status reports what proc_pid_status(5) tells.
+// status reports obstacles that /proc/PID/status shows (proc_pid_status(5)).
 func (s *survey) status(pid int, status string) {
 	if tracer := infoField(status, "TracerPid:", 10); tracer > 0 {
 		s.add(Obstacle{Pid: pid, Cause: fmt.Sprintf("process %d traces it", tracer)}, false)
@@ -216,8 +216,8 @@ func mayReadLimits() bool {
 	return err != nil || caps>>unix.CAP_SYS_RESOURCE&1 != 0
 }
 
-// namespaces reports namespaces that differ from the first process's. CRIU dumps
-// nested mount and network namespaces only.
+// namespaces reports namespaces that differ from those of the first process. CRIU dumps
+// only nested mount and network namespaces.
 func (s *survey) namespaces(pid int) {
 	for _, t := range []string{"pid", "user", "uts"} {
 		own, err := os.Readlink(procPath(pid, "ns/"+t))
@@ -228,7 +228,7 @@ func (s *survey) namespaces(pid int) {
 	}
 }
 
-// sharesMemory compares the address spaces of two processes: kcmp(2).
+// sharesMemory reports whether two processes share an address space (kcmp(2)).
 func sharesMemory(a, b int) bool {
 	const kcmpVM = 1
 	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(a), uintptr(b), kcmpVM, 0, 0, 0)

@@ -115,7 +115,7 @@ func unixSockets(pid int) ([]byte, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		runtime.LockOSThread() // without an unlock the thread ends with the goroutine
+		runtime.LockOSThread() // Go ends a locked thread with its goroutine
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			done <- result{nil, fmt.Errorf("setns: %w", err)}
 			return

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// obstructed is a container with objects that CRIU dumps only with a flag.
+// obstructed starts a container with objects that CRIU dumps only with a flag.
 func obstructed(t *testing.T, args ...string) *container {
 	t.Helper()
 	peersLack(t, "has no list of what cannot be dumped")
@@ -25,7 +25,7 @@ func obstructed(t *testing.T, args ...string) *container {
 	return c
 }
 
-// needed are the flags for obstructed.
+// needed lists the flags for obstructed.
 var needed = []string{"--file-locks", "--tcp-established", "--ghost-limit", "2097152"}
 
 // The check names each obstacle with its process, descriptor and flag, and changes nothing. With the flags a dump succeeds.
@@ -46,7 +46,7 @@ func TestCheckpointCheck(t *testing.T) {
 	}
 	var got []string
 	for _, f := range found {
-		if f.Warning { // there may be no CRIU
+		if f.Warning { // CRIU may be missing
 			continue
 		}
 		if f.Pid != c.state().Pid || f.Command != "probe" || f.Descriptor == nil {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keptProperty is a row of the table in docs/checkpoint.md: something that a container has before a dump, and may have after the
-// restore.
+// keptProperty is a row of the table in docs/checkpoint.md: a property that a container has before a dump, and may have after
+// the restore.
 type keptProperty struct {
 	name string
 	has  func(c *container, pid int) bool
@@ -67,7 +67,7 @@ var keptProperties = []keptProperty{
 	}},
 }
 
-// sessionKeyring is the name that the container's program has just written.
+// sessionKeyring returns the name of the keyring that the container's program has just written.
 func sessionKeyring(c *container, pid int) (name string) {
 	path := fmt.Sprintf("/proc/%d/root/scratch/keyring", pid)
 	os.Remove(path)
@@ -89,12 +89,12 @@ func mountHas(c *container, pid int, point, option string) (has bool) {
 	return has
 }
 
-// loopbackIsUp looks at /proc/PID/net: lo has its address in the local table if it is up.
+// loopbackIsUp reads /proc/PID/net: the local table has the address of lo if lo is up.
 func loopbackIsUp(t testing.TB, pid int) bool {
 	return strings.Contains(textOf(t, fmt.Sprintf("/proc/%d/net/fib_trie", pid)), "127.0.0.1")
 }
 
-// rich is a container with all properties.
+// rich returns a container with all properties.
 func rich(t *testing.T, runtime string) *container {
 	t.Helper()
 	c := newContainer(t)
@@ -137,7 +137,7 @@ func rich(t *testing.T, runtime string) *container {
 	return c
 }
 
-// kept dumps and restores a container, and returns for each property whether it was there before and after.
+// kept dumps and restores a container. For each property it returns whether the container had it before and after.
 func kept(t *testing.T, runtime string) (before, after []bool) {
 	t.Helper()
 	c := rich(t, runtime)

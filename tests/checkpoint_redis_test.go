@@ -20,10 +20,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// redisAddress is redis's in both network namespaces.
+// redisAddress is the address of redis in both network namespaces.
 var redisAddress = [4]byte{10, 77, 0, 2}
 
-// network is a network namespace, held by a process until the test ends.
+// network is a network namespace. A process keeps it until the test ends.
 type network struct {
 	t    *testing.T
 	path string
@@ -89,7 +89,7 @@ func (n *network) dialHere() (net.Conn, error) {
 	return net.FileConn(file)
 }
 
-// clients count in redis, and check each answer. None connects a second time.
+// clients count in redis and check each answer. A client never connects again.
 type clients struct {
 	t          *testing.T
 	operations atomic.Int64
@@ -157,7 +157,7 @@ func (c *clients) more(n int64) int64 {
 	return c.operations.Load()
 }
 
-// Redis moves from one network namespace to another, with the connections of eight clients that check each answer.
+// The test moves redis to another network namespace, together with the connections of eight clients.
 func TestCheckpointMovesRedis(t *testing.T) {
 	onOneLayout(t)
 	c := newContainer(t)
@@ -223,7 +223,7 @@ func TestCheckpointMovesRedis(t *testing.T) {
 	}
 }
 
-// redisRoot fills the root file system of a container with a Debian that has redis.
+// redisRoot fills the root file system of a container with a Debian with redis.
 func redisRoot(t *testing.T, c *container) {
 	t.Helper()
 	archive, err := filepath.Abs("../bin/debian.tar")

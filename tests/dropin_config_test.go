@@ -24,7 +24,7 @@ func (c *container) setProcess(name string, value any) {
 	c.setRaw("process", all)
 }
 
-// Go's decoder, and so runc, takes a name in another case. A program that relied on it would lose a restriction.
+// Go's decoder, and therefore runc, accepts names in any case. A configuration that relies on it must not lose a restriction.
 func TestNamesInConfigThatAreMisspelt(t *testing.T) {
 	privileges := func(t *testing.T, name string) (string, result) {
 		t.Helper()

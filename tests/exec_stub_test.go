@@ -13,8 +13,8 @@ import (
 	"github.com/onggi-dev/onggi/tests/fault"
 )
 
-// TestExecWhoseStubDiesBehindTheClone: the stub has cloned the process and is killed before it can report that. The kernel
-// names the process as the sender of its own message, so that exec still has its pid.
+// TestExecWhoseStubDiesBehindTheClone kills the stub between the clone and its report. The new process has sent a message of
+// its own, and the kernel adds the sender's pid to it. So exec still knows the pid.
 func TestExecWhoseStubDiesBehindTheClone(t *testing.T) {
 	if !fault.Supported {
 		t.Skip("system calls can be changed on amd64 alone")

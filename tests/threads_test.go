@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestNoThreadForTheRuntime: the kernel gives the runtime itself no more threads, at the limit of its own cgroup. The Go
-// runtime then ends the program with its own message. Nothing may be left, and with a few threads more a verb succeeds.
+// TestNoThreadForTheRuntime limits the threads of the runtime by its own cgroup. If the kernel refuses a thread, the Go runtime
+// ends the program with its own message. Then nothing may be left. With a few threads more, the verb succeeds.
 func TestNoThreadForTheRuntime(t *testing.T) {
 	peerFails(t, "runc", "leaves cgroups")
 	peerFails(t, "crun", "has no threads")

@@ -14,7 +14,7 @@ import (
 // ownShim is the competitor whose figures are compared with the others': containerd with onggi's shim.
 const ownShim = "onggi's shim"
 
-// ShimResult is what tests/shim/bench prints.
+// ShimResult is the output of tests/shim/bench.
 type ShimResult struct {
 	Containerd            string
 	Competitors           []string
@@ -147,7 +147,7 @@ func (r *ShimResult) find(name string, x int) map[string][]float64 {
 	return nil
 }
 
-// pods returns the numbers of pods with which memory was measured.
+// pods returns the numbers of pods for which memory was measured.
 func (r *ShimResult) pods() []int {
 	var all []int
 	for _, row := range r.Rows {

@@ -10,7 +10,7 @@ import (
 
 // obstacles holds objects that CRIU dumps only with a flag: a file lock, established TCP connections, and a large removed
 // file. With the argument "io_uring" it also holds an io_uring, which CRIU cannot dump. A pair of Unix sockets inside of the
-// container is no obstacle. The file /tmp/ready appears when all is there.
+// container is no obstacle. It creates the file /tmp/ready at the end.
 func obstacles(args []string) error {
 	lock, err := os.Create("/tmp/lock")
 	if err != nil {

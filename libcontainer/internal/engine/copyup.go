@@ -110,8 +110,8 @@ type found struct {
 	stat   attributes
 }
 
-// attributes is the part of a struct statx that a copy needs. The whole structures of a
-// tree would fill memory.
+// attributes is the part of a struct statx that a copy needs. Complete structures would
+// need too much memory for a large tree.
 type attributes struct {
 	mode     uint16
 	uid, gid uint32

@@ -20,14 +20,14 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// competitor is a runtime that containerd knows by that name.
+// competitor is a runtime in containerd's configuration.
 type competitor struct {
 	name   string
-	binary string // of the runtime; "" for onggi's own shim
+	binary string // path of the runtime; "" for onggi's own shim
 	shim   string
 }
 
-// engine is a containerd of our own.
+// engine is a containerd that the benchmark starts.
 type engine struct {
 	dir         string
 	cgroup      string

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stageEnv says which run of this program this is: "" outside of the namespaces, "init" their first process, "bench" its
+// stageEnv tells the runs of this program apart: "" outside of the namespaces, "init" their first process, "bench" its
 // child.
 const stageEnv = "ONGGI_BENCH_SHIM_STAGE"
 

@@ -23,7 +23,7 @@ const (
 	podPrivate = "private"         // KiB of all shims
 )
 
-// turns calls do for every competitor, in an order that moves on with the rounds.
+// turns calls do for every competitor. The first one changes with each round.
 func (e *engine) turns(round int, do func(*competitor) error) error {
 	for i := range e.competitors {
 		c := e.competitors[(i+round)%len(e.competitors)]
@@ -64,7 +64,7 @@ func measureExec(e *engine, r *Result) error {
 				if g > 0 {
 					r.add(execWall, 0, c.name, ms(time.Since(began)))
 				}
-				time.Sleep(2 * time.Millisecond) // what is left to do
+				time.Sleep(2 * time.Millisecond) // time for remaining work
 				engine[c] += cpuOf(e.daemon.Process.Pid, false) - before
 				return nil
 			})
@@ -214,7 +214,7 @@ func share(n, atOnce int, do func() error) error {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// shims are the processes of a shim's servers.
+// shims returns the processes of a shim's servers.
 func shims(name string) []int {
 	var found []int
 	entries, _ := os.ReadDir("/proc")
@@ -268,8 +268,8 @@ func cpuOf(pid int, children bool) float64 {
 	return ticks * msPerTick
 }
 
-// memory sums the memory of all servers of a shim up, in KiB: each page divided by the number of its users, and the
-// pages that belong to one process alone.
+// memory returns the memory of all servers of a shim in KiB: pss divides each page by the number of its users; private counts
+// the pages of one process alone.
 func memory(shim string) (shared, private float64, err error) {
 	pids := shims(shim)
 	for _, pid := range pids {
