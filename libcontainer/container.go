@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -290,6 +291,23 @@ func (c *Container) spec() (*specs.Spec, error) {
 }
 
 const snapshotName = "the container's config.json"
+
+// HasHooks reports whether the configuration has hooks of one of the kinds, for example
+// "poststart".
+func (c *Container) HasHooks(kinds ...string) (_ bool, err error) {
+	defer bug.Caught(&err)
+	if err := c.acquire(); err != nil {
+		return false, err
+	}
+	defer c.release()
+	config, err := c.snapshot()
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(kinds, func(kind string) bool {
+		return len(specconv.Hooks(config.Spec.Hooks, kind)) > 0
+	}), nil
+}
 
 // snapshot returns the saved configuration, which may lack the system calls of the
 // seccomp profile (specconv.Reparse).

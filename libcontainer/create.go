@@ -244,15 +244,39 @@ func findDirectory(ctx context.Context, path string) (string, error) {
 		f.Close()
 		return filepath.Clean(path), nil
 	}
-	f, err := dcache.Open(path, unix.O_DIRECTORY, 0)
-	if err != nil {
-		f, err = engine.OpenPath(ctx, path, unix.O_DIRECTORY, rootfsTime)
-	}
+	f, err := openDirectory(ctx, path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	return os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd())))
+	real, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd())))
+	if err != nil {
+		return "", err
+	}
+	return real, requireSame(ctx, f, real)
+}
+
+func openDirectory(ctx context.Context, path string) (*os.File, error) {
+	f, err := dcache.Open(path, unix.O_DIRECTORY, 0)
+	if err != nil {
+		f, err = engine.OpenPath(ctx, path, unix.O_DIRECTORY, rootfsTime)
+	}
+	return f, err
+}
+
+// requireSame checks that real, the kernel's path of dir, leads to dir. A link such as
+// /proc/PID/root leads into another mount namespace. The kernel's path counts from the root
+// of that one, and would lead to another directory here.
+func requireSame(ctx context.Context, dir *os.File, real string) error {
+	here, err := openDirectory(ctx, real)
+	if err == nil {
+		defer here.Close()
+		var a, b unix.Stat_t
+		if unix.Fstat(int(dir.Fd()), &a) == nil && unix.Fstat(int(here.Fd()), &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino {
+			return nil
+		}
+	}
+	return fmt.Errorf("it is in another mount namespace, as %s there", real)
 }
 
 // makePlan finds the place of the cgroup and plans the set-up.

@@ -1,6 +1,11 @@
 package main
 
-import "github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
+import (
+	"context"
+
+	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
+	"github.com/onggi-dev/onggi/libcontainer"
+)
 
 func startCommand() command {
 	return command{
@@ -19,9 +24,19 @@ func start(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := container.Start(c.ctx); err != nil {
+	if err := startWhole(c.ctx, container); err != nil {
 		return err
 	}
 	passReady(c.ctx, c, container, container.Pid())
 	return nil
+}
+
+// startWhole starts the container. A signal that asks onggi to end also ends a hook, which
+// would run on otherwise. Without hooks, nothing runs on, and no signal is caught.
+func startWhole(ctx context.Context, container *libcontainer.Container) error {
+	hooks, err := container.HasHooks("startContainer", "poststart")
+	if err != nil || !hooks {
+		return container.Start(ctx) // which gives the error of a configuration that cannot be read
+	}
+	return whole(ctx, container.Start)
 }

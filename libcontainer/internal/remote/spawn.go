@@ -334,6 +334,9 @@ func (s *Stub) TakePidfd() *os.File {
 // a file system, does not.
 const reapTime = 2 * time.Second
 
+// interruptedReapTime is that bound once ctx has ended: the caller wants to end, too.
+const interruptedReapTime = 200 * time.Millisecond
+
 // reap waits for the dead or dying stub. If that takes too long, a goroutine continues
 // the wait.
 func (s *Stub) reap() unix.WaitStatus {
@@ -342,7 +345,11 @@ func (s *Stub) reap() unix.WaitStatus {
 		return ws
 	}
 	s.reaped = true
-	if !s.endsWithin(reapTime) {
+	patience := reapTime
+	if s.ctx.Err() != nil {
+		patience = interruptedReapTime
+	}
+	if !s.endsWithin(patience) {
 		s.reapLater()
 		return ws
 	}
