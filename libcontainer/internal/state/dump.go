@@ -47,14 +47,14 @@ func (d *Dir) BeginDump(paused bool) (*Dump, error) {
 	if paused {
 		text = wasPaused
 	}
-	if err := unix.Ftruncate(fd, 0); err == nil {
+	if err = unix.Ftruncate(fd, 0); err == nil {
 		_, err = f.WriteAt([]byte(text), 0)
-		if err == nil {
-			return &Dump{File: f, Paused: paused, dir: d}, nil
-		}
 	}
-	f.Close()
-	return nil, fmt.Errorf("write %s: %w", d.file(dumpFile), err)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write %s: %w", d.file(dumpFile), err)
+	}
+	return &Dump{File: f, Paused: paused, dir: d}, nil
 }
 
 // LeftDump returns the intent of a killed checkpoint and locks it, or nil if there is
