@@ -21,33 +21,33 @@ var imports = []struct {
 	packages, may []string
 	why           string
 }{
-	{[]string{"cmd/onggi"}, []string{"cmd/onggi/internal/cli", "libcontainer", "libcontainer/console", "libcontainer/timeline", "seccomp/helper", "specconv"}, "the command uses the library as any other program can; the expressions of --regex are its own affair"},
-	{[]string{"cmd/onggi/internal/cli"}, nil, "the framework of the command line knows no verb and no container"},
-	{[]string{"cmd/containerd-shim-onggi-v1"}, []string{"cmd/containerd-shim-onggi-v1/internal/metrics", "cmd/containerd-shim-onggi-v1/internal/options", "cmd/containerd-shim-onggi-v1/internal/publish", "cmd/containerd-shim-onggi-v1/internal/rootfs", "cmd/containerd-shim-onggi-v1/internal/task", "cmd/containerd-shim-onggi-v1/internal/ttrpc", "cmd/containerd-shim-onggi-v1/internal/watch", "cmd/containerd-shim-onggi-v1/internal/wire", "libcontainer"}, "the shim uses the library as any other program can"},
-	{[]string{"cmd/containerd-shim-onggi-v1/internal/task"}, []string{"cmd/containerd-shim-onggi-v1/internal/metrics", "cmd/containerd-shim-onggi-v1/internal/options", "cmd/containerd-shim-onggi-v1/internal/publish", "cmd/containerd-shim-onggi-v1/internal/rootfs", "cmd/containerd-shim-onggi-v1/internal/stdio", "cmd/containerd-shim-onggi-v1/internal/ttrpc", "cmd/containerd-shim-onggi-v1/internal/watch", "cmd/containerd-shim-onggi-v1/internal/wire", "libcontainer", "specconv"}, "only the task service knows containers and containerd's calls at once"},
-	{[]string{"cmd/containerd-shim-onggi-v1/internal/metrics"}, []string{"cmd/containerd-shim-onggi-v1/internal/wire", "libcontainer"}, "statistics are translated, and nothing else"},
-	{[]string{"cmd/containerd-shim-onggi-v1/internal/options", "cmd/containerd-shim-onggi-v1/internal/rootfs", "cmd/containerd-shim-onggi-v1/internal/ttrpc"}, []string{"cmd/containerd-shim-onggi-v1/internal/wire"}, "messages come in, and no container is known"},
+	{[]string{"cmd/onggi"}, []string{"cmd/onggi/internal/cli", "libcontainer", "libcontainer/console", "libcontainer/timeline", "seccomp/helper", "specconv"}, "the command uses only what every program can use, and the helper for --regex"},
+	{[]string{"cmd/onggi/internal/cli"}, nil, "the framework of the command line does not depend on verbs and containers"},
+	{[]string{"cmd/containerd-shim-onggi-v1"}, []string{"cmd/containerd-shim-onggi-v1/internal/metrics", "cmd/containerd-shim-onggi-v1/internal/options", "cmd/containerd-shim-onggi-v1/internal/publish", "cmd/containerd-shim-onggi-v1/internal/rootfs", "cmd/containerd-shim-onggi-v1/internal/task", "cmd/containerd-shim-onggi-v1/internal/ttrpc", "cmd/containerd-shim-onggi-v1/internal/watch", "cmd/containerd-shim-onggi-v1/internal/wire", "libcontainer"}, "the shim uses only what every program can use"},
+	{[]string{"cmd/containerd-shim-onggi-v1/internal/task"}, []string{"cmd/containerd-shim-onggi-v1/internal/metrics", "cmd/containerd-shim-onggi-v1/internal/options", "cmd/containerd-shim-onggi-v1/internal/publish", "cmd/containerd-shim-onggi-v1/internal/rootfs", "cmd/containerd-shim-onggi-v1/internal/stdio", "cmd/containerd-shim-onggi-v1/internal/ttrpc", "cmd/containerd-shim-onggi-v1/internal/watch", "cmd/containerd-shim-onggi-v1/internal/wire", "libcontainer", "specconv"}, "only the task service connects containers with containerd's calls"},
+	{[]string{"cmd/containerd-shim-onggi-v1/internal/metrics"}, []string{"cmd/containerd-shim-onggi-v1/internal/wire", "libcontainer"}, "the package only converts statistics"},
+	{[]string{"cmd/containerd-shim-onggi-v1/internal/options", "cmd/containerd-shim-onggi-v1/internal/rootfs", "cmd/containerd-shim-onggi-v1/internal/ttrpc"}, []string{"cmd/containerd-shim-onggi-v1/internal/wire"}, "the packages handle messages and no containers"},
 	{[]string{"cmd/containerd-shim-onggi-v1/internal/publish"}, []string{"cmd/containerd-shim-onggi-v1/internal/ttrpc", "cmd/containerd-shim-onggi-v1/internal/wire"}, "events are calls of containerd"},
-	{[]string{"cmd/containerd-shim-onggi-v1/internal/stdio", "cmd/containerd-shim-onggi-v1/internal/watch", "cmd/containerd-shim-onggi-v1/internal/wire"}, nil, "descriptors and bytes know no container"},
+	{[]string{"cmd/containerd-shim-onggi-v1/internal/stdio", "cmd/containerd-shim-onggi-v1/internal/watch", "cmd/containerd-shim-onggi-v1/internal/wire"}, nil, "the packages handle descriptors and bytes, and no containers"},
 	{[]string{"libcontainer"}, []string{"[runtime side]", "libcontainer/internal/engine", "libcontainer/internal/plan", "libcontainer/timeline", "seccomp", "specconv"}, "only the engine speaks to the container side"},
-	{[]string{"libcontainer/console"}, []string{"libcontainer/internal/sigaction", "libcontainer/internal/proc"}, "a terminal is nobody's container"},
-	{[]string{"libcontainer/internal/sigaction"}, nil, "a handler of signals touches nothing"},
-	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/sigaction", "libcontainer/internal/startlimit", "libcontainer/internal/plan", "libcontainer/internal/remote", "libcontainer/timeline", "specconv"}, "the engine is where steps become calls; it knows no state, and no library above it"},
-	{[]string{"libcontainer/internal/plan"}, []string{"specconv"}, "a plan is pure: it must not know who takes its steps"},
-	{[]string{"libcontainer/internal/remote"}, []string{"libcontainer/internal/launch", "libcontainer/internal/stub", "libcontainer/timeline"}, "calls have no policy: they must not know the steps they are for"},
-	{[]string{"libcontainer/internal/startlimit"}, nil, "with an import it would come too late"},
-	{[]string{"libcontainer/internal/launch"}, []string{"libcontainer/internal/slack"}, "between clone and execve there is nothing of ours"},
-	{[]string{"libcontainer/internal/slack"}, nil, "a number of a thread needs nothing"},
+	{[]string{"libcontainer/console"}, []string{"libcontainer/internal/sigaction", "libcontainer/internal/proc"}, "the caller's terminal is independent of containers"},
+	{[]string{"libcontainer/internal/sigaction"}, nil, "a signal handler may run at any moment and must not touch other code"},
+	{[]string{"libcontainer/internal/engine"}, []string{"[runtime side]", "libcontainer/internal/sigaction", "libcontainer/internal/startlimit", "libcontainer/internal/plan", "libcontainer/internal/remote", "libcontainer/timeline", "specconv"}, "the engine turns steps into calls; it must not depend on the state or on the library above it"},
+	{[]string{"libcontainer/internal/plan"}, []string{"specconv"}, "a plan is a pure value: it must not depend on the engine"},
+	{[]string{"libcontainer/internal/remote"}, []string{"libcontainer/internal/launch", "libcontainer/internal/stub", "libcontainer/timeline"}, "calls have no policy: they must not depend on the steps"},
+	{[]string{"libcontainer/internal/startlimit"}, nil, "an import would delay its initialisation until it is too late"},
+	{[]string{"libcontainer/internal/launch"}, []string{"libcontainer/internal/slack"}, "the code between clone and execve must not call other packages"},
+	{[]string{"libcontainer/internal/slack"}, nil, "reading a number of a thread needs no other package"},
 	{[]string{"libcontainer/internal/stub"}, nil, "policy never enters the stub"},
-	{[]string{"libcontainer/timeline"}, nil, "what is recorded is nothing to it but words and times"},
-	{[]string{"[runtime side]"}, []string{"[runtime side]", "libcontainer/internal/slack", "libcontainer/timeline"}, "what works on the host needs nothing of what works in the container"},
+	{[]string{"libcontainer/timeline"}, nil, "the recorder handles only texts and times"},
+	{[]string{"[runtime side]"}, []string{"[runtime side]", "libcontainer/internal/slack", "libcontainer/timeline"}, "code for the host must not depend on code for the container side"},
 	{[]string{"specconv"}, nil, "a configuration can be read and checked without a runtime"},
 	{[]string{"seccomp"}, []string{"seccomp/helper", "seccomp/internal/ruleset"}, "filters are compiled without a runtime"},
-	{[]string{"seccomp/internal/ruleset"}, []string{"seccomp/helper"}, "libseccomp is asked in numbers"},
-	{[]string{"seccomp/helper"}, []string{"seccomp/helper/internal/answer", "seccomp/helper/internal/subprocess", "seccomp/helper/internal/wire"}, "the helper does not know what its answers are for"},
-	{[]string{"seccomp/helper/internal/subprocess"}, []string{"seccomp/helper/internal/wire"}, "a program is started, whatever it does"},
-	{[]string{"seccomp/helper/internal/program"}, []string{"seccomp/helper/internal/answer", "seccomp/helper/internal/wire"}, "the program is an answer and its limits"},
-	{[]string{"seccomp/helper/internal/answer"}, []string{"seccomp/helper/internal/wire"}, "libseccomp is linked in, and nothing else is known there"},
+	{[]string{"seccomp/internal/ruleset"}, []string{"seccomp/helper"}, "requests to libseccomp consist of numbers"},
+	{[]string{"seccomp/helper"}, []string{"seccomp/helper/internal/answer", "seccomp/helper/internal/subprocess", "seccomp/helper/internal/wire"}, "the helper does not depend on the use of its answers"},
+	{[]string{"seccomp/helper/internal/subprocess"}, []string{"seccomp/helper/internal/wire"}, "the package starts any program"},
+	{[]string{"seccomp/helper/internal/program"}, []string{"seccomp/helper/internal/answer", "seccomp/helper/internal/wire"}, "the program only answers within its limits"},
+	{[]string{"seccomp/helper/internal/answer"}, []string{"seccomp/helper/internal/wire"}, "only this package links libseccomp"},
 	{[]string{"seccomp/helper/internal/wire"}, nil, "bytes are bytes"},
 }
 
@@ -183,7 +183,7 @@ func TestSource(t *testing.T) {
 		for _, group := range f.tree.Comments {
 			for _, word := range []string{"TODO", "FIXME", "XXX"} {
 				if strings.Contains(group.Text(), word) {
-					t.Errorf("%s:%d: %s: what is not done is not in the tree", file, f.set.Position(group.Pos()).Line, word)
+					t.Errorf("%s:%d: %s: finish the work or leave the remark out", file, f.set.Position(group.Pos()).Line, word)
 				}
 			}
 		}
@@ -198,7 +198,7 @@ func objection(n ast.Node, library bool) string {
 	switch n := n.(type) {
 	case *ast.FuncDecl:
 		if n.Recv == nil && n.Name.Name == "init" {
-			return "func init: who imports the package must not pay for what it does not use"
+			return "func init: an import must not cost time for unused functions"
 		}
 	case *ast.BranchStmt:
 		if n.Tok == token.GOTO {
