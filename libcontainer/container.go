@@ -35,7 +35,7 @@ type Container struct {
 	config  *configuration
 	first   *handle
 	notify  readiness
-	cgroup  remains  // what Delete has to do with the cgroup
+	cgroup  remains  // Delete's treatment of the cgroup
 	marked  []string // cgroup directories made for it, according to its mark
 }
 
@@ -113,7 +113,7 @@ func (o owners) of(dir *state.Dir) string {
 	return name
 }
 
-// passwdMax bounds what is read of the host's /etc/passwd, as of a container's.
+// passwdMax bounds the read part of the host's /etc/passwd, as of a container's.
 const passwdMax = 1 << 20
 
 // readStart reads the first bytes of a file, and does not wait for a FIFO.

@@ -34,7 +34,7 @@
 // Any number of goroutines may use a Runtime, a Container and a [Process] at the
 // same time (hold.go). The first process of a container and the processes of
 // Exec are children of the calling program, which has to call Wait for them.
-// docs/library.md tells what else a caller should know.
+// docs/library.md has further rules for callers.
 //
 // The only code of onggi that ever runs in a container is the stub: a few hundred
 // bytes that execute system calls for this package and disappear at execve.

@@ -64,7 +64,7 @@ func (c *Container) letGo() {
 	c.dir.Close()
 }
 
-// handle is what this program knows about one process.
+// handle is this program's knowledge of one process.
 type handle struct {
 	mu     sync.Mutex
 	pidfd  *os.File // nil until needed, unless this program has started the process

@@ -80,7 +80,7 @@ func (r *Runtime) lives(claim cgroup.Claim) bool {
 	return err != nil || alive
 }
 
-// whose tells whether the container's cgroup still is its own. alive says that the first
+// whose reports whether the container still owns its cgroup. alive says that the first
 // process lives now. made are the directories that were made for the container,
 // according to its mark.
 func (c *Container) whose(alive bool) (whose cgroup.Ownership, made []string, err error) {
@@ -131,7 +131,7 @@ func (c *Container) outlived() bool {
 // in the pid namespace, and ends by itself.
 const settleTime = 500 * time.Millisecond
 
-// remains tells what to do with the cgroup after the end of the first process.
+// remains is the treatment of the cgroup after the end of the first process.
 type remains int
 
 const (
@@ -142,7 +142,7 @@ const (
 )
 
 // endCgroup ends the container's processes in its cgroup after the end of the first one,
-// and tells what to do with the cgroup. The processes are the container's if the cgroup
+// and returns the treatment of the cgroup. The processes are the container's if the cgroup
 // is its own and others says that the first process can have left any.
 func (c *Container) endCgroup(ctx context.Context, whose cgroup.Ownership, others bool) (remains, error) {
 	switch {

@@ -108,7 +108,7 @@ func takeZero[T any](to **T, from *T) {
 	}
 }
 
-// copied returns what p points to, or the zero value for nil.
+// copied returns the value of *p, or the zero value for nil.
 func copied[T any](p *T) (v T) {
 	if p != nil {
 		v = *p

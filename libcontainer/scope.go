@@ -95,7 +95,7 @@ func (s *scope) close() {
 	}
 }
 
-// intend records what will have to be undone. systemd itself removes slices of cgroup2,
+// intend records the objects that an undo has to remove. systemd itself removes slices of cgroup2,
 // and a scope that is not the container's own cgroup.
 func (c *creation) intend() {
 	u := c.paths.Unified

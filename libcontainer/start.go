@@ -26,7 +26,7 @@ import (
 // returns the error of a failed execve; the container is stopped then. The container
 // is also stopped if a startContainer or poststart hook fails, or if ctx ends during
 // such a hook (runtime.md, "Lifecycle"). If ctx ends during the execve, only the wait
-// ends, and State tells what has happened.
+// ends, and State returns the result.
 //
 // Errors: ErrNotCreated, ErrNotRunning, ErrPaused (the program is executed when the
 // container is resumed), or a *Failure.

@@ -184,7 +184,7 @@ func oneLine(err error) string {
 	return printable(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 }
 
-// printable replaces what a terminal acts on: control characters and those that
+// printable replaces characters that control a terminal: control characters and those that
 // change the direction of text.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {

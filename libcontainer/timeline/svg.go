@@ -268,7 +268,7 @@ func (p *picture) marks(marks []mark) {
 	slices.SortFunc(marks, func(a, b mark) int { return cmp.Compare(a.x, b.x) })
 	left := margin
 	for i := range marks {
-		behind := float64(apart * (len(marks) - 1 - i)) // what the others need
+		behind := float64(apart * (len(marks) - 1 - i)) // width of the other marks
 		marks[i].at = max(left, min(marks[i].at, width-margin-behind))
 		left = marks[i].at + apart
 	}

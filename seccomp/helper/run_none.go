@@ -10,7 +10,7 @@ import (
 // Linkage says how this program contains libseccomp.
 const Linkage = "none, for want of cgo"
 
-// errNone tells the person who built the program what it lacks.
+// errNone tells the builder of the program about the missing helper.
 var errNone = errors.New("this program was built without libseccomp: it needs cgo, or the build tag onggi_helper")
 
 func run(context.Context, []byte) ([]byte, error) { return nil, errNone }

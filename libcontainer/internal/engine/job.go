@@ -44,7 +44,7 @@ type Job struct {
 	Env func(env []string, home string) []string
 
 	Timeout time.Duration // for one batch
-	Name    string        // argv[0] of the stub: what ps shows
+	Name    string        // argv[0] of the stub, which ps shows
 	Trace   *timeline.Recorder
 }
 

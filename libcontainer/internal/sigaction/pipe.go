@@ -17,7 +17,7 @@ var process struct {
 	mu   sync.Mutex
 	made bool
 	ends [2]int // to read from, and to write to
-	pipe *Pipe  // who has it now
+	pipe *Pipe  // the present holder
 }
 
 // Pipe delivers the caught signals in the order of their arrival.

@@ -55,7 +55,7 @@ type CgroupPath struct {
 	Path        string   `json:"path"`           // from the mountpoint
 }
 
-// Kind says what an Intent makes, and so how it is undone.
+// Kind is the kind of object that an Intent creates. It decides about the undo.
 type Kind string
 
 // The things that create makes and that outlive it.

@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// ne is the byte order of the machine: of the image, and of what the stub reads.
+// ne is the byte order of the machine, of the image, and of the stub's input.
 var ne = binary.NativeEndian
 
 // The image is at most one page: ELF header, three program headers, the number of the
