@@ -1,0 +1,112 @@
+package tests
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A restored terminal is a new one of the host, and the program's standard streams are still on it.
+func TestRestoreTerminal(t *testing.T) {
+	path, next := consoleSocket(t)
+	c := newContainer(t, terminal, sh("echo ready; while read x; do echo got $x; done"))
+	needsCRIU(t, c)
+	c.create("--console-socket", path)
+	master, _ := next()
+	c.start()
+	readUntil(t, master, "ready\r\n")
+	for i := range 2 {
+		c.must("checkpoint", "--image-path", c.images(), c.id)
+		c.must(c.restoreArgs("--detach", "--console-socket", path)...)
+		master, _ = next()
+		word := "word" + strconv.Itoa(i)
+		fmt.Fprint(master, word+"\n")
+		if out := readUntil(t, master, "got "+word+"\r\n"); !strings.Contains(out, "got "+word) {
+			t.Errorf("the terminal says %q; want %q", out, "got "+word)
+		}
+		if out := c.execOutput(nil, "sh", "-c", "readlink /proc/1/fd/0"); out != "/dev/pts/0" && out != "/dev/console" {
+			t.Errorf("standard input = %q", out)
+		}
+	}
+}
+
+// criuTool starts CRIU for a server of its own, in the background.
+func criuTool(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := filepath.Abs("../bin/peers/criu")
+	if own, lookErr := exec.LookPath("criu"); lookErr == nil {
+		path, err = own, nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	return cmd
+}
+
+// freePort is a TCP port that nobody uses.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// The memory goes to a page server, and the images and the pages together are a checkpoint.
+func TestRestoreFromPageServer(t *testing.T) {
+	onOneLayout(t)
+	c := counting(t)
+	if err := os.Mkdir(c.images(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pages, port := filepath.Join(c.bundle, "pages"), freePort(t)
+	if err := os.Mkdir(pages, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	server := criuTool(t, "page-server", "--images-dir", pages, "--address", "127.0.0.1", "--port", port, "-o", "server.log", "-v4")
+	eventually(t, "the page server listens", func() bool {
+		return strings.Contains(textOf(t, "/proc/net/tcp"), fmt.Sprintf(":%04X 00000000:0000 0A", atoi(t, port)))
+	})
+	n := c.count()
+	c.must("checkpoint", "--image-path", c.images(), "--page-server", "127.0.0.1:"+port, c.id)
+	if err := server.Wait(); err != nil {
+		t.Errorf("the page server: %v", err)
+	}
+	files, _ := filepath.Glob(pages + "/*.img")
+	if len(files) == 0 {
+		t.Fatal("the page server has received nothing")
+	}
+	for _, file := range files {
+		if err := os.Rename(file, filepath.Join(c.images(), filepath.Base(file))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.must(c.restoreArgs("--detach")...)
+	c.countsOn(n)
+}
+
+// A restored container runs before its memory is there: a server of CRIU sends the pages that it uses.
+func TestRestoreLazyPages(t *testing.T) {
+	onOneLayout(t)
+	c, n := dumped(t)
+	criuTool(t, "lazy-pages", "--images-dir", c.images(), "-o", "lazy.log", "-v4")
+	eventually(t, "the server of pages is ready", func() bool { _, err := os.Stat(filepath.Join(c.images(), "lazy-pages.socket")); return err == nil })
+	c.must(c.restoreArgs("--detach", "--lazy-pages")...)
+	c.countsOn(n)
+}
