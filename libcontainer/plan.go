@@ -2,12 +2,14 @@ package libcontainer
 
 import (
 	"context"
+	"os"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
+	"github.com/onggi-dev/onggi/libcontainer/internal/criu"
 	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 )
 
-// Plan is the list of steps that Create would execute.
+// Plan is the list of steps that Create or Restore would execute.
 type Plan struct{ steps *plan.Plan }
 
 // Plan returns the steps that Create would execute for these options. It needs no privileges
@@ -22,6 +24,37 @@ func (r *Runtime) Plan(o CreateOptions, id string) (_ *Plan, err error) {
 		return nil, err
 	}
 	c.scope.close()
+	return &Plan{c.plan}, nil
+}
+
+// PlanRestore plans what Restore would do before CRIU takes over. It changes nothing.
+// CRIU need not be installed.
+func (r *Runtime) PlanRestore(o RestoreOptions, id string) (_ *Plan, err error) {
+	defer bug.Caught(&err)
+	rest := &restoration{o: o}
+	defer rest.close()
+	if rest.criu, err = criu.Find(os.Getenv("PATH")); err != nil {
+		rest.criu = "criu"
+	}
+	if err := rest.openImages(); err != nil {
+		return nil, err
+	}
+	if o.Console == nil && o.ConsoleSocket == "" {
+		o.Console = discardConsole // restore will have one
+	}
+	o.CreateOptions.ExtraFiles, o.CreateOptions.ListenFDs, o.CreateOptions.NotifySocket = nil, 0, ""
+	c := &creation{Runtime: r, id: id, o: o.CreateOptions, restore: rest}
+	rest.creation = c
+	if err := c.ready(context.Background()); err != nil {
+		return nil, err
+	}
+	defer c.scope.close()
+	if err := rest.check(); err != nil {
+		return nil, err
+	}
+	if err := c.makePlanFor(c.scope == nil); err != nil { // needs the number of inherited files
+		return nil, err
+	}
 	return &Plan{c.plan}, nil
 }
 

@@ -112,20 +112,25 @@ func (r *restoration) prepare(run *Runtime) (err error) {
 	if strings.HasPrefix(r.criu, plan.StageDir+"/") {
 		return fmt.Errorf("%s cannot restore: a restore covers %s with a file system of its own; install CRIU elsewhere", r.criu, plan.StageDir)
 	}
+	if err := r.openImages(); err != nil {
+		return err
+	}
+	if r.work, err = r.images.workDir(r.o.WorkPath); err != nil {
+		return err
+	}
+	r.log, err = r.work.createLog("restore.log")
+	return err
+}
+
+// openImages opens the images and reads what the runtime needs of them.
+func (r *restoration) openImages() (err error) {
 	if r.images, err = openImageDir(r.o.ImagePath, false); err != nil {
 		return err
 	}
 	if err := r.images.requireImages(); err != nil {
 		return err
 	}
-	if r.work, err = r.images.workDir(r.o.WorkPath); err != nil {
-		return err
-	}
-	if err := r.loadFacts(); err != nil {
-		return err
-	}
-	r.log, err = r.work.createLog("restore.log")
-	return err
+	return r.loadFacts()
 }
 
 // loadFacts reads the files that the dump wrote for the restore.

@@ -110,3 +110,21 @@ func TestRestoreLazyPages(t *testing.T) {
 	c.must(c.restoreArgs("--detach", "--lazy-pages")...)
 	c.countsOn(n)
 }
+
+// The plan of a restore ends with the start of CRIU, after the mounts and the keyring. Nothing is done.
+func TestRestorePlan(t *testing.T) {
+	c, _ := dumped(t)
+	before := readDirNames(c.images())
+	out := c.must("plan", "--bundle", c.bundle, "--restore", c.images(), c.id).out
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if last := lines[len(lines)-1]; !strings.Contains(last, "criu") || !strings.Contains(last, "swrk") {
+		t.Errorf("the last step is %q; want the start of CRIU", last)
+	}
+	for _, text := range []string{"_ses." + c.id, "/data"} {
+		if !strings.Contains(out, text) {
+			t.Errorf("no %q in\n%s", text, out)
+		}
+	}
+	want(t, "images", readDirNames(c.images()), before)
+	refused(t, c.verb("plan", "--bundle", c.bundle, "--restore", filepath.Join(c.bundle, "data"), c.id), 1, "has no complete checkpoint")
+}

@@ -31,9 +31,10 @@ The steps of the container side:
 
 func definePlan(f *flags) action {
 	var o libcontainer.CreateOptions
-	format := "text"
+	format, images := "text", ""
 	createFlags(f, &o)
 	f.Choice(&format, "format", "", "form of the plan", "text", "json")
+	f.String(&images, "restore", "", "IMAGES", "plan a restore from this directory, up to the start of CRIU")
 	return func(c *call) error {
 		id := "container" // some steps contain the id
 		if len(c.args) > 0 {
@@ -43,7 +44,7 @@ func definePlan(f *flags) action {
 		if err != nil {
 			return err
 		}
-		plan, err := r.Plan(o, id)
+		plan, err := planOf(r, o, id, images)
 		if err != nil {
 			return err
 		}
@@ -57,4 +58,12 @@ func definePlan(f *flags) action {
 		}
 		return nil
 	}
+}
+
+// planOf plans a creation, or a restore if there are images.
+func planOf(r *libcontainer.Runtime, o libcontainer.CreateOptions, id, images string) (*libcontainer.Plan, error) {
+	if images == "" {
+		return r.Plan(o, id)
+	}
+	return r.PlanRestore(libcontainer.RestoreOptions{CreateOptions: o, CRIUOptions: libcontainer.CRIUOptions{ImagePath: images}}, id)
 }
