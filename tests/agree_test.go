@@ -32,6 +32,9 @@ func TestWherePeersAgree(t *testing.T) {
 			own, spec := seen(t, seed, env.runtime)
 			runc, _ := seen(t, seed, peers[0])
 			crun, _ := seen(t, seed, peers[1])
+			if t.Failed() || runc["it runs"] != crun["it runs"] {
+				return // a report that is cut, or that a peer does not make, agrees with nothing
+			}
 			keys := maps.Clone(own)
 			maps.Copy(keys, runc)
 			for _, key := range slices.Sorted(maps.Keys(keys)) {
