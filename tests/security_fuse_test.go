@@ -194,7 +194,7 @@ func askedToEnd(t *testing.T, c *container, line []string) result {
 	i := c.begin(line...)
 	asked := time.AfterFunc(time.Second, func() { i.Process.Signal(unix.SIGTERM) })
 	r := i.end()
-	if !asked.Stop() && r.took > slowly(6*time.Second) {
+	if !asked.Stop() && r.took > slowly(2500*time.Millisecond) {
 		t.Errorf("ended %v after it was asked to: %v", r.took-time.Second, r)
 	}
 	t.Logf("%v, %s", r.took.Round(time.Millisecond), r.err)

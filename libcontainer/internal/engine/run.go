@@ -55,7 +55,7 @@ func Visit(ctx context.Context, p *plan.Plan, job *Job) (LiveMounts, error) {
 // grace is the time that the stub has for the present batch when ctx ends. The
 // stub is needed afterwards, to unmount what it has mounted. It does not get
 // longer, because it may be waiting for a file system that does not answer.
-const grace = 2 * time.Second
+const grace = 700 * time.Millisecond
 
 // outlasting returns a context that ends d after ctx ends.
 func outlasting(ctx context.Context, d time.Duration) (context.Context, func()) {
