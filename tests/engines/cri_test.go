@@ -210,7 +210,7 @@ func (c *client) importPause() {
 	ctr := client{T: c.T, command: []string{"ctr", "--namespace=k8s.io", "image"}}
 	ctr.ok("import", env.image)
 	for _, version := range []string{"3.6", "3.8", "3.10", "3.10.1"} {
-		ctr.ok("tag", image, "registry.k8s.io/pause:"+version)
+		ctr.ok("tag", "--force", image, "registry.k8s.io/pause:"+version) // an engine before may have left it
 		c.until("pause", "images", "--quiet", "--output=json", "registry.k8s.io/pause:"+version)
 	}
 }
