@@ -328,7 +328,7 @@ func (s *survey) file(d descriptor) {
 	outside := s.outside(d)
 	switch kind := st.Mode & unix.S_IFMT; {
 	case kind == unix.S_IFCHR:
-		s.device(d, uint64(st.Rdev), outside)
+		s.device(d, st.Rdev, outside)
 	case outside && kind == unix.S_IFREG:
 		if d.fd > 2 {
 			o := d.obstacle("a file of the host, for which a restore has nothing", "")
