@@ -182,7 +182,6 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions, p
 	}
 	if err != nil {
 		process.kill()
-		child.Reap()
 		return nil, err
 	}
 	return process, nil

@@ -62,7 +62,6 @@ func fifo(name string, then ...func(*container)) func(*container) {
 	}
 }
 
-func isCreated(c *container) { c.create() }
 func isUp(c *container)      { c.up() }
 
 // full makes a socket whose queue of connections is full: connect(2) waits.

@@ -134,7 +134,7 @@ var unasked = []string{
 	// Many repetitions, to find rare failures or to count costs.
 	"TestManyContainers", "TestAmongMany", "TestManyPaths", "TestManyMissing", "TestContainersInOneCgroup", "TestMoreBindMounts", "TestThousandsOf", "TestExecNeverShows", "TestKillOfCreateAt", "TestKillOfDelete", "TestCreateIsKilled", "TestParallel",
 	"TestFaults", "TestEitherSideMayBeSlow", "TestWords", "TestDeepCgroups", "TestListsAsLong", "TestFlagsOfABindMount", "TestALookupWithout",
-	"TestExecWhoseStub", "TestSIGTERMEndsEvery", "TestNoThread", "TestMagicLinks", "TestDeleteForceUnder", "TestACreateWhose", "TestCheckpoint", "TestRestore", "TestManyMounts", "TestTheLimitOfDescriptors", "TestManyDeletes", "TestCreatesAtOneCgroup", "TestCopyUpLongNames",
+	"TestSIGTERMEndsEvery", "TestNoThread", "TestMagicLinks", "TestDeleteForceUnder", "TestACreateWhose", "TestCheckpoint", "TestRestore", "TestManyMounts", "TestTheLimitOfDescriptors", "TestManyDeletes", "TestCreatesAtOneCgroup", "TestCopyUpLongNames",
 	"TestEachMountTarget", "TestTheRuntimesExecutable", "TestFilesOfTheImage", "TestExecWhileTheContainerSignals", "TestADeadVolume",
 }
 

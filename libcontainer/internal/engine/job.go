@@ -79,8 +79,8 @@ type Process struct {
 // Executed ends the last batch in the trace: the program has been executed.
 func (p *Process) Executed() { p.trace.EndBatches(p.stub) }
 
-// Reap reaps the dismissed stubs, which have ended or are about to end, and closes
-// their sockets. The caller calls it when it has time, after the execve.
+// Reap reaps the dismissed stubs, which have ended or are about to end. The
+// caller calls it when it has time.
 func (p *Process) Reap() {
 	for _, s := range p.dismissed {
 		s.Reap()

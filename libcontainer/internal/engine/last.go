@@ -35,9 +35,6 @@ func (pr *program) lastBatch() (*Process, error) {
 	if l.forks {
 		l.clone.OnPositiveSkipTo(l.end)
 		l.stub.Outlast() // its report must be read even if ctx ends, or the clone would never be reaped
-		if err := l.stub.NameSenders(); err != nil {
-			return nil, err
-		}
 	}
 	if err := pr.stub.SendLast(&pr.building.Batch); err != nil {
 		return nil, pr.lost(err)
@@ -70,7 +67,6 @@ func (l *last) step(it plan.Item) error {
 		return l.seccomp(it, s)
 	case plan.CloneInto:
 		l.clone, l.forks = b.Clone(unix.CLONE_PARENT), true
-		b.WriteResult(l.control, l.clone) // the child's report, in case that the stub dies before its own
 		if !l.filtered {
 			b.Close(l.control) // the child has nothing to report to the runtime side
 		}
@@ -288,9 +284,8 @@ func (l *last) finish() (*Process, error) {
 	if !l.forks {
 		return l.process(l.stub.Pid, l.stub.TakePidfd())
 	}
-	pid, err := l.stub.ReportChild(&l.building.Batch)
+	pid, err := l.stub.Report(&l.building.Batch)
 	if err != nil {
-		l.reapClone(err)
 		return nil, l.cloneFailure(err)
 	}
 	pidfd, err := proc.OpenPid(pid)
@@ -308,26 +303,9 @@ func (l *last) finish() (*Process, error) {
 		pidfd.Close()
 		return nil, err
 	}
-	l.dismissed = append(l.dismissed, l.stub) // its socket stays open: the clone may still write its report
+	l.stub.Dismiss()
+	l.dismissed = append(l.dismissed, l.stub)
 	return &Process{Pid: pid, Pidfd: pidfd, dismissed: l.dismissed, trace: l.job.Trace, stub: l.stub.Pid}, nil
-}
-
-// reapClone reaps a clone that was killed together with the stub, before either could
-// report it. Such a clone is still in the stub's process group. The stub has been reaped.
-func (l *last) reapClone(err error) {
-	var d *remote.DeathError
-	if errors.As(err, &d) && l.stub.Pid > 1 {
-		go wait(-l.stub.Pid) // ECHILD if there is no clone
-	}
-}
-
-// wait reaps a child, or the children of a process group. It does not end before they do.
-func wait(pid int) {
-	for {
-		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
-			return
-		}
-	}
 }
 
 // endUnheld ends a clone for which the runtime side has no pidfd, for example
@@ -339,7 +317,13 @@ func endUnheld(pid int) {
 		return
 	}
 	_ = unix.Kill(pid, unix.SIGKILL)
-	go wait(pid) // the clone may be in a system call that cannot be interrupted
+	go func() { // the clone may be in a system call that cannot be interrupted
+		for {
+			if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
+				return
+			}
+		}
+	}()
 }
 
 // ourChild checks that the reported process is a child of this process. Under a

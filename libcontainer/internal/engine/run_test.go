@@ -7,10 +7,8 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -248,7 +246,6 @@ func TestRunAClone(t *testing.T) {
 	}
 	e.letGo()
 	out, err := io.ReadAll(e.out)
-	child.Reap()
 	f := strings.Fields(string(out))
 	if err != nil || len(f) != 2 || f[0] != strconv.Itoa(os.Getpid()) || f[1] != strconv.Itoa(child.Pid) {
 		t.Errorf("parent and session are %q, %v; want %d, %d", out, err, os.Getpid(), child.Pid)
@@ -314,28 +311,5 @@ func TestMeanwhileIsNotRepeated(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("Meanwhile was called %d times; want once", n)
-	}
-}
-
-// TestAKilledCloneIsReaped: a clone that died with its stub is in the stub's process group.
-func TestAKilledCloneIsReaped(t *testing.T) {
-	cmd := exec.Command("/bin/true")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	pid := cmd.Process.Pid
-	_ = cmd.Process.Release()
-	l := last{program: &program{batches: &batches{stubs: stubs{stub: &remote.Stub{Pid: pid}}}}}
-	l.reapClone(errEnough) // no death
-	var info unix.Siginfo
-	if err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		t.Errorf("control: after another error: %v", err)
-	}
-	l.reapClone(&remote.DeathError{})
-	for deadline := time.Now().Add(5 * time.Second); unix.Kill(pid, 0) == nil; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the clone is still a zombie")
-		}
 	}
 }

@@ -81,19 +81,10 @@ func (s *Stub) SendLast(b *Batch) error {
 	return nil
 }
 
-// send does not wait at first: the socket has room for several batches. So most
-// sockets need no time limit for sending.
 func (s *Stub) send(b *Batch, msg, oob []byte) error {
 	began := time.Now()
-	for flags := unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT; ; {
-		err := unix.Sendmsg(s.sock, msg, oob, nil, flags)
-		if err == unix.EAGAIN && flags&unix.MSG_DONTWAIT != 0 {
-			if err := limitTime(s.sock, unix.SO_SNDTIMEO, s.timeout); err != nil {
-				return err
-			}
-			flags = unix.MSG_NOSIGNAL
-			continue
-		}
+	for {
+		err := unix.Sendmsg(s.sock, msg, oob, nil, unix.MSG_NOSIGNAL)
 		if err == unix.EINTR {
 			if !s.late(began) {
 				continue
@@ -178,24 +169,6 @@ func (s *Stub) Report(b *Batch) (int, error) {
 	return 0, errReply
 }
 
-// NameSenders makes the kernel add the sender's pid to each message (SO_PASSCRED,
-// unix(7)).
-func (s *Stub) NameSenders() error {
-	return os.NewSyscallError("setsockopt(SO_PASSCRED)", unix.SetsockoptInt(s.sock, unix.SOL_SOCKET, unix.SO_PASSCRED, 1))
-}
-
-// ReportChild waits for the pid of a child that a batch has cloned. The stub writes
-// the pid, and the child writes the 0 that its clone has returned, by WriteResult. One
-// message is enough: after NameSenders, the kernel adds the child's pid to the 0. So the
-// pid is known also if the stub dies right after the clone.
-func (s *Stub) ReportChild(b *Batch) (int, error) {
-	pid, err := s.Report(b)
-	if err == nil && pid == 0 {
-		pid = s.sender
-	}
-	return pid, err
-}
-
 // Proceed sends the byte for which an AwaitByte call on the control socket waits.
 func (s *Stub) Proceed(b *Batch) error { return s.send(b, []byte{0}, nil) }
 
@@ -210,7 +183,7 @@ func (s *Stub) receive(p []byte) (int, *os.File, error) {
 	if s.prepared != nil {
 		return 0, nil, errUnlaunched
 	}
-	var oob [24 + 32]byte // CMSG_SPACE(4): one descriptor, or two; and CMSG_SPACE(12): the credentials
+	var oob [24]byte // CMSG_SPACE(4): one descriptor, or two
 	began := time.Now()
 	for {
 		n, oobn, _, _, err := unix.Recvmsg(s.sock, p, oob[:], unix.MSG_CMSG_CLOEXEC)
@@ -227,9 +200,7 @@ func (s *Stub) receive(p []byte) (int, *os.File, error) {
 		if err != nil || oobn == 0 {
 			return max(n, 0), nil, err
 		}
-		var file *os.File
-		file, s.sender = attached(oob[:oobn])
-		return n, file, nil
+		return n, oneFile(oob[:oobn]), nil
 	}
 }
 
@@ -239,26 +210,20 @@ func (s *Stub) late(began time.Time) bool {
 	return s.timeout > 0 && time.Since(began) >= s.timeout
 }
 
-// attached returns the descriptor and the sender's pid of a control message, nil and 0
-// if it has none.
-func attached(oob []byte) (file *os.File, sender int) {
+// oneFile returns the descriptor in a control message.
+func oneFile(oob []byte) *os.File {
 	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return nil, 0
+	if err != nil || len(msgs) != 1 {
+		return nil
 	}
-	for i := range msgs {
-		if cred, err := unix.ParseUnixCredentials(&msgs[i]); err == nil {
-			sender = int(cred.Pid)
-			continue
-		}
-		if fds, err := unix.ParseUnixRights(&msgs[i]); err == nil && len(fds) > 0 {
-			for _, fd := range fds[1:] { // alignment leaves room for a second one
-				unix.Close(fd)
-			}
-			file = os.NewFile(uintptr(fds[0]), "from the container side")
-		}
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil || len(fds) == 0 {
+		return nil
 	}
-	return file, sender
+	for _, fd := range fds[1:] { // alignment leaves room for a second one
+		unix.Close(fd)
+	}
+	return os.NewFile(uintptr(fds[0]), "from the container side")
 }
 
 // failure returns the error of the call that ended the batch: the one that failed with

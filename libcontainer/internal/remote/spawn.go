@@ -23,7 +23,6 @@ type Stub struct {
 	launchErr error           // the reason why it did not execute the image
 	prepared  *prepared       // nil once it is launched
 	heard     bool            // it has answered at least once
-	sender    int             // pid of the sender of the last message with credentials
 	sock      int
 	control   int           // number of the socket's other end, in the stub
 	timeout   time.Duration // of one batch
@@ -166,18 +165,15 @@ func controlPair(timeout time.Duration) (int, *os.File, error) {
 	if err != nil {
 		return -1, nil, os.NewSyscallError("socketpair", err)
 	}
-	if err := limitTime(fds[0], unix.SO_RCVTIMEO, timeout); err != nil {
-		unix.Close(fds[0])
-		unix.Close(fds[1])
-		return -1, nil, err
+	tv := unix.NsecToTimeval(int64(timeout))
+	for _, opt := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+		if err := unix.SetsockoptTimeval(fds[0], unix.SOL_SOCKET, opt, &tv); err != nil {
+			unix.Close(fds[0])
+			unix.Close(fds[1])
+			return -1, nil, os.NewSyscallError("setsockopt", err)
+		}
 	}
 	return fds[0], os.NewFile(uintptr(fds[1]), "control socket"), nil
-}
-
-// limitTime sets SO_RCVTIMEO or SO_SNDTIMEO.
-func limitTime(sock, option int, d time.Duration) error {
-	tv := unix.NsecToTimeval(int64(d))
-	return os.NewSyscallError("setsockopt", unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, option, &tv))
 }
 
 func (p *prepared) program(image *os.File) launch.Program {
