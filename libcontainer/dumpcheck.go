@@ -309,8 +309,12 @@ func anonymous(kind string) string {
 		return ""
 	}
 	for _, k := range []struct{ kind, name string }{
-		{"[io_uring]", "io_uring"}, {"bpf-map", "a BPF map"}, {"bpf-prog", "a BPF program"}, {"[perf_event]", "a perf event"},
-		{"[userfaultfd]", "a userfaultfd"}, {"seccomp notify", "a seccomp listener"},
+		{"[io_uring]", "io_uring"},
+		{"bpf-map", "a BPF map"},
+		{"bpf-prog", "a BPF program"},
+		{"[perf_event]", "a perf event"},
+		{"[userfaultfd]", "a userfaultfd"},
+		{"seccomp notify", "a seccomp listener"},
 	} {
 		if kind == k.kind {
 			return k.name + " cannot be dumped"

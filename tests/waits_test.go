@@ -62,7 +62,7 @@ func fifo(name string, then ...func(*container)) func(*container) {
 	}
 }
 
-func isUp(c *container)      { c.up() }
+func isUp(c *container) { c.up() }
 
 // full makes a socket whose queue of connections is full: connect(2) waits.
 func full(name string, then ...func(*container)) func(*container) {

@@ -135,7 +135,8 @@ func (s Umask) String() string         { return fmt.Sprintf("set umask %04o", s.
 func (s SecurityLabel) String() string { return s.LSM + " label " + s.Label + " at execve" }
 func (s Personality) String() string   { return fmt.Sprintf("set personality %#x", s.Domain) }
 func (s BoundingSet) String() string   { return fmt.Sprintf("limit the bounding set to %016x", s.Keep) }
-func (s Home) String() string          { return fmt.Sprintf("set HOME of uid %d from /etc/passwd", s.UID) }
+
+func (s Home) String() string { return fmt.Sprintf("set HOME of uid %d from /etc/passwd", s.UID) }
 
 func (s CloseFiles) String() string {
 	text := fmt.Sprintf("close descriptors from %d on at execve", s.First)
