@@ -29,8 +29,8 @@ type pending struct {
 	look func() error
 }
 
-// stopped is the error of a step that waited for results and found a failed call,
-// its own or one of an earlier step. The walk then looks for a remedy (rescue).
+// stopped is the error of a step that waited for results and found a failed call: a
+// call of its own or of an earlier step. The walk then looks for a remedy (rescue).
 type stopped struct {
 	batch remote.Batch // the batch with the failed call
 	call  *remote.CallError
@@ -75,8 +75,8 @@ func (bs *batches) expect() {
 	bs.building.Expect(min(ofStep*(len(bs.items)-bs.at), maxBatch/(remote.CallSize+ofData)))
 }
 
-// later has look called once the results of the batch are there. look is not
-// called if the present step or an earlier one fails.
+// later registers look, which is called once the results of the batch are there. look
+// is not called if the present step or an earlier one fails.
 func (bs *batches) later(look func() error) {
 	bs.building.pending = append(bs.building.pending, pending{bs.at, look})
 }
@@ -108,8 +108,8 @@ func (bs *batches) send() error {
 	return bs.launch()
 }
 
-// give sends the stub a batch and its files. Behind another batch it marks this
-// one: the stub drops it if that one fails.
+// give sends the stub a batch and its files. A batch that is sent while another one is
+// in flight is marked: the stub drops it if the one before it fails.
 func (bs *batches) give(f flight) error {
 	var err error
 	if n := len(bs.inflight); n == 0 {

@@ -70,7 +70,7 @@ type copier struct {
 	owner   owner // of the files that the stub creates in the tmpfs
 	n       int
 	looking remote.Batch
-	free    remote.Batch // memory of a batch of copies that is done
+	free    remote.Batch // memory of a batch of copies whose results have been read (Batch.Renew)
 	behind  *common      // the batch of copies whose results are not back yet
 	again   []entry      // entries to be copied again
 	ending  []copied     // complete copies, which get their owners and modes with the next batch

@@ -85,7 +85,10 @@
 //	time.go        namespaces: the time namespace
 //	netdevice.go   namespaces: network devices of the host
 //
-// The batches:
+// The batches. New memory costs page faults, so a batch is built in the memory of an
+// earlier one where that is possible (package remote, "Memory"). The walk uses
+// Batch.Next: all calls of the earlier batch have been added, but its results are read
+// later. The copier uses Batch.Renew: the results of the earlier batch have been read.
 //
 //	batches.go     batches: the batch under construction, results
 //	stubs.go       stubs: the stub that executes the batches

@@ -18,7 +18,7 @@ type FD struct {
 	batch *content // the batch that opens it, while n is not known
 	call  int      // index of the call that opens it
 	off   int      // offset of its number in the batch's reply
-	// context: it is a file system context of fsopen(2) or fspick(2).
+	// context marks a file system context of fsopen(2) or fspick(2).
 	context bool
 }
 

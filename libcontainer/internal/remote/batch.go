@@ -68,9 +68,11 @@ func take(p []byte, n int) []byte {
 	return p[:n]
 }
 
-// Renew makes b an empty batch with the memory of former, of which no result is read
-// any more: new memory costs page faults. A trace reads the batches at its end, so a
-// traced batch keeps its memory.
+// Renew makes b an empty batch in the whole memory of former, because new memory costs
+// page faults. The condition: the reply to former has arrived, and none of its results
+// and buffers is read any more. Its descriptors stay valid. A trace reads the batches at
+// its end, so a traced batch keeps its memory. Next is for a batch whose results are
+// still to be read.
 func (b *Batch) Renew(former Batch) {
 	b.content = nil
 	if old := former.content; old != nil && !old.trace.kept {
@@ -126,7 +128,10 @@ func (b *Batch) call(name string, nr uintptr, args ...Arg) Result {
 
 // Expect reserves memory for that many calls. A slice that grows leaves up to twice
 // its size behind as garbage, on pages that the kernel must provide first. Reserved
-// but unused memory costs nothing.
+// memory for calls and arguments costs nothing while it is unused: nothing touches it,
+// so the kernel provides no page. (Go clears memory only if it has been used before.)
+// The reservations for data and descriptors are an eighth of the whole; slices.Grow
+// clears these.
 func (b *Batch) Expect(calls int) {
 	b.begin()
 	if cap(b.calls) < calls {
@@ -139,8 +144,10 @@ func (b *Batch) Expect(calls int) {
 // firstCalls is the initial reservation, enough for a batch of several steps.
 const firstCalls = 32
 
-// Next returns an empty batch in the memory that b has reserved and not used. b must
-// be complete: it has been sent.
+// Next returns an empty batch in the memory that b has reserved and not used. The
+// condition: all calls of b have been added. A later call would move b to new memory.
+// b need not have been sent, and its results stay readable. Renew takes the whole memory
+// of a batch whose results nobody reads any more.
 func (b *Batch) Next() Batch {
 	if b.content == nil || cap(b.calls)-len(b.calls) < firstCalls {
 		return Batch{}

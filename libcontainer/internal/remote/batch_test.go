@@ -356,7 +356,7 @@ func TestResultsBeforeTheyCame(t *testing.T) {
 	}
 }
 
-// TestNext builds a batch in the rest of another one's memory, and looks at both.
+// TestNext builds a batch in the unused rest of another one's memory, and checks the calls of both.
 func TestNext(t *testing.T) {
 	var first Batch
 	first.Expect(2 * firstCalls)

@@ -536,8 +536,7 @@ func TestReportedNumbersAreSigned(t *testing.T) {
 	}
 }
 
-// TestDecisionsAreOnTypes: neither the name of a descriptor nor the text of a call
-// decides.
+// TestDecisionsAreOnTypes: neither the name of a descriptor nor the text of a call decides anything.
 func TestDecisionsAreOnTypes(t *testing.T) {
 	var b Batch
 	if !b.Fsopen("tmpfs").IsContext() || !b.Fspick(Inherited(5, "/dev")).IsContext() {

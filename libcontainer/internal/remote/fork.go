@@ -62,7 +62,7 @@ func (s *Stub) BeginFork(b *Batch, cgroup *FD) (*Forking, error) {
 func (f *Forking) lay(cgroup *FD) {
 	b, control := f.b, f.parent.control
 	end := b.ReceiveFiles(f.parent.Control(), []string{"the child's control socket"})[0]
-	b.call("fcntl", unix.SYS_FCNTL, fdArg(end), named("F_GETFD", unix.F_GETFD)) // fails if the socket was not received: no control of the child would be possible
+	b.call("fcntl", unix.SYS_FCNTL, fdArg(end), named("F_GETFD", unix.F_GETFD)) // fails if the socket was not received: nobody could control the child
 	f.pid = b.CloneInto(unix.CLONE_PARENT, cgroup)
 	moved := b.Dup3(end, control, true).TolerateAll() // only the child executes this call and the next
 	b.Exit(stub.ExitLost)                             // after a failed dup3 it would use its parent's socket
@@ -101,8 +101,8 @@ func (f *Forking) finish() error {
 	return f.Child.Receive(f.b) // the child sends its own reply to the same batch
 }
 
-// setPid sets the pid and opens the stub's pidfd. The stub is a child of this process and not yet reaped,
-// so its pid cannot have been reused.
+// setPid sets the pid and opens the stub's pidfd. The stub is a child of this process
+// and not yet reaped, so its pid cannot have been reused.
 func (s *Stub) setPid(pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {

@@ -46,7 +46,7 @@ func (f *fakeStub) hangUp() {
 	f.other = -1
 }
 
-// message is one message of the container side: a number of bytes, and of descriptors of /dev/null.
+// message is one message of the container side: its bytes, and the number of its descriptors, which are of /dev/null.
 type message struct {
 	p     []byte
 	files int
@@ -74,7 +74,7 @@ func (f *fakeStub) say(t testing.TB, list []message) {
 	}
 }
 
-// shape builds a batch. The batch bounds what may be received for it.
+// shape builds a batch. The messages that the runtime side accepts depend on the batch.
 type shape struct {
 	name  string
 	build func(*Batch)

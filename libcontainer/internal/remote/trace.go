@@ -15,7 +15,7 @@ type Trace struct {
 	Task func(tag int) timeline.Task
 }
 
-// batchTrace is the additional state of a batch to a traced stub.
+// batchTrace is the additional state of a batch for a traced stub.
 type batchTrace struct {
 	sent   int64
 	stamps int // offset of the stamps in the reply, 0: none
