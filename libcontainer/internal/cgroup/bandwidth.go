@@ -29,7 +29,8 @@ func (b Bandwidths) of(d direction) *Bandwidth {
 	return b.Egress
 }
 
-// BandwidthStats counts the traffic of one direction since it has a limit.
+// BandwidthStats counts the traffic of one direction since it got a limit. A change of
+// the limit keeps the counters.
 type BandwidthStats struct {
 	Rate    uint64 `json:"rate"`    // bits a second
 	Burst   uint64 `json:"burst"`   // bytes

@@ -232,7 +232,7 @@ func unescape(s string) string {
 
 // below returns the cgroup path relative to a mount whose root is the cgroup root.
 // A path outside of that mount has no name there (another cgroup namespace's "/..",
-// a bind mount of a sibling). For it below returns the mount's own root, "/".
+// a bind mount of a sibling). In that case below returns the mount's own root, "/".
 func below(root, path string) string {
 	if hasDotDot(path) {
 		return "/"

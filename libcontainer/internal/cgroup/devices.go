@@ -157,8 +157,9 @@ func Devices(rules []specs.LinuxDeviceCgroup) (allow bool, left []DeviceRule, er
 	return p.allow, left, err
 }
 
-// parseRule converts a rule. The field of an error is relative to the rule. Type "a" with a restriction gives two rules. A rule
-// about all devices gives none: it replaces all rules before it.
+// parseRule converts a rule. The field of an error is relative to the rule. Type "a"
+// with a restriction gives two rules. A rule about all devices gives none: it replaces
+// all rules before it.
 func parseRule(d specs.LinuxDeviceCgroup) ([]rule, error) {
 	acc, err := parseAccess(d.Access)
 	if err != nil {

@@ -15,12 +15,13 @@
 // pidfds, eventfds), always under a context. The kernel announces three things
 // nowhere: the state of the v1 freezer, that a v1 cgroup has become empty, and that
 // a busy empty cgroup can be removed. For these the package looks again after short
-// pauses; see freeze.go and remove.go.
+// pauses; see freeze.go and remove.go. One announcement can get lost; see wait.go.
 //
 // Where to read on:
 //
 //	detect.go   the hierarchies of the host        paths.go    the place of the cgroup
 //	create.go   mkdir, controllers, undo           join.go     moving processes into it
+//	claim.go    the container's mark on it         sub.go      cgroups below it
 //	set.go      limits as data, written, restored  memory.go, cpu.go, ... one resource each
 //	devices.go  device rules, for v1               bpf.go      device rules as an eBPF program, for v2
 //	bandwidth.go network bandwidth limits          network.go  mark and priority of sockets

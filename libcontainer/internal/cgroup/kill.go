@@ -18,8 +18,9 @@ import (
 const freezeForSignal = 500 * time.Millisecond
 
 // Kill sends SIGKILL to every process in the cgroup and below, including processes
-// that are being forked. It does not wait for their end; WaitEmpty does. It thaws a
-// frozen cgroup, because frozen processes on v1 do not die.
+// that are being forked. It does not wait for their end; WaitEmpty does. Unless
+// cgroup.kill does all the work, Kill first thaws a frozen cgroup: the processes in a
+// v1 freezer do not die.
 func (p Paths) Kill(ctx context.Context) error {
 	s := signaller{paths: p, sig: unix.SIGKILL, done: make(map[int]bool)}
 	if p.Unified != nil {

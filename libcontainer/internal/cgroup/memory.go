@@ -8,8 +8,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// asItIs reports whether m only asks to leave the OOM killer enabled. Docker always
-// writes this; it needs no memory controller.
+// asItIs reports whether m only asks to leave the OOM killer enabled, as it is by
+// default. Docker always writes this; it needs no memory controller.
 func asItIs(m *specs.LinuxMemory) bool {
 	rest := *m
 	rest.DisableOOMKiller = nil
@@ -29,7 +29,7 @@ func memoryField(m *specs.LinuxMemory) string {
 		return "/memory/swappiness"
 	case m.DisableOOMKiller != nil && *m.DisableOOMKiller:
 		return "/memory/disableOOMKiller"
-	//lint:ignore SA1019 deprecated, which is what we say of it
+	//lint:ignore SA1019 the deprecated fields are named in a warning or an error
 	case set(m.Kernel), set(m.KernelTCP), m.UseHierarchy != nil, m.DisableOOMKiller != nil:
 		return "/memory"
 	}
@@ -55,7 +55,7 @@ func (l *limits) memory(m *specs.LinuxMemory, v view) {
 // memoryIgnored warns of fields that runtimes may ignore (specs-go, LinuxMemory).
 // Present kernels do not implement them.
 func (l *limits) memoryIgnored(m *specs.LinuxMemory, v view) {
-	//lint:ignore SA1019 deprecated, which is what we say of it
+	//lint:ignore SA1019 the warning names the deprecated field
 	if set(m.Kernel) && !v.v2 {
 		l.warn("/memory/kernel", "Kernel memory settings are ignored and will be removed: Linux has none since 5.16")
 	}
@@ -151,7 +151,7 @@ func (l *limits) memoryV2(m *specs.LinuxMemory, v view) {
 	if set(m.Reservation) {
 		l.add(write{field: resources + "/memory/reservation", file: "memory.low", value: orMax(*m.Reservation)})
 	}
-	//lint:ignore SA1019 deprecated, which is what we say of it
+	//lint:ignore SA1019 the error names the deprecated field
 	if set(m.Kernel) && *m.Kernel > 0 {
 		l.refuse("/memory/kernel", "cgroup v2 has no separate limit for kernel memory")
 	}

@@ -15,7 +15,7 @@ func (l *limits) pids(limit int64) {
 }
 
 // TooManyProcesses reports whether the cgroup, or one above it, has more processes than
-// its pids.max. A process that moves there is not refused.
+// its pids.max. The kernel limits forks only: a process may move to such a cgroup.
 func (p Paths) TooManyProcesses() (bool, error) {
 	for d := range p.dirs() {
 		if d.Controllers != nil && !contains(d.Controllers, "pids") {

@@ -156,8 +156,8 @@ func (bi *binds) slowBind(it plan.Item, s plan.Bind, b *remote.Batch, ce *remote
 	return false, nil
 }
 
-// kindMismatch returns the error that engines look for if a file meets a
-// directory.
+// kindMismatch returns the error for a file that meets a directory, or a directory that
+// meets a file. Engines look for its text.
 func (bi *binds) kindMismatch(it plan.Item, s plan.Bind, t *tree, ce *remote.CallError) error {
 	dir, err := bi.sources.isDir(it, t)
 	if err != nil {

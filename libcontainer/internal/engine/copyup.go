@@ -21,7 +21,7 @@ const (
 	copyDepth    = 64
 	copyChunk    = 1 << 20   // bytes of content in one batch, within its deadline
 	copyNames    = 4 << 10   // bytes of names in one getdents
-	copyMore     = 512       // bytes of names in the getdents behind it, which usually finds the end: at least one name
+	copyMore     = 512       // bytes of the getdents behind it, which usually finds the end; any name fits
 	copyAtOnce   = 128       // entries in one batch of statx: each takes at most 600 bytes of the arena
 	copyLinks    = 16        // symlinks in one batch of readlinkat: each takes PATH_MAX bytes of the arena
 	copyTogether = 64        // entries that one batch copies
@@ -84,7 +84,7 @@ type owner struct{ uid, gid uint32 }
 // nobody is the owner of no file.
 var nobody = owner{math.MaxUint32, math.MaxUint32}
 
-// entry is an entry of a directory.
+// entry is a name to copy, and its directory.
 type entry struct {
 	level level
 	found found
@@ -103,7 +103,7 @@ type level struct {
 	depth    int
 }
 
-// found is an entry of a directory.
+// found is a name in a directory, with the attributes of its file.
 type found struct {
 	name   string
 	target string // of a symlink
@@ -399,7 +399,7 @@ func (c *copier) flush(b *common) error {
 	return err
 }
 
-// collect waits for the batch of copies that the stub executes.
+// collect waits for the batch of copies that the stub executes, and checks its results.
 func (c *copier) collect() error {
 	done := c.behind
 	if c.behind = nil; done == nil {

@@ -96,7 +96,7 @@ func (e *executable) findInterpreter(head []byte, l elfLayout, order binary.Byte
 	at, size := l.word(order, head[l.phoff:]), uint64(order.Uint16(head[l.phentsize:]))
 	for range order.Uint16(head[l.phnum:]) {
 		if size < uint64(l.phsize) || at > uint64(len(head)-l.phsize) {
-			return // the headers are beyond any linker's place for them, or damaged
+			return // the headers are damaged, or farther from the start than any linker puts them
 		}
 		ph := head[at:]
 		if order.Uint32(ph) == ptInterp {

@@ -100,7 +100,7 @@ func doing(s plan.Step) string {
 	return s.String()
 }
 
-// hint is failed with advice. An earlier hint stays.
+// hint is like failed, and adds advice. An earlier hint stays.
 func hint(it plan.Item, err error, advice string) error {
 	err = failed(it, err)
 	if f := (*Failure)(nil); errors.As(err, &f) && f.Hint == "" {

@@ -112,8 +112,8 @@ func (la *launcher) oomScoreAdj(s plan.OOMScoreAdj) error {
 	v := strconv.Itoa(s.Value)
 	err := proc.WriteFile(la.stub.Pid, "oom_score_adj", v)
 	if errors.Is(err, unix.EACCES) {
-		// Lowering the value requires CAP_SYS_RESOURCE. If the value is in
-		// force already, nothing is to be done.
+		// Lowering the value requires CAP_SYS_RESOURCE. The stub inherits the value of
+		// this process. If that is the requested one, nothing is left to do.
 		if have, readErr := os.ReadFile("/proc/self/oom_score_adj"); readErr == nil && string(have) == v+"\n" {
 			return nil
 		}

@@ -32,9 +32,10 @@ func (w *walk) unshare(s plan.Unshare) error {
 }
 
 // attachRootfs attaches a clone of the root file system over the original. It is
-// the first step that uses trees: before it all sources are opened, their ids
-// mapped, and the stub receives them in one message or a few. So no bind source
-// is looked up after anything is mounted in the container.
+// the first step that uses trees. Before it, all sources on the host are opened, their
+// ids are mapped, and the stub receives them in one message or a few. So no such source
+// is looked up after anything is mounted in the container. There is one exception: if
+// the kernel refuses a mount, its bind mount from the host is opened later (lateTree).
 func (w *walk) attachRootfs(s plan.AttachRootfs) error {
 	if err := w.sources.deliver(); err != nil {
 		return err

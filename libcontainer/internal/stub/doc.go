@@ -15,6 +15,7 @@
 // failures to tolerate and what to report to the user: package remote encodes batches,
 // package engine decides. This package only has the machine code that executes them.
 //
-// wire.go draws the layout of a batch, image.go wraps the machine code in an ELF image,
-// and each machine's stub_*.s and loop_*.h are the loop.
+// wire.go draws the layout of a batch. image.go wraps the machine code in an ELF image.
+// Each machine's stub_*.s and loop_*.h are the loop, and its machine_*.go has the
+// constants that differ. timing.go has the variants that stamp each call for a trace.
 package stub

@@ -4,7 +4,7 @@ package stub
 
 import "unsafe"
 
-// Ported says that the loop exists for this machine.
+// Ported reports whether the loop exists for this machine.
 const Ported = true
 
 // These functions return the address of the loop's first instruction, and those of the

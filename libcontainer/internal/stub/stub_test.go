@@ -27,8 +27,7 @@ func TestImageIsAnExecutableWithoutWritableCode(t *testing.T) {
 	}
 }
 
-// TestImageFitsOnePage checks the promise of the package: the image is smaller than a page, so it costs a container one
-// page of text.
+// TestImageFitsOnePage checks that the image is smaller than a page: a container then pays for one page of text.
 func TestImageFitsOnePage(t *testing.T) {
 	if n := len(Image(3, Untimed)); n > 1024 {
 		t.Errorf("len(Image) = %d bytes; want at most 1024", n)
@@ -251,8 +250,8 @@ func TestStubExitsWithItsSocket(t *testing.T) {
 	}
 }
 
-// TestStubWithoutSocketExits: a program in the container may execute the image again from /proc/self/exe. It then exits
-// at once.
+// TestStubWithoutSocketExits: a program in the container may execute the image again from /proc/self/exe. The image must
+// then exit at once.
 func TestStubWithoutSocketExits(t *testing.T) {
 	path := t.TempDir() + "/stub"
 	if err := os.WriteFile(path, Image(0, Untimed), 0o755); err != nil {

@@ -16,8 +16,8 @@ package stub
 //	          └────────────────────────────────────────────────────┘ replyOff+replyLen
 //
 // The stub sends the last part back as the reply. All integers have the machine's byte
-// order. LowHalf is the offset of the low
-// 32 bits in a result: a load of a result loads from there.
+// order. LowHalf is the offset of the low 32 bits in a result: a load of a result loads
+// from there.
 //
 // The highest bit of calls is Behind. It is set in a batch that was sent before the batch
 // in front of it was answered. If that one fails, the stub leaves this batch out and does
@@ -56,7 +56,7 @@ const (
 
 	HeaderSize = 16
 	CallSize   = 64
-	StampSize  = 16 // the loop relies on a fourth of CallSize
+	StampSize  = 16 // a fourth of CallSize: the loop relies on it
 
 	behindBit = 31
 
