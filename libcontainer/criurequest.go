@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logLevel is CRIU's "debug": Cause needs its lines about processes and descriptors.
+// logLevel is CRIU's "debug": criu.Cause needs its lines about processes and descriptors.
 const logLevel = int32(4)
 
 // set returns a pointer for an optional field. For the zero value it returns nil, so

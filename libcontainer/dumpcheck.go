@@ -28,9 +28,9 @@ type Obstacle struct {
 	Warning bool `json:"warning"`
 }
 
-// CheckCheckpoint returns every reason why Checkpoint with these options would fail. It
-// reads procfs and the lists of sockets. It does not change the container, and it needs
-// no CRIU.
+// CheckCheckpoint returns the known reasons why Checkpoint with these options would fail,
+// and the properties that a restore would lose (Warning). It reads procfs and the lists
+// of sockets. It does not change the container, and it needs no CRIU.
 //
 // Errors: ErrNotRunning, or an error of reading procfs.
 func (c *Container) CheckCheckpoint(_ context.Context, o CheckpointOptions) (_ []Obstacle, err error) {
@@ -138,8 +138,8 @@ func (s *survey) container() {
 	}
 }
 
-// hasEntries reports whether a directory has entries. The kernel resolves the path inside
-// the container.
+// hasEntries reports whether a directory has entries. The kernel resolves the path in
+// the root of the container's first process.
 func (s *survey) hasEntries(path string) bool {
 	root, err := unix.Open(procPath(s.record.Init.Pid, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -346,7 +346,7 @@ func (s *survey) file(d descriptor) {
 	}
 }
 
-// outside reports whether a descriptor's file is on a mount of the host. A process
+// outside reports whether a descriptor's file is on a mount of the host. The process
 // may be in a mount namespace of its own.
 func (s *survey) outside(d descriptor) bool {
 	mounts, err := mountsOf(strconv.Itoa(d.pid))

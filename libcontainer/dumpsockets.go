@@ -32,8 +32,8 @@ const (
 	tcpListen = 10
 )
 
-// listSockets reads the sockets of all network namespaces of the processes. Sockets
-// that cannot be read are missing: CRIU decides about them.
+// listSockets reads the sockets of all network namespaces of the processes. It leaves
+// out sockets that it cannot read: CRIU finds out about these during the dump.
 func listSockets(pids []int, first int) *socketList {
 	l := &socketList{held: map[uint64]bool{}, tcp: map[uint64]tcpSocket{}, peers: map[uint64]uint64{}}
 	own, _ := os.Readlink("/proc/self/ns/net")

@@ -80,7 +80,7 @@ func (h *handle) isKnown() bool {
 }
 
 // toWait returns the pidfd to wait on, or nil if the exit status is known already. The
-// pidfd stays the handle's.
+// handle keeps the ownership of the pidfd.
 func (h *handle) toWait(id proc.Identity) (*os.File, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -149,8 +149,9 @@ func duplicate(file *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), file.Name()), nil
 }
 
-// collect is reap without a result. It reaps only a process that this program has
-// started or waited for: most likely our child, which nobody else collects.
+// collect reaps like reap, without a result. It reaps only a process that this program
+// has started or waited for. Such a process is most likely our child, which nobody else
+// collects.
 func (h *handle) collect(ctx context.Context) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -167,8 +168,8 @@ func (h *handle) close() {
 	h.pidfd.Close() // no effect on nil or a closed file
 }
 
-// configuration is config.json as of create, read when it is first needed. Nobody
-// changes it.
+// configuration is config.json as it was at create, read when it is first needed.
+// Nobody changes it.
 type configuration struct {
 	mu     sync.Mutex
 	config *specconv.Config

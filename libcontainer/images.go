@@ -70,7 +70,8 @@ func (d *imageDir) checkOwner() error {
 func (d *imageDir) close() { d.dir.Close() }
 
 // workDir opens the directory of the log. The default is the image directory.
-// containerd's shim names a link of its own: one link that root owns is followed.
+// containerd's shim names a symlink of its own: workDir follows one symlink if the
+// runtime's user owns it.
 func (d *imageDir) workDir(path string) (*imageDir, error) {
 	if path == "" {
 		return d, nil
@@ -82,11 +83,11 @@ func (d *imageDir) workDir(path string) (*imageDir, error) {
 	return openImageDir(target, true)
 }
 
-// rootsLink returns the target of a link that belongs to this user, and else path.
+// rootsLink returns the target of path if path is a symlink of this user, else path.
 func rootsLink(path string) (string, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return path, nil //nolint:nilerr // it is made, or the error comes again
+		return path, nil //nolint:nilerr // a missing directory is created later; any other error returns there
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t

@@ -127,8 +127,9 @@ func (c *Container) outlived() bool {
 	return c.record.Init.IsZero() || err == nil && c.record.Init.BootID != boot || !c.ownPids()
 }
 
-// settleTime bounds the wait for the stub of an exec. The stub is in the cgroup but not
-// in the pid namespace, and ends by itself.
+// settleTime bounds the wait for the stub of an exec. That stub is in the cgroup but not
+// in the pid namespace, so the kernel does not end it with the container. It ends by
+// itself.
 const settleTime = 500 * time.Millisecond
 
 // remains is the treatment of the cgroup after the end of the first process.

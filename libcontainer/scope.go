@@ -17,8 +17,8 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// With the systemd cgroup manager, the container's cgroup is that of a scope. systemd
-// makes a scope around an existing process. So the first process starts in the
+// With the systemd cgroup manager, the container's cgroup is the cgroup of a scope.
+// systemd makes a scope around an existing process. So the first process starts in the
 // runtime's cgroup, and systemd moves it before it gets its first batch.
 
 // scope is the systemd unit of a container that is being created.
@@ -206,7 +206,7 @@ func scopeLimits(r *specs.LinuxResources, devices []specs.LinuxDeviceCgroup, v2 
 	return append(limits, rules...), err
 }
 
-// stop stops the unit after a failed create. Its processes are gone.
+// stop stops the unit after a failed create. Its processes have ended already.
 func (s *scope) stop(ctx context.Context) error {
 	if s == nil || !s.started {
 		return nil
@@ -224,10 +224,10 @@ func stopScope(ctx context.Context, unit string, user bool) error {
 	return m.Stop(ctx, unit)
 }
 
-// updateScope runs update and makes systemd keep the same limits. update calls before
-// when all limits are known to be possible, and before it sets the first one. r has the
-// changed limits, old those that held, and now is old with r. If update fails, systemd
-// gets the old limits again.
+// updateScope runs update and makes systemd keep the same limits. update calls the
+// function before once: after it has checked all limits, and before it sets the first
+// one. r has the changed limits, old the limits so far, and now the limits after the
+// change. If update fails, systemd gets the old limits again.
 func (c *Container) updateScope(ctx context.Context, old, now, r *specs.LinuxResources, update func(before func() error) error) error {
 	if c.record.Cgroup.Scope == "" {
 		return update(nil)
