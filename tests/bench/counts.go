@@ -24,8 +24,8 @@ import (
 // historyFile is the file of the recorded counts.
 const historyFile = "tests/bench/history.tsv"
 
-// The smallest of this many counts of a container's life is taken. Most variation is additional work, such as an interrupted
-// wait or a missing directory. Page faults vary most, with the work of the threads.
+// The numbers of lives of a container that are counted. The smallest count is taken: most variation is additional work,
+// such as an interrupted wait or a missing directory. Page faults vary most, with the work of the threads.
 const (
 	tracedLives  = 5
 	plainLives   = 15
@@ -35,7 +35,8 @@ const (
 // countedBundles are the default bundle and one of an engine, with a seccomp profile.
 var countedBundles = []string{defaultBundle, "docker-29"}
 
-// counts compares the counts with the recorded ones and fails if one has become worse. Or it records them.
+// counts compares the counts with the recorded ones and fails if one has become worse. With the argument "record" it
+// records them instead.
 func counts(args []string) error {
 	now := map[string]float64{}
 	for _, layout := range countedLayouts() {

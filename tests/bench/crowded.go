@@ -140,7 +140,8 @@ func (c *crowding) clear() error {
 	return errors.Join(err, c.workers[len(c.workers)-1].down(c.target))
 }
 
-// share divides n jobs between all workers but the last. The numbers continue after the live containers.
+// share divides n jobs between all workers but the last. The numbers of the jobs continue after those of the live
+// containers.
 func (c *crowding) share(n int, job func(w *competitor, n int) error) error {
 	first, workers := len(c.live), len(c.workers)-1
 	var next sync.Mutex

@@ -10,7 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Curve shows how a cost grows with something.
+// Curve shows how a cost grows with the number of something.
 type Curve struct {
 	Name   string // of the file
 	Title  string
@@ -116,7 +116,7 @@ func manyRules(spec *specs.Spec, count int) error {
 	return nil
 }
 
-// removeCgroups removes a cgroup's parents, up to and including the cgroup that the first word of the path names.
+// removeCgroups removes a cgroup and its parents, up to the one that the first word of the path names.
 func removeCgroups(path string) {
 	for ; path != "/"; path = filepath.Dir(path) {
 		for _, dir := range cgroupDirs(path) {

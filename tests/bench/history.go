@@ -109,11 +109,12 @@ func (c change) String() string {
 	return text
 }
 
-// rareSignals is the number of calls of rt_sigaction(2) that catch the rarely sent signals: 29 are looked at and caught.
+// rareSignals is the number of calls of rt_sigaction(2) that catch the 29 rarely sent signals. For each signal, one
+// call reads the action and one sets it.
 const rareSignals = 2 * 29
 
-// slack returns the growth from which a figure counts as worse, by the last part of its name. It is the variation that was
-// seen while nothing had changed.
+// slack returns the growth from which a figure counts as worse. It depends on the last part of the figure's name. It is
+// the variation that was seen while nothing had changed.
 func slack(name string, before float64) float64 {
 	switch name[strings.LastIndexByte(name, '/')+1:] {
 	case "runtime":

@@ -44,7 +44,7 @@ func inside() error {
 	return nil
 }
 
-// InsideResult is the figures of all workloads.
+// InsideResult has the figures of all workloads.
 type InsideResult struct {
 	Machine string
 	Names   []string // the columns
@@ -160,7 +160,7 @@ func loadAverage() float64 {
 	return load
 }
 
-// table is the medians in Markdown.
+// table returns the medians as a table in Markdown.
 func (r *InsideResult) table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s Medians of %d rounds in turns, higher is better. Before the run, %.1f processes were ready to run on this machine (the mean of a minute); after it, %.1f",

@@ -71,7 +71,7 @@ type usage struct {
 
 func (u usage) plus(v usage) usage { return usage{u.wall + v.wall, u.cpu + v.cpu, u.faults + v.faults} }
 
-// process is a started process and the moment before its fork.
+// process is a started process, with the time just before its fork.
 type process struct {
 	pid   int
 	began time.Time

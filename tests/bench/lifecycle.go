@@ -45,8 +45,8 @@ func (f *field) measureLifecycle(s settings) error {
 
 const backToBack = "back to back"
 
-// rounds lets each competitor run, and go through a whole life, that many times. The order changes, so the next competitor,
-// which waits for the kernel's clean-up, is not always the same.
+// rounds lets each competitor run, and go through a whole life, as often as runs says. The order of the competitors
+// changes: each one waits for the kernel's clean-up after the one before, which must not always be the same.
 func (f *field) rounds(able []*competitor, key Key, runs int, pause time.Duration) error {
 	for n := range warmUps + runs {
 		for _, c := range shuffled(able, n) {

@@ -62,8 +62,9 @@ func (c crowd) each(workers int, do func(*competitor) error) error {
 	return err
 }
 
-// loadCost is the cost of a load: that of each job, the number of jobs a second, and the processor time of the machine for each job, in
-// milliseconds. The last one includes the work of the kernel's own threads, and of processes for which nobody has waited.
+// loadCost is the cost of a load: the cost of each job, the number of jobs a second, and the processor time of the
+// machine for each job, in milliseconds. The machine's time includes the work of the kernel's own threads, and of
+// processes for which nobody has waited.
 type loadCost struct {
 	jobs          []usage
 	rate, machine float64

@@ -94,8 +94,8 @@ func statusKiB(pid int, field string) (float64, error) {
 	return 0, fmt.Errorf("process %d has no %s", pid, field)
 }
 
-// measureLimit searches for the smallest memory limit under which run /bin/true works three times in a row: upwards by
-// quarters, then back by pages.
+// measureLimit searches for the smallest memory limit under which run /bin/true works three times in a row. It goes
+// upwards, each limit a quarter above the one before, and then down in steps of 8 KiB.
 func (f *field) measureLimit() {
 	if f.layout == "v2" && !hasController("memory") {
 		f.note("no smallest memory limit: no memory controller in this layout")

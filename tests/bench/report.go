@@ -194,8 +194,8 @@ func concurrencies(all []Result) string {
 	return t.String()
 }
 
-// concurrency returns the cells of one load: rate and processor time of each competitor, then onggi's part of both, and of
-// the time of one job.
+// concurrency returns the cells of one load: rate and processor time of each competitor, then the ratios of onggi to
+// others in both, and in the time of one job.
 func (r *Result) concurrency(rate Key, names []string) []string {
 	machine, wall := rate, rate
 	machine.Metric, wall.Metric = "machine", "wall"

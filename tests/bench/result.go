@@ -19,7 +19,7 @@ type Result struct {
 	Machine     string
 	Runs        int
 	Notes       []string
-	Failed      []string // items without figures, or with some missing
+	Failed      []string // items without figures, or without some of them
 	Competitors []Competitor
 	Rows        []*Row
 	Curves      []Curve

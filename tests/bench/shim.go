@@ -11,7 +11,7 @@ import (
 	"slices"
 )
 
-// ownShim is the competitor whose figures are compared with the others': containerd with onggi's shim.
+// ownShim is containerd with onggi's shim. The figures of the other competitors are compared with it.
 const ownShim = "onggi's shim"
 
 // ShimResult is the output of tests/shim/bench.

@@ -18,7 +18,8 @@ import (
 // mountPoints are the numbers of the host's mounts, cgroup2 included.
 var mountPoints = []int{22, 100, 250, 500, 1000, 2000, 4000}
 
-// startRuns is how often each binary starts at each point. The minimum is taken: other work of the machine cannot lower it.
+// startRuns is the number of starts of each binary at each point. The minimum is taken: other work of the machine
+// cannot lower it.
 const startRuns = 200
 
 // starts measures `--version` by the number of the host's mounts, with and without the patch of .ci/toolchain. It writes
@@ -104,7 +105,8 @@ func measureStarts(binaries []string) (*Curve, error) {
 	return c, nil
 }
 
-// mountMany makes the namespace's mounts n in number, with cgroup2 before or behind the added ones.
+// mountMany adds mounts until the namespace has n of them. It mounts cgroup2 before the added ones ("early") or behind
+// them.
 func mountMany(dir string, n int, place string) error {
 	if err := unix.Unmount("/sys/fs/cgroup", unix.MNT_DETACH); err != nil {
 		return err

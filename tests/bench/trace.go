@@ -45,9 +45,9 @@ func readTrace(dir string) (callCounts, error) {
 	return total, nil
 }
 
-// countThread derives the side of a thread from its execve calls. The runtime's process begins with the runtime. The stub is
-// called onggi:ID. A child that the stub clones executes the container's program first of all. The runtime's threads
-// execute nothing.
+// countThread derives the side of a thread from its execve calls. The first one of the runtime's process executes the
+// runtime. The stub is called onggi:ID. A child that the stub clones executes the container's program before anything
+// else. The runtime's other threads execute nothing.
 func countThread(trace string) callCounts {
 	var names []string
 	stub, program := -1, -1

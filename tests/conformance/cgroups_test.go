@@ -136,7 +136,7 @@ func below(dir string) []string {
 	return dirs
 }
 
-// removeRoom removes a room's cgroups. No process lives in them any more.
+// removeRoom removes a room's cgroups. The room's processes have ended, or are about to.
 func removeRoom(t *testing.T, hierarchies []hierarchy, name string) {
 	t.Helper()
 	for _, h := range hierarchies {

@@ -11,6 +11,7 @@
 // namespaces, with /run and bundles on file systems that vanish with them.
 // tap_test.go parses the output. Each result other than a pass has to stand in the
 // table of known differences with its reason (known_test.go). The table is exact:
-// an unlisted difference fails the test, and so does a listed one that no longer
+// an unlisted difference fails the test, and a listed one that no longer occurs
+// fails it too. A program must leave nothing in its room.
 // occurs. A program must leave nothing in its room.
 package conformance

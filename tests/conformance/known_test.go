@@ -121,8 +121,8 @@ var known = []difference{
 	},
 }
 
-// without reports whether no mounted v1 hierarchy has the controller. A hierarchy in /proc/self/cgroup may be mounted nowhere: it
-// outlives its last mount while one of its cgroups is being removed.
+// without reports whether no mounted v1 hierarchy has the controller. A hierarchy in /proc/self/cgroup may be mounted
+// nowhere: it outlives its last mount while the kernel removes one of its cgroups.
 func without(controller string) func() bool {
 	return func() bool {
 		text, _ := os.ReadFile("/proc/self/mountinfo")

@@ -153,7 +153,8 @@ func furnish(r request) ([]hierarchy, error) {
 	return hierarchies, nil
 }
 
-// runProgram also reaps the processes that fall to it as the subreaper.
+// runProgram runs the program and returns its exit status. It also reaps the orphans that become children of this
+// process, which is process 1 of the room.
 func runProgram(r request) (int, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {

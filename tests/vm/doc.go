@@ -7,8 +7,8 @@
 // A guest is a kernel, a cgroup layout, and an init: systemd, or a shell script that mounts the necessary file systems.
 // A guest runs the integration tests once for each driver. guests_test.go has the selection and its reasons.
 //
-// The one rule: a guest gets the same binaries as every other run. The runtime, the compiled tests and the probe are built
-// on the host and travel on a disk. The image has Debian's packages and the three files of the directory guest. It stays in
+// The one rule: a guest gets the same binaries as every other run. The runtime, the compiled tests and the probe are
+// built on the host and travel on a disk. The image has Debian's packages and files of the directory guest. It stays in
 // tests/.cache under the hash of its recipe, and no run writes to it.
 //
 // CI machines have no KVM. QEMU translates all instructions of a guest, so a guest is 10 to 20 times slower than its host.

@@ -25,14 +25,14 @@ type guest struct {
 
 // run is one execution of a test program in a guest.
 type run struct {
-	driver  string // of cgroups; or another name
-	program string // directory of its sources; the integration tests where it is empty
+	driver  string // creator of the cgroups (cgroupfs, systemd), or another name for the run
+	program string // directory of its sources; "": the integration tests
 	tests   []string
 	skip    []string
 	env     []string
 	must    []string // tests that may not be skipped: the guest exists for them
 	only    string   // the selection of the -run flag, instead of tests
-	before  string   // a shell command before it
+	before  string   // a shell command to execute before the tests
 }
 
 // guests returns all machines, the slow ones first.
@@ -120,8 +120,8 @@ var (
 	besideSystemd = []string{"TestCgroup", "TestDevice", "TestUnified", "TestOOM", "TestPause"}
 )
 
-// unasked are tests that no guest runs. They test the runtime alone, or they take minutes with translated instructions and
-// tell no more about a kernel than other tests do.
+// unasked are tests that no guest runs. They test the runtime alone, or they take minutes with translated instructions
+// and show no more about a kernel than other tests do.
 var unasked = []string{
 	// Output and refused input: no kernel is involved.
 	"TestHelp", "TestSpec$", "TestWrongUsage", "TestConfigThatIsNone", "TestConfigValues", "TestIDs", "TestBundlesOfRealEngines", "TestFeatures",
@@ -196,7 +196,7 @@ func (g guest) test(t *testing.T) {
 	}
 	h, err := g.boot(context.Background(), i, p, runs, dir)
 	if len(h.runs) == 0 && strings.Contains(h.lastWords(), "Kernel panic") {
-		// Translated code that modifies itself, as a starting kernel does, fails now and then.
+		// QEMU sometimes fails to translate code that modifies itself, as a starting kernel does.
 		t.Logf("the kernel ended before there was anything of ours: once more\n%s", h.lastWords())
 		h, err = g.boot(context.Background(), i, p, runs, dir)
 	}

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// image is a Debian release: its kernel and a root file system, of which each guest gets a snapshot.
+// image is a Debian release: its kernel and a root file system. Each guest gets a snapshot of the latter.
 type image struct {
 	kernel string // ELF
 	root   string // ext4

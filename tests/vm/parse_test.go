@@ -20,8 +20,8 @@ func (n *node) tree() string {
 	return text
 }
 
-// The output of the serial port becomes the tree of tests in the guest. The input has names with slashes, lines of
-// containers in between, and ends in the middle of a test.
+// TestParse: parse turns the output of the serial port into the tree of tests in the guest. The input has names with
+// slashes and lines of containers in between, and it ends in the middle of a test.
 func TestParse(t *testing.T) {
 	const mark = "\x16"
 	root, err := parse([]byte(strings.Join([]string{

@@ -48,8 +48,8 @@ func parse(output []byte) (*node, error) {
 	return root, nil
 }
 
-// find returns the node of a test's full name. A new node goes below the longest known name: the output mentions a parent
-// before its subtests, and a name may contain slashes.
+// find returns the node of a test's full name. It puts a new node below the longest known name: the output mentions a
+// parent before its subtests, and a name may contain slashes.
 func find(known map[string]*node, name string) *node {
 	if n := known[name]; n != nil {
 		return n
