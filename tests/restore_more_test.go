@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// A restored terminal is a new one of the host, and the program's standard streams are still on it.
+// A restored container gets a new terminal of the host. The program's standard streams must be on it.
 func TestRestoreTerminal(t *testing.T) {
 	path, next := consoleSocket(t)
 	c := newContainer(t, terminal, sh("echo ready; while read x; do echo got $x; done"))
@@ -35,7 +35,7 @@ func TestRestoreTerminal(t *testing.T) {
 	}
 }
 
-// criuTool starts CRIU for a server of its own, in the background.
+// criuTool starts one of CRIU's servers in the background. It kills the server at the end of the test.
 func criuTool(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := filepath.Abs("../bin/peers/criu")
@@ -56,7 +56,7 @@ func criuTool(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// freePort is a TCP port that nobody uses.
+// freePort returns a TCP port of 127.0.0.1 on which no process listens.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -68,7 +68,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// The memory goes to a page server, and the images and the pages together are a checkpoint.
+// With a page server, the memory goes to that server. Its pages and the images together are a checkpoint.
 func TestRestoreFromPageServer(t *testing.T) {
 	onOneLayout(t)
 	c := counting(t)
@@ -101,7 +101,7 @@ func TestRestoreFromPageServer(t *testing.T) {
 	c.countsOn(n)
 }
 
-// A restored container runs before its memory is there: a server of CRIU sends the pages that it uses.
+// A restored container runs before its memory is there. A server of CRIU sends each page when the container uses it.
 func TestRestoreLazyPages(t *testing.T) {
 	onOneLayout(t)
 	c, n := dumped(t)
@@ -111,7 +111,7 @@ func TestRestoreLazyPages(t *testing.T) {
 	c.countsOn(n)
 }
 
-// The plan of a restore ends with the start of CRIU, after the mounts and the keyring. Nothing is done.
+// The plan of a restore ends with the start of CRIU, after the mounts and the keyring. `onggi plan` changes nothing.
 func TestRestorePlan(t *testing.T) {
 	c, _ := dumped(t)
 	before := readDirNames(c.images())

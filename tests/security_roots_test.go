@@ -10,9 +10,9 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// TestDeleteForceUnderAnotherRoot: three state roots have a container of one id, and thus one cgroup. One container runs.
-// `delete --force` under the other roots kills nothing of it, in either order, and also under a root that has no such
-// container.
+// TestDeleteForceUnderAnotherRoot: three state roots each have a container with the same id, and so with the same
+// cgroup. Only one of the containers runs. `delete --force` under the two other roots must not kill it, in either
+// order. A second `delete --force` under each of them, where the container is gone, must not kill it either.
 func TestDeleteForceUnderAnotherRoot(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "kills them where the pid namespace is shared")
@@ -52,8 +52,9 @@ func TestDeleteForceUnderAnotherRoot(t *testing.T) {
 	}
 }
 
-// TestMagicLinksAsSources: links of procfs that lead to an open file, a root or a namespace, as bind sources and as other
-// paths of config.json. Each ends soon, with success where runc has it too, or with an error of one line.
+// TestMagicLinksAsSources uses links of procfs that lead to an open file, a root or a namespace, as bind sources and as
+// other paths of config.json. Only the path of a namespace may be such a link. Every other run must fail soon, with at
+// most one line of error.
 func TestMagicLinksAsSources(t *testing.T) {
 	peerFails(t, "runc", "takes a working directory behind a magic link")
 	other := newContainer(t, args("sleep", "1000"))
@@ -122,8 +123,8 @@ func namespaceAt(kind specs.LinuxNamespaceType, path string) edit {
 	}
 }
 
-// TestACreateWhoseCgroupIsKilled: the kernel kills all processes of the cgroup above a container at once, as memory.oom.group
-// does it, while create runs. The create fails with one line and leaves nothing.
+// TestACreateWhoseCgroupIsKilled: during create, the kernel kills all processes of the cgroup above the container's at
+// once, as it does for memory.oom.group. The create must fail with one line and leave nothing.
 func TestACreateWhoseCgroupIsKilled(t *testing.T) {
 	needCgroupfs(t)
 	peerFails(t, "runc", "leaves cgroups")
@@ -149,7 +150,7 @@ func TestACreateWhoseCgroupIsKilled(t *testing.T) {
 			i := c.begin(c.withFlags("create")...)
 			r := i.end()
 			if _, err := os.Stat(done); err != nil {
-				t.Skip("no cgroup.kill") // Linux 5.14
+				t.Skip("no cgroup.kill") // it exists since Linux 5.14
 			}
 			if r.code != 1 || strings.Count(r.err, "\n") != 1 || r.took > slowly(10e9) {
 				t.Errorf("%v; want exit status 1 and one line", r)

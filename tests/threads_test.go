@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// TestNoThreadForTheRuntime limits the threads of the runtime by its own cgroup. If the kernel refuses a thread, the Go runtime
-// ends the program with its own message. Then nothing may be left. With a few threads more, the verb succeeds.
+// TestNoThreadForTheRuntime limits the number of the runtime's threads by pids.max of its own cgroup. If the kernel
+// refuses a thread, the Go runtime ends the program with its own message. Then nothing may be left. With a few more
+// threads, the verb succeeds.
 func TestNoThreadForTheRuntime(t *testing.T) {
 	peerFails(t, "runc", "leaves cgroups")
 	peerFails(t, "crun", "has no threads")

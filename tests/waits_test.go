@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// waitPlace is a place in which a verb waits for something that does not come.
+// waitPlace is a situation in which a verb waits for something that does not happen.
 type waitPlace struct {
 	name    string
 	prepare func(*container)
 	line    func(*container) []string
 }
 
-// endless are hooks of a kind that end when the file "hold" of the bundle is gone.
+// endless adds a hook of a kind on the host. The hook ends when the file "hold" of the bundle is removed.
 func endless(kind string) func(*container) {
 	return func(c *container) {
 		c.write("hold", "")
@@ -28,7 +28,7 @@ func endless(kind string) func(*container) {
 	}
 }
 
-// endlessInside are hooks in the container that end with it.
+// endlessInside adds a hook of a kind in the container. The hook sleeps, and ends with the container.
 func endlessInside(kind string) func(*container) {
 	return func(c *container) {
 		c.edit(hooks(kind, specs.Hook{Path: "/bin/sleep", Args: []string{"sleep", "1000"}}))
@@ -49,7 +49,7 @@ func creates(verb string, flags ...string) func(*container) []string {
 	return func(c *container) []string { return c.withFlags(verb, words(flags...)(c)...) }
 }
 
-// fifo makes a FIFO in the bundle that nobody opens.
+// fifo makes a FIFO in the bundle that no process opens, after the preparations in then.
 func fifo(name string, then ...func(*container)) func(*container) {
 	return func(c *container) {
 		for _, f := range then {
@@ -64,7 +64,7 @@ func fifo(name string, then ...func(*container)) func(*container) {
 
 func isUp(c *container) { c.up() }
 
-// full makes a socket whose queue of connections is full: connect(2) waits.
+// full makes a socket whose queue of connections is full, so that connect(2) waits.
 func full(name string, then ...func(*container)) func(*container) {
 	return func(c *container) {
 		for _, f := range then {
@@ -98,7 +98,7 @@ func stopsFirst(c *container) {
 	}
 }
 
-// holdsLock starts a delete that waits for a hook and holds the container's lock.
+// holdsLock starts a delete that holds the container's lock and waits for a hook.
 func holdsLock(c *container) {
 	endless("poststop")(c)
 	c.create()
@@ -107,7 +107,7 @@ func holdsLock(c *container) {
 	c.t.Cleanup(func() { i.end() })
 }
 
-// mute is a criu that does not answer.
+// mute puts a program named criu on the PATH that does not answer.
 func mute(c *container) {
 	c.up()
 	dir := filepath.Join(c.bundle, "path")
@@ -124,7 +124,7 @@ func untilTerm(c *container) {
 	c.edit(sh(`trap "exit 0" TERM; while :; do sleep 0.05; done`))
 }
 
-// waitPlaces are the places in which a verb waits.
+// waitPlaces lists the situations: name, preparation, and the command line of the verb.
 var waitPlaces = []waitPlace{
 	{"create: a prestart hook", endless("prestart"), creates("create")},
 	{"create: a createRuntime hook", endless("createRuntime"), creates("create")},
@@ -153,8 +153,11 @@ var waitPlaces = []waitPlace{
 	{"events", isUp, words("events", "ID")},
 }
 
-// TestSIGTERMEndsEveryWait: wherever a verb waits, SIGTERM ends it within a second, and `delete --force` then leaves nothing.
-// Lookups in file systems that do not answer are in TestALookupWithoutAnEndKeepsNoVerb, restore in TestRestoreKilled.
+// TestSIGTERMEndsEveryWait sends SIGTERM to a verb that waits. The verb must end within a second, with at most one line
+// of error, and leave no process. An interrupted create or run leaves nothing. After any other verb, the
+// harness removes the container with `delete --force`, and then nothing may be left.
+//
+// TestALookupWithoutAnEndKeepsNoVerb tests lookups in file systems that do not answer. TestRestoreKilled tests restore.
 func TestSIGTERMEndsEveryWait(t *testing.T) {
 	peerFails(t, "runc", "ignores it in hooks")
 	peerFails(t, "crun", "ignores it in hooks")
@@ -194,12 +197,13 @@ func TestSIGTERMEndsEveryWait(t *testing.T) {
 	}
 }
 
-// undone reports whether the verb leaves no container behind if it is interrupted.
+// undone reports whether an interrupted verb must have removed its container.
 func (w waitPlace) undone() bool {
 	return strings.HasPrefix(w.name, "create") || strings.HasPrefix(w.name, "run")
 }
 
-// settles waits until no thread of a verb runs any more. It returns false if the verb ends before.
+// settles waits until the threads of a verb sleep: their numbers of context switches are the same in ten looks in a
+// row, which take 300 ms. It returns false if the verb has ended.
 func (c *container) settles(i *invocation) bool {
 	c.t.Helper()
 	const quiet = 10
@@ -217,7 +221,7 @@ func (c *container) settles(i *invocation) bool {
 	return state(i.Process.Pid) != 'Z'
 }
 
-// switches is how often each thread of a process has gone to sleep.
+// switches returns the numbers of context switches of each thread of a process (proc_pid_status(5)).
 func switches(pid int) string {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 	var text []string

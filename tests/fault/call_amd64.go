@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Supported says that calls can be changed on this machine.
+// Supported reports whether calls can be changed on this machine.
 const Supported = true
 
 type registers syscall.PtraceRegs
@@ -25,20 +25,20 @@ func readCall(tid int) (*registers, error) {
 
 func (r *registers) number() int { return int(int64(r.Orig_rax)) }
 
-// skip makes a call that begins one that does not exist.
+// skip changes the number of a call that begins to one that no call has. So the kernel executes nothing.
 func (r *registers) skip(tid int) error {
 	r.Orig_rax = ^uint64(0)
 	return syscall.PtraceSetRegs(tid, (*syscall.PtraceRegs)(r))
 }
 
-// fail sets the result of a call that ends.
+// fail sets the result of a call that ends to an errno.
 func (r *registers) fail(tid int, errno syscall.Errno) error {
 	r.Rax = uint64(-int64(errno))
 	return syscall.PtraceSetRegs(tid, (*syscall.PtraceRegs)(r))
 }
 
 // goCalls are made by the Go runtime for its threads, its memory, its clock and
-// its poller. The few that onggi makes too cannot be told from those.
+// its poller. onggi makes a few of them too. Those count as calls of the Go runtime.
 var goCalls = []int{
 	unix.SYS_FUTEX, unix.SYS_MADVISE, unix.SYS_SCHED_YIELD, unix.SYS_NANOSLEEP, unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK,
 	unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK, unix.SYS_GETTID, unix.SYS_TGKILL, unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MPROTECT,
@@ -47,7 +47,7 @@ var goCalls = []int{
 	unix.SYS_RSEQ, unix.SYS_SETITIMER, unix.SYS_TIMER_CREATE, unix.SYS_TIMER_SETTIME, unix.SYS_TIMER_DELETE, unix.SYS_BRK,
 }
 
-// ofGo tells whether the Go runtime makes this call for itself.
+// ofGo reports whether the call is one that the Go runtime makes for itself.
 func (r *registers) ofGo() bool {
 	if r.number() == unix.SYS_CLONE {
 		return r.Rdi&unix.CLONE_THREAD != 0
@@ -55,7 +55,7 @@ func (r *registers) ofGo() bool {
 	return slices.Contains(goCalls, r.number())
 }
 
-// Name is the name of a system call, where the C library's headers are there to tell.
+// Name returns the name of a system call. Without the headers of the C library it returns the number.
 func Name(nr int) string {
 	if name, ok := names()[nr]; ok {
 		return name

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// Supported says that calls can be changed on this machine.
+// Supported reports whether calls can be changed on this machine.
 const Supported = false
 
 type registers struct{}
@@ -18,5 +18,5 @@ func (*registers) skip(int) error                { return syscall.ENOSYS }
 func (*registers) fail(int, syscall.Errno) error { return syscall.ENOSYS }
 func (*registers) ofGo() bool                    { return false }
 
-// Name is the number of a system call.
+// Name returns the number of a system call.
 func Name(nr int) string { return strconv.Itoa(nr) }

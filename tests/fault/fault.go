@@ -25,18 +25,18 @@ const (
 
 func (s Side) String() string { return [...]string{"runtime", "go", "stub"}[s] }
 
-// Point is one call. The zero Point is none.
+// Point is one call. The zero Point means no call.
 type Point struct {
 	Side Side
 	Nr   int
-	Turn int // counts from 1
+	Turn int // 1 is the side's first call with this number
 }
 
 func (p Point) String() string { return fmt.Sprintf("%s:%s#%d", p.Side, Name(p.Nr), p.Turn) }
 
 // Action is the fault at a point.
 type Action struct {
-	Errno syscall.Errno // the call returns it; 0 for one of the others
+	Errno syscall.Errno // the call returns it; 0: a kill, or nothing
 	Kill  Victim
 	After bool // the kill follows the call
 }
@@ -71,7 +71,7 @@ type Command struct {
 	Dir   string
 	Env   []string
 	Files []uintptr
-	Limit time.Duration // then the command gets SIGKILL: after the action, or in the tracing without a stop
+	Limit time.Duration // the command gets SIGKILL when no tracee has stopped for so long, for instance after the action
 }
 
 // Outcome is the result of a command.
@@ -80,12 +80,12 @@ type Outcome struct {
 	Took   time.Duration
 	Hit    bool    // the point was reached
 	Late   bool    // the limit was reached
-	Where  string  // calls of its threads at the limit
+	Where  string  // the threads of the command and their calls when the limit was reached
 	Points []Point // all calls that were seen
 	Peak   int     // largest resident memory of the command in KiB; 0 if it was not traced to its end
 }
 
-// Nowhere is a point that is never reached. It slows nothing down.
+// Nowhere is a point that is never reached. The calls of the runtime then run without a stop.
 var Nowhere = Point{Side: Stub, Nr: -1, Turn: 1}
 
 // Run runs a command with the action at the point. Without a point it records all
@@ -148,8 +148,8 @@ type tracer struct {
 // task is a traced thread or process.
 type task struct {
 	side   Side // Runtime or Stub
-	inside bool // a call
-	hit    bool // this is the call
+	inside bool // between the begin and the end of a call
+	hit    bool // the present call is the point
 }
 
 const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK |
@@ -194,11 +194,11 @@ func (t *tracer) start() error {
 	return syscall.Kill(pid, syscall.SIGCONT)
 }
 
-// maxLimits bounds the tracing, in limits.
+// maxLimits bounds the whole tracing, as a multiple of Command.Limit.
 const maxLimits = 10
 
-// limit ends the command. Each stop of a tracee wakes the tracer, and on a busy machine
-// the thousands of stops may take longer than the limit. So it counts from the last stop.
+// limit kills the command when no tracee has stopped for Command.Limit. It does not count from the start: each stop of
+// a tracee wakes the tracer, and on a busy machine the thousands of stops may take longer.
 func (t *tracer) limit() {
 	began := time.Now()
 	last, seen := began, int64(0)
@@ -253,7 +253,7 @@ func (t *tracer) event(tid int, status syscall.WaitStatus) (done bool) {
 			return true
 		}
 	case stop == syscall.SIGTRAP && status.TrapCause() == unix.PTRACE_EVENT_EXEC:
-		k.inside = true // its end comes
+		k.inside = true // the stop at the end of execve follows
 		side, ours := executed(tid)
 		if tid == t.pid { // a wrapper has executed its program
 			side, ours = Runtime, true
