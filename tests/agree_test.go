@@ -19,9 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestWherePeersAgree runs random configurations, the same ones each time, with onggi, runc and crun. A container reports
-// everything that is visible from inside. One peer alone may be wrong, and often is; users rely on the behaviour that both
-// share. So a difference counts if both peers agree and onggi differs. disagreements lists the intended ones.
+// TestWherePeersAgree runs random configurations with onggi, runc and crun. The configurations are the same in each
+// run. A container reports everything that is visible from inside. One peer alone may be wrong, and often is. Users
+// rely on the behaviour that both share. So a difference counts if both peers agree and onggi differs. disagreements
+// lists the intended differences.
 func TestWherePeersAgree(t *testing.T) {
 	if env.kind != "onggi" {
 		t.Skip("the peers are asked by the test itself")
@@ -33,7 +34,7 @@ func TestWherePeersAgree(t *testing.T) {
 			runc, _ := seen(t, seed, peers[0])
 			crun, _ := seen(t, seed, peers[1])
 			if t.Failed() || runc["it runs"] != crun["it runs"] {
-				return // a report that is cut, or that a peer does not make, agrees with nothing
+				return // an incomplete or missing report cannot be compared
 			}
 			keys := maps.Clone(own)
 			maps.Copy(keys, runc)
@@ -175,7 +176,7 @@ func (c *container) runSomehow(t *testing.T) result {
 	return r
 }
 
-// nested mounts a tree on the host, "host" in the bundle, with flags and propagations that the seed selects.
+// nested mounts a tree at "host" in the bundle, on the host, with flags and propagations that the seed selects.
 func nested(t *testing.T, c *container, seed uint64) string {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))

@@ -13,11 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkBandwidthCost measures the processor time of a limit: TCP flows of 1 Gbit/s over veth, in turn without limits,
-// with a limit in both directions that lets them pass, and with the kernel's statistics of the programs switched on.
+// BenchmarkBandwidthCost measures the processor time of a limit. It sends TCP flows of 1 Gbit/s over veth, in turn
+// without limits, with a limit in both directions that lets them pass, and with the kernel's statistics of the programs
+// switched on.
 //
 // Two measures do not depend on other work of the machine: the processor time of both containers' cgroups, and the time
-// inside the programs. The third is the processor time of the machine, for a quiet one.
+// inside the programs. The third is the processor time of the whole machine. It is only meaningful on a quiet machine.
 func BenchmarkBandwidthCost(b *testing.B) {
 	needUnified(b)
 	peer := newContainer(b, args("sleep", "1000"))
@@ -71,8 +72,8 @@ func (c *costs) add(one cost) {
 	c.cgroups, c.machine = append(c.cgroups, one.cgroups), append(c.machine, one.machine)
 }
 
-// cost measures a flow, with the processes at its ends. On a busy machine a flow may be slower than it was asked for: then
-// its processor time is that of fewer bits.
+// cost measures a flow and the processor time of the processes at its ends. On a busy machine a flow may be slower than
+// requested. Then fewer bits have taken the processor time.
 func (p pair) cost(b *testing.B, s stream, d time.Duration) (c cost, gigabits float64) {
 	b.Helper()
 	read := func() cost { return cost{p.limited.busy(b) + p.peer.busy(b), machineBusy(b)} }

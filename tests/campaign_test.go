@@ -112,7 +112,7 @@ func actions(p fault.Point) []fault.Action {
 	return all
 }
 
-// ofGo lists calls of the Go runtime. A Go program cannot continue without most of them.
+// ofGo lists calls of the Go runtime that get a fault. A Go program cannot continue without most of them.
 var ofGo = []string{"clone", "mmap", "madvise", "epoll_create1", "epoll_ctl", "epoll_pwait", "eventfd2"}
 
 // always lists the calls that never fail or do not return.
@@ -156,11 +156,13 @@ type campaign struct {
 	others []int           // processes that must survive
 }
 
-// TestFaults lets each system call of each verb fail in turn, with each errno, and kills the runtime before and after each
-// call. Then it checks the leftovers of a `delete --force`. Without CAMPAIGN=whole it takes a sample: SEED selects it, and
-// TRIALS is its size. CAMPAIGN=whole and CAMPAIGN=sample write a row for each verb into the table; -run chooses verbs.
-// A verb ends after BUDGET, a duration. SHARD=1/4, with a SEED, takes a quarter of the faults and writes no row: the rows of
-// four processes add up. FAULT='runtime:openat#3, EMFILE' runs one fault alone.
+// TestFaults lets each system call of each verb fail in turn, with each errno. It also kills the runtime, or the stub,
+// before and after each call. Then it runs `delete --force` and looks for leftovers.
+//
+// Without CAMPAIGN=whole it takes a sample: SEED selects it, and TRIALS is its size. CAMPAIGN=whole and CAMPAIGN=sample
+// write a row for each verb into the table. -run chooses verbs. BUDGET is the longest time for the faults of one verb.
+// SHARD=1/4, with a SEED, takes a quarter of the faults and writes no row: the rows of four processes add up.
+// FAULT='runtime:openat#3, EMFILE' runs one fault alone.
 func TestFaults(t *testing.T) {
 	if !fault.Supported {
 		t.Skip("system calls can be changed on amd64 alone")

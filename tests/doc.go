@@ -94,5 +94,5 @@
 //	images as mounts of Podman                 TestEngines/podman (directory engines)
 //
 // The program in the directory probe runs inside containers and plays the process, honest or hostile. The directories
-// engines, vm, conformance and bench have a doc.go of their own.
+// engines, vm, conformance, packages, shim, fault and bench have a doc.go of their own.
 package tests

@@ -116,7 +116,8 @@ func TestEventsEndWithTheContainer(t *testing.T) {
 	if r.code != 0 || len(all) != 1 || all[0].Type != "exit" || all[0].Data.Pid != pid {
 		t.Fatalf("want one exit event: %v", r)
 	}
-	// The parent gets the status. Another process gets it since Linux 6.15, or before the parent reaps the child.
+	// The parent gets the status. Another process gets it only since Linux 6.15, or if it asks before the parent reaps
+	// the child.
 	if s := all[0].Data.Status; s != nil && *s != status || status != 7 {
 		t.Errorf("status %v, reaped %d; want 7", s, status)
 	}

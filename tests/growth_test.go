@@ -9,8 +9,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// The runtime creates missing mountpoints some batches before their mounts. Each result has to be read from the batch of its
-// calls. An earlier version read the last batch: with many mounts out of range, with fewer the result of another mount.
+// The runtime creates missing mountpoints some batches before their mounts. Each result has to be read from the batch
+// of its calls. An earlier version read it from the last batch: with many mounts the index was out of range, with fewer
+// mounts the result belonged to another mount.
 func TestManyMissingMountpoints(t *testing.T) {
 	for _, tt := range []struct{ mounts, depth int }{{3000, 1}, {250, 2}, {100, 5}, {60, 20}} {
 		t.Run(fmt.Sprintf("%d at depth %d", tt.mounts, tt.depth), func(t *testing.T) {

@@ -34,7 +34,7 @@ func slowly(d time.Duration) time.Duration {
 	return d
 }
 
-// number gives every container of the run its own names.
+// number counts the containers of the run, which gives each one its own names.
 var number atomic.Int64
 
 // container is a bundle, and the container that a verb has made from it.
@@ -48,7 +48,7 @@ type container struct {
 	scope  bool   // systemd creates the cgroup
 	spec   *specs.Spec
 
-	// Added to every invocation.
+	// Global options, which are added to every invocation.
 	global []string
 	flags  []string // for create and run
 	env    []string
@@ -412,7 +412,8 @@ func (c *container) stopped() {
 	eventually(c.t, "status stopped", func() bool { return c.status() == "stopped" })
 }
 
-// amount returns the number of repetitions: with -short, usually, and with LONG=1, as CI has it. Peers get few.
+// amount returns the number of repetitions: the short one with -short, the long one with LONG=1, as in CI, else the
+// usual one. Peers get the short one.
 func amount(short, usual, long int) int {
 	switch {
 	case testing.Short() || env.kind != "onggi":

@@ -213,7 +213,7 @@ func TestLiveMountsNeedAContainerThatLives(t *testing.T) {
 }
 
 // A destination is resolved inside the container's file system. It never leads out of it and never into /proc. A remove
-// affects only added mounts. The control is that the names do lead there.
+// affects only added mounts. Control: in the container, the names do lead there.
 func TestLiveMountsOfAContainerThatMovesNamesAbout(t *testing.T) {
 	peersLack(t, "mounts")
 	c := newContainer(t)

@@ -171,7 +171,7 @@ func TestSELinuxEnforced(t *testing.T) {
 	if r := c.run(); r.code != 0 {
 		t.Errorf("%v; want exit status 0", r)
 	}
-	// The program may not write to this test's files.
+	// The policy does not let the program write to the harness's files, so its output is in its root file system.
 	for name, text := range map[string]string{"read": "own\n", "refused": "cat: can't open '/other': Permission denied\n"} {
 		got, err := os.ReadFile(filepath.Join(c.rootfs, name))
 		if err != nil {

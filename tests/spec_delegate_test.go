@@ -51,7 +51,8 @@ func (c *container) ready() bool {
 	return err == nil
 }
 
-// config-linux.md, "Cgroup ownership".
+// config-linux.md, "Cgroup ownership": the container's user owns a writable cgroup if the container has a cgroup
+// namespace.
 func TestCgroupOwnership(t *testing.T) {
 	needV2(t)
 	user := func(uid uint32) edit { return func(s *specs.Spec) { s.Process.User.UID = uid } }

@@ -46,7 +46,7 @@ const device = `ip -o addr show dev %d | tr -s ' ' | cut -d' ' -f4 | grep -v ^fe
 
 func show(name string) edit { return sh(strings.ReplaceAll(device, "%d", name)) }
 
-// config-linux.md, "Network Devices".
+// config-linux.md, "Network Devices": a device of the host moves to the container.
 func TestNetDevices(t *testing.T) {
 	const wanted = "192.0.2.7/25\n2001:db8::7/64\n1 1400 02:00:5e:00:53:01"
 	for name, test := range map[string]struct {

@@ -83,7 +83,7 @@ func TestUnknownCapabilityIsAWarning(t *testing.T) {
 	}
 }
 
-// config.md, "Mounts": in the listed order.
+// config.md, "Mounts": the mounts are made in the listed order.
 func TestMountsAreMadeInTheListedOrder(t *testing.T) {
 	tmpfs := func(destination string) specs.Mount {
 		return specs.Mount{Destination: destination, Type: "tmpfs", Source: "tmpfs"}
@@ -95,7 +95,7 @@ func TestMountsAreMadeInTheListedOrder(t *testing.T) {
 	want(t, "the outer one last", r.out, "/mnt/in\n/mnt\nls: /mnt/in: No such file or directory\n")
 }
 
-// runtime.md, "Lifecycle", step 2: the configuration is that of create.
+// runtime.md, "Lifecycle", step 2: later changes of config.json have no effect on a created container.
 func TestConfigChangedAfterCreate(t *testing.T) {
 	peerFails(t, "runc", "reads the bundle's config.json again")
 	c := newContainer(t, sh("echo $WHO"), func(s *specs.Spec) { s.Process.Env = append(s.Process.Env, "WHO=first") })
@@ -170,7 +170,7 @@ func TestHookPathsResolveInTheirNamespaces(t *testing.T) {
 	}
 }
 
-// config-linux.md, "User namespace mappings".
+// config-linux.md, "User namespace mappings": the runtime does not change the owners of the root file system's files.
 func TestAUserNamespaceLeavesOwnersAlone(t *testing.T) {
 	c := newContainer(t, userNamespace(100000))
 	owned := func() string {
@@ -180,7 +180,7 @@ func TestAUserNamespaceLeavesOwnersAlone(t *testing.T) {
 		}
 		return string(out)
 	}
-	c.output() // which makes the mountpoints
+	c.output() // this run makes the mountpoints
 	before := owned()
 	c.output()
 	if after := owned(); after != before {

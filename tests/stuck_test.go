@@ -23,7 +23,8 @@ func stuck(t *testing.T, edits ...edit) (c *container, pid int, release func()) 
 	c.up()
 	v.mute.Store(true)
 	pid = c.execDetached(nil, "cat", "/vol/file")
-	// The process can be woken until its first signal, but not later.
+	// The first signal interrupts the request. From then on the process waits for the answer, and no signal wakes it
+	// (request_wait_answer in fs/fuse/dev.c).
 	eventually(t, "the process waits", func() bool {
 		return v.taken.Load() > 0 && (strings.Contains(wchan(pid), "fuse") || strings.Contains(wchan(pid), "request"))
 	})
@@ -38,7 +39,7 @@ func wchan(pid int) string {
 	return string(data)
 }
 
-// named checks that a message describes a process: its pid, command, state and the kernel function in which it waits.
+// named checks that an error describes a process: its pid, command, state and the kernel function in which it waits.
 func named(t *testing.T, r result, pid int, command string) {
 	t.Helper()
 	pattern := regexp.MustCompile(fmt.Sprintf(`%d \(%s, D, [a-z_0-9]+\)`, pid, command))

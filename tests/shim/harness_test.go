@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// containerd plays containerd: it receives events.
+// containerd stands for containerd: it receives the events of the shim.
 type containerd struct {
 	dir     string // short, because of sockets
 	address string

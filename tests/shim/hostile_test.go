@@ -143,7 +143,8 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 }
 
-// TestManyExecs: neither memory nor descriptors, threads or zombies grow with the number of execs. EXECS is another number.
+// TestManyExecs checks that memory, descriptors, threads and zombies do not grow with the number of execs. There are
+// 100 execs, 100,000 with LONG=1, or EXECS.
 func TestManyExecs(t *testing.T) {
 	rounds := 100
 	if os.Getenv("LONG") != "" {
@@ -190,7 +191,7 @@ func (p *pod) execs(n int) {
 	}
 }
 
-// usage is what a process holds: descriptors, threads, zombies among its children, and anonymous memory.
+// usage counts the descriptors and threads of a process, the zombies among its children, and its anonymous memory.
 type usage struct{ files, threads, zombies, kilobytes int }
 
 func use(t *testing.T, pid int) (u usage) {
@@ -201,7 +202,7 @@ func use(t *testing.T, pid int) (u usage) {
 	must(t, err)
 	u.files, u.threads = len(files), len(threads)
 	for _, thread := range threads {
-		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, thread.Name())) // threads end, too
+		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, thread.Name())) // a thread may have ended meanwhile
 		for _, child := range strings.Fields(string(children)) {
 			if stat, _ := os.ReadFile("/proc/" + child + "/stat"); strings.Contains(string(stat), ") Z ") {
 				u.zombies++

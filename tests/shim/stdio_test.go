@@ -40,7 +40,8 @@ func (p *pod) read(path string) <-chan string {
 	return out
 }
 
-// TestStreamsAreFIFOs: input, both outputs, the end of the input by CloseIO, and the end of the outputs with the process.
+// TestStreamsAreFIFOs checks the input and both outputs. CloseIO must end the input. The outputs must end with the
+// process.
 func TestStreamsAreFIFOs(t *testing.T) {
 	p := newPod(t, "sh", "-c", "echo error >&2; cat")
 	in, out, errOut := p.fifo("in"), p.fifo("out"), p.fifo("err")
@@ -86,7 +87,8 @@ func TestAReaderThatGoesAway(t *testing.T) {
 	p.remove()
 }
 
-// TestOutputToAFile: both outputs in one file that is made with its directory; the container does not hold the file.
+// TestOutputToAFile checks that both outputs go to one file. The server makes the file and its directory. The container
+// gets a pipe and not the file.
 func TestOutputToAFile(t *testing.T) {
 	p := newPod(t, "sh", "-c", "echo out; echo err >&2; readlink /proc/self/fd/1")
 	path := filepath.Join(p.dir, "logs/deep/log")

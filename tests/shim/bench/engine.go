@@ -39,7 +39,7 @@ type engine struct {
 	serial      atomic.Int64
 }
 
-// image is busybox, for containers and for the first process of a pod.
+// image has only busybox. It serves for containers and for the first process of a pod.
 const image = "docker.io/library/bench:1"
 
 // patience bounds one call.

@@ -1,11 +1,11 @@
-// Command bench measures containerd with onggi's shim, and with containerd's shim of runc and runc, crun or onggi. It is
-// the part of `make bench-shim` that needs containerd's modules. It prints its samples as JSON, and tests/bench makes
-// the tables and pictures of them.
+// Command bench measures containerd with onggi's shim, and with containerd's shim of runc, which runs runc, crun or
+// onggi. It is the part of `make bench-shim` that needs containerd's modules. It prints its samples as JSON.
+// tests/bench makes the tables and pictures of them.
 //
-// The environment has the paths ONGGI, SHIM, RUNC and CRUN ("none" leaves one out), and BENCH_RUNS and BENCH_PODS.
+// The environment has the paths ONGGI, SHIM, RUNC and CRUN ("none" leaves one out). BENCH_RUNS and BENCH_PODS are
+// numbers, and BENCH_ITEMS selects measurements.
 //
-// Everything happens in namespaces of its own, with a containerd of its own whose files are on a tmpfs. The competitors
-// take turns.
+// The program starts a containerd of its own in new namespaces, with its files on a tmpfs. The competitors take turns.
 package main
 
 import (
@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stageEnv tells the runs of this program apart: "" outside of the namespaces, "init" their first process, "bench" its
-// child.
+// stageEnv tells the three runs of this program apart: "" is the one that a user starts, "init" is the first process in
+// the new namespaces, and "bench" is that process's child.
 const stageEnv = "ONGGI_BENCH_SHIM_STAGE"
 
 func main() {
@@ -43,7 +43,7 @@ func main() {
 	}
 }
 
-// outside runs this program again in namespaces of its own, and removes the cgroups.
+// outside runs this program again in new namespaces, and removes the cgroups afterwards.
 func outside() error {
 	if os.Getuid() != 0 {
 		return errors.New("needs root")
@@ -82,7 +82,7 @@ func removeCgroups(name string) {
 	}
 }
 
-// first is process 1: it starts the measurements, and reaps all orphans.
+// first is process 1 of the pid namespace: it starts the measurements, and reaps all orphans.
 func first() error {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), stageEnv+"=bench")
@@ -105,7 +105,7 @@ func first() error {
 	}
 }
 
-// inside prepares the mount namespace, and measures.
+// inside prepares the mount namespace, takes the measurements, and prints the result.
 func inside() error {
 	const dir = "/run/bench"
 	must := errors.Join(
@@ -147,7 +147,7 @@ func inside() error {
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
-// Result is the samples of all measurements.
+// Result has the samples of all measurements.
 type Result struct {
 	Containerd            string
 	Competitors           []string
@@ -158,7 +158,7 @@ type Result struct {
 // Row has the samples of one figure for each competitor.
 type Row struct {
 	Name    string
-	X       int // the number of pods, 0 elsewhere
+	X       int // the number of pods; 0 if the figure does not depend on it
 	Samples map[string][]float64
 }
 
@@ -172,7 +172,7 @@ func (r *Result) add(name string, x int, competitor string, values ...float64) {
 	r.Rows = append(r.Rows, &Row{name, x, map[string][]float64{competitor: values}})
 }
 
-// number returns a setting.
+// number returns a setting of the environment, or otherwise.
 func number(name string, otherwise int) int {
 	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 		return n

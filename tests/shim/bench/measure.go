@@ -23,7 +23,7 @@ const (
 	podPrivate = "private"         // KiB of all shims
 )
 
-// turns calls do for every competitor. The first one changes with each round.
+// turns calls do for every competitor. In each round another one is first.
 func (e *engine) turns(round int, do func(*competitor) error) error {
 	for i := range e.competitors {
 		c := e.competitors[(i+round)%len(e.competitors)]
@@ -34,7 +34,7 @@ func (e *engine) turns(round int, do func(*competitor) error) error {
 	return nil
 }
 
-// measureExec measures ExecSync. Each competitor has one pod, whose shim does nothing else.
+// measureExec measures ExecSync. Each competitor has one pod. The shim of this pod does nothing else.
 func measureExec(e *engine, r *Result) error {
 	pods := map[*competitor]*pod{}
 	shims := map[*competitor]int{}
@@ -116,7 +116,7 @@ func measureRun(e *engine, r *Result) error {
 	return nil
 }
 
-// measureRate starts pods, eight at once.
+// measureRate measures the number of pods started in a second, while eight start at the same time.
 func measureRate(e *engine, r *Result) error {
 	const atOnce, batch = 8, 16
 	for n := range max(2, number("BENCH_RUNS", 200)/50) + 1 {
@@ -135,7 +135,7 @@ func measureRate(e *engine, r *Result) error {
 	return nil
 }
 
-// measureMemory sums the memory of all shims up, with more and more pods.
+// measureMemory measures the memory of all shims of a competitor together, with more and more pods.
 func measureMemory(e *engine, r *Result) error {
 	for _, c := range e.competitors {
 		var pods []*pod
@@ -161,7 +161,7 @@ func measureMemory(e *engine, r *Result) error {
 	return nil
 }
 
-// idle is the time after which the shim has returned memory to the kernel.
+// idle returns the time after which the shim has given its unused memory back to the kernel.
 func (c *competitor) idle() time.Duration {
 	if c.binary == "" {
 		return 5 * time.Second
@@ -169,7 +169,7 @@ func (c *competitor) idle() time.Duration {
 	return 35 * time.Second
 }
 
-// many starts pods.
+// many starts n pods, atOnce of them at the same time. After an error it also returns the pods that have started.
 func (e *engine) many(c *competitor, n, atOnce int) ([]*pod, error) {
 	var mu sync.Mutex
 	var pods []*pod
@@ -197,7 +197,7 @@ func (e *engine) clear(pods []*pod) error {
 	})
 }
 
-// share calls do n times, some at once.
+// share calls do n times, with at most atOnce calls at the same time.
 func share(n, atOnce int, do func() error) error {
 	var wait sync.WaitGroup
 	slots, failed := make(chan struct{}, atOnce), make([]error, n)
@@ -214,7 +214,7 @@ func share(n, atOnce int, do func() error) error {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// shims returns the processes of a shim's servers.
+// shims returns the pids of the servers of the shim with this name.
 func shims(name string) []int {
 	var found []int
 	entries, _ := os.ReadDir("/proc")
@@ -247,7 +247,8 @@ func shimOf(id string) (int, error) {
 	return 0, fmt.Errorf("pod %s has no shim", id)
 }
 
-// cpuOf returns the processor time of a process in milliseconds, with that of all children for which it has waited.
+// cpuOf returns the processor time of a process in milliseconds. With children, it adds that of all children for which
+// the process has waited.
 func cpuOf(pid int, children bool) float64 {
 	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := strings.Cut(string(data), ") ")
@@ -268,8 +269,8 @@ func cpuOf(pid int, children bool) float64 {
 	return ticks * msPerTick
 }
 
-// memory returns the memory of all servers of a shim in KiB: pss divides each page by the number of its users; private counts
-// the pages of one process alone.
+// memory returns the memory of all servers of a shim in KiB. shared is PSS, which divides each page by the number of
+// its users. private counts the pages that only one process has.
 func memory(shim string) (shared, private float64, err error) {
 	pids := shims(shim)
 	for _, pid := range pids {
