@@ -97,8 +97,8 @@ func (r *rootfs) destination(at plan.Place, file bool, flags, resolve uint64) (*
 
 // onRoot reports whether no known mount covers the place or a parent of it. The
 // assumption may be false: a symlink may lead to a mount, or the root file system
-// may consist of several mounts. Then openat2 fails with EXDEV, slow sets
-// places.crossed, and the walk makes no such assumption from there on.
+// may consist of several mounts. Then openat2 fails with EXDEV, slow sets crossed, and
+// the walk makes no such assumption from there on.
 func (r *rootfs) onRoot(at plan.Place) bool {
 	return !at.Below && !r.crossed && r.visit == nil && at.Path != "/proc"
 }

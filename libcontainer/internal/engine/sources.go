@@ -19,7 +19,8 @@ import (
 //	the opener, a stub     sources on a file system that may not answer, at the same
 //	on the host            time (slowSources)
 //	the container's stub   sources in the root file system, in mount order
-//	                       (plan: builder.inside)
+//	                       (plan: builder.inside); and the sources on the host, if
+//	                       the runtime may not clone them (origins)
 //
 // The first two clone each source and hand the clone to the container's stub (deliver).
 type sources struct {

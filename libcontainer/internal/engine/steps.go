@@ -32,10 +32,10 @@ func (w *walk) unshare(s plan.Unshare) error {
 }
 
 // attachRootfs attaches a clone of the root file system over the original. It is
-// the first step that uses trees. Before it, all sources on the host are opened, their
-// ids are mapped, and the stub receives them in one message or a few. So no such source
-// is looked up after anything is mounted in the container. There is one exception: if
-// the kernel refuses a mount, its bind mount from the host is opened later (lateTree).
+// the first step that uses trees. Before it, the runtime side opens all sources on the
+// host, maps their ids, and hands them to the stub in one message or a few. So it opens
+// no source after anything is mounted in the container. There is one exception: if the
+// kernel refuses a mount, the runtime side opens its bind mount from the host (lateTree).
 func (w *walk) attachRootfs(s plan.AttachRootfs) error {
 	if err := w.sources.deliver(); err != nil {
 		return err
