@@ -159,8 +159,8 @@ func (c *bandwidthChange) undo() error {
 	return c.exchange(c.now, c.old, c.to, c.from)
 }
 
-// exchange replaces the program old by now (-1: no program) and records the new
-// limit in the bucket.
+// exchange replaces the program old by now (-1: no program), records the new limit in
+// the bucket, and converts the bucket's lag to the new rate.
 func (c *bandwidthChange) exchange(old, now int, from, to Bandwidth) error {
 	switch {
 	case now >= 0:

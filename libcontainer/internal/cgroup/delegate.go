@@ -12,7 +12,7 @@ const delegatedFiles = "/sys/kernel/cgroup/delegate"
 
 // Delegate changes the owner of the cgroup2 cgroup to uid: of the directory and of
 // the files that the kernel lists for delegation (config-linux.md, "Cgroup
-// ownership"). uid is the host uid of root in the container's user namespace.
+// ownership"). uid is the user of the container's program, as the host numbers it.
 func (p Paths) Delegate(uid int) error {
 	if p.Unified == nil {
 		return nil

@@ -89,7 +89,7 @@ func (b *Batch) begin() {
 
 // Tag sets the tag of the calls added from now on. The error of a failed call
 // contains its tag, so the caller knows which of its steps failed. A trace
-// attributes calls with a negative tag to the present step.
+// attributes calls with a negative tag, or with 0, to the present step.
 func (b *Batch) Tag(t int) {
 	b.begin()
 	b.tag = t

@@ -148,13 +148,13 @@ func passes(d time.Duration, over <-chan struct{}) bool {
 	}
 }
 
-// childPIDTimeout bounds the wait for a forking stub to report its child's pid. Only the stub
-// knows this pid. If the socket were shut down before the report, nobody could end and
-// reap the child.
+// childPIDTimeout bounds the wait for a forking stub to report its child's pid. Only the
+// stub knows this pid. If the socket were shut down before the report, nobody could end
+// and reap the child.
 const childPIDTimeout = time.Second
 
-// Outlast delays the shutdown at the end of ctx by childPIDTimeout. It is for a stub that is
-// about to fork, so that its report arrives.
+// Outlast delays the shutdown at the end of ctx by childPIDTimeout. It is for a stub that
+// is about to fork, so that its report arrives.
 func (s *Stub) Outlast() {
 	s.unwatch()
 	s.watch(s.ctx, childPIDTimeout)
