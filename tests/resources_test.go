@@ -116,8 +116,8 @@ func (f resourceField) warned(t *testing.T, text string) {
 }
 
 // place returns the hierarchy of the field and the behaviour of its version. If both sides of a hybrid layout could
-// have a field, the v1 side has it. If the host lacks the field, the behaviour is an error. Then why says for what
-// reason this host cannot show that the limit works.
+// have a field, the v1 side has it. If the host lacks the field, the behaviour is an error. why then names the
+// reason for which this host cannot show that the limit works.
 func (f resourceField) place(t *testing.T) (h hierarchy, s side, why string) {
 	t.Helper()
 	if f.why != "" && f.field == "rdma" {

@@ -86,7 +86,7 @@ func insideLayout(layout string) (*InsideResult, error) {
 		r.Rates[w.name] = rates
 		for round := range rounds {
 			for i := range r.Names {
-				i = (i + round) % len(r.Names) // nobody is always first
+				i = (i + round) % len(r.Names) // in each round another one is first
 				var rate float64
 				if i < len(f.competitors) {
 					rate, err = f.competitors[i].inside(root, w.name)

@@ -47,7 +47,7 @@ func (p Paths) Missing() []string {
 }
 
 // missing lists the levels of d that do not exist. It uses a binary search: if a
-// directory exists, so do all above it.
+// directory exists, all directories above it exist too.
 func (d Dir) missing() []string {
 	levels := d.levels()
 	n := sort.Search(len(levels), func(i int) bool {
@@ -72,7 +72,8 @@ func (d Dir) levels() []string {
 // It returns the paths in use from now on and the directories it made, parents
 // first; Remove needs the latter. The paths are fewer than p in two cases, both for
 // want of privilege: p.Optional is set, or the hierarchy is a cgroup2 one beside v1
-// ones and no limit needs it. If Create fails, it has removed what it made.
+// ones and no limit needs it. If Create fails, it removes the directories that it made.
+// A directory that another container uses by then is left to that container (leaveTo).
 func (p Paths) Create(o CreateOptions) (used Paths, made []string, err error) {
 	if o.Missing != nil {
 		return p.create(o)

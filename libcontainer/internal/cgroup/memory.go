@@ -107,8 +107,8 @@ func (l *limits) memoryV1(m *specs.LinuxMemory, v view) {
 	}
 }
 
-// swapV1 returns the memory+swap limit to write, or 0 for no change. If the memory
-// limit is removed, so is the memory+swap limit, unless m sets one.
+// swapV1 returns the memory+swap limit to write, or 0 for no change. An update that
+// removes the memory limit also removes the memory+swap limit, unless m sets one.
 func swapV1(m *specs.LinuxMemory) int64 {
 	switch {
 	case set(m.Swap):

@@ -15,9 +15,9 @@
 // as a fork or hooks, adds a round trip.
 //
 // If a call fails, the steps before its step are done, and no step behind it
-// has begun. The step's slow path looks at the failed call. It repairs what the
-// step needs, for example a missing mountpoint, and the walk repeats the step.
-// Otherwise the failed call becomes the error.
+// has begun. The step's slow path looks at the failed call. If it can repair the
+// cause, for example a missing mountpoint, the walk repeats the step. Otherwise the
+// failed call becomes the error.
 //
 // # Trust
 //

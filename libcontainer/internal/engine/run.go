@@ -27,8 +27,8 @@ func Run(ctx context.Context, p *plan.Plan, job *Job) (*Process, error) {
 }
 
 // Visit walks a plan without a program: the stub takes the steps in a running
-// container and ends. After a failure Visit unmounts what it had mounted before,
-// so the container is unchanged. If the stub no longer answers, the mounts stay;
+// container and ends. After a failure Visit unmounts the mounts that it has made, so
+// the container is unchanged. If the stub no longer answers, the mounts stay;
 // LiveMounts lists them and the error says so.
 func Visit(ctx context.Context, p *plan.Plan, job *Job) (LiveMounts, error) {
 	answering, stop := outlasting(ctx, grace)
@@ -52,8 +52,8 @@ func Visit(ctx context.Context, p *plan.Plan, job *Job) (LiveMounts, error) {
 	return LiveMounts{w.visit.mounts(), w.visit.gone}, err
 }
 
-// grace is the time that the stub has for the present batch when ctx ends. The
-// stub is needed afterwards, to unmount what it has mounted. It does not get
+// grace is the time that the stub has for the present batch when ctx ends. Visit needs
+// the stub afterwards, to unmount the mounts that it has made. The stub does not get
 // longer, because it may be waiting for a file system that does not answer.
 const grace = 700 * time.Millisecond
 

@@ -117,8 +117,8 @@ func GroupList(gids []uint32) []byte {
 	return p
 }
 
-// SetDumpable sets the dumpable flag, which decides who may inspect the stub (prctl(2),
-// PR_SET_DUMPABLE).
+// SetDumpable sets the dumpable flag, which decides which processes may inspect the stub
+// (prctl(2), PR_SET_DUMPABLE).
 func (b *Batch) SetDumpable(on bool) Result {
 	var v uint64
 	if on {

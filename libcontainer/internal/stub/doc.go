@@ -12,8 +12,9 @@
 // # One rule
 //
 // Policy never enters this package. The runtime side decides which calls to make, which
-// failures to tolerate and what to report to the user: package remote encodes batches,
-// package engine decides. This package only has the machine code that executes them.
+// failures to tolerate and which errors to report to the user: package engine decides,
+// package remote encodes the batches. This package only has the machine code that
+// executes them.
 //
 // wire.go draws the layout of a batch. image.go wraps the machine code in an ELF image.
 // Each machine's stub_*.s and loop_*.h are the loop, and its machine_*.go has the
