@@ -68,11 +68,11 @@ func take(p []byte, n int) []byte {
 	return p[:n]
 }
 
-// Renew makes b an empty batch in the whole memory of former, because new memory costs
-// page faults. The condition: the reply to former has arrived, and none of its results
-// and buffers is read any more. Its descriptors stay valid. A trace reads the batches at
-// its end, so a traced batch keeps its memory. Next is for a batch whose results are
-// still to be read.
+// Renew makes b an empty batch in the memory of former: its calls, arguments, data and
+// reply. New memory would cost page faults. The condition: the reply to former has
+// arrived, and none of its results and buffers is read any more. Its descriptors stay
+// valid. A trace reads the batches at its end, so a traced batch keeps its memory. Next
+// is for a batch whose results are still to be read.
 func (b *Batch) Renew(former Batch) {
 	b.content = nil
 	if old := former.content; old != nil && !old.trace.kept {
@@ -146,8 +146,9 @@ const firstCalls = 32
 
 // Next returns an empty batch in the memory that b has reserved and not used. The
 // condition: all calls of b have been added. A later call would move b to new memory.
-// b need not have been sent, and its results stay readable. Renew takes the whole memory
-// of a batch whose results nobody reads any more.
+// b need not have been sent, and its results stay readable. If too little is left, the
+// new batch gets memory of its own. Renew takes the memory of a batch whose results
+// nobody reads any more.
 func (b *Batch) Next() Batch {
 	if b.content == nil || cap(b.calls)-len(b.calls) < firstCalls {
 		return Batch{}

@@ -17,8 +17,11 @@
 //
 //	b.Next()         the part that b has reserved (Expect) and not used. Condition: all
 //	                 calls of b have been added. Its results stay readable.
-//	b.Renew(former)  all of former, its reply included. Condition: the reply to former
-//	                 has arrived, and nobody reads its results any more.
+//	b.Renew(former)  the memory that former has used: calls, arguments, data and reply.
+//	                 Condition: the reply to former has arrived, and nobody reads its
+//	                 results any more.
+//
+// # Files
 //
 // spawn.go starts a stub, fork.go forks one. batch.go builds and encodes batches, do.go
 // sends them and reads the reply. arg.go has the kinds of arguments. program.go and
