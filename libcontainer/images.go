@@ -62,7 +62,7 @@ func (d *imageDir) checkOwner() error {
 		return &os.PathError{Op: "fstat", Path: d.path, Err: err}
 	}
 	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
-		return fmt.Errorf("%s (owner %d, mode %04o) can be changed by other users: images need a directory of root's alone", d.path, st.Uid, st.Mode&0o7777)
+		return fmt.Errorf("%s (owner %d, mode %04o) can be changed by other users: images need a directory that no other user can change", d.path, st.Uid, st.Mode&0o7777)
 	}
 	return nil
 }

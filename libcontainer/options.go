@@ -80,7 +80,7 @@ func checkFiles(extra []*os.File, stdio ...*os.File) error {
 			continue
 		}
 		if conn, err := f.SyscallConn(); err != nil || conn.Control(func(uintptr) {}) != nil {
-			return fmt.Errorf("%s, which is to be passed to the container: %w", f.Name(), os.ErrClosed)
+			return fmt.Errorf("file %s for the container: %w", f.Name(), os.ErrClosed)
 		}
 	}
 	return nil

@@ -210,7 +210,7 @@ func (r *restoration) findFiles() error {
 				return err
 			}
 		default:
-			return fmt.Errorf("descriptor %d of process %d is the host's %s: there is nothing to take its place", f.FD, f.Pid, f.Path)
+			return fmt.Errorf("descriptor %d of process %d is the host's %s: a restore has nothing to open in its place", f.FD, f.Pid, f.Path)
 		}
 	}
 	return r.openNamespaces()

@@ -467,13 +467,13 @@ func tags(t reflect.StructTag) (name, platform string) {
 func (d *decoder) misspelt(fields []field, name string) int {
 	for i := range fields {
 		if strings.EqualFold(fields[i].name, name) {
-			d.warn("taken for %q: names are case-sensitive", fields[i].name)
+			d.warn("read as %q: names are case-sensitive", fields[i].name)
 			return i
 		}
 	}
 	for i := range fields {
 		if oneEdit(fields[i].name, name) {
-			d.warn("unknown, and left out: %q may be meant", fields[i].name)
+			d.warn("unknown and ignored: %q may be meant", fields[i].name)
 			return -1
 		}
 	}

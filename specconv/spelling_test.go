@@ -12,8 +12,8 @@ func TestNamesThatAreMisspelt(t *testing.T) {
 		taken      bool // process.noNewPrivileges
 	}{
 		{"as specified", `{"process":{"noNewPrivileges":true}}`, nil, true},
-		{"another case", `{"process":{"noNewprivileges":true}}`, []string{`/process/noNewprivileges: taken for "noNewPrivileges": names are case-sensitive`}, true},
-		{"an edit away", `{"process":{"noNewPrivilege":true}}`, []string{`/process/noNewPrivilege: unknown, and left out: "noNewPrivileges" may be meant`}, false},
+		{"another case", `{"process":{"noNewprivileges":true}}`, []string{`/process/noNewprivileges: read as "noNewPrivileges": names are case-sensitive`}, true},
+		{"an edit away", `{"process":{"noNewPrivilege":true}}`, []string{`/process/noNewPrivilege: unknown and ignored: "noNewPrivileges" may be meant`}, false},
 		{"unknown", `{"process":{"other":true}}`, nil, false},
 	} {
 		c, err := Parse(tt.name, []byte(tt.text))

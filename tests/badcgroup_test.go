@@ -96,7 +96,7 @@ func TestCgroupsThatCannotBe(t *testing.T) {
 			`failed to write \"+` + controller + `\": write ABOVE/cgroup.subtree_control: operation not supported`},
 		{"the one above is threaded, and there is no limit", func(t *testing.T, above string) {
 			set(t, group(t, above+"/t"), "cgroup.type", "threaded")
-		}, "t/c", "/linux/cgroupsPath: unable to apply cgroup configuration: ABOVE/t/c: its parent is threaded (cgroup.type), so that it cannot have processes"},
+		}, "t/c", "/linux/cgroupsPath: unable to apply cgroup configuration: ABOVE/t/c: its parent is threaded (cgroup.type): it cannot have processes"},
 		{"it has processes", func(t *testing.T, above string) {
 			occupied(t, group(t, above+"/c"))
 		}, "c", "/linux/cgroupsPath: unable to apply cgroup configuration: ABOVE/c: container's cgroup is not empty"},

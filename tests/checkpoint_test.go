@@ -154,7 +154,7 @@ func TestCheckpointRefuses(t *testing.T) {
 		{"--image-path images --parent-path ../none", "invalid --parent-path"},
 		{"--image-path images --page-server 1.2.3.4", "use ADDRESS:PORT"},
 		{"--image-path images --empty-ns pid", "is not supported for --empty-ns"},
-		{"--image-path images --manage-cgroups-mode all", "it is none of soft, full, strict, ignore"},
+		{"--image-path images --manage-cgroups-mode all", "want one of soft, full, strict, ignore"},
 	} {
 		r := c.verb(append(append([]string{"checkpoint"}, strings.Fields(tt.flags)...), c.id)...)
 		first, rest, _ := strings.Cut(r.err, "\n")

@@ -40,14 +40,14 @@ func TestNamesInConfigThatAreMisspelt(t *testing.T) {
 		peerFails(t, "crun", "leaves it out without a word")
 		got, r := privileges(t, "noNewprivileges")
 		want(t, "NoNewPrivs", got, "1")
-		if env.kind == "onggi" && !strings.Contains(r.err, `/process/noNewprivileges: taken for \"noNewPrivileges\"`) {
+		if env.kind == "onggi" && !strings.Contains(r.err, `/process/noNewprivileges: read as \"noNewPrivileges\"`) {
 			t.Errorf("no warning names the right spelling: %v", r)
 		}
 	})
 	t.Run("one edit away", func(t *testing.T) {
 		got, r := privileges(t, "noNewPrivilege")
 		want(t, "NoNewPrivs", got, "0")
-		if env.kind == "onggi" && !strings.Contains(r.err, `/process/noNewPrivilege: unknown, and left out: \"noNewPrivileges\" may be meant`) {
+		if env.kind == "onggi" && !strings.Contains(r.err, `/process/noNewPrivilege: unknown and ignored: \"noNewPrivileges\" may be meant`) {
 			t.Errorf("no warning: %v", r)
 		}
 	})

@@ -244,7 +244,7 @@ func TestLiveMountsOfAContainerThatMovesNamesAbout(t *testing.T) {
 	c.added(m)
 	c.execOutput(nil, "sh", "-c", "mv /tmp/data /tmp/old && ln -s /var /tmp/data")
 	want(t, "what the name leads to", c.execOutput(nil, "ls", "/tmp/data/hidden"), "")
-	refused(t, c.mountsVerb("remove", m), 1, "unmount /tmp/data/hidden: another mount is there now: invalid argument")
+	refused(t, c.mountsVerb("remove", m), 1, "unmount /tmp/data/hidden: another mount has replaced it: invalid argument")
 	want(t, "what is hidden", c.execOutput(nil, "ls", "/var/hidden"), "")
 	c.execOutput(nil, "sh", "-c", "rm /tmp/data && mv /tmp/old /tmp/data")
 	c.removed(m)

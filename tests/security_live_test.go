@@ -126,7 +126,7 @@ for i in 0 1 2 3 4 5 6 7 8 9; do mount -t tmpfs other /var; [ "$(number /var)" =
 	if r := c.exec(nil, "sh", "-c", again); r.code != 0 {
 		t.Skip("the number has not come back: ", r)
 	}
-	refused(t, c.mountsVerb("remove", m), 1, "unmount /mnt: another mount is there now")
+	refused(t, c.mountsVerb("remove", m), 1, "unmount /mnt: another mount has replaced it")
 }
 
 // The destination leads into a volume that is shared with the host. A mount there would appear on the host too.

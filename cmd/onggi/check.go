@@ -10,13 +10,13 @@ import (
 func checkCommand() command {
 	return command{
 		Name: "check", Args: "[bundle]", Max: 1,
-		Summary: "say what is wrong with a bundle, and what this host lacks",
+		Summary: "list faults of a bundle, and features that this host lacks",
 		Detail: `Reads the bundle (default: the working directory) and this host. Prints every
 reason why create would fail, and every warning. It changes nothing. The exit
 status is 1 if create would fail. check does not look for the program, because
 only the container's mounts show whether it exists.`,
 		Manual: cli.Manual{
-			Status: "0 if create would not fail for what can be known, warnings or not; else 1.",
+			Status: "0 if check finds no reason for create to fail, with warnings or without; else 1.",
 			Files:  bundleFiles,
 			Examples: `    onggi check /srv/web
 

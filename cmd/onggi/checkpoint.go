@@ -29,7 +29,7 @@ system of the container is not part of the images.`,
 
     onggi checkpoint --image-path /srv/images --leave-running web
 
-What cannot be dumped, and which flags would help; CRIU is not needed:
+The obstacles to a dump, and the flags that would help; CRIU is not needed:
 
     onggi checkpoint --check web
 

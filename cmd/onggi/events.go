@@ -15,7 +15,7 @@ import (
 func eventsCommand() command {
 	return command{
 		Name: "events", Args: "<container-id>", Min: 1, Max: 1,
-		Summary: "print what happens in a container as JSON lines",
+		Summary: "print the events of a container as JSON lines",
 		Detail: `Prints statistics at every interval, OOM kills (--details adds the process),
 reached pressure thresholds and, as the last line, the end of the container. It
 prints all but the statistics as soon as the kernel announces them.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -56,7 +57,7 @@ func parseRootless(s string) (*bool, error) {
 	}
 	b, err := strconv.ParseBool(s)
 	if err != nil {
-		return nil, fmt.Errorf("%q is none of true, false, auto", s)
+		return nil, errors.New("want one of true, false, auto")
 	}
 	return &b, nil
 }

@@ -3,7 +3,7 @@ package main
 // about describes onggi, for the help and the man page.
 const about = `onggi runs containers that are prepared as OCI bundles: a directory with a
 config.json and a root file system. It is mostly called by container engines,
-and takes the command line of runc.
+and has the command line of runc.
 
 A first container, from a directory with a root file system in rootfs/:
 

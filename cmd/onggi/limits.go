@@ -230,7 +230,7 @@ func deviceNumbers(v string) (major, minor *int64, err error) {
 		}
 		n, err := strconv.ParseUint(part, 10, 32)
 		if err != nil || !ok {
-			return nil, nil, fmt.Errorf("%q is not MAJOR:MINOR, of which both may be *", v)
+			return nil, nil, fmt.Errorf("%q is not MAJOR:MINOR, where each may be *", v)
 		}
 		numbers[i] = new(int64(n))
 	}

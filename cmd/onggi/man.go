@@ -2,31 +2,31 @@ package main
 
 // bundleFiles are the files of a bundle that a command reads or writes.
 const bundleFiles = `config.json
-    in the bundle: how the container is to be, in the form of config.md in the
-    OCI runtime specification
+    in the bundle: the configuration of the container, in the form of config.md
+    in the OCI runtime specification
 rootfs
     in the bundle: the root file system, if root.path in config.json names no
     other`
 
 // serviceEnvironment are the variables of a service manager.
 const serviceEnvironment = `LISTEN_FDS, LISTEN_PID
-    descriptors for the container, as sd_listen_fds(3) has them
+    descriptors for the container (sd_listen_fds(3))
 NOTIFY_SOCKET
-    where the container says that it is ready, as sd_notify(3) has it`
+    the socket on which the container reports that it is ready (sd_notify(3))`
 
 // criuEnvironment is the variable by which CRIU is found.
 const criuEnvironment = `PATH
-    where criu is looked up, and the programs that CRIU runs`
+    the directories of criu and of the programs that CRIU runs`
 
 // stateFiles are the files below the state root.
 const stateFiles = `/run/onggi
     the state root, unless --root names another
 /run/onggi/ID/state.json
-    what is known of a container; whether it runs is asked of the kernel
+    the record of a container; onggi asks the kernel whether it runs
 /run/onggi/ID/config.json
-    its configuration, as it was at create
+    its configuration at create
 /run/onggi/ID/resources.json, mounts.json
-    what "onggi update" and "onggi mounts" have changed
+    changes by "onggi update" and "onggi mounts"
 /run/onggi/ID/start, status
     the gate at which a created container waits
 /run/onggi/@seccomp
@@ -38,7 +38,7 @@ const environment = `XDG_RUNTIME_DIR
 USER
     "root" in a user namespace: the state root is /run/onggi all the same
 DBUS_SYSTEM_BUS_ADDRESS, DBUS_SESSION_BUS_ADDRESS
-    where systemd is, for --systemd-cgroup, if not at its usual sockets`
+    the sockets of systemd for --systemd-cgroup, if they are not the usual ones`
 
 func manCommand() command {
 	return command{

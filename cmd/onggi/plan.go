@@ -17,7 +17,7 @@ process to the container's program. It changes nothing and needs no privileges.
 The flags are those of create: replace "create" by "plan" in a command line.`,
 		Manual: cli.Manual{Files: bundleFiles, Examples: `    onggi plan --bundle /srv/web web
 
-What a change of the configuration changes, in bash:
+The effect of a change in the configuration, in bash:
 
     diff <(onggi plan | cut -c6-) <(onggi plan -f new.json | cut -c6-)
 

@@ -20,7 +20,7 @@ import (
 func topCommand() command {
 	return command{
 		Name: "top", Args: "[container-id...]", Max: cli.Many,
-		Summary: "watch what containers use, in a table that is kept up to date",
+		Summary: "watch the use of resources by containers, in a live table",
 		Detail: `Prints one line for each live container: the processor time of the last interval
 (100 is one processor), memory without unused file pages, its limit, processes,
 bytes read and written in a second, and pressure: the percentage of the last ten
@@ -35,7 +35,7 @@ the output is no terminal, the table is printed once.`,
     onggi top
     onggi top --interval 5s web db
 
-What was used in the last ten seconds, for a log:
+The use of the last ten seconds, for a log:
 
     onggi top --once --interval 10s >>top.log`},
 		Define: defineTop,

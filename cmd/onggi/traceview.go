@@ -11,7 +11,7 @@ import (
 func traceViewCommand() command {
 	return command{
 		Name: "trace-view", Args: "<file>", Min: 1, Max: 1,
-		Summary: "draw what --trace has written",
+		Summary: "draw the trace of a verb (--trace)",
 		Detail: `Draws the timeline of a command as an SVG picture: the runtime side above, the
 container side below, time from left to right.
 

@@ -35,7 +35,7 @@ No limit of processes any more:
     onggi update --blkio-write-bps-device 8:0=1m web
     onggi update --device-allow 'c 10:229 rwm' web
 
-What an engine sends:
+The request of an engine:
 
     echo '{"pids": {"limit": 50}}' | onggi update --resources - web`},
 		Define: defineUpdate,

@@ -342,7 +342,7 @@ func (c *creation) checkType(leaf group) error {
 	}
 	switch t {
 	case "domain invalid":
-		return fmt.Errorf("%s: its parent is threaded (cgroup.type), so that it cannot have processes", leaf.path)
+		return fmt.Errorf("%s: its parent is threaded (cgroup.type): it cannot have processes", leaf.path)
 	case "threaded":
 		for _, n := range c.needs {
 			if n.controller == "memory" || n.controller == "io" || n.controller == "hugetlb" {

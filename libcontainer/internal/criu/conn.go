@@ -90,7 +90,7 @@ func (c *Conn) Do(ctx context.Context, p *Process, req *rpc.CriuReq, notify func
 		n := Notify{Name: resp.GetNotify().GetScript(), Pid: int(resp.GetNotify().GetPid()), File: file}
 		if notify == nil || n.Name == "" {
 			closeFile(file)
-			return nil, errors.New("criu sent a notification that nobody asked for")
+			return nil, errors.New("criu sent an unexpected notification")
 		}
 		if err := notify(n); err != nil && no == nil {
 			no = err

@@ -140,7 +140,7 @@ func TestFakeCRIU(t *testing.T) {
 		{"garbage", "", "criu sent a broken message", ""},
 		{"long", "", "criu sent a message that is too long", ""},
 		{"two", "", "criu sent a message that is too long", ""},
-		{"notify:", "", "criu sent a notification that nobody asked for", ""},
+		{"notify:", "", "criu sent an unexpected notification", ""},
 		{"hang", "", "criu has made no progress for 2s", ""},
 		{"notify:post-dump hang", "post-dump", "criu has made no progress", ""},
 	} {

@@ -27,7 +27,7 @@ func (ms *mounts) unmount(s plan.Unmount) error {
 		return err
 	}
 	if st.Get().Mnt_id != s.ID {
-		return fmt.Errorf("another mount is there now: %w", unix.EINVAL)
+		return fmt.Errorf("another mount has replaced it: %w", unix.EINVAL)
 	}
 	ms.visit.detach(&ms.building.Batch, fd)
 	ms.building.Close(fd)

@@ -136,7 +136,7 @@ func (g *Group) makeDir() (made bool, err error) {
 	case exists:
 		return false, g.compare(lines)
 	case len(lines) == 0 && !g.own:
-		return false, fmt.Errorf("there is no class of service %s, and nothing says how to make it: %w", g.Dir, unix.ENOENT)
+		return false, fmt.Errorf("there is no class of service %s, and no schema is given to make it: %w", g.Dir, unix.ENOENT)
 	}
 	if err := g.mkdir(g.Dir, 0o755); err != nil {
 		return false, noSpace(&os.PathError{Op: "mkdir", Path: g.Dir, Err: err}, "the CPUs have no class of service left")
@@ -173,7 +173,7 @@ func (g *Group) compare(lines []string) error {
 	}
 	for _, l := range lines {
 		if !contains(string(data), l) {
-			return fmt.Errorf("the class of service %s is there already, and its schemata have no %q", g.Dir, l)
+			return fmt.Errorf("class of service %s exists, and its schemata have no %q", g.Dir, l)
 		}
 	}
 	return nil

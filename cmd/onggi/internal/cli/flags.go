@@ -85,7 +85,7 @@ func (f *Flags) Choice(p *string, name, short, text string, choices ...string) {
 		Name: name, Short: short, Arg: strings.Join(choices, "|"), Initial: initial, Text: text, Choices: choices,
 		Set: func(v string) error {
 			if v != initial && !slices.Contains(choices, v) {
-				return fmt.Errorf("%sit is none of %s", choiceWords(name, v), strings.Join(choices, ", "))
+				return fmt.Errorf("%swant one of %s", choiceWords(name, v), strings.Join(choices, ", "))
 			}
 			*p = v
 			return nil

@@ -88,7 +88,7 @@ func TestParseErrors(t *testing.T) {
 		{[]string{"--force=perhaps"}, `invalid value "perhaps" for flag -force: it is not true or false`},
 		{[]string{"--preserve-fds", "-1"}, `invalid value "-1" for flag -preserve-fds: it is not a number of 0 or more`},
 		{[]string{"--preserve-fds", "4294967296"}, `invalid value "4294967296" for flag -preserve-fds: it is not a number of 0 or more`},
-		{[]string{"--format", "yaml"}, `invalid value "yaml" for flag -format: invalid format option: it is none of table, json`},
+		{[]string{"--format", "yaml"}, `invalid value "yaml" for flag -format: invalid format option: want one of table, json`},
 	} {
 		_, err := sampleFlags(&sample{}).Parse(tt.args, true)
 		if err == nil || err.Error() != tt.want {

@@ -113,7 +113,7 @@ func memfdImage(image string) (*os.File, error) {
 func tmpfsImage(image string) (*os.File, error) {
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("executing a memfd is forbidden here (vm.memfd_noexec), and so is a tmpfs of its own: fsopen: %w", err)
+		return nil, fmt.Errorf("vm.memfd_noexec forbids to execute a memfd, and the helper cannot have a tmpfs of its own: fsopen: %w", err)
 	}
 	defer unix.Close(fs)
 	if err := unix.FsconfigCreate(fs); err != nil {
