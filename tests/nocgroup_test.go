@@ -43,7 +43,7 @@ func TestCgroupManagerDisabled(t *testing.T) {
 	c.must("delete", "--force", c.id)
 
 	c.global = []string{"--cgroup-manager", "nonsense"}
-	if r := c.run(); r.code != 1 || !strings.Contains(r.err, "none of cgroupfs, systemd, disabled") {
+	if r := c.run(); r.code != 1 || !strings.Contains(r.err, "want one of cgroupfs, systemd, disabled") {
 		t.Error(r)
 	}
 }
