@@ -37,7 +37,7 @@ func TestSocketMarkAndPriority(t *testing.T) {
 		}
 		return atoi(t, m[1])
 	}
-	send := func() { c.execOutput(nil, "probe", "send", "udp", "127.0.0.1", "9", "1", "50", "1000000") }
+	send := func() { c.execOutput(nil, "probe", "send", "udp", "127.0.0.1", "9", "1", "1000", "1000000") }
 	send()
 	before := count()
 	if before == 0 {
