@@ -12,8 +12,8 @@ const (
 	runtimeDir = "/run/user/12345"
 )
 
-// rootless is Podman as an ordinary user. With cgroup v1 such a user has no cgroups: limits, pause and statistics are
-// Podman's to refuse, and it does.
+// rootless is Podman as an ordinary user. With cgroup v1 such a user has no cgroups: Podman itself
+// refuses limits, pause and statistics.
 func rootless() engine {
 	return engine{
 		name:    "podman, rootless",

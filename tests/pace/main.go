@@ -1,11 +1,11 @@
-// Command pace runs a runtime and slows one of its two sides down, the runtime's own threads or the processes that
-// become the container's, so that every order of their system calls that may happen on a busy host does happen:
+// Command pace runs a runtime and slows one of its two sides down: the threads of the runtime, or the processes that
+// become those of the container. Their system calls then come in each order that is possible on a busy host:
 //
 //	pace [-side runtime|stub|both] [-pause 2ms] [-share 1] [-seed 1] COMMAND…
 //
-// It traces the processes (ptrace(2)) and holds each system call of the chosen side for the pause before it is made, or
-// the given share of the calls, chosen by the seed. A process of the container's side is let go at its second execve:
-// from there on it is the program. The exit status is the command's.
+// It traces the processes (ptrace(2)). Before each system call of the chosen side, or before the given share of them, it
+// waits for the pause. The seed selects the calls. pace detaches from a process of the container's side at its second
+// execve, because it is the program from then on. The exit status is the command's.
 package main
 
 import (
