@@ -40,7 +40,7 @@ func foreignSource(t *testing.T, from string) string {
 	return root
 }
 
-// TestPatchOfGo: for a version of Go that was looked at, there is an overlay. For any other, or another source of that
+// TestPatchOfGo: for a checked version of Go, there is an overlay. For any other, or another source of that
 // version, there is none: one line says why, and the build goes on without.
 func TestPatchOfGo(t *testing.T) {
 	root := strings.TrimSpace(goEnv(t, "GOROOT"))
@@ -48,12 +48,12 @@ func TestPatchOfGo(t *testing.T) {
 		name, version, root string
 		want                string // on standard error; nothing where there is an overlay
 	}{
-		{"looked at", "go1.26.8", root, ""},
+		{"checked", "go1.26.8", root, ""},
 		{"with an experiment", "go1.26.8 X:jsonv2", root, ""},
-		{"older", "go1.25.3", root, "go1.25.3 is not one of the Go versions that were looked at"},
-		{"newer", "go1.28.0", root, "go1.28.0 is not one of the Go versions that were looked at"},
-		{"development", "devel go1.28-abcdef", root, "devel is not one of the Go versions that were looked at"},
-		{"another source", "go1.26.8", foreignSource(t, root), "is not what was looked at"},
+		{"older", "go1.25.3", root, "go1.25.3 is not one of the checked Go versions"},
+		{"newer", "go1.28.0", root, "go1.28.0 is not one of the checked Go versions"},
+		{"development", "devel go1.28-abcdef", root, "devel is not one of the checked Go versions"},
+		{"another source", "go1.26.8", foreignSource(t, root), "is not the one that was checked"},
 		{"no source", "go1.26.8", t.TempDir(), "it does not apply to "},
 	} {
 		for _, more := range [][]string{nil, {"shim"}} {
