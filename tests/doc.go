@@ -72,6 +72,7 @@
 //	terminal with redirected output            TestRedirectedOutputOfATerminal
 //	terminal without a size                    TestATerminalWithoutASizeLeavesConsoleSize
 //	terminal on the host's /dev                TestATerminalOnTheHostsDev
+//	terminal that hangs up, reader that ends   TestTheCallersTerminalHangsUp, TestTheReaderOfATerminalsOutputEnds
 //	owners of the standard streams             TestStandardStreamsOfAnotherUser
 //	group of exec --user                       TestExecUserKeepsTheGroup
 //	exec --cap                                 TestExecCapabilityIsAmbientWithAnInheritableSet

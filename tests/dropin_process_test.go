@@ -205,6 +205,43 @@ func TestRedirectedOutputOfATerminal(t *testing.T) {
 	want(t, "output of exec --tty", c.must("exec", "--tty", c.id, "sh", "-c", "echo one; echo two").out, "one\ntwo\n")
 }
 
+// The exit status is the process's, although the caller's terminal cannot be restored any more.
+func TestTheCallersTerminalHangsUp(t *testing.T) {
+	peerFails(t, "crun", "does not copy a terminal's output to a file")
+	const script = `trap 'echo gone; exit 5' HUP; echo ready; while :; do sleep 0.02; done`
+	c := newContainer(t, terminal, sh(script))
+	c.wrapper = []string{"setsid", "--ctty"}
+	hangUp := func(what string, argv ...string) {
+		keyboard, stream := terminalPair(t)
+		c.stdin = stream
+		i := c.begin(argv...)
+		stream.Close()
+		eventually(t, "trap set", func() bool { return strings.Contains(contents(i.out), "ready") })
+		keyboard.Close()
+		if r := i.end(); r.code != 5 || r.err != "" {
+			t.Errorf("%s: %v", what, r)
+		}
+	}
+	hangUp("run", c.withFlags("run")...)
+	c.wrapper, c.stdin = nil, nil
+	c.edit(args("sleep", "1000"), func(s *specs.Spec) { s.Process.Terminal = false })
+	c.up()
+	c.wrapper = []string{"setsid", "--ctty"}
+	hangUp("exec", "exec", "--tty", c.id, "sh", "-c", script)
+	c.wrapper, c.stdin = nil, nil
+}
+
+// A process on a terminal goes on when nobody reads its output any more, and its exit status is kept.
+func TestTheReaderOfATerminalsOutputEnds(t *testing.T) {
+	peerFails(t, "crun", "fails with a broken pipe")
+	c := newContainer(t, terminal, sh("seq 1 50000; exit 4"))
+	_, c.stdin = terminalPair(t)
+	c.wrapper = []string{"sh", "-c", `("$@"; echo status $? >&2) | head -n 1`, "sh"}
+	r := c.verb(c.withFlags("run")...)
+	want(t, "output", r.out, "1\n")
+	want(t, "messages", r.err, "status 4\n")
+}
+
 // A terminal of 0x0 has no size, so the size in config.json applies.
 func TestATerminalWithoutASizeLeavesConsoleSize(t *testing.T) {
 	peerFails(t, "runc", "takes 0x0 for a size")

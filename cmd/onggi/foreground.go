@@ -171,9 +171,18 @@ func (f *foreground) wait(ctx context.Context, p process) (int, error) {
 	f.runs(p)
 	status, err := p.Wait(ctx)
 	if f.relay != nil {
-		err = errors.Join(err, f.relay.Drain(ctx))
+		err = errors.Join(err, unread(f.relay.Drain(ctx)))
 	}
 	return status, errors.Join(err, f.disconnect())
+}
+
+// unread returns nil if output is lost because nobody reads it: the next program of a pipe has
+// ended, or the terminal has hung up. The status of the process counts then.
+func unread(err error) error {
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.EIO) {
+		return nil
+	}
+	return err
 }
 
 // runs makes signals go to the process, and passes the early ones on.

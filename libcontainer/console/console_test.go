@@ -231,10 +231,13 @@ func TestStuckOutput(t *testing.T) {
 	waitFor(t, "release of the descriptors", r.released)
 }
 
+// A program that writes more than its terminal holds ends, although nobody reads its output.
 func TestLostOutput(t *testing.T) {
 	r, _, stdout, program := plain(t)
 	stdout.Close()
-	program.WriteString("to nobody\n")
+	if _, err := program.Write(bytes.Repeat([]byte("to nobody\n"), 20000)); err != nil {
+		t.Fatal(err)
+	}
 	if err := r.Drain(t.Context()); !errors.Is(err, unix.EPIPE) {
 		t.Errorf("Drain = %v; want EPIPE", err)
 	}

@@ -21,26 +21,27 @@ const chunk = 4096
 // also waits for the events that end the pump.
 
 // copyOutput copies from the pty until it hangs up, or until it is empty after the
-// end of the container. It returns only errors of the caller's output.
-func (r *Relay) copyOutput() error {
+// end of the container. It returns only errors of the caller's output. After such an
+// error it still reads: a program whose terminal is full would block for ever.
+func (r *Relay) copyOutput() (lost error) {
 	buf := make([]byte, chunk)
 	for {
 		fds := []unix.PollFd{in(fdOf(r.master)), in(r.ended.fd), in(r.closed.fd)}
 		if err := wait(fds); err != nil || fds[2].Revents != 0 {
-			return err
+			return errors.Join(lost, err)
 		}
 		if fds[0].Revents == 0 {
-			return nil // ended; poll(2) of a pty flushes its work queue first, so no output is left
+			return lost // ended; poll(2) of a pty flushes its work queue first, so no output is left
 		}
 		n, err := unix.Read(fdOf(r.master), buf)
 		switch {
 		case err == unix.EAGAIN || err == unix.EINTR:
 			continue
 		case n <= 0: // EIO: no process has the other side open
-			return nil
+			return lost
 		}
-		if err := r.writeOut(buf[:n]); err != nil {
-			return err
+		if lost == nil {
+			lost = r.writeOut(buf[:n])
 		}
 	}
 }

@@ -19,7 +19,7 @@ type Relay struct {
 	closed *event // stop at once
 
 	drained  chan struct{} // closed at the end of the output
-	writeErr error         // why the output ended early; valid after drained
+	writeErr error         // why output was lost; valid after drained
 	released chan struct{} // closed after the descriptors are closed
 
 	closeOnce sync.Once
@@ -102,8 +102,9 @@ func sizeOf(f *os.File) *unix.Winsize {
 }
 
 // Drain ends the output after the container's process has ended. It returns when
-// all output of that process is written. It does not wait for other processes that
-// still have the terminal open.
+// all output of that process is written, or the reason why some is lost: EPIPE if the
+// reader has gone, EIO if the caller's terminal has hung up. It does not wait for other
+// processes that still have the terminal open.
 func (r *Relay) Drain(ctx context.Context) error {
 	if err := r.ended.set(); err != nil {
 		return err
@@ -158,11 +159,13 @@ func makeRaw(fd int) (*unix.Termios, error) {
 	return saved, nil
 }
 
+// restore sets the modes of the caller's terminal, unless that has hung up (EIO): then
+// it is nobody's terminal any more.
 func (r *Relay) restore() error {
 	if r.saved == nil {
 		return nil
 	}
-	if err := unix.IoctlSetTermios(fdOf(r.in), unix.TCSETS, r.saved); err != nil {
+	if err := unix.IoctlSetTermios(fdOf(r.in), unix.TCSETS, r.saved); err != nil && err != unix.EIO {
 		return fmt.Errorf("restore the terminal: ioctl(TCSETS): %w", err)
 	}
 	r.saved = nil
