@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/checkpoint-restore/go-criu/v8/rpc"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -55,6 +56,16 @@ type CheckpointOptions struct {
 	GhostLimit      uint32   // largest removed file to dump, in bytes; 0 means CRIU's default, 1 MiB
 	PageServer      string   // ADDRESS:PORT of a page server, which receives the memory
 	Status          *os.File // receives one NUL byte when CRIU can serve LazyPages
+	SkipExec        bool     // do not warn about processes of Exec, which the images lack
+
+	// PreDumpUntil makes Checkpoint write the memory repeatedly before the dump, while
+	// the container runs. The container is then frozen only while CRIU writes the last
+	// changes. The pre-dumps end at this goal, when they no longer shrink, or after 16
+	// of them. Their images are in the directories pre-1, pre-2 and so on of ImagePath.
+	// The kernel needs CONFIG_MEM_SOFT_DIRTY.
+	PreDumpUntil PreDumpGoal
+	// Progress is called at the begin of each phase, and then once a second.
+	Progress func(CheckpointProgress)
 }
 
 // Checkpoint writes the container's processes to disk with CRIU, a program that has
@@ -110,10 +121,12 @@ type dump struct {
 	work   *imageDir
 	log    *os.File
 	facts  *dumpFacts
+	phase  string // for CheckpointProgress
+	began  time.Time
 }
 
 func (c *Container) checkpoint(ctx context.Context, o CheckpointOptions) error {
-	d := &dump{Container: c, o: o}
+	d := &dump{Container: c, o: o, phase: "dump", began: time.Now()}
 	if err := d.prepare(); err != nil {
 		return err
 	}
@@ -121,7 +134,10 @@ func (c *Container) checkpoint(ctx context.Context, o CheckpointOptions) error {
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
-	err := d.write(ctx)
+	err := d.preDumps(ctx)
+	if err == nil {
+		err = d.write(ctx)
+	}
 	if err != nil {
 		err = errors.Join(err, d.thaw(ctx))
 	}
@@ -164,6 +180,9 @@ func (o *CheckpointOptions) check() error {
 	if o.PreDump && o.LazyPages {
 		return errors.New("--pre-dump and --lazy-pages exclude each other")
 	}
+	if err := o.checkGoal(); err != nil {
+		return err
+	}
 	_, _, err := splitPageServer(o.PageServer)
 	return err
 }
@@ -195,6 +214,10 @@ func (d *dump) openDirs() (err error) {
 		return err
 	}
 	if err := d.images.checkParent(d.o.ParentPath); err != nil {
+		d.images.close()
+		return err
+	}
+	if err := d.checkParentName(); err != nil {
 		d.images.close()
 		return err
 	}
@@ -240,8 +263,13 @@ func (d *dump) write(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, w := range d.facts.warnings {
-		d.runtime.warn(w)
+	if !d.o.PreDump {
+		for _, w := range d.facts.warnings {
+			d.runtime.warn(w)
+		}
+	}
+	if err := d.images.dropParent(d.o.ParentPath); err != nil {
+		return err
 	}
 	conn, peer, err := criu.Socket()
 	if err != nil {
@@ -262,8 +290,15 @@ func (d *dump) write(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	span = d.runtime.waiting("criu dumps")
-	_, err = conn.Do(ctx, process, d.request(), func(n criu.Notify) error { return d.notified(n) })
+	d.report()
+	conn.Each, conn.Tick = reportTime, d.report
+	span = d.runtime.waiting("criu: " + d.phase)
+	_, err = conn.Do(ctx, process, d.request(), func(n criu.Notify) error {
+		span.End()
+		err := d.notified(n)
+		span = d.runtime.waiting("criu: " + d.phase + " after " + n.Name)
+		return err
+	})
 	span.EndWith(err)
 	if err == nil {
 		return nil
@@ -301,7 +336,7 @@ func requireTracking(ctx context.Context, conn *criu.Conn, p *criu.Process) erro
 		return fmt.Errorf("ask criu for the kernel's features: %w", err)
 	}
 	if !resp.GetFeatures().GetMemTrack() {
-		return errors.New("--pre-dump: the kernel cannot track changed pages: it has no CONFIG_MEM_SOFT_DIRTY")
+		return errors.New("a pre-dump is not possible: the kernel cannot track changed pages: it has no CONFIG_MEM_SOFT_DIRTY")
 	}
 	return nil
 }

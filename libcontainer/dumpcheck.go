@@ -117,7 +117,7 @@ func (s *survey) dumped() (pids []int) {
 			pids = append(pids, pid)
 		case top == pid && parents[pid] != 0:
 			s.comm = names[pid]
-			s.add(Obstacle{Pid: pid, Cause: "it was started by exec: it is not in the checkpoint, and ends with the container", Warning: true}, false)
+			s.add(Obstacle{Pid: pid, Cause: "it was started by exec: it is not in the checkpoint, and ends with the container", Flag: "--skip-exec", Warning: true}, s.o.SkipExec)
 		}
 	}
 	return pids

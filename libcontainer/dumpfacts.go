@@ -83,7 +83,9 @@ func (d *dump) collect() (*dumpFacts, error) {
 		}
 	}
 	f.addJoined(d.spec, d.record.Init.Pid)
-	f.warnings = append(f.warnings, d.outsiders(pids)...)
+	if !d.o.SkipExec {
+		f.warnings = append(f.warnings, d.outsiders(pids)...)
+	}
 	return f, nil
 }
 

@@ -18,15 +18,16 @@ import (
 type Event struct {
 	Type string `json:"type"`
 	ID   string `json:"id"`
-	Data any    `json:"data,omitempty"` // *Stats, *OOM, *PressureReport or *Exit
+	Data any    `json:"data,omitempty"` // *Stats, *OOM, *PressureReport, *CheckpointProgress or *Exit
 }
 
 // Event types.
 const (
-	EventStats    = "stats"    // at every interval
-	EventOOM      = "oom"      // the OOM killer has killed a process
-	EventPressure = "pressure" // a threshold was reached
-	EventExit     = "exit"     // the first process has ended: the last event
+	EventStats      = "stats"      // at every interval
+	EventOOM        = "oom"        // the OOM killer has killed a process
+	EventPressure   = "pressure"   // a threshold was reached
+	EventCheckpoint = "checkpoint" // progress of a checkpoint
+	EventExit       = "exit"       // the first process has ended: the last event
 )
 
 // OOM is a process of the container that the OOM killer has killed.
@@ -95,7 +96,7 @@ func (c *Container) watch(interval time.Duration, at []Threshold) (*watch, error
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{container: c, pidfd: pidfd, interval: interval, events: make(chan Event)}
+	w := &watch{container: c, pidfd: pidfd, interval: interval, events: make(chan Event), dump: c.watchDump()}
 	if err = c.checkOwn(); err == nil {
 		err = w.open(at)
 	}
@@ -113,6 +114,7 @@ type watch struct {
 	oom       *cgroup.OOMWatch // nil if memory is not accounted
 	victims   *cgroup.Victims  // nil if the kernel's log cannot be read
 	pressures []*cgroup.PressureWatch
+	dump      *dumpWatch
 	limit     uint64 // last known memory limit in bytes; 0 for none
 	interval  time.Duration
 	next      time.Time // time of the next statistics
@@ -152,6 +154,7 @@ func (w *watch) close() {
 	for _, p := range w.pressures {
 		p.Close()
 	}
+	w.dump.close()
 }
 
 // run sends events until the container or ctx ends. Its error is a bug.
@@ -180,11 +183,15 @@ func (w *watch) run(ctx context.Context) (err error) {
 const (
 	fdProcess = iota
 	fdOOM
+	fdDump
 	fdPressures
 )
 
 func (w *watch) pollFds() []unix.PollFd {
-	fds := []unix.PollFd{{Fd: int32(w.pidfd.Fd()), Events: unix.POLLIN}, {Fd: -1}} // poll(2) ignores -1
+	fds := []unix.PollFd{
+		fdProcess: {Fd: int32(w.pidfd.Fd()), Events: unix.POLLIN}, fdOOM: {Fd: -1}, // poll(2) ignores -1
+		fdDump: w.dump.pollFd(),
+	}
 	if w.oom != nil {
 		fds[fdOOM] = w.oom.PollFd()
 	}
@@ -216,6 +223,9 @@ func (w *watch) announced(ctx context.Context, fds []unix.PollFd) []Event {
 		events = w.kills(ctx)
 	}
 	events = append(events, w.reached(fds[fdPressures:])...)
+	if fds[fdDump].Revents != 0 {
+		events = append(events, w.dump.progress()...)
+	}
 	if ended {
 		return append(events, Event{Type: EventExit, Data: w.exit()})
 	}

@@ -164,22 +164,46 @@ const maxFacts = 4 << 20
 // load reads a JSON file of the images. The error for a missing file is
 // os.ErrNotExist.
 func (d *imageDir) load(name string, v any) error {
-	path := filepath.Join(d.path, name)
-	fd, err := unix.Openat(int(d.dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	f := os.NewFile(uintptr(fd), path)
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFacts+1))
-	if err == nil && len(data) > maxFacts {
-		err = fmt.Errorf("more than the limit of %d bytes", maxFacts)
+	data, err := d.read(name, maxFacts)
+	if errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	if err == nil {
 		err = json.Unmarshal(data, v)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: damaged: %w", path, err)
+		return fmt.Errorf("%s/%s: damaged: %w", d.path, name, err)
+	}
+	return nil
+}
+
+// read reads a file of at most limit bytes.
+func (d *imageDir) read(name string, limit int64) ([]byte, error) {
+	fd, err := unix.Openat(int(d.dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: filepath.Join(d.path, name), Err: err}
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("more than the limit of %d bytes", limit)
+	}
+	return data, err
+}
+
+// parentLink is CRIU's symlink to the directory of the parent's images.
+const parentLink = "parent"
+
+// dropParent removes the link of an earlier dump into the directory. CRIU would keep
+// it, and would omit pages that only the earlier parent has.
+func (d *imageDir) dropParent(parent string) error {
+	if filepath.Clean(parent) == parentLink {
+		return nil // the caller's
+	}
+	err := unix.Unlinkat(int(d.dir.Fd()), parentLink, 0)
+	if err != nil && err != unix.ENOENT && err != unix.EISDIR {
+		return &os.PathError{Op: "unlink", Path: filepath.Join(d.path, parentLink), Err: err}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -87,6 +88,7 @@ type restoration struct {
 	staged []criu.Mount // mounts of the plan, by their paths in the container
 	files  []inherited  // files that CRIU inherits
 	opened []*os.File   // the part of files that close closes
+	server int          // CRIU's pid
 	pid    int          // first process; 0 until CRIU reports it
 	pidfd  *os.File
 }
@@ -107,6 +109,9 @@ func (r *restoration) prepare(run *Runtime) (err error) {
 		return err
 	}
 	if r.criu, err = criu.Find(os.Getenv("PATH")); err != nil {
+		return err
+	}
+	if r.criu, err = filepath.EvalSymlinks(r.criu); err != nil {
 		return err
 	}
 	if strings.HasPrefix(r.criu, plan.StageDir+"/") {
@@ -293,6 +298,7 @@ func (r *restoration) run(ctx context.Context) error {
 		return err
 	}
 	defer process.Close()
+	r.server = process.Pid
 	if r.staged, err = stagedMounts(process.Pid); err != nil {
 		return err
 	}
@@ -300,8 +306,13 @@ func (r *restoration) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	span := r.waiting("criu restores")
-	_, err = r.conn.Do(ctx, process, request, func(n criu.Notify) error { return r.notified(ctx, n) })
+	span := r.waiting("criu: restore")
+	_, err = r.conn.Do(ctx, process, request, func(n criu.Notify) error {
+		span.End()
+		err := r.notified(ctx, n)
+		span = r.waiting("criu: restore after " + n.Name)
+		return err
+	})
 	span.EndWith(err)
 	if err != nil {
 		process.End()
@@ -481,6 +492,9 @@ func (r *restoration) hold(pid int) error {
 	}
 	if pid <= 0 {
 		return fmt.Errorf("criu named process %d as the first one", pid)
+	}
+	if pid == r.server {
+		return fmt.Errorf("criu named process %d as the first one, which is its own", pid)
 	}
 	pidfd, err := proc.OpenPid(pid)
 	if err != nil {

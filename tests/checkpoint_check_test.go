@@ -95,4 +95,7 @@ func TestCheckpointCheckClean(t *testing.T) {
 	if r := c.verb("checkpoint", "--check", c.id); r.code != 0 || !strings.Contains(r.out, "warning: it was started by exec") {
 		t.Errorf("%s; want a warning", r)
 	}
+	if r := c.verb("checkpoint", "--check", "--skip-exec", c.id); r.code != 0 || strings.Contains(r.out, "exec") {
+		t.Errorf("%s; want no warning", r)
+	}
 }

@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/onggi-dev/onggi/cmd/onggi/internal/cli"
 	"github.com/onggi-dev/onggi/libcontainer"
@@ -33,6 +35,10 @@ The obstacles to a dump, and the flags that would help; CRIU is not needed:
 
     onggi checkpoint --check web
 
+With a short freeze: most of the memory is written while the container runs.
+
+    onggi checkpoint --image-path /srv/images --pre-dump-until 5% web
+
 With its TCP connections, in order to move it to another host:
 
     onggi checkpoint --image-path /srv/images --tcp-established web`,
@@ -48,6 +54,10 @@ func defineCheckpoint(f *flags) action {
 	criuFlags(f, &o.CRIUOptions, &empty)
 	f.Bool(&o.LeaveRunning, "leave-running", "", "keep the container running")
 	f.Bool(&o.PreDump, "pre-dump", "", "write only memory, and keep the container running")
+	f.Add(cli.Option{Name: "pre-dump-until", Arg: "SIZE|RATIO", Text: "write memory repeatedly before the dump, until a pre-dump writes at most SIZE, or RATIO (5%) of the first", Set: func(v string) (err error) {
+		o.PreDumpUntil, err = parseGoal(v)
+		return err
+	}})
 	f.String(&o.ParentPath, "parent-path", "", "DIR", "images of an earlier --pre-dump, relative to the image directory")
 	f.Bool(&o.TCPSkipInFlight, "tcp-skip-in-flight", "", "leave out TCP connections that are being established")
 	f.Bool(&o.LinkRemap, "link-remap", "", "link removed files that have another name to a temporary name")
@@ -59,6 +69,7 @@ func defineCheckpoint(f *flags) action {
 		}
 		return nil
 	}})
+	f.Bool(&o.SkipExec, "skip-exec", "", "do not warn about processes of exec, which cannot be dumped")
 	f.Bool(&check, "check", "", "only list what cannot be dumped, and the flag that would help")
 	f.Choice(&format, "format", "", "form of the list of --check", "table", "json")
 	return func(c *call) (err error) {
@@ -80,8 +91,35 @@ func defineCheckpoint(f *flags) action {
 		if err != nil {
 			return err
 		}
+		if isTerminal(c.std.err) {
+			o.Progress = func(p libcontainer.CheckpointProgress) { printProgress(c.std.err, p) }
+		}
 		return because(ctx, container.Checkpoint(ctx, o))
 	}
+}
+
+// parseGoal parses the goal of pre-dumps: a size such as 16m, or a ratio such as 5%.
+func parseGoal(v string) (g libcontainer.PreDumpGoal, err error) {
+	if number, ok := strings.CutSuffix(v, "%"); ok {
+		percent, err := strconv.ParseFloat(number, 64)
+		if err != nil || !(percent > 0 && percent < 100) {
+			return g, fmt.Errorf("%q is not a ratio between 0%% and 100%%", v)
+		}
+		return libcontainer.PreDumpGoal{Ratio: percent / 100}, nil
+	}
+	size, err := parseSize(v)
+	if err == nil && size == 0 {
+		err = errors.New("a container that runs always changes memory: use a size such as 16m, or a ratio such as 5%")
+	}
+	return libcontainer.PreDumpGoal{Size: uint64(size)}, err
+}
+
+// printProgress prints a line about a checkpoint that has taken more than a second.
+func printProgress(w io.Writer, p libcontainer.CheckpointProgress) {
+	if p.Elapsed < time.Second {
+		return
+	}
+	fmt.Fprintf(w, "checkpoint: %s: %s of memory written after %.0f s\n", p.Phase, bytesText(float64(p.Written)), p.Elapsed.Seconds())
 }
 
 // checkCheckpoint prints the obstacles. The exit status is 1 if a dump would fail.

@@ -23,6 +23,9 @@ type Conn struct {
 	Log *os.File
 	// Patience is the longest time without any progress; 0 means the default.
 	Patience time.Duration
+	// Tick is called about every Each while CRIU works; nil means never.
+	Tick func()
+	Each time.Duration
 }
 
 // patience is the default of Conn.Patience. CRIU uses the processor nearly all the
@@ -213,9 +216,13 @@ func (c *Conn) await(ctx context.Context, p *Process) error {
 		limit = patience
 	}
 	last, since := c.progress(p), time.Now()
+	step := min(slice, limit)
+	if c.Tick != nil {
+		step = min(step, c.Each)
+	}
 	for {
 		fds := []unix.PollFd{{Fd: int32(c.sock.Fd()), Events: unix.POLLIN}, {Fd: int32(p.Pidfd.Fd()), Events: unix.POLLIN}}
-		err := proc.PollFor(ctx, min(slice, limit), fds)
+		err := proc.PollFor(ctx, step, fds)
 		switch {
 		case fds[0].Revents&unix.POLLIN != 0:
 			return nil // a message counts even if CRIU has ended
@@ -225,6 +232,9 @@ func (c *Conn) await(ctx context.Context, p *Process) error {
 			return context.Cause(ctx)
 		case !errors.Is(err, context.DeadlineExceeded):
 			return err
+		}
+		if c.Tick != nil {
+			c.Tick()
 		}
 		if now := c.progress(p); now != last {
 			last, since = now, time.Now()

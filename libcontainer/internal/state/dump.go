@@ -1,9 +1,12 @@
 package state
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,6 +95,58 @@ func lockDump(f *os.File) error {
 			return fmt.Errorf("lock %s: %w", f.Name(), err)
 		}
 	}
+}
+
+// Note writes a line for readers of DumpNote after the intent. A failure has no
+// consequence: the intent itself stays as it is.
+func (i *Dump) Note(line []byte) {
+	text := wasRunning
+	if i.Paused {
+		text = wasPaused
+	}
+	all := append(append([]byte(text), line...), '\n')
+	if _, err := i.File.WriteAt(all, 0); err == nil {
+		_ = i.File.Truncate(int64(len(all)))
+	}
+}
+
+// maxNote bounds a line of Note, in bytes.
+const maxNote = 4096
+
+// DumpNote returns the last line of Note, or nil if there is none. The error for a
+// container without a checkpoint in progress is os.ErrNotExist.
+func (d *Dir) DumpNote() ([]byte, error) {
+	fd, err := openRetry(d.fd, dumpFile, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err == unix.ENOENT {
+		return nil, os.ErrNotExist
+	}
+	if err != nil {
+		return nil, d.fail("open", dumpFile, err)
+	}
+	f := os.NewFile(uintptr(fd), d.file(dumpFile))
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxNote))
+	_, note, _ := bytes.Cut(text, []byte("\n"))
+	note, _, whole := bytes.Cut(note, []byte("\n"))
+	if err != nil || !whole {
+		return nil, err
+	}
+	return note, nil
+}
+
+// WatchDump returns an inotify descriptor that becomes readable when the intent of a
+// checkpoint changes.
+func (d *Dir) WatchDump() (*os.File, error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("inotify_init1", err)
+	}
+	const changes = unix.IN_MODIFY | unix.IN_DELETE | unix.IN_ONLYDIR
+	if _, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+strconv.Itoa(d.fd)+"/.", changes); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("inotify_add_watch", err)
+	}
+	return os.NewFile(uintptr(fd), "inotify"), nil
 }
 
 // End removes the intent. The container has its earlier state again, or has ended.
