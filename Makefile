@@ -50,6 +50,10 @@ CC_$(ARCH)      := $(CC)
 libraries        = $(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)))
 pkgconfig        = $(libraries) pkg-config
 
+# Functions of modules are not inlined (those of the standard library are). That takes 0.47 MiB off the binary, and a start
+# costs as much: it waits for the kernel.
+COMPILER := -gcflags=github.com/...=-l
+
 # build(architecture, output): the helper, then the runtime that embeds it and is told its hash, by which compiled
 # profiles are kept. Neither is stamped with the state of the working tree: the same source gives the same bytes.
 SECCOMP := github.com/onggi-dev/onggi/seccomp
@@ -57,7 +61,7 @@ define build
 	@$(call pkgconfig,$(1)) --exists libseccomp || { echo 'building needs libseccomp: apt-get install libseccomp-dev' >&2; exit 1; }
 	@mkdir -p $(dir $(2))
 	GOARCH=$(1) CGO_ENABLED=1 CC=$(CC_$(1)) $(libraries) \
-		$(GO) build -trimpath -buildvcs=false $(OVERLAY:%=-overlay %) $(HELPER) -o seccomp/helper/helper.$(1) ./seccomp/helper/internal/program
+		$(GO) build -trimpath -buildvcs=false $(COMPILER) $(OVERLAY:%=-overlay %) $(HELPER) -o seccomp/helper/helper.$(1) ./seccomp/helper/internal/program
 	$(call program,$(1),$(2),./cmd/onggi,$(ENTRY),$(OVERLAY))
 endef
 
@@ -66,7 +70,7 @@ ENTRY := -E main.entry
 
 # program(architecture, output, package, flags of the linker, overlay): a program with the helper that is there.
 define program
-	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags onggi_helper $(patsubst %,-overlay %,$(5)) \
+	GOARCH=$(1) CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags onggi_helper $(COMPILER) $(patsubst %,-overlay %,$(5)) \
 		-ldflags "$(LDFLAGS) $(4) -X $(SECCOMP).library=$$($(call pkgconfig,$(1)) --modversion libseccomp) \
 			-X $(SECCOMP)/helper.identity=$$(sha256sum seccomp/helper/helper.$(1) | cut -c 1-32)" \
 		-o $(2) $(3)

@@ -109,6 +109,7 @@ func (e *engine) start() error {
 	os.Setenv("PATH", filepath.Join(e.dir, "bin")+":"+os.Getenv("PATH"))
 	e.daemon = exec.Command("containerd", "--config", filepath.Join(e.dir, "config.toml"))
 	e.daemon.Stdout, e.daemon.Stderr = log, log
+	e.daemon.Dir = e.dir // containerd prefers a shim in its working directory to those on its PATH
 	if err := e.daemon.Start(); err != nil {
 		return err
 	}
