@@ -51,7 +51,7 @@ libraries        = $(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(
 pkgconfig        = $(libraries) pkg-config
 
 # Functions of modules are not inlined (those of the standard library are). That takes 0.47 MiB off the binary, and a start
-# costs as much: it waits for the kernel.
+# costs as much: it waits for the kernel. In the helper, where libseccomp takes the time, nothing is.
 COMPILER := -gcflags=github.com/...=-l
 
 # build(architecture, output): the helper, then the runtime that embeds it and is told its hash, by which compiled
@@ -61,7 +61,7 @@ define build
 	@$(call pkgconfig,$(1)) --exists libseccomp || { echo 'building needs libseccomp: apt-get install libseccomp-dev' >&2; exit 1; }
 	@mkdir -p $(dir $(2))
 	GOARCH=$(1) CGO_ENABLED=1 CC=$(CC_$(1)) $(libraries) \
-		$(GO) build -trimpath -buildvcs=false $(COMPILER) $(OVERLAY:%=-overlay %) $(HELPER) -o seccomp/helper/helper.$(1) ./seccomp/helper/internal/program
+		$(GO) build -trimpath -buildvcs=false -gcflags=all=-l $(OVERLAY:%=-overlay %) $(HELPER) -o seccomp/helper/helper.$(1) ./seccomp/helper/internal/program
 	$(call program,$(1),$(2),./cmd/onggi,$(ENTRY),$(OVERLAY))
 endef
 
