@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -173,7 +174,8 @@ func startServer(f flags, params *wire.BootstrapParams, o options.Options, liste
 // environment returns the caller's environment with the address for events. By default the
 // address is that of containerd's gRPC socket with the suffix ".ttrpc".
 func environment(f flags, params *wire.BootstrapParams) []string {
-	env := os.Environ()
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GOMAXPROCS=") })
+	env = append(env, "GOMAXPROCS=1") // system calls take most of a server's time, and each processor's cache holds memory
 	switch {
 	case params != nil && params.ContainerdTtrpcAddress != "":
 		return append(env, "TTRPC_ADDRESS="+params.ContainerdTtrpcAddress)
