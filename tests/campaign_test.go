@@ -128,7 +128,7 @@ func canFail(p fault.Point) bool {
 
 // faultRow is a line of the campaign's table.
 type faultRow struct {
-	Verb, Layout                                 string
+	Verb, Layout, Build                          string
 	All, Tried                                   int // number of possible faults, and of injected ones
 	Points, Faults, Errors, Lies, Leaks, Foreign int
 	Hangs, Panics, Aborts                        int
@@ -142,7 +142,8 @@ func (r faultRow) String() string {
 	if r.Tried < r.All {
 		extent = fmt.Sprintf("%d of %d", r.Tried, r.All)
 	}
-	return fmt.Sprintf("%s %s | %d | %d | %d | %d | %d | %d | %d | %d | %d |", r.key(), extent,
+	commit, _, _ := strings.Cut(r.Build, " ")
+	return fmt.Sprintf("%s %s | %s | %d | %d | %d | %d | %d | %d | %d | %d | %d |", r.key(), commit, extent,
 		r.Points, r.Faults, r.Errors, r.Lies, r.Leaks, r.Foreign, r.Hangs, r.Panics, r.Aborts)
 }
 
@@ -150,10 +151,10 @@ func (r faultRow) String() string {
 type campaign struct {
 	*container
 	target
-	row    faultRow
-	stock  stock
-	files  map[string]bool // files that may exist
-	others []int           // processes that must survive
+	journal *journal
+	stock   stock
+	files   map[string]bool // files that may exist
+	others  []int           // processes that must survive
 }
 
 // TestFaults lets each system call of each verb fail in turn, with each errno. It also kills the runtime, or the stub,
@@ -161,7 +162,8 @@ type campaign struct {
 //
 // Without CAMPAIGN=whole it takes a sample: SEED selects it, and TRIALS is its size. CAMPAIGN=whole and CAMPAIGN=sample
 // write a row for each verb into the table. -run chooses verbs. BUDGET is the longest time for the faults of one verb.
-// SHARD=1/4, with a SEED, takes a quarter of the faults and writes no row: the rows of four processes add up.
+// JOURNAL is a file that keeps the outcomes: faults that the same binary has had already are skipped, and counted in the
+// row. SHARD=1/4 takes a quarter of the faults; four such processes may run at once, with one journal.
 // FAULT='runtime:openat#3, EMFILE' runs one fault alone.
 func TestFaults(t *testing.T) {
 	if !fault.Supported {
@@ -175,12 +177,14 @@ func TestFaults(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("SEED=%d", seed)
+	j := openJournal(t)
 	for i, v := range targets {
 		t.Run(v.name, func(t *testing.T) {
-			c := newCampaign(t, v)
-			c.run(rand.New(rand.NewPCG(seed, uint64(i))))
-			if os.Getenv("CAMPAIGN") != "" && os.Getenv("FAULT") == "" && os.Getenv("SHARD") == "" {
-				writeRow(t, c.row)
+			c := newCampaign(t, v, j)
+			row := c.run(rand.New(rand.NewPCG(seed, uint64(i))))
+			t.Log(row)
+			if os.Getenv("CAMPAIGN") != "" && os.Getenv("FAULT") == "" && (os.Getenv("SHARD") == "" || j.path != "") {
+				writeRow(t, row)
 			}
 		})
 	}
@@ -188,7 +192,7 @@ func TestFaults(t *testing.T) {
 
 func wholeCampaign() bool { return os.Getenv("CAMPAIGN") == "whole" }
 
-func newCampaign(t *testing.T, v target) *campaign {
+func newCampaign(t *testing.T, v target, j *journal) *campaign {
 	c := newContainer(t, sh("touch /ran; exec sleep 1000"), tmpfsAt("/tmpfs"),
 		seccomp(specs.LinuxSyscall{Names: []string{"acct"}, Action: specs.ActErrno}),
 		hooks("createRuntime", specs.Hook{Path: "/bin/true"}), hooks("poststop", specs.Hook{Path: "/bin/true"}))
@@ -203,7 +207,7 @@ func newCampaign(t *testing.T, v target) *campaign {
 
 	other := newContainer(t, args("sleep", "1000000"))
 	other.root = c.root
-	k := &campaign{container: c, target: v, row: faultRow{Verb: v.name, Layout: env.layout}, others: []int{other.up()}}
+	k := &campaign{container: c, target: v, journal: j, others: []int{other.up()}}
 	k.clean() // objects that a host creates once exist from now on
 	v.before(c)
 	c.verb(v.line(c)...)
@@ -233,40 +237,61 @@ func (c *campaign) listFiles() map[string]bool {
 	return files
 }
 
-// run tries all faults of the campaign, or a sample.
-func (c *campaign) run(random *rand.Rand) {
-	type trial struct {
-		at fault.Point
-		do fault.Action
-	}
-	var trials []trial
+// faultAt is a trial in a form that can be executed.
+type faultAt struct {
+	trial
+	at fault.Point
+	do fault.Action
+}
+
+// faults returns all faults of the verb.
+func (c *campaign) faults() []faultAt {
+	var all []faultAt
 	for _, p := range c.points() {
 		for _, a := range actions(p) {
-			if inShard(p.String()+", "+a.String(), os.Getenv("SHARD")) {
-				trials = append(trials, trial{p, a})
-			}
+			all = append(all, faultAt{trial{c.name, env.layout, p.String(), a.String()}, p, a})
 		}
-		c.row.Points++
 	}
-	c.row.All = len(trials)
-	random.Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
-	if only := os.Getenv("FAULT"); only != "" {
-		trials = slices.DeleteFunc(trials, func(x trial) bool { return x.at.String()+", "+x.do.String() != only })
-	} else if !wholeCampaign() {
-		trials = trials[:min(len(trials), sampleSize())]
-	}
+	return all
+}
+
+// run tries the faults of the campaign, or a sample, and returns the row of the table.
+func (c *campaign) run(random *rand.Rand) faultRow {
+	all := c.faults()
+	todo := c.selected(all, random)
 	budget, err := time.ParseDuration(os.Getenv("BUDGET"))
-	for began := time.Now(); c.row.Tried < len(trials); c.row.Tried++ {
+	began := time.Now()
+	for i, x := range todo {
 		if err == nil && time.Since(began) > budget {
 			break
 		}
-		if c.row.Tried%100 == 0 {
-			c.t.Logf("%d of %d faults: %s", c.row.Tried, len(trials), c.row)
+		if i%100 == 0 {
+			c.t.Logf("%d of %d faults", i, len(todo))
 		}
-		x := trials[c.row.Tried]
-		c.try(x.at, x.do)
+		c.try(x)
 	}
-	c.t.Log(c.row)
+	c.journal.read(c.t)
+	var trials []trial
+	for _, x := range all {
+		trials = append(trials, x.trial)
+	}
+	return c.journal.row(c.name, env.layout, trials)
+}
+
+// selected returns the faults that this process has to try, in random order.
+func (c *campaign) selected(all []faultAt, random *rand.Rand) []faultAt {
+	if only := os.Getenv("FAULT"); only != "" {
+		return slices.DeleteFunc(slices.Clone(all), func(x faultAt) bool { return x.String() != only })
+	}
+	todo := slices.DeleteFunc(slices.Clone(all), func(x faultAt) bool {
+		_, done := c.journal.done[x.trial]
+		return done || !inShard(x.String(), os.Getenv("SHARD"))
+	})
+	random.Shuffle(len(todo), func(i, j int) { todo[i], todo[j] = todo[j], todo[i] })
+	if !wholeCampaign() {
+		todo = todo[:min(len(todo), sampleSize())]
+	}
+	return todo
 }
 
 // inShard reports whether a fault is in the k-th of n parts, for "k/n". It goes by the fault's text: two processes may see
@@ -353,42 +378,42 @@ func (c *container) traceVerb(line []string, at fault.Point, do fault.Action) (o
 }
 
 // try runs the verb with one fault and checks the result.
-func (c *campaign) try(at fault.Point, do fault.Action) {
+func (c *campaign) try(x faultAt) {
 	c.t.Helper()
 	c.before(c.container)
-	o, out := c.traced(at, do)
-	complain := func(n *int, what string) {
-		*n++
-		c.t.Errorf("%s, %s, %s, reached: %t: %s (exit status %d, %v): %.600s", c.name, at, do, o.Hit, what, o.Status.ExitStatus(), o.Took.Round(time.Millisecond), out)
-	}
-	if o.Hit {
-		c.row.Faults++
-	}
-	if o.Status.ExitStatus() != 0 {
-		c.row.Errors++
+	began := time.Now()
+	o, out := c.traced(x.at, x.do)
+	result := outcome{trial: x.trial, Hit: o.Hit, Status: o.Status.ExitStatus(), Found: map[string]string{}}
+	complain := func(kind, what string) {
+		result.Found[kind] = fmt.Sprintf("%s (exit status %d, %v): %.600s", what, o.Status.ExitStatus(), o.Took.Round(time.Millisecond), out)
+		c.t.Errorf("%s, %s, reached: %t: %s: %s", c.name, x, o.Hit, kind, result.Found[kind])
 	}
 	switch {
 	case o.Late:
-		complain(&c.row.Hangs, "no end: "+o.Where)
-	case strings.Contains(out, "goroutine ") && at.Side == fault.Go && !strings.Contains(out, "BUG"):
-		c.row.Aborts++
+		complain(hang, o.Where)
+	case strings.Contains(out, "goroutine ") && x.at.Side == fault.Go && !strings.Contains(out, "BUG"):
+		result.Found[abort] = ""
 	case strings.Contains(out, "goroutine "):
-		complain(&c.row.Panics, "panic")
-	case o.Status.ExitStatus() == 0 && !c.diedAtTheGate(at) && !c.comesTrue():
-		complain(&c.row.Lies, "success without its effect")
+		complain(panics, "stacks")
+	case o.Status.ExitStatus() == 0 && !c.diedAtTheGate(x.at) && !c.comesTrue():
+		complain(lie, "no effect")
 	}
 	if r := c.deleted(); r.code != 0 {
-		complain(&c.row.Leaks, "delete --force: "+r.String())
+		complain(leak, "delete --force: "+r.String())
 	}
 	c.forget()
 	if left := c.left(); left != "" {
-		complain(&c.row.Leaks, "left "+left)
+		complain(leak, "left "+left)
 	}
 	for _, pid := range c.others {
 		if s := state(pid); s == 0 || s == 'Z' {
-			complain(&c.row.Foreign, "killed another container's process")
-			c.t.FailNow()
+			complain(foreign, "another container's")
 		}
+	}
+	result.Took = int(time.Since(began).Milliseconds())
+	c.journal.add(c.t, result)
+	if _, killed := result.Found[foreign]; killed {
+		c.t.FailNow()
 	}
 }
 
