@@ -421,7 +421,7 @@ func (c *campaign) try(x faultAt) {
 // closes the control socket and then waits at the gate. If the process dies there, create has succeeded, and start reports
 // the dead process. A fault in any other batch makes create fail.
 func (c *campaign) diedAtTheGate(at fault.Point) bool {
-	return c.name == "create" && at.Side == fault.Stub && slices.Contains([]string{"close", "recvfrom", "read"}, fault.Name(at.Nr)) && c.status() == "stopped"
+	return c.name == "create" && at.Side == fault.Stub && slices.Contains([]string{"madvise", "close", "recvfrom", "read"}, fault.Name(at.Nr)) && c.status() == "stopped"
 }
 
 // deleted deletes the container by force. Meanwhile it reaps the orphans of the killed processes, as an engine's shim does.

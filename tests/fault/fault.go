@@ -150,6 +150,7 @@ type task struct {
 	side   Side // Runtime or Stub
 	inside bool // between the begin and the end of a call
 	hit    bool // the present call is the point
+	orphan bool // it has stopped before the event of its parent, whose side it has
 }
 
 const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK |
@@ -239,9 +240,9 @@ func (t *tracer) event(tid int, status syscall.WaitStatus) (done bool) {
 		return tid == t.pid
 	}
 	k := t.tasks[tid]
-	if k == nil { // seen before the event of its parent
-		k = &task{}
-		t.tasks[tid] = k
+	if k == nil { // it stays stopped until the event of its parent
+		t.tasks[tid] = &task{orphan: true}
+		return false
 	}
 	signal := 0
 	switch stop := status.StopSignal(); {
@@ -270,20 +271,25 @@ func (t *tracer) event(tid int, status syscall.WaitStatus) (done bool) {
 		}
 	case stop == syscall.SIGTRAP && status.TrapCause() > 0:
 		if child, err := syscall.PtraceGetEventMsg(tid); err == nil {
-			if t.tasks[int(child)] == nil {
-				t.tasks[int(child)] = &task{}
+			born := t.tasks[int(child)]
+			t.tasks[int(child)] = &task{side: k.side}
+			if born != nil && born.orphan {
+				t.resume(int(child), k.side, 0)
 			}
-			t.tasks[int(child)].side = k.side
 		}
 	default:
 		signal = int(stop)
 	}
-	if t.begun && t.concerns(k.side) {
+	t.resume(tid, k.side, signal)
+	return false
+}
+
+func (t *tracer) resume(tid int, side Side, signal int) {
+	if t.begun && t.concerns(side) {
 		_ = syscall.PtraceSyscall(tid, signal)
 	} else {
 		_ = syscall.PtraceCont(tid, signal) // up to its next fork
 	}
-	return false
 }
 
 // concerns reports whether the calls of a side are counted.

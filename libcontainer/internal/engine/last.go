@@ -34,7 +34,9 @@ func (pr *program) lastBatch() (*Process, error) {
 	}
 	if l.forks {
 		l.clone.OnPositiveSkipTo(l.end)
-		l.stub.Outlast() // its report must be read even if ctx ends, or the clone would never be reaped
+		if err := l.stub.WillClone(); err != nil {
+			return nil, err
+		}
 	}
 	if err := pr.stub.SendLast(&pr.building.Batch); err != nil {
 		return nil, pr.lost(err)
@@ -67,8 +69,9 @@ func (l *last) step(it plan.Item) error {
 		return l.seccomp(it, s)
 	case plan.CloneInto:
 		l.clone, l.forks = b.Clone(unix.CLONE_PARENT), true
-		if !l.filtered {
-			b.Close(l.control) // the child has nothing to report to the runtime side
+		b.WriteResult(l.control, l.clone) // while the clone is still in the stub's process group: see remote.Stub.ReportOfClone
+		if !l.filtered && l.gated() {
+			b.Close(l.control) // the execve would close it, but the gate comes first
 		}
 		l.newSession()
 		l.limitProcesses()
@@ -89,10 +92,11 @@ func (l *last) step(it plan.Item) error {
 	return nil
 }
 
-// seccomp loads the filter. Before the gate or the clone, the stub reports the
-// result through the control socket. Behind the gate nobody reads the socket: a
-// failure goes to the status FIFO. A filter with a listener always reports,
-// because the agent has to have the listener before the program starts.
+// seccomp loads the filter. Before a clone, whose report is also that of the filter,
+// a failure ends the batch. Before the gate, the stub reports the result through
+// the control socket. Behind the gate nobody reads the socket: a failure goes to
+// the status FIFO. A filter with a listener always reports, because the agent has
+// to have the listener before the program starts.
 func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
 	f, err := l.fetched()
 	if err != nil {
@@ -113,6 +117,9 @@ func (l *last) seccomp(it plan.Item, s plan.Seccomp) error {
 	l.filtered = true
 	if s.Then != nil {
 		b.Capset(s.Then.Effective, s.Then.Permitted, s.Then.Inheritable)
+	}
+	if !l.forks && l.clones() && !listens {
+		return nil
 	}
 	if early {
 		b.WriteResult(l.control, loaded)
@@ -183,6 +190,11 @@ func (l *last) waits() bool {
 	return false
 }
 
+// gated reports whether the gate is still to come.
+func (l *last) gated() bool {
+	return slices.ContainsFunc(l.items[l.at:], func(it plan.Item) bool { _, ok := it.Step.(plan.Gate); return ok })
+}
+
 // loaded takes the listener out of the stub by its number, gives it to the
 // agent, and lets the stub go on.
 func (l *last) loaded(listens bool, number int) error {
@@ -240,7 +252,6 @@ func (l *last) execute(s plan.Execute) error {
 	b.Exit(exitExec)
 	if l.forks {
 		l.end = b.Len()
-		b.WriteResult(l.control, l.clone)
 		b.Exit(0)
 	}
 	return nil
@@ -270,7 +281,8 @@ const maxArguments = 64 << 10
 // exitExec is the exit status of a stub whose execve failed.
 const exitExec = 255
 
-// finish waits for the reports. The last one is the clone's pid.
+// finish waits for the reports. The last one is the clone's: the stub may be dead by
+// then, for example if the OOM killer has chosen it.
 func (l *last) finish() (*Process, error) {
 	for _, r := range l.reports {
 		v, err := l.stub.Report(&l.building.Batch)
@@ -284,7 +296,7 @@ func (l *last) finish() (*Process, error) {
 	if !l.forks {
 		return l.process(l.stub.Pid, l.stub.TakePidfd())
 	}
-	pid, err := l.stub.Report(&l.building.Batch)
+	pid, err := l.stub.ReportOfClone(&l.building.Batch)
 	if err != nil {
 		return nil, l.cloneFailure(err)
 	}
@@ -341,10 +353,16 @@ func ourChild(pidfd *os.File) error {
 func (l *last) cloneFailure(err error) error {
 	it := plan.Item{Step: plan.CloneInto{}}
 	var ce *remote.CallError
-	switch {
-	case errors.As(err, &ce) && ce.Errno == unix.EAGAIN:
+	if !errors.As(err, &ce) {
+		return failed(it, err)
+	}
+	if _, ok := l.items[ce.Tag].Step.(plan.CloneInto); !ok {
+		return failed(l.items[ce.Tag], err)
+	}
+	switch ce.Errno {
+	case unix.EAGAIN:
 		return hint(it, err, noMoreProcesses)
-	case errors.As(err, &ce) && ce.Errno == unix.ENOMEM:
+	case unix.ENOMEM:
 		return hint(it, err, "the container's process 1 has ended, or the memory limit is reached")
 	}
 	return failed(it, err)

@@ -81,10 +81,19 @@ func (s *Stub) SendLast(b *Batch) error {
 	return nil
 }
 
+// send does not wait at first: the socket has room for several batches. So most
+// sockets need no time limit for sending.
 func (s *Stub) send(b *Batch, msg, oob []byte) error {
 	began := time.Now()
-	for {
-		err := unix.Sendmsg(s.sock, msg, oob, nil, unix.MSG_NOSIGNAL)
+	for flags := unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT; ; {
+		err := unix.Sendmsg(s.sock, msg, oob, nil, flags)
+		if err == unix.EAGAIN && flags&unix.MSG_DONTWAIT != 0 {
+			if err := limitTime(s.sock, unix.SO_SNDTIMEO, s.timeout); err != nil {
+				return err
+			}
+			flags = unix.MSG_NOSIGNAL
+			continue
+		}
 		if err == unix.EINTR {
 			if !s.late(began) {
 				continue
@@ -169,6 +178,29 @@ func (s *Stub) Report(b *Batch) (int, error) {
 	return 0, errReply
 }
 
+// WillClone prepares the stub for a batch that clones a process of the stub's session and
+// lets it report itself. From here on, each message has its sender's pid, added by the
+// kernel (SO_PASSCRED, unix(7)).
+func (s *Stub) WillClone() error {
+	s.clones = true
+	return os.NewSyscallError("setsockopt(SO_PASSCRED)", unix.SetsockoptInt(s.sock, unix.SOL_SOCKET, unix.SO_PASSCRED, 1))
+}
+
+// ReportOfClone waits for the message that a clone writes by WriteResult, and returns the
+// clone's pid. The stub may be dead by then. After an error, the end of the stub also ends
+// the clone: see collect.
+func (s *Stub) ReportOfClone(b *Batch) (int, error) {
+	zero, err := s.Report(b)
+	if err == nil && (zero != 0 || s.sender <= 0) {
+		err = errReply
+	}
+	if err != nil {
+		return 0, err
+	}
+	s.clones = false
+	return s.sender, nil
+}
+
 // Proceed sends the byte for which an AwaitByte call on the control socket waits.
 func (s *Stub) Proceed(b *Batch) error { return s.send(b, []byte{0}, nil) }
 
@@ -183,7 +215,7 @@ func (s *Stub) receive(p []byte) (int, *os.File, error) {
 	if s.prepared != nil {
 		return 0, nil, errUnlaunched
 	}
-	var oob [24]byte // CMSG_SPACE(4): one descriptor, or two
+	var oob [24 + 32]byte // CMSG_SPACE(4): one descriptor, or two; and CMSG_SPACE(12): the credentials
 	began := time.Now()
 	for {
 		n, oobn, _, _, err := unix.Recvmsg(s.sock, p, oob[:], unix.MSG_CMSG_CLOEXEC)
@@ -200,7 +232,9 @@ func (s *Stub) receive(p []byte) (int, *os.File, error) {
 		if err != nil || oobn == 0 {
 			return max(n, 0), nil, err
 		}
-		return n, oneFile(oob[:oobn]), nil
+		var file *os.File
+		file, s.sender = attached(oob[:oobn])
+		return n, file, nil
 	}
 }
 
@@ -210,20 +244,31 @@ func (s *Stub) late(began time.Time) bool {
 	return s.timeout > 0 && time.Since(began) >= s.timeout
 }
 
-// oneFile returns the descriptor in a control message.
-func oneFile(oob []byte) *os.File {
+// attached returns the descriptor and the sender's pid of a control message, nil and 0
+// if it has none.
+func attached(oob []byte) (file *os.File, sender int) {
 	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil || len(msgs) != 1 {
-		return nil
+	if err != nil {
+		return nil, 0
 	}
-	fds, err := unix.ParseUnixRights(&msgs[0])
-	if err != nil || len(fds) == 0 {
-		return nil
+	for i := range msgs {
+		if cred, err := unix.ParseUnixCredentials(&msgs[i]); err == nil {
+			sender = int(cred.Pid)
+			continue
+		}
+		fds, err := unix.ParseUnixRights(&msgs[i])
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			if file != nil { // alignment leaves room for a second one
+				unix.Close(fd)
+				continue
+			}
+			file = os.NewFile(uintptr(fd), "from the container side")
+		}
 	}
-	for _, fd := range fds[1:] { // alignment leaves room for a second one
-		unix.Close(fd)
-	}
-	return os.NewFile(uintptr(fds[0]), "from the container side")
+	return file, sender
 }
 
 // failure returns the error of the call that ended the batch: the one that failed with

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -420,6 +422,107 @@ func TestReport(t *testing.T) {
 	if _, err := s.Report(&c); !errors.As(err, &d) || !d.Status.Exited() {
 		t.Errorf("Report of an exit = %v; want a death", err)
 	}
+}
+
+// beginClone makes the stub clone a process, which waits for a byte on descriptor 0, reports itself, leaves the stub's session and
+// waits for another byte. The stub exits. beginClone returns the batch.
+func beginClone(t *testing.T, s *Stub) *Batch {
+	t.Helper()
+	var first, b Batch
+	first.Setsid()
+	do(t, s, &first)
+	if err := s.WillClone(); err != nil {
+		t.Fatal(err)
+	}
+	child := b.Clone(unix.CLONE_PARENT)
+	b.AwaitByte(Inherited(0, "pipe"))
+	b.WriteResult(s.Control(), child)
+	b.Setsid()
+	b.AwaitByte(Inherited(0, "pipe"))
+	b.Exit(7)
+	child.OnPositiveSkipTo(b.Len())
+	b.Exit(0)
+	if err := s.SendLast(&b); err != nil {
+		t.Fatal(err)
+	}
+	return &b
+}
+
+func TestReportOfClone(t *testing.T) {
+	r, w := pipe(t)
+	keepsDescriptors(t)
+	s := start(t.Context(), t, r)
+	b := beginClone(t, s)
+	if !s.endsWithin(10 * time.Second) {
+		t.Fatal("control: the stub is alive")
+	}
+	if _, err := w.Write([]byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	pid, err := s.ReportOfClone(b)
+	if err != nil || pid <= 0 || pid == s.Pid {
+		t.Fatalf("ReportOfClone of a dead stub = %d, %v; want the clone, not %d", pid, err, s.Pid)
+	}
+	s.Kill()
+	if _, err := w.Write([]byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	if ws, err := waitFor(pid); err != nil || ws.ExitStatus() != 7 {
+		t.Errorf("the clone ends with %v, %v; want 7", ws, err)
+	}
+}
+
+// TestUnreportedClone: the end of the stub is also the end of a clone about which nobody has heard.
+func TestUnreportedClone(t *testing.T) {
+	for name, reported := range map[string]bool{"in the stub's group": false, "report in the socket": true} {
+		t.Run(name, func(t *testing.T) {
+			r, w := pipe(t)
+			keepsDescriptors(t)
+			s := start(t.Context(), t, r)
+			beginClone(t, s)
+			pid := s.Pid
+			if !s.endsWithin(10 * time.Second) {
+				t.Fatal("control: the stub is alive")
+			}
+			if reported {
+				if _, err := w.Write([]byte{0}); err != nil {
+					t.Fatal(err)
+				}
+				fds := []unix.PollFd{{Fd: int32(s.sock), Events: unix.POLLIN}}
+				if n, err := unix.Poll(fds, 10_000); n != 1 || err != nil {
+					t.Fatal("control: there is no report")
+				}
+			}
+			left := children(t, pid)
+			if len(left) != 1 {
+				t.Fatalf("control: children besides the stub: %v; want the clone", left)
+			}
+			s.Kill()
+			for deadline := time.Now().Add(10 * time.Second); unix.Kill(left[0], 0) != unix.ESRCH; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the clone is left")
+				}
+			}
+		})
+	}
+}
+
+// children returns the children of this process without one of them.
+func children(t *testing.T, without int) (pids []int) {
+	t.Helper()
+	files, _ := filepath.Glob("/proc/self/task/*/children")
+	if len(files) == 0 {
+		t.Skip("the kernel lists no children (CONFIG_PROC_CHILDREN)")
+	}
+	for _, f := range files {
+		data, _ := os.ReadFile(f)
+		for _, word := range strings.Fields(string(data)) {
+			if pid, err := strconv.Atoi(word); err == nil && pid != without {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 func TestReportInVain(t *testing.T) {

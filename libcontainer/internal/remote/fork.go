@@ -116,37 +116,22 @@ func (s *Stub) setPid(pid int) error {
 // SO_PASSCRED the kernel adds the sender's pid to the child's reply (unix(7)). If there
 // is no child, the other end of the socket is closed, and findPid returns.
 func (s *Stub) findPid() {
-	tv := unix.NsecToTimeval(reapTime.Nanoseconds())
 	_ = unix.SetsockoptInt(s.sock, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
-	_ = unix.SetsockoptTimeval(s.sock, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
+	_ = limitTime(s.sock, unix.SO_RCVTIMEO, reapTime)
 	var b Batch
 	b.Umask(0)
 	if s.Send(&b) != nil {
 		return
 	}
 	var p [8]byte
-	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
 	for { // replies to earlier batches may come first
-		n, oobn, _, _, err := unix.Recvmsg(s.sock, p[:], oob, 0)
-		if err == unix.EINTR {
-			continue
+		s.sender = 0
+		n, file, err := s.receive(p[:])
+		if file != nil {
+			file.Close()
 		}
-		if err != nil || n == 0 || s.setPid(sender(oob[:oobn])) == nil {
+		if err != nil || n == 0 || s.setPid(s.sender) == nil {
 			return
 		}
 	}
-}
-
-// sender returns the pid in a message's credentials, or 0 (no valid pid) if there are
-// none.
-func sender(oob []byte) int {
-	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil || len(msgs) != 1 {
-		return 0
-	}
-	cred, err := unix.ParseUnixCredentials(&msgs[0])
-	if err != nil {
-		return 0
-	}
-	return int(cred.Pid)
 }

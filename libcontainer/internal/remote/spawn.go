@@ -23,6 +23,8 @@ type Stub struct {
 	launchErr error           // the reason why it did not execute the image
 	prepared  *prepared       // nil once it is launched
 	heard     bool            // it has answered at least once
+	clones    bool            // a clone that has not reported itself may be in its process group
+	sender    int             // pid of the sender of the last message, after WillClone
 	sock      int
 	control   int           // number of the socket's other end, in the stub
 	timeout   time.Duration // of one batch
@@ -165,15 +167,18 @@ func controlPair(timeout time.Duration) (int, *os.File, error) {
 	if err != nil {
 		return -1, nil, os.NewSyscallError("socketpair", err)
 	}
-	tv := unix.NsecToTimeval(int64(timeout))
-	for _, opt := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
-		if err := unix.SetsockoptTimeval(fds[0], unix.SOL_SOCKET, opt, &tv); err != nil {
-			unix.Close(fds[0])
-			unix.Close(fds[1])
-			return -1, nil, os.NewSyscallError("setsockopt", err)
-		}
+	if err := limitTime(fds[0], unix.SO_RCVTIMEO, timeout); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return -1, nil, err
 	}
 	return fds[0], os.NewFile(uintptr(fds[1]), "control socket"), nil
+}
+
+// limitTime sets SO_RCVTIMEO or SO_SNDTIMEO.
+func limitTime(sock, option int, d time.Duration) error {
+	tv := unix.NsecToTimeval(int64(d))
+	return os.NewSyscallError("setsockopt", unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, option, &tv))
 }
 
 func (p *prepared) program(image *os.File) launch.Program {
@@ -349,7 +354,7 @@ func (s *Stub) reap() unix.WaitStatus {
 		s.reapLater()
 		return ws
 	}
-	ws = wait(s.Pid)
+	ws = s.collect(patience)
 	s.launchErr = s.launched.Failure()
 	s.runs()
 	return ws
@@ -357,11 +362,73 @@ func (s *Stub) reap() unix.WaitStatus {
 
 // reapLater reaps the stub in a goroutine.
 func (s *Stub) reapLater() {
-	pid, launched := s.Pid, s.launched
+	later := &Stub{Pid: s.Pid, launched: s.launched, clones: s.clones, pidfd: -1, sock: -1, unwatch: func() {}}
+	if s.clones && s.sock >= 0 {
+		s.unwatch()
+		later.sock, s.sock = s.sock, -1
+	}
 	go func() {
-		wait(pid)
-		launched.Release()
+		later.collect(0)
+		later.closeSocket()
+		later.runs()
 	}()
+}
+
+// collect reaps the stub, and ends and reaps a clone that has not reported itself. It
+// returns the wait status of the clone, if a clone has ended within the time.
+//
+// A clone reports itself before it leaves the stub's process group. So it is in the group,
+// or its report is in the socket. The stub's pid is the group's number, and no other
+// group gets it before the stub is reaped.
+func (s *Stub) collect(patience time.Duration) unix.WaitStatus {
+	if !s.clones || s.Pid <= 1 {
+		return wait(s.Pid)
+	}
+	s.clones = false
+	for unix.Waitid(unix.P_PID, s.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	_ = unix.Kill(-s.Pid, unix.SIGKILL)
+	s.endReported()
+	ws := wait(s.Pid)
+	clone := make(chan unix.WaitStatus, 1)
+	go func(group int) {
+		if ws, err := waitFor(-group); err == nil { // ECHILD: there is no clone
+			clone <- ws
+		}
+		close(clone)
+	}(s.Pid)
+	select {
+	case cs, ok := <-clone:
+		if ok {
+			return cs
+		}
+	case <-time.After(patience):
+	}
+	return ws
+}
+
+// endReported ends the clone whose report nobody has read. waitid checks that it is a
+// child of this process: nobody else can then get its pid.
+func (s *Stub) endReported() {
+	for {
+		var p [4]byte
+		oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+		n, oobn, _, _, err := unix.Recvmsg(s.sock, p[:], oob, unix.MSG_DONTWAIT)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return
+		}
+		file, pid := attached(oob[:oobn])
+		if file != nil {
+			file.Close()
+		}
+		if pid > 1 && pid != s.Pid && unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil {
+			_ = unix.Kill(pid, unix.SIGKILL)
+			go wait(pid)
+		}
+	}
 }
 
 // runs releases the launch memory: the stub has answered or ended.
@@ -381,11 +448,15 @@ func (s *Stub) endsWithin(d time.Duration) bool {
 }
 
 func wait(pid int) unix.WaitStatus {
-	var ws unix.WaitStatus
+	ws, _ := waitFor(pid)
+	return ws
+}
+
+// waitFor reaps a child, or one child of the process group -pid.
+func waitFor(pid int) (ws unix.WaitStatus, err error) {
 	for {
-		_, err := unix.Wait4(pid, &ws, 0, nil)
-		if err != unix.EINTR {
-			return ws
+		if _, err = unix.Wait4(pid, &ws, 0, nil); err != unix.EINTR {
+			return ws, err
 		}
 	}
 }
