@@ -42,11 +42,17 @@ SHIM_OVERLAY = $(if $(OVERLAY),$(shell GO='$(GO)' .ci/toolchain/overlay bin/_ove
 HELPER  := -ldflags "-s -w -linkmode external -extldflags '-static'"
 
 # C compiler and pkg-config of the helper, by architecture.
-CC_arm64        := aarch64-linux-gnu-gcc
-CC_amd64        := x86_64-linux-gnu-gcc
-PKGCONFIG_arm64 := /usr/lib/aarch64-linux-gnu/pkgconfig
-PKGCONFIG_amd64 := /usr/lib/x86_64-linux-gnu/pkgconfig
+TRIPLE_amd64    := x86_64-linux-gnu
+TRIPLE_arm64    := aarch64-linux-gnu
+TRIPLE_riscv64  := riscv64-linux-gnu
+TRIPLE_ppc64le  := powerpc64le-linux-gnu
+TRIPLE_s390x    := s390x-linux-gnu
+TRIPLE_loong64  := loongarch64-linux-gnu
+ARCHITECTURES   := amd64 arm64 riscv64 ppc64le s390x loong64
+DEBIAN_ppc64le  := ppc64el
+$(foreach a,$(ARCHITECTURES),$(eval CC_$(a) := $(TRIPLE_$(a))-gcc)$(eval PKGCONFIG_$(a) := /usr/lib/$(TRIPLE_$(a))/pkgconfig))
 CC_$(ARCH)      := $(CC)
+debian           = $(or $(DEBIAN_$(1)),$(1))
 libraries        = $(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)))
 pkgconfig        = $(libraries) pkg-config
 
@@ -192,21 +198,31 @@ bin/inside.tar: tests/engines/debian.sh ## a Debian with the programs of bench-i
 	@mkdir -p bin
 	tests/engines/debian.sh $@ redis-server redis-tools postgresql-15 postgresql-client-15 nginx fio apache2-utils
 
-.PHONY: release
-release: release-amd64 release-arm64 ## static amd64 and arm64 binaries with checksums into dist/
-	cd dist && sha256sum $(foreach p,onggi $(SHIM),$(foreach a,amd64 arm64,$p-$(VERSION)-linux-$a)) > SHA256SUMS
+# has(architecture): whether its C compiler and its libseccomp are installed. Debian 12 has neither for loong64, and no
+# libseccomp for riscv64.
+has      = $(and $(wildcard $(PKGCONFIG_$(1))/libseccomp.pc),$(shell command -v $(CC_$(1))))
+RELEASES = $(foreach a,$(filter-out amd64 arm64,$(ARCHITECTURES)),$(if $(call has,$(a)),release-$(a)))
 
-.PHONY: release-amd64 release-arm64
-release-amd64 release-arm64: release-%: toolchain-%
+.PHONY: release
+release: release-amd64 release-arm64 $(RELEASES) ## static binaries with checksums into dist/: amd64, arm64, and each architecture whose compiler and libseccomp are here
+	cd dist && sha256sum $(foreach p,onggi $(SHIM),$(patsubst release-%,$p-$(VERSION)-linux-%,$^)) > SHA256SUMS
+	@$(foreach a,$(filter-out $(patsubst release-%,%,$^),$(ARCHITECTURES)),$(MAKE) --no-print-directory -k toolchain-$(a) 2>&1 | grep '^building for';) true
+
+.PHONY: $(ARCHITECTURES:%=release-%)
+$(ARCHITECTURES:%=release-%): release-%: toolchain-%
 	$(call build,$*,dist/onggi-$(VERSION)-linux-$*)
 	$(call program,$*,dist/$(SHIM)-$(VERSION)-linux-$*,./cmd/$(SHIM),,$(SHIM_OVERLAY))
 
-.PHONY: toolchain-amd64 toolchain-arm64
-toolchain-amd64 toolchain-arm64: toolchain-%:
+.PHONY: $(ARCHITECTURES:%=toolchain-%)
+$(ARCHITECTURES:%=toolchain-%): toolchain-%:
 	@test '$*' = '$(ARCH)' || command -v $(CC_$*) >/dev/null || { \
 		echo 'building for $* needs $(CC_$*): apt-get install gcc-$(patsubst %-gcc,%,$(CC_$*))' >&2; exit 1; }
 	@test '$*' = '$(ARCH)' || test -e $(PKGCONFIG_$*)/libseccomp.pc || { \
-		echo 'building for $* needs its libseccomp: dpkg --add-architecture $* && apt-get update && apt-get install libseccomp-dev:$*' >&2; exit 1; }
+		echo 'building for $* needs its libseccomp: dpkg --add-architecture $(call debian,$*) && apt-get update && apt-get install libseccomp-dev:$(call debian,$*)' >&2; exit 1; }
+
+.PHONY: ports
+ports: ## unit tests of the packages with assembly, for each architecture, under qemu-user; writes the table in docs/porting.md
+	.ci/ports -update
 
 .PHONY: packages
 packages: $(foreach a,$(or $(ARCHES),amd64 $(if $(wildcard $(PKGCONFIG_arm64)/libseccomp.pc),arm64)),package-$(a)) ## .deb, .rpm and SBOM into dist/, of amd64, and of arm64 where its libseccomp-dev is (ARCHES)
@@ -223,7 +239,7 @@ $(CURDIR)/bin/nfpm $(CURDIR)/bin/cyclonedx-gomod: Makefile
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf onggi $(SHIM) bin dist seccomp/helper/helper.a* tests/.cache
+	rm -rf onggi $(SHIM) bin dist $(ARCHITECTURES:%=seccomp/helper/helper.%) tests/.cache
 
 .PHONY: help
 help: ## this list

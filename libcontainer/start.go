@@ -269,5 +269,5 @@ func awaitExecve(ctx context.Context, status *os.File) (unix.Errno, error) {
 	case n != len(buf):
 		return 0, errors.New("the container side sent a broken status")
 	}
-	return unix.Errno(-int32(binary.LittleEndian.Uint32(buf[:]))), nil
+	return unix.Errno(-int32(binary.NativeEndian.Uint32(buf[:]))), nil
 }

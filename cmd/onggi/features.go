@@ -1,6 +1,10 @@
 package main
 
-import "github.com/onggi-dev/onggi/libcontainer"
+import (
+	"runtime"
+
+	"github.com/onggi-dev/onggi/libcontainer"
+)
 
 func featuresCommand() command {
 	return command{
@@ -15,5 +19,6 @@ func printFeatures(c *call) error {
 	features := libcontainer.Features()
 	features.Annotations["dev.onggi.version"] = versionName()
 	features.Annotations["dev.onggi.commit"] = commitID()
+	features.Annotations["dev.onggi.machine"] = runtime.GOARCH
 	return printJSON(c.std.out, features, "    ")
 }

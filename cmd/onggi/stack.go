@@ -1,3 +1,5 @@
+//go:build amd64 || arm64 || loong64 || ppc64le || riscv64 || s390x
+
 package main
 
 // growStack makes the stack of this goroutine as large as the creation of a container needs it:

@@ -29,7 +29,8 @@ func versionCommand() command {
 func printVersion(c *call) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "onggi version %s\n", versionName())
-	fmt.Fprintf(&b, "commit: %s\nspec: %s\ngo: %s\nlibseccomp: %s\n", commitID(), specs.Version, toolchain(), libseccomp(c))
+	fmt.Fprintf(&b, "commit: %s\nspec: %s\ngo: %s\nmachine: %s\nlibseccomp: %s\n",
+		commitID(), specs.Version, toolchain(), runtime.GOARCH, libseccomp(c))
 	_, err := io.WriteString(c.std.out, b.String())
 	return err
 }

@@ -8,7 +8,7 @@ import (
 
 // Engines look for "<name> version X": the word "version" must stand in the first line, and in no other.
 func TestVersion(t *testing.T) {
-	want := regexp.MustCompile(`^onggi version [0-9]\S*\ncommit: \S+\nspec: 1\.3\.0\ngo: go1\.\S+(, without the CPU limit lookup)?\nlibseccomp: ([0-9.]+, in an embedded helper|[0-9.]+, linked in, with cgo|none, for want of cgo)\n$`)
+	want := regexp.MustCompile(`^onggi version [0-9]\S*\ncommit: \S+\nspec: 1\.3\.0\ngo: go1\.\S+(, without the CPU limit lookup)?\nmachine: [a-z0-9]+\nlibseccomp: ([0-9.]+, in an embedded helper|[0-9.]+, linked in, with cgo|none, for want of cgo)\n$`)
 	for _, line := range []string{"--version", "-v", "version"} {
 		std := files(t)
 		status := run([]string{line}, std)

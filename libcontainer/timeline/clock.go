@@ -12,9 +12,6 @@ import (
 // comparable: a time namespace shifts them (time_namespaces(7)).
 type clock struct{ counter bool }
 
-// counter reads the machine's counter, as the stub does.
-func counter() int64
-
 // findClock chooses the counter where the kernel offers it as a clock source.
 // The kernel removes a counter from that list when it stops or differs between
 // processors.

@@ -87,10 +87,10 @@ func (bi *binds) checkInside(from *remote.FD, s plan.Bind) error {
 	return nil
 }
 
-// attrsOf converts the flags of a mount in statfs(2) to attributes.
-func attrsOf(flags int64) (attrs uint64) {
+// attrsOf converts the flags of a mount in statfs(2) to attributes. Their type depends on the machine.
+func attrsOf[flag int64 | uint32](flags flag) (attrs uint64) {
 	for _, f := range []struct {
-		flag int64
+		flag flag
 		attr uint64
 	}{
 		{unix.ST_RDONLY, unix.MOUNT_ATTR_RDONLY},

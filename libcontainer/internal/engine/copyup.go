@@ -241,7 +241,7 @@ func (c *copier) all(l level, list []string) error {
 func entries(p []byte) []string {
 	var out []string
 	for len(p) >= 19 {
-		n := int(binary.LittleEndian.Uint16(p[16:]))
+		n := int(binary.NativeEndian.Uint16(p[16:]))
 		if n < 19 || n > len(p) {
 			break
 		}

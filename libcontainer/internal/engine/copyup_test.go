@@ -20,7 +20,7 @@ import (
 func dirent(name string) []byte {
 	n := (19 + len(name) + 1 + 7) &^ 7
 	p := make([]byte, n)
-	binary.LittleEndian.PutUint16(p[16:], uint16(n))
+	binary.NativeEndian.PutUint16(p[16:], uint16(n))
 	copy(p[19:], name)
 	return p
 }

@@ -111,13 +111,13 @@ func (e *executable) findInterpreter(head []byte, l elfLayout, order binary.Byte
 var machines = [...]struct {
 	number uint16
 	name   string
-	goarch string // of the 64-bit, little-endian variant
+	goarch string // of the 64-bit variant
 }{
 	{3, "x86 (32 bits)", ""},
-	{8, "MIPS", "mips64le"},
+	{8, "MIPS", ""},
 	{20, "PowerPC (32 bits)", ""},
 	{21, "PowerPC (64 bits)", "ppc64le"},
-	{22, "S/390", ""},
+	{22, "S/390", "s390x"},
 	{40, "ARM (32 bits)", ""},
 	{42, "SuperH", ""},
 	{43, "SPARC", ""},
@@ -143,7 +143,7 @@ func foreign(machine uint16, class, order byte) string {
 	for _, m := range machines {
 		if m.goarch == runtime.GOARCH {
 			own = m.name
-			if m.number == machine && class == 2 && order == 1 {
+			if m.number == machine && class == 2 && order == ownOrder() {
 				return ""
 			}
 		}
@@ -152,6 +152,14 @@ func foreign(machine uint16, class, order byte) string {
 		return ""
 	}
 	return "is a program for " + machineName(machine) + ", and this machine is " + own
+}
+
+// ownOrder returns this machine's byte order, as the ELF header has it (EI_DATA).
+func ownOrder() byte {
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		return 2
+	}
+	return 1
 }
 
 // interpreterName returns the name in the bytes at interpAt.

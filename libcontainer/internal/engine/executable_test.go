@@ -31,11 +31,18 @@ func image(class elf.Class, order binary.ByteOrder, machine elf.Machine, progs .
 	return b.Bytes()
 }
 
+func nativeOrder() binary.ByteOrder {
+	if ownOrder() == 2 {
+		return binary.BigEndian
+	}
+	return binary.LittleEndian
+}
+
 // own returns an image for this machine.
 func own(progs ...elf.ProgType) []byte {
 	for _, m := range machines {
-		if foreign(m.number, 2, 1) == "" {
-			return image(elf.ELFCLASS64, binary.LittleEndian, elf.Machine(m.number), progs...)
+		if foreign(m.number, 2, ownOrder()) == "" {
+			return image(elf.ELFCLASS64, nativeOrder(), elf.Machine(m.number), progs...)
 		}
 	}
 	panic("this machine is not in the table")
@@ -43,9 +50,9 @@ func own(progs ...elf.ProgType) []byte {
 
 func TestReadExecutable(t *testing.T) {
 	far := own(elf.PT_LOAD, elf.PT_INTERP)
-	binary.LittleEndian.PutUint64(far[32:], 1<<62)
+	binary.NativeEndian.PutUint64(far[32:], 1<<62)
 	wrong := own(elf.PT_INTERP)
-	binary.LittleEndian.PutUint16(wrong[54:], 0)
+	binary.NativeEndian.PutUint16(wrong[54:], 0)
 	tests := []struct {
 		name string
 		head []byte

@@ -94,21 +94,21 @@ func TestInspector(t *testing.T) {
 func TestFileFault(t *testing.T) {
 	tests := []struct {
 		mode   uint16
-		flags  int64
+		on     unix.Statfs_t
 		access unix.Errno
 		want   string
 	}{
-		{unix.S_IFREG | 0o755, 0, 0, ""},
-		{unix.S_IFREG | 0o755, unix.ST_NOEXEC, unix.EACCES, "is on a mount with the option noexec"},
-		{unix.S_IFREG | 0o700, 0, unix.EACCES, "is executable for others only (mode 0700, owner 7:8)"},
-		{unix.S_IFREG | 0o4644, 0, unix.EACCES, "has no execute permission (mode 4644)"},
-		{unix.S_IFDIR | 0o755, unix.ST_NOEXEC, 0, "is a directory"},
-		{unix.S_IFCHR | 0o666, 0, 0, "is not a regular file"},
+		{unix.S_IFREG | 0o755, unix.Statfs_t{}, 0, ""},
+		{unix.S_IFREG | 0o755, unix.Statfs_t{Flags: unix.ST_NOEXEC}, unix.EACCES, "is on a mount with the option noexec"},
+		{unix.S_IFREG | 0o700, unix.Statfs_t{}, unix.EACCES, "is executable for others only (mode 0700, owner 7:8)"},
+		{unix.S_IFREG | 0o4644, unix.Statfs_t{}, unix.EACCES, "has no execute permission (mode 4644)"},
+		{unix.S_IFDIR | 0o755, unix.Statfs_t{Flags: unix.ST_NOEXEC}, 0, "is a directory"},
+		{unix.S_IFCHR | 0o666, unix.Statfs_t{}, 0, "is not a regular file"},
 	}
 	for _, tt := range tests {
-		got := fileFault(unix.Statx_t{Mode: tt.mode, Uid: 7, Gid: 8}, unix.Statfs_t{Flags: tt.flags}, tt.access)
+		got := fileFault(unix.Statx_t{Mode: tt.mode, Uid: 7, Gid: 8}, tt.on, tt.access)
 		if got != tt.want {
-			t.Errorf("fileFault(%o, %#x, %v) = %q; want %q", tt.mode, tt.flags, tt.access, got, tt.want)
+			t.Errorf("fileFault(%o, %#x, %v) = %q; want %q", tt.mode, tt.on.Flags, tt.access, got, tt.want)
 		}
 	}
 }

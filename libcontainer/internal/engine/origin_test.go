@@ -60,20 +60,20 @@ func TestCopiedByUserns(t *testing.T) {
 func TestMustLock(t *testing.T) {
 	private := plan.Attrs{Propagation: unix.MS_PRIVATE}
 	tests := []struct {
-		name  string
-		step  plan.Step
-		flags int64
-		want  bool
+		name string
+		step plan.Step
+		on   unix.Statfs_t
+		want bool
 	}{
-		{"plain", plan.Bind{Attrs: private}, 0, false},
-		{"restricted", plan.Bind{Attrs: private}, unix.ST_NOSUID, true},
-		{"recursive", plan.Bind{Attrs: private, Recursive: true}, 0, true},
-		{"shared", plan.Bind{Attrs: plan.Attrs{Propagation: unix.MS_SHARED}}, 0, true},
-		{"a peer of its source", plan.Bind{}, 0, true},
-		{"device", plan.Device{}, unix.ST_NOSUID, false},
+		{"plain", plan.Bind{Attrs: private}, unix.Statfs_t{}, false},
+		{"restricted", plan.Bind{Attrs: private}, unix.Statfs_t{Flags: unix.ST_NOSUID}, true},
+		{"recursive", plan.Bind{Attrs: private, Recursive: true}, unix.Statfs_t{}, true},
+		{"shared", plan.Bind{Attrs: plan.Attrs{Propagation: unix.MS_SHARED}}, unix.Statfs_t{}, true},
+		{"a peer of its source", plan.Bind{}, unix.Statfs_t{}, true},
+		{"device", plan.Device{}, unix.Statfs_t{Flags: unix.ST_NOSUID}, false},
 	}
 	for _, tt := range tests {
-		if got := mustLock(tt.step, unix.Statfs_t{Flags: tt.flags}); got != tt.want {
+		if got := mustLock(tt.step, tt.on); got != tt.want {
 			t.Errorf("%s: mustLock = %t; want %t", tt.name, got, tt.want)
 		}
 	}

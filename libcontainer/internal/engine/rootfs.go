@@ -166,11 +166,11 @@ func (r *rootfs) lockedFailure(it plan.Item, b *remote.Batch, ce *remote.CallErr
 
 // lockedHint compares the flags of the mount with the requested attributes, a, and
 // names the locked ones.
-func lockedHint(flags int64, a plan.Attrs) string {
+func lockedHint[flag int64 | uint32](flags flag, a plan.Attrs) string {
 	var names []string
 	clear := (a.Clear | a.RecClear) &^ (a.Set | a.RecSet)
 	for _, f := range [...]struct {
-		st   int64
+		st   flag
 		attr uint64
 		name string
 	}{

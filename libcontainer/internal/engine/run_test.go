@@ -149,7 +149,7 @@ func TestRunReportsTheErrno(t *testing.T) {
 	}
 	e.letGo()
 	report, err := io.ReadAll(e.status)
-	if err != nil || len(report) != 4 || unix.Errno(-int32(binary.LittleEndian.Uint32(report))) != unix.ENOEXEC {
+	if err != nil || len(report) != 4 || unix.Errno(-int32(binary.NativeEndian.Uint32(report))) != unix.ENOEXEC {
 		t.Errorf("the status is %x, %v; want ENOEXEC", report, err)
 	}
 	if got := e.wait(t, p); got != exitExec {

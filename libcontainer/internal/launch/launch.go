@@ -67,9 +67,13 @@ const (
 	exitStatus       = 127 // like a shell that cannot execute a command
 )
 
-// oldClone returns a clone(2) call. The order of its last two arguments differs between
-// machines; both are 0.
-func oldClone(flags, pidfd uint64) call { return call{unix.SYS_CLONE, flags, 0, pidfd, 0, 0} }
+// oldClone returns a clone(2) call. The order of its first two arguments differs between
+// machines, and that of its last two, which are 0 like the stack.
+func oldClone(flags, pidfd uint64) call {
+	c := call{unix.SYS_CLONE, 0, 0, pidfd, 0, 0}
+	c[1+cloneFlags] = flags
+	return c
+}
 
 // Start creates the process. It does not report errors in the child: then the program
 // does not answer, and Failure returns the reason.
@@ -111,13 +115,6 @@ func (p *Process) clone() int64 {
 	defer syscall.ForkLock.Unlock()
 	return clone(p.area)
 }
-
-// clone blocks all signals, executes area.slack and area.clone, and returns its result or a negative
-// errno. In the child, where that result is 0, it does not return. There it executes the
-// calls behind the area until one fails, records the failure, and exits.
-//
-//go:noescape
-func clone(a *area) int64
 
 // Failure returns the reason why the child, which has ended, did not execute the
 // program. It returns nil if it did or was killed, and for a nil Process.

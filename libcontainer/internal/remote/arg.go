@@ -43,6 +43,7 @@ const (
 	argReply                 // address of bytes in the reply
 	argResult                // address of an earlier call's result
 	argLoad                  // an earlier call's result
+	argLow                   // address of the low 32 bits of an earlier call's result
 	argBehind                // address of the arena's first page after the batch
 	argFree                  // number of bytes from that page to the arena's end
 )
@@ -102,7 +103,7 @@ func (b *content) formatArg(a *Arg) string {
 	switch a.kind {
 	case argFD:
 		return a.fd().format()
-	case argReply, argResult, argLoad, argBehind, argFree:
+	case argReply, argResult, argLoad, argLow, argBehind, argFree:
 		return "&"
 	case argData:
 		return b.formatData(a)
@@ -124,7 +125,7 @@ func (b *content) formatArg(a *Arg) string {
 
 func (b *content) formatData(a *Arg) string {
 	at := b.data[a.value:]
-	word := func(i int) uint64 { return binary.LittleEndian.Uint64(at[8*i:]) }
+	word := func(i int) uint64 { return binary.NativeEndian.Uint64(at[8*i:]) }
 	switch a.show {
 	case showString:
 		return strconv.Quote(unix.ByteSliceToString(at))
@@ -135,7 +136,7 @@ func (b *content) formatData(a *Arg) string {
 	case showMountAttr:
 		return "{set " + attrFlags.format(word(0)) + ", clear " + attrFlags.format(word(1)) + ", " + propagationFlags.format(word(2)) + "}"
 	case showCaps:
-		half := func(i int) uint64 { return uint64(binary.LittleEndian.Uint32(at[4*i:])) }
+		half := func(i int) uint64 { return uint64(binary.NativeEndian.Uint32(at[4*i:])) }
 		set := func(i int) string { return Hex16(half(i) | half(i+3)<<32) }
 		return "{effective " + set(0) + ", permitted " + set(1) + ", inheritable " + set(2) + "}"
 	}

@@ -250,12 +250,12 @@ func (b *Batch) mem(p []byte) Arg {
 	return a
 }
 
-// words adds little-endian 64-bit words to the data and returns their address.
+// words adds 64-bit words to the data and returns their address.
 func (b *Batch) words(v ...uint64) Arg {
 	b.align()
 	a := Arg{kind: argData, value: uint64(len(b.data))}
 	for _, w := range v {
-		b.data = binary.LittleEndian.AppendUint64(b.data, w)
+		b.data = binary.NativeEndian.AppendUint64(b.data, w)
 	}
 	return a
 }
@@ -325,7 +325,7 @@ func (b *content) valueIn(reply []byte, i int) int64 {
 	if slot := b.calls[i].slot; slot != 0 {
 		at = b.base + int(slot)&^slotFlag
 	}
-	return int64(binary.LittleEndian.Uint64(reply[at:]))
+	return int64(binary.NativeEndian.Uint64(reply[at:]))
 }
 
 // Ran reports whether the call was executed.
@@ -370,7 +370,7 @@ func (b *content) encode(buf []byte, stamped, behind bool) ([]byte, error) {
 		if r.to&replyReloc != 0 {
 			to = reply + b.base + r.to&^replyReloc
 		}
-		binary.LittleEndian.PutUint64(msg[data+r.at:], uint64(stub.ArenaBase+to))
+		binary.NativeEndian.PutUint64(msg[data+r.at:], uint64(stub.ArenaBase+to))
 	}
 	for _, p := range b.presets {
 		copy(msg[reply+b.base+p.off:], p.p)
@@ -378,10 +378,10 @@ func (b *content) encode(buf []byte, stamped, behind bool) ([]byte, error) {
 	for i := range b.calls {
 		c := &b.calls[i]
 		at := reply + 8*i
-		binary.LittleEndian.PutUint64(msg[at:], 1<<63) // stub.NotRun
+		binary.NativeEndian.PutUint64(msg[at:], 1<<63) // stub.NotRun
 		if c.slot != 0 {
 			at = reply + b.base + int(c.slot)&^slotFlag
-			binary.LittleEndian.PutUint64(msg[at:], 1<<63)
+			binary.NativeEndian.PutUint64(msg[at:], 1<<63)
 		}
 		wire := stub.Call{Nr: c.nr, OnZero: c.onZero, OnPos: c.onPos, OnFail: c.onFail, Errno1: c.errno1, Errno2: c.errno2, Result: uint32(stub.ArenaBase + at)}
 		for j := range int(c.n) {
@@ -412,7 +412,9 @@ func (b *content) resolve(c *call, a *Arg, data, reply int) (v uint64, load bool
 	case argFree:
 		return stub.ArenaSize - uint64(b.pages), false
 	case argLoad:
-		return uint64(stub.ArenaBase+reply) + 8*a.value, true
+		return uint64(stub.ArenaBase+reply+stub.LowHalf) + 8*a.value, true
+	case argLow:
+		return uint64(stub.ArenaBase+reply+stub.LowHalf) + 8*a.value, false
 	case argFD:
 		return b.resolveFD(c, a.fd(), reply)
 	}
@@ -428,7 +430,7 @@ func (b *content) resolveFD(c *call, fd *FD, reply int) (v uint64, load bool) {
 	case fd.batch != b:
 		panic("BUG: " + c.name + " uses a descriptor (" + fd.name + ") of a batch that was not done")
 	}
-	return uint64(stub.ArenaBase + reply + b.offset(fd.off)), true
+	return uint64(stub.ArenaBase + reply + b.offset(fd.off) + stub.LowHalf), true
 }
 
 // offset converts an offset in the reply that may count from the end of the results
@@ -449,7 +451,7 @@ const Gone = -2
 func (b *content) setNumbers() {
 	for _, fd := range b.fds {
 		at := b.offset(fd.off)
-		v := int32(binary.LittleEndian.Uint32(b.back[at:]))
+		v := int32(binary.NativeEndian.Uint32(b.back[at+stub.LowHalf:]))
 		if v < 0 || !(Result{b, fd.call}).Ran() || (Result{b, fd.call}).Errno() != 0 {
 			v = Gone
 		}

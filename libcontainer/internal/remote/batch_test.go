@@ -108,9 +108,9 @@ func TestAddressesAreInTheArena(t *testing.T) {
 		for i := range b.calls {
 			c := &b.calls[i]
 			p := msg[stub.HeaderSize+stub.CallSize*i:]
-			inside("the result of "+c.name, uint64(binary.LittleEndian.Uint32(p[12:])), 8)
+			inside("the result of "+c.name, uint64(binary.NativeEndian.Uint32(p[12:])), 8)
 			for j := range int(c.n) {
-				v := binary.LittleEndian.Uint64(p[16+8*j:])
+				v := binary.NativeEndian.Uint64(p[16+8*j:])
 				switch a := &b.args[int(c.first)+j]; {
 				case p[4]&(1<<j) != 0:
 					inside("what "+c.name+" loads", v, 4)
@@ -309,7 +309,7 @@ func TestSeccompProgram(t *testing.T) {
 	s := start(t.Context(), t)
 	var b Batch
 	b.Prctl("PR_SET_NO_NEW_PRIVS", unix.PR_SET_NO_NEW_PRIVS, 1)
-	allow := binary.LittleEndian.AppendUint32([]byte{unix.BPF_RET, 0, 0, 0}, 0x7fff0000) // SECCOMP_RET_ALLOW
+	allow := binary.NativeEndian.AppendUint32([]byte{unix.BPF_RET, 0, 0, 0}, 0x7fff0000) // SECCOMP_RET_ALLOW
 	b.Seccomp(allow, 0)
 	do(t, s, &b)
 	status, err := os.ReadFile("/proc/" + itoa(s.Pid) + "/status")

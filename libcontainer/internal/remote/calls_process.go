@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
 var namespaceFlags = &flagSet{
@@ -25,7 +27,14 @@ func (b *Batch) Setns(fd *FD, flags uint64) Result {
 // Clone forks the stub. Both processes continue with this batch; the child has the
 // result 0. flags has no exit signal; Clone adds SIGCHLD.
 func (b *Batch) Clone(flags uint64) Result {
-	return b.call("clone", unix.SYS_CLONE, namespaceFlags.arg(flags|uint64(unix.SIGCHLD)), Int(0), Int(0), Int(0), Int(0))
+	return b.clone(namespaceFlags.arg(flags | uint64(unix.SIGCHLD)))
+}
+
+// clone is clone(2) on the stub's own stack. All arguments but the flags are 0.
+func (b *Batch) clone(flags Arg) Result {
+	args := [5]Arg{}
+	args[stub.CloneFlags] = flags
+	return b.call("clone", unix.SYS_CLONE, args[:]...)
 }
 
 // CloneInto is like Clone, with the child born in a cgroup2 directory. The number of
@@ -50,7 +59,7 @@ func (b *Batch) CloneInto(flags uint64, cgroup *FD) Result {
 // stub waits until the child exits. The results of the child's calls are stored like
 // those of the stub.
 func (b *Batch) CloneShared() Result {
-	return b.call("clone", unix.SYS_CLONE, Hex(unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES|uint64(unix.SIGCHLD)), Int(0), Int(0), Int(0), Int(0))
+	return b.clone(Hex(unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_FILES | uint64(unix.SIGCHLD)))
 }
 
 // Reap waits for the child that an earlier call of the batch has created.
@@ -112,7 +121,7 @@ func (b *Batch) Setgroups(gids []uint32) Result {
 func GroupList(gids []uint32) []byte {
 	p := make([]byte, 0, 4*len(gids))
 	for _, g := range gids {
-		p = binary.LittleEndian.AppendUint32(p, g)
+		p = binary.NativeEndian.AppendUint32(p, g)
 	}
 	return p
 }
@@ -130,11 +139,11 @@ func (b *Batch) SetDumpable(on bool) Result {
 // Capset sets the thread's three capability sets.
 func (b *Batch) Capset(effective, permitted, inheritable uint64) Result {
 	var p []byte
-	p = binary.LittleEndian.AppendUint32(p, unix.LINUX_CAPABILITY_VERSION_3)
-	p = binary.LittleEndian.AppendUint32(p, 0)
+	p = binary.NativeEndian.AppendUint32(p, unix.LINUX_CAPABILITY_VERSION_3)
+	p = binary.NativeEndian.AppendUint32(p, 0)
 	for shift := 0; shift < 64; shift += 32 {
 		for _, set := range []uint64{effective, permitted, inheritable} {
-			p = binary.LittleEndian.AppendUint32(p, uint32(set>>shift))
+			p = binary.NativeEndian.AppendUint32(p, uint32(set>>shift))
 		}
 	}
 	head := b.mem(p[:8])
@@ -194,16 +203,16 @@ func (b *Batch) Ioprio(class, level int) Result {
 func (b *Batch) SchedSetattr(a unix.SchedAttr) Result {
 	a.Size = unix.SizeofSchedAttr
 	var p []byte
-	p = binary.LittleEndian.AppendUint32(p, a.Size)
-	p = binary.LittleEndian.AppendUint32(p, a.Policy)
-	p = binary.LittleEndian.AppendUint64(p, a.Flags)
-	p = binary.LittleEndian.AppendUint32(p, uint32(a.Nice))
-	p = binary.LittleEndian.AppendUint32(p, a.Priority)
-	p = binary.LittleEndian.AppendUint64(p, a.Runtime)
-	p = binary.LittleEndian.AppendUint64(p, a.Deadline)
-	p = binary.LittleEndian.AppendUint64(p, a.Period)
-	p = binary.LittleEndian.AppendUint32(p, 0)
-	p = binary.LittleEndian.AppendUint32(p, 0)
+	p = binary.NativeEndian.AppendUint32(p, a.Size)
+	p = binary.NativeEndian.AppendUint32(p, a.Policy)
+	p = binary.NativeEndian.AppendUint64(p, a.Flags)
+	p = binary.NativeEndian.AppendUint32(p, uint32(a.Nice))
+	p = binary.NativeEndian.AppendUint32(p, a.Priority)
+	p = binary.NativeEndian.AppendUint64(p, a.Runtime)
+	p = binary.NativeEndian.AppendUint64(p, a.Deadline)
+	p = binary.NativeEndian.AppendUint64(p, a.Period)
+	p = binary.NativeEndian.AppendUint32(p, 0)
+	p = binary.NativeEndian.AppendUint32(p, 0)
 	return b.call("sched_setattr", unix.SYS_SCHED_SETATTR, Int(0), b.mem(p), Int(0))
 }
 
@@ -252,7 +261,7 @@ func (b *Batch) Execve(path string, args, env []string) Result {
 
 // WriteResult writes the low 4 bytes of an earlier result to fd.
 func (b *Batch) WriteResult(fd *FD, r Result) Result {
-	return b.call("write", unix.SYS_WRITE, fdArg(fd), Arg{kind: argResult, value: uint64(r.i)}, Int(4))
+	return b.call("write", unix.SYS_WRITE, fdArg(fd), Arg{kind: argLow, value: uint64(r.i)}, Int(4))
 }
 
 // AwaitByte waits until one byte can be read from fd.

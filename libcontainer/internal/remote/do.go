@@ -168,7 +168,7 @@ func (s *Stub) Report(b *Batch) (int, error) {
 	case n == 0:
 		return 0, s.silence(b)
 	case n == 4:
-		return int(int32(binary.LittleEndian.Uint32(b.back))), nil
+		return int(int32(binary.NativeEndian.Uint32(b.back))), nil
 	case n == len(b.back)-1:
 		b.setNumbers()
 		if err := b.failure(); err != nil {

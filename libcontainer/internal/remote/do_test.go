@@ -627,7 +627,7 @@ func TestReportedNumbersAreSigned(t *testing.T) {
 	s := newFakeStub(t)
 	p := make([]byte, 4)
 	minusOne := int32(-1)
-	binary.LittleEndian.PutUint32(p, uint32(minusOne))
+	binary.NativeEndian.PutUint32(p, uint32(minusOne))
 	if _, err := unix.Write(s.other, p); err != nil {
 		t.Fatal(err)
 	}

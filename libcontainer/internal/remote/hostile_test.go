@@ -191,7 +191,7 @@ func TestHostileReplies(t *testing.T) {
 		{"the lowest numbers", func(n int) []message {
 			p := make([]byte, n)
 			for i := 0; i+8 <= n; i += 8 {
-				binary.LittleEndian.PutUint64(p[i:], 1<<63|1)
+				binary.NativeEndian.PutUint64(p[i:], 1<<63|1)
 			}
 			return []message{{p, 0}}
 		}, true},
@@ -267,7 +267,7 @@ func TestErrnoRange(t *testing.T) {
 	b.Umask(0)
 	b.back = make([]byte, 8)
 	for v, want := range map[int64]unix.Errno{0: 0, 5: 0, -1: unix.EPERM, -4095: 4095, -4096: 0, stub.NotRun: 0, 1<<63 - 1: 0} {
-		binary.LittleEndian.PutUint64(b.back, uint64(v))
+		binary.NativeEndian.PutUint64(b.back, uint64(v))
 		if got := (Result{b.content, 0}).Errno(); got != want {
 			t.Errorf("Errno() of %d = %d; want %d", v, got, want)
 		}

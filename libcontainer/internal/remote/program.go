@@ -41,9 +41,9 @@ func layOut(path string, args, env []string) (*Program, []byte) {
 		image = append(append(image, s...), 0)
 		switch {
 		case i < len(args):
-			binary.LittleEndian.PutUint64(image[8*i:], at)
+			binary.NativeEndian.PutUint64(image[8*i:], at)
 		case i < len(args)+len(env):
-			binary.LittleEndian.PutUint64(image[8*(i+1):], at) // after the NULL of the first vector
+			binary.NativeEndian.PutUint64(image[8*(i+1):], at) // after the NULL of the first vector
 		default:
 			p.path = at
 		}

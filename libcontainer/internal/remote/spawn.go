@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,6 +75,9 @@ type prepared struct {
 // its launch; its pid is unknown. The caller owns s.Files and s.Cgroup. The end of ctx
 // shuts the socket down: the stub exits, and waits for its replies end.
 func Prepare(ctx context.Context, s Spawn) (*Stub, error) {
+	if !stub.Ported {
+		return nil, errors.New("onggi is not ported to " + runtime.GOARCH + ": the process of a container needs a stub in that machine's code")
+	}
 	ours, theirs, err := controlPair(s.Timeout)
 	if err != nil {
 		return nil, err

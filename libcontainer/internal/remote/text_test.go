@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,10 +83,10 @@ var texts = []struct {
 
 	{"Unshare", func(b *Batch) { b.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWUSER) }, "unshare(CLONE_NEWUSER|CLONE_NEWNS)"},
 	{"Setns", func(b *Batch) { b.Setns(Inherited(5, "/proc/1/ns/net"), unix.CLONE_NEWNET) }, "setns(</proc/1/ns/net>, CLONE_NEWNET)"},
-	{"Clone", func(b *Batch) { b.Clone(unix.CLONE_PARENT) }, "clone(CLONE_PARENT|0x11, 0, 0, 0, 0)"},
+	{"Clone", func(b *Batch) { b.Clone(unix.CLONE_PARENT) }, cloneText("CLONE_PARENT|0x11")},
 	{"CloneInto", func(b *Batch) { b.CloneInto(unix.CLONE_PARENT, Inherited(5, "cgroup")) }, "clone3({CLONE_PARENT|CLONE_INTO_CGROUP, cgroup <cgroup>}, 88)"},
-	{"CloneShared", func(b *Batch) { b.CloneShared() }, "clone(0x4511, 0, 0, 0, 0)"},
-	{"Reap", func(b *Batch) { b.Reap(b.CloneShared()) }, "clone(0x4511, 0, 0, 0, 0); wait4(&, 0, 0, 0)"},
+	{"CloneShared", func(b *Batch) { b.CloneShared() }, cloneText("0x4511")},
+	{"Reap", func(b *Batch) { b.Reap(b.CloneShared()) }, cloneText("0x4511") + "; wait4(&, 0, 0, 0)"},
 	{"Prctl", func(b *Batch) { b.Prctl("PR_SET_KEEPCAPS", unix.PR_SET_KEEPCAPS, 1) }, "prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)"},
 	{"SetDumpable", func(b *Batch) { b.SetDumpable(true) }, "prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)"},
 	{"SetName", func(b *Batch) { b.SetName("x") }, `prctl(PR_SET_NAME, "x")`},
@@ -115,6 +116,14 @@ var texts = []struct {
 	{"Exit", func(b *Batch) { b.Exit(255) }, "exit_group(255)"},
 	{"ReceiveFiles", func(b *Batch) { b.ReceiveFiles(Inherited(8, "control"), []string{"a"}) }, "recvmsg(<control>, &{…}, 0x40000000)"},
 	{"SendFile", func(b *Batch) { b.SendFile(Inherited(8, "control"), b.Open("/", unix.O_PATH)) }, `openat(AT_FDCWD, "/", O_PATH|O_CLOEXEC, 0); sendmsg(<control>, &{…}, 0x4000)`},
+}
+
+// cloneText is the text of clone(2). On s390x, the stack is the first argument and the flags are the second.
+func cloneText(flags string) string {
+	if runtime.GOARCH == "s390x" {
+		return "clone(0, " + flags + ", 0, 0, 0)"
+	}
+	return "clone(" + flags + ", 0, 0, 0, 0)"
 }
 
 func TestEveryCallPrints(t *testing.T) {

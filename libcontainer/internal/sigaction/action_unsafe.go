@@ -10,10 +10,9 @@ import (
 const (
 	ignore = 1 // SIG_IGN
 
-	saSiginfo  = 0x4
-	saRestorer = 0x04000000
-	saOnstack  = 0x08000000
-	saRestart  = 0x10000000
+	saSiginfo = 0x4
+	saOnstack = 0x08000000
+	saRestart = 0x10000000
 
 	// faults are the signals that the kernel raises for an error of a thread:
 	// SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV. When a process sends one, its
@@ -27,19 +26,11 @@ const (
 // the Go runtime's handler for faults.
 var writeEnd, runtimeHandler uint64
 
-// action is the kernel's struct sigaction, which differs from libc's.
-type action struct {
-	handler  uintptr
-	flags    uint64
-	restorer uintptr
-	mask     uint64
-}
-
 // ours returns the action of our handler. It runs on the alternative stack that
 // every Go thread has, blocks all signals meanwhile, and restarts interrupted
 // calls.
 func ours() action {
-	return action{handler: handlerAddress(), flags: saSiginfo | saOnstack | saRestart | saRestorer, restorer: restorerAddress(), mask: ^uint64(0)}
+	return restoring(action{handler: handlerAddress(), flags: saSiginfo | saOnstack | saRestart, mask: ^uint64(0)})
 }
 
 func getAction(sig unix.Signal) (action, error) {
@@ -66,18 +57,5 @@ func failed(sig unix.Signal, e unix.Errno) error {
 	return os.NewSyscallError("rt_sigaction("+unix.SignalName(sig)+")", e)
 }
 
-// handlerAddress returns the address of the handler. The handler follows the
-// kernel's convention: signal, siginfo_t and ucontext_t in the first three
-// registers.
-func handlerAddress() uintptr
-
-// restorerAddress returns the address that the handler returns to
-// (sigreturn(2)). The arm64 kernel has a restorer of its own and uses ours if
-// there is one.
-func restorerAddress() uintptr
-
-// The assembly uses both.
-const (
-	sysWrite     = unix.SYS_WRITE
-	sysSigreturn = unix.SYS_RT_SIGRETURN
-)
+// For the assembly.
+const sysWrite = unix.SYS_WRITE

@@ -27,8 +27,3 @@ func getNoFile() (l Limit) {
 	prlimit(&l)
 	return l
 }
-
-// prlimit reads RLIMIT_NOFILE of this process.
-//
-//go:noescape
-func prlimit(l *Limit)

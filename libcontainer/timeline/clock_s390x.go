@@ -1,0 +1,4 @@
+package timeline
+
+// clocksource is the kernel's name for the counter.
+const clocksource = "tod"

@@ -1,0 +1,10 @@
+//go:build !cgo && onggi_helper
+
+package helper
+
+import _ "embed"
+
+// image is the program in internal/program, built by `make`.
+//
+//go:embed helper.s390x
+var image string
