@@ -45,7 +45,7 @@ func guests() []guest {
 		// The oldest kernel that Debian supports has the fewest features, so it runs every test.
 		{"v2-6.1", "bookworm", "v2", v2, append(units(), run{
 			driver: "cgroupfs", tests: []string{"Test"}, skip: unasked,
-			must: []string{"TestResources", "TestAppArmorProfile", "TestRootlessDelegatedCgroup"},
+			must: []string{"TestResources", "TestAppArmorProfile", "TestRootlessDelegatedCgroup", "TestPrograms32"},
 		}), long},
 		// systemd 252, with both drivers: containerd uses cgroupfs by default.
 		{"systemd-6.1", "bookworm", "v2", systemd, []run{scopes(limits, lives, systemds), rootless(), {driver: "cgroupfs", tests: besideSystemd}}, long},
