@@ -122,7 +122,7 @@ func TestDeviceRulesAreExchangedAtOnce(t *testing.T) {
 		[ $n -gt 20 ] && echo tried > /tmp/done; sleep 1000`))
 	i := c.create()
 	c.start()
-	for range amount(5, 20, 100) {
+	for range amount(5, 20, 60) {
 		for _, access := range []string{"rw", "r"} {
 			if r := c.updateJSON(fuseAlone(access)); r.code != 0 {
 				t.Fatal(r)

@@ -352,7 +352,7 @@ func TestKillEndsAPausedContainer(t *testing.T) {
 
 func TestManyContainersInARow(t *testing.T) {
 	c := newContainer(t)
-	for range amount(3, 20, 1000) {
+	for range amount(3, 20, 400) {
 		c.create()
 		c.start()
 		c.stopped()

@@ -19,7 +19,7 @@ import (
 // A SIGKILL at any moment of create leaves nothing that delete --force cannot remove.
 func TestKillOfCreateAtAnyMoment(t *testing.T) {
 	peerFails(t, "runc", "leaves cgroups")
-	tries := amount(10, 60, 300)
+	tries := amount(10, 60, 150)
 	c := newContainer(t, args("sleep", "1000"))
 	c.create()
 	whole := c.must("delete", "--force", c.id).took

@@ -183,7 +183,7 @@ func TestCreatesAtOneCgroup(t *testing.T) {
 		}
 		all = append(all, c)
 	}
-	for round := range amount(5, 20, 100) {
+	for round := range amount(5, 20, 50) {
 		var made [4]bool
 		var creates sync.WaitGroup
 		for i, c := range all {
@@ -328,7 +328,7 @@ func needFrozen(t *testing.T, c *container, f func()) {
 func TestManyDeletesByForceAtOnce(t *testing.T) {
 	peerFails(t, "runc", "some fail")
 	c := newContainer(t)
-	for range amount(5, 15, 90) {
+	for range amount(5, 15, 45) {
 		c.up()
 		var all []*invocation
 		for range 6 {
