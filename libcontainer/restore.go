@@ -91,6 +91,7 @@ type restoration struct {
 	server int          // CRIU's pid
 	pid    int          // first process; 0 until CRIU reports it
 	pidfd  *os.File
+	pivot  *os.File // root file system in which makePivot has made a directory
 }
 
 // inherited is a file that CRIU puts in place of a file in the images.
@@ -158,7 +159,37 @@ func (r *restoration) loadFacts() error {
 	return nil
 }
 
+// pivotName is the directory, in the new root, where CRIU puts the old root for a moment
+// (criu/mount.c, cr_pivot_root).
+const pivotName = "tmp"
+
+// makePivot makes pivotName in a read-only root file system that lacks it. In a
+// writable one CRIU makes a directory itself. close removes the directory.
+func (r *restoration) makePivot() error {
+	if root := r.config.Spec.Root; root == nil || !root.Readonly {
+		return nil
+	}
+	dir, err := os.Open(r.rootfs)
+	if err != nil {
+		return &Failure{Field: "/root/path", Err: err}
+	}
+	err = unix.Mkdirat(int(dir.Fd()), pivotName, 0o755)
+	if err == nil {
+		r.pivot = dir
+		return nil
+	}
+	dir.Close()
+	if err == unix.EEXIST {
+		return nil
+	}
+	return &Failure{Field: "/root/readonly", Err: fmt.Errorf("CRIU needs a directory named %s in %s: %w", pivotName, r.rootfs, err)}
+}
+
 func (r *restoration) close() {
+	if r.pivot != nil {
+		_ = unix.Unlinkat(int(r.pivot.Fd()), pivotName, unix.AT_REMOVEDIR)
+		r.pivot.Close()
+	}
 	for _, f := range append(r.opened, r.log, r.peer) {
 		if f != nil {
 			f.Close()
@@ -279,6 +310,9 @@ func (r *restoration) make(ctx context.Context) (err error) {
 		return err
 	}
 	err = r.makeState()
+	if err == nil {
+		err = r.makePivot()
+	}
 	if err == nil {
 		err = r.makeCgroup(ctx)
 	}

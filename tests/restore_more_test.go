@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // A restored container gets a new terminal of the host. The program's standard streams must be on it.
@@ -32,6 +34,26 @@ func TestRestoreTerminal(t *testing.T) {
 		if out := c.execOutput(nil, "sh", "-c", "readlink /proc/1/fd/0"); out != "/dev/pts/0" && out != "/dev/console" {
 			t.Errorf("standard input = %q", out)
 		}
+	}
+}
+
+// CRIU needs a directory tmp in a read-only root file system. The restore makes it, and removes it again.
+func TestRestoreReadonlyRoot(t *testing.T) {
+	onOneLayout(t)
+	c := newContainer(t, args("sleep", "1000"), func(s *specs.Spec) { s.Root.Readonly = true })
+	needsCRIU(t, c)
+	if err := os.RemoveAll(filepath.Join(c.rootfs, "tmp")); err != nil {
+		t.Fatal(err)
+	}
+	c.up()
+	c.must("checkpoint", "--image-path", c.images(), c.id)
+	c.must(c.restoreArgs("--detach")...)
+	want(t, "status", c.status(), "running")
+	if out := c.execOutput(nil, "sh", "-c", "touch /x 2>&1; true"); !strings.Contains(out, "Read-only") {
+		t.Errorf("touch /x: %q; want a read-only file system", out)
+	}
+	if _, err := os.Stat(filepath.Join(c.rootfs, "tmp")); !os.IsNotExist(err) {
+		t.Errorf("the directory for CRIU is left: %v", err)
 	}
 }
 
