@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/checkpoint-restore/go-criu/v8/rpc"
@@ -123,10 +124,13 @@ type dump struct {
 	facts  *dumpFacts
 	phase  string // for CheckpointProgress
 	began  time.Time
+
+	saved   *sync.WaitGroup // ends when the facts are on disk
+	saveErr error
 }
 
 func (c *Container) checkpoint(ctx context.Context, o CheckpointOptions) error {
-	d := &dump{Container: c, o: o, phase: "dump", began: time.Now()}
+	d := &dump{Container: c, o: o, phase: "dump", began: time.Now(), saved: new(sync.WaitGroup)}
 	if err := d.prepare(); err != nil {
 		return err
 	}
@@ -155,13 +159,19 @@ func (d *dump) prepare() (err error) {
 	if err := d.checkState(); err != nil {
 		return err
 	}
-	if d.spec, err = d.Container.spec(); err != nil {
+	span := d.runtime.span("read the configuration")
+	d.spec, err = d.Container.spec()
+	span.EndWith(err)
+	if err != nil {
 		return err
 	}
 	if d.criu, err = criu.Find(os.Getenv("PATH")); err != nil {
 		return err
 	}
-	return d.openDirs()
+	span = d.runtime.span("open the image directory")
+	err = d.openDirs()
+	span.EndWith(err)
+	return err
 }
 
 // requireRoot refuses a rootless runtime: CRIU needs the privileges of the host's root.
@@ -284,12 +294,18 @@ func (d *dump) write(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer process.Close()
+	defer func() {
+		span := d.runtime.waiting("criu: end")
+		process.Close()
+		span.End()
+	}()
 	if d.o.PreDump {
 		if err := requireTracking(ctx, conn, process); err != nil {
 			return err
 		}
 	}
+	d.save()
+	defer d.saved.Wait() // the goroutine uses the directory
 	d.report()
 	conn.Each, conn.Tick = reportTime, d.report
 	span = d.runtime.waiting("criu: " + d.phase)
@@ -350,7 +366,20 @@ func (d *dump) notified(n criu.Notify) error {
 	if n.Name != "post-dump" || d.o.PreDump {
 		return nil
 	}
-	return d.images.saveFacts(d.facts)
+	d.saved.Wait()
+	return d.saveErr
+}
+
+// save starts to write the facts. A disk needs several milliseconds for that, and CRIU
+// works meanwhile.
+func (d *dump) save() {
+	if d.o.PreDump {
+		return
+	}
+	d.saved.Go(func() {
+		defer bug.Caught(&d.saveErr)
+		d.saveErr = d.images.saveFacts(d.facts)
+	})
 }
 
 // thaw returns the container to its state before a failed dump: running or paused.

@@ -331,7 +331,11 @@ func (r *restoration) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer process.Close()
+	defer func() {
+		span := r.waiting("criu: end")
+		process.Close()
+		span.End()
+	}()
 	r.server = process.Pid
 	if r.staged, err = stagedMounts(process.Pid); err != nil {
 		return err
