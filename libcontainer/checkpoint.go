@@ -16,6 +16,7 @@ import (
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
 	"github.com/onggi-dev/onggi/libcontainer/internal/criu"
 	"github.com/onggi-dev/onggi/libcontainer/internal/deadline"
+	"github.com/onggi-dev/onggi/libcontainer/internal/plan"
 	"github.com/onggi-dev/onggi/libcontainer/internal/state"
 )
 
@@ -165,6 +166,9 @@ func (d *dump) prepare() (err error) {
 	if err != nil {
 		return err
 	}
+	if field, why := d.unrestorable(); why != "" {
+		return &Failure{Field: field, Err: errors.New(why + "; --leave-running dumps it all the same")}
+	}
 	if d.criu, err = criu.Find(os.Getenv("PATH")); err != nil {
 		return err
 	}
@@ -172,6 +176,15 @@ func (d *dump) prepare() (err error) {
 	err = d.openDirs()
 	span.EndWith(err)
 	return err
+}
+
+// unrestorable returns the field of the configuration that Restore would refuse, and the
+// reason. A dump that keeps the container loses nothing, so it needs no restore.
+func (d *dump) unrestorable() (field, why string) {
+	if d.o.LeaveRunning || d.o.PreDump {
+		return "", ""
+	}
+	return plan.Unrestorable(d.spec)
 }
 
 // requireRoot refuses a rootless runtime: CRIU needs the privileges of the host's root.

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
@@ -130,8 +129,8 @@ func (s *survey) container() {
 			s.add(Obstacle{Path: m.Point, Cause: "a POSIX message queue cannot be dumped"}, false)
 		}
 	}
-	if asksForNew(s.spec, specs.UserNamespace) {
-		s.add(Obstacle{Cause: "a container with a user namespace cannot be restored", Warning: true}, false)
+	if _, why := s.unrestorable(); why != "" {
+		s.add(Obstacle{Cause: why, Flag: "--leave-running"}, false)
 	}
 	if _, err := criu.Find(os.Getenv("PATH")); err != nil {
 		s.add(Obstacle{Cause: err.Error(), Warning: true}, false)

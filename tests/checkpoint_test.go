@@ -188,6 +188,29 @@ func TestCheckpointNotRunning(t *testing.T) {
 	}
 }
 
+// A checkpoint ends the container, so one that cannot be restored is refused before anything happens.
+func TestCheckpointUnrestorable(t *testing.T) {
+	peersLack(t, "dumps it")
+	c := newContainer(t, args("sleep", "1000"), func(s *specs.Spec) {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+		ids := []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
+		s.Linux.UIDMappings, s.Linux.GIDMappings = ids, ids
+	})
+	c.up()
+	const text = "a container with a user namespace cannot be restored"
+	refused(t, c.verb("checkpoint", "--image-path", c.images(), c.id), 1, text)
+	if _, err := os.Stat(c.images()); !os.IsNotExist(err) {
+		t.Errorf("the image directory: %v; want none", err)
+	}
+	if r := c.verb("checkpoint", "--check", c.id); r.code != 1 || !strings.Contains(strings.Join(strings.Fields(r.out), " "), "--leave-running "+text) {
+		t.Errorf("%s; want the obstacle and the flag", r)
+	}
+	if r := c.verb("checkpoint", "--check", "--leave-running", c.id); strings.Contains(r.out, text) {
+		t.Errorf("%s; want no such obstacle", r)
+	}
+	want(t, "status", c.status(), "running")
+}
+
 // The error names the process, the descriptor, the missing flag and the log.
 func TestCheckpointCause(t *testing.T) {
 	c := newContainer(t, sh("dd if=/dev/zero of=/tmp/f bs=1M count=2 2>/dev/null; exec 3</tmp/f; rm /tmp/f; touch /tmp/ready; exec sleep 1000"))
