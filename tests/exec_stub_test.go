@@ -120,3 +120,40 @@ func TestCreateWhoseStubDiesBehindTheClone(t *testing.T) {
 		t.Errorf("the container is %s; want running", got)
 	}
 }
+
+// TestStartWhoseStubDiesBehindTheGate: start must not report success if the first process dies before its execve. The end of
+// the status file looks like success.
+func TestStartWhoseStubDiesBehindTheGate(t *testing.T) {
+	if !fault.Supported {
+		t.Skip("system calls can be changed on amd64 alone")
+	}
+	peerFails(t, "runc", "has no such stub")
+	peerFails(t, "crun", "has no such stub")
+	for _, tt := range []struct {
+		name string
+		nr   int
+		code int
+	}{
+		{"before the execve", unix.SYS_EXECVE, 1},
+		{"control: behind the execve", unix.SYS_EXIT_GROUP, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newContainer(t, args("/bin/true"))
+			c.create()
+			killed, err := fault.KillBefore(c.state().Pid, tt.nr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := c.verb("start", c.id)
+			if err := <-killed; err != nil {
+				t.Fatalf("control: it was not killed: %v", err)
+			}
+			if r.code != tt.code || tt.code != 0 && !strings.Contains(r.err, "was killed by SIGKILL before it executed the program") {
+				t.Errorf("%v; want exit status %d", r, tt.code)
+			}
+			if got := c.status(); got != "stopped" {
+				t.Errorf("the container is %s; want stopped", got)
+			}
+		})
+	}
+}

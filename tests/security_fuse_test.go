@@ -1,7 +1,9 @@
 package tests
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +14,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer"
 )
 
 // Another container may control a volume and answer two lookups of one name differently. Each of these CVEs escaped by the
@@ -281,5 +285,40 @@ func endsWhileMuted(t *testing.T, c *container, v *volume, line []string) {
 	unix.Unmount(v.dir, unix.MNT_FORCE|unix.MNT_DETACH)
 	for _, pid := range stuck {
 		awaitExit(pid)
+	}
+}
+
+// TestAProgramReapsALookupWithoutAnEnd: a program that uses the library has to end nothing itself. The process of the lookup
+// becomes a zombie when the file system is gone at last, and the library reaps it.
+func TestAProgramReapsALookupWithoutAnEnd(t *testing.T) {
+	peerFails(t, "runc", "is tested as a program only")
+	peerFails(t, "crun", "is tested as a program only")
+	c := newContainer(t, args("true"))
+	v := newVolume(t, filepath.Join(c.bundle, "volume"))
+	c.edit(mount(specs.Mount{Destination: "/vol", Type: "bind", Source: filepath.Join(v.dir, "sub"), Options: []string{"rbind"}}))
+	r, err := libcontainer.New(libcontainer.Options{Root: c.root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := children()
+	v.mute.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error)
+	go func() {
+		_, err := r.Create(ctx, c.id, libcontainer.CreateOptions{Bundle: c.bundle})
+		failed <- err
+	}()
+	eventually(t, "a lookup is taken", func() bool { return v.taken.Load() > 0 })
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Errorf("Create = %v; want %v", err, context.Canceled)
+	}
+	stuck := slices.DeleteFunc(children(), func(pid int) bool { return slices.Contains(before, pid) })
+	if len(stuck) == 0 {
+		t.Error("control: no process waits for the volume")
+	}
+	unix.Unmount(v.dir, unix.MNT_FORCE|unix.MNT_DETACH)
+	for _, pid := range stuck {
+		eventually(t, fmt.Sprintf("process %d is reaped", pid), func() bool { return state(pid) == 0 })
 	}
 }

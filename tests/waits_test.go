@@ -107,12 +107,28 @@ func holdsLock(c *container) {
 	c.t.Cleanup(func() { i.end() })
 }
 
-// mute puts a program named criu on the PATH that does not answer.
+// mute puts a program named criu on the PATH that does not answer, and starts the container.
 func mute(c *container) {
 	c.up()
-	dir := filepath.Join(c.bundle, "path")
-	c.write("path/criu", "#!/bin/sh\nexec sleep 1000\n")
-	if err := os.Chmod(filepath.Join(dir, "criu"), 0o755); err != nil {
+	c.muteCRIU()
+}
+
+// muteDumped is mute with a container of which only its images are left.
+func muteDumped(c *container) {
+	needsCRIU(c.t, c)
+	c.up()
+	c.must("checkpoint", "--image-path", c.images(), c.id)
+	c.muteCRIU()
+}
+
+// muteCRIU does not use /tmp, which a restore covers.
+func (c *container) muteCRIU() {
+	dir, err := os.MkdirTemp("/var/tmp", "onggi-tests-")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.WriteFile(filepath.Join(dir, "criu"), []byte("#!/bin/sh\nexec sleep 1000\n"), 0o755); err != nil {
 		c.t.Fatal(err)
 	}
 	c.env = []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
@@ -148,16 +164,17 @@ var waitPlaces = []waitPlace{
 	{"delete: another verb holds the lock", holdsLock, words("delete", "ID")},
 	{"delete --force: another verb holds the lock", holdsLock, words("delete", "--force", "ID")},
 	{"checkpoint: CRIU does not answer", mute, words("checkpoint", "--image-path", "BUNDLE/image", "ID")},
+	{"restore: CRIU does not answer", muteDumped, words("restore", "--bundle", "BUNDLE", "--image-path", "BUNDLE/images", "--detach", "ID")},
 	{"run: the program runs", untilTerm, creates("run")},
 	{"exec: the program runs", isUp, words("exec", "ID", "sh", "-c", `trap "exit 0" TERM; while :; do sleep 0.05; done`)},
 	{"events", isUp, words("events", "ID")},
 }
 
 // TestSIGTERMEndsEveryWait sends SIGTERM to a verb that waits. The verb must end within a second, with at most one line
-// of error, and leave no process. An interrupted create or run leaves nothing. After any other verb, the
+// of error, and leave no process. An interrupted create, run or restore leaves nothing. After any other verb, the
 // harness removes the container with `delete --force`, and then nothing may be left.
 //
-// TestALookupWithoutAnEndKeepsNoVerb tests lookups in file systems that do not answer. TestRestoreKilled tests restore.
+// TestALookupWithoutAnEndKeepsNoVerb tests lookups in file systems that do not answer.
 func TestSIGTERMEndsEveryWait(t *testing.T) {
 	peerFails(t, "runc", "ignores it in hooks")
 	peerFails(t, "crun", "ignores it in hooks")
@@ -199,7 +216,7 @@ func TestSIGTERMEndsEveryWait(t *testing.T) {
 
 // undone reports whether an interrupted verb must have removed its container.
 func (w waitPlace) undone() bool {
-	return strings.HasPrefix(w.name, "create") || strings.HasPrefix(w.name, "run")
+	return strings.HasPrefix(w.name, "create") || strings.HasPrefix(w.name, "run") || strings.HasPrefix(w.name, "restore")
 }
 
 // settles waits until the threads of a verb sleep: their numbers of context switches are the same in ten looks in a
