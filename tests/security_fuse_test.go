@@ -300,15 +300,19 @@ func TestAProgramReapsALookupWithoutAnEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := os.Stat(filepath.Join(v.dir, "sub")); err != nil { // also waits for the answer to FUSE_INIT
+		t.Fatal("control: the volume does not answer while it is alive:", err)
+	}
 	before := children()
 	v.mute.Store(true)
+	taken := v.taken.Load()
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error)
 	go func() {
 		_, err := r.Create(ctx, c.id, libcontainer.CreateOptions{Bundle: c.bundle})
 		failed <- err
 	}()
-	eventually(t, "a lookup is taken", func() bool { return v.taken.Load() > 0 })
+	eventually(t, "a lookup is taken", func() bool { return v.taken.Load() > taken })
 	cancel()
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Errorf("Create = %v; want %v", err, context.Canceled)
