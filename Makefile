@@ -68,11 +68,12 @@ define build
 	@mkdir -p $(dir $(2))
 	GOARCH=$(1) CGO_ENABLED=1 CC=$(CC_$(1)) $(libraries) \
 		$(GO) build -trimpath -buildvcs=false -gcflags=all=-l $(OVERLAY:%=-overlay %) $(HELPER) -o seccomp/helper/helper.$(1) ./seccomp/helper/internal/program
-	$(call program,$(1),$(2),./cmd/onggi,$(ENTRY),$(OVERLAY))
+	$(call program,$(1),$(2),./cmd/onggi,$(call entry,$(1)),$(OVERLAY))
 endef
 
 # The entry point calms the Go runtime's monitor down before the runtime starts: cmd/onggi/entry_*.s.
-ENTRY := -E main.entry
+# A machine without such a file starts at Go's entry point.
+entry = $(if $(wildcard cmd/onggi/entry_$(1).s),-E main.entry)
 
 # program(architecture, output, package, flags of the linker, overlay): a program with the helper that is there.
 define program
