@@ -312,6 +312,12 @@ func (d *dump) write(ctx context.Context) (err error) {
 		process.Close()
 		span.End()
 	}()
+	span = d.runtime.waiting("criu: version")
+	err = conn.RequireVersion(ctx, process)
+	span.EndWith(err)
+	if err != nil {
+		return d.failure(err)
+	}
 	if d.o.PreDump {
 		if err := requireTracking(ctx, conn, process); err != nil {
 			return err
@@ -333,6 +339,10 @@ func (d *dump) write(ctx context.Context) (err error) {
 		return nil
 	}
 	process.End() // CRIU must stop before the caller thaws the container
+	return d.failure(err)
+}
+
+func (d *dump) failure(err error) error {
 	return &CheckpointError{Cause: d.cause(err), Log: d.log.Name(), Err: err}
 }
 

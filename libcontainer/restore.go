@@ -337,6 +337,12 @@ func (r *restoration) run(ctx context.Context) error {
 		span.End()
 	}()
 	r.server = process.Pid
+	span := r.waiting("criu: version")
+	err = r.conn.RequireVersion(ctx, process)
+	span.EndWith(err)
+	if err != nil {
+		return r.failure(err)
+	}
 	if r.staged, err = stagedMounts(process.Pid); err != nil {
 		return err
 	}
@@ -344,7 +350,7 @@ func (r *restoration) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	span := r.waiting("criu: restore")
+	span = r.waiting("criu: restore")
 	_, err = r.conn.Do(ctx, process, request, func(n criu.Notify) error {
 		span.End()
 		err := r.notified(ctx, n)

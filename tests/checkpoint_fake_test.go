@@ -32,6 +32,13 @@ func (f *falseCRIU) serve() bool {
 	req := f.read()
 	kind, yes := req.GetType(), true
 	switch kind {
+	case rpc.CriuReqType_VERSION:
+		major, minor := int32(4), int32(2)
+		if f.script[0] == "old" {
+			major, minor = 3, 17
+		}
+		f.send(&rpc.CriuResp{Type: &kind, Success: &yes, Version: &rpc.CriuVersion{MajorNumber: &major, MinorNumber: &minor}}, nil)
+		return true
 	case rpc.CriuReqType_FEATURE_CHECK:
 		track := f.script[0] != "untracked"
 		f.send(&rpc.CriuResp{Type: &kind, Success: &yes, Features: &rpc.CriuFeatures{MemTrack: &track}}, nil)
@@ -228,7 +235,7 @@ func TestCheckpointFalseCRIU(t *testing.T) {
 	c := newContainer(t, args("sleep", "1000"))
 	c.up()
 	dir := falseCRIUDir(t)
-	for _, script := range []string{"die", "fail", "garbage", "pre-dump=0 die", "network-lock=0 die", "post-dump=0 die", "post-dump=0 fail", "post-dump=0 garbage"} {
+	for _, script := range []string{"old", "die", "fail", "garbage", "pre-dump=0 die", "network-lock=0 die", "post-dump=0 die", "post-dump=0 fail", "post-dump=0 garbage"} {
 		t.Run("dump "+script, func(t *testing.T) {
 			c := c.withFalseCRIU(t, dir, script)
 			r := c.verb("checkpoint", "--image-path", c.images(), c.id)
@@ -242,6 +249,7 @@ func TestCheckpointFalseCRIU(t *testing.T) {
 	c.write("images/inventory.img", "")
 	c.write("images/pstree.img", "")
 	for _, tt := range []struct{ script, want string }{
+		{"old", "criu 3.17 is too old: checkpoint and restore need CRIU 4.2 or later"},
 		{"die", "criu ended without an answer"},
 		{"fail", "criu failed"},
 		{"garbage", "broken message"},
@@ -269,6 +277,22 @@ func TestCheckpointFalseCRIU(t *testing.T) {
 			}
 			before.compare(t, c)
 		})
+	}
+}
+
+// A dump warns about processes of exec, which CRIU leaves out, unless --skip-exec says that this is intended.
+func TestCheckpointOfExec(t *testing.T) {
+	onOneLayout(t)
+	peersLack(t, "does not mention them")
+	c := newContainer(t, args("sleep", "1000"))
+	c.up()
+	c.execDetached(nil, "sleep", "999")
+	fake := c.withFalseCRIU(t, falseCRIUDir(t), "success")
+	if r := fake.must("checkpoint", "--image-path", c.images(), "--leave-running", c.id); !strings.Contains(r.err, "(sleep) was started by exec") {
+		t.Errorf("%s; want a warning", r)
+	}
+	if r := fake.must("checkpoint", "--image-path", c.images(), "--leave-running", "--skip-exec", c.id); r.err != "" {
+		t.Errorf("%s; want no warning", r)
 	}
 }
 

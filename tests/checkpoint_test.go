@@ -13,6 +13,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // needsCRIU adds CRIU to the container's PATH. It skips the test if CRIU does not work on this host.
@@ -186,6 +187,25 @@ func TestCheckpointNotRunning(t *testing.T) {
 			c.stopped()
 		}
 	}
+}
+
+// A full disk is named as the cause, and the container runs on.
+func TestCheckpointFullDisk(t *testing.T) {
+	onOneLayout(t)
+	c := counting(t)
+	if err := os.Mkdir(c.images(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", c.images(), "tmpfs", 0, "size=128k,mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	r := c.verb("checkpoint", "--image-path", c.images(), "--work-path", filepath.Join(c.bundle, "work"), c.id)
+	if err := unix.Unmount(c.images(), 0); err != nil {
+		t.Error(err)
+	}
+	refused(t, r, 1, "no space left on device")
+	want(t, "status", c.status(), "running")
+	c.countsOn(c.count())
 }
 
 // A checkpoint ends the container, so one that cannot be restored is refused before anything happens.

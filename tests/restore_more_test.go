@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -55,6 +56,38 @@ func TestRestoreReadonlyRoot(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(c.rootfs, "tmp")); !os.IsNotExist(err) {
 		t.Errorf("the directory for CRIU is left: %v", err)
 	}
+}
+
+// A port of the container that another program uses is the named cause. After its release the restore succeeds.
+func TestRestorePortInUse(t *testing.T) {
+	onOneLayout(t)
+	port := freePort(t)
+	c := newContainer(t, args("busybox", "httpd", "-f", "-p", "127.0.0.1:"+port, "-h", "/"), func(s *specs.Spec) {
+		s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
+	})
+	needsCRIU(t, c)
+	c.up()
+	listening := func() bool {
+		return strings.Contains(textOf(t, "/proc/net/tcp"), fmt.Sprintf(":%04X 00000000:0000 0A", atoi(t, port)))
+	}
+	eventually(t, "it listens", listening)
+	c.must("checkpoint", "--image-path", c.images(), c.id)
+	l, err := net.Listen("tcp4", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, c.verb(c.restoreArgs("--detach")...), 1, "a port is in use")
+	l.Close()
+	c.must(c.restoreArgs("--detach")...)
+	eventually(t, "it listens again", listening)
+}
+
+// Without CRIU, restore says so.
+func TestRestoreWithoutCRIU(t *testing.T) {
+	peersLack(t, "has other words")
+	c := newContainer(t, args("true"))
+	c.env = append(c.env, "PATH=/nonexistent")
+	refused(t, c.verb(c.restoreArgs("--detach")...), 1, "criu is not in $PATH")
 }
 
 // criuTool starts one of CRIU's servers in the background. It kills the server at the end of the test.

@@ -211,6 +211,7 @@ func TestRestoreRefuses(t *testing.T) {
 		}},
 		{name: "truncated facts", want: "onggi.json: damaged", file: "onggi.json", data: "{"},
 		{name: "facts of another version", want: "version 9 is not known", file: "onggi.json", data: `{"version":9}`},
+		{name: "foreign image", file: "pstree.img", data: "an image of another program", want: "an image is damaged or was not written by CRIU"},
 		{name: "truncated image", want: "restore.log", file: "pstree.img", data: ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

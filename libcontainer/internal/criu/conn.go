@@ -105,6 +105,24 @@ func (c *Conn) Do(ctx context.Context, p *Process, req *rpc.CriuReq, notify func
 	}
 }
 
+// CRIU 4.2 is the oldest tested version.
+const oldestMajor, oldestMinor = 4, 2
+
+// RequireVersion refuses a CRIU that is too old. The connection stays open for the next
+// request.
+func (c *Conn) RequireVersion(ctx context.Context, p *Process) error {
+	kind, yes := rpc.CriuReqType_VERSION, true
+	resp, err := c.Do(ctx, p, &rpc.CriuReq{Type: &kind, KeepOpen: &yes}, nil)
+	if err != nil {
+		return fmt.Errorf("ask criu for its version: %w", err)
+	}
+	major, minor := resp.GetVersion().GetMajorNumber(), resp.GetVersion().GetMinorNumber()
+	if major < oldestMajor || major == oldestMajor && minor < oldestMinor {
+		return fmt.Errorf("criu %d.%d is too old: checkpoint and restore need CRIU %d.%d or later", major, minor, oldestMajor, oldestMinor)
+	}
+	return nil
+}
+
 // outcome returns the error of a request to which CRIU sent an answer.
 func outcome(req *rpc.CriuReq, resp *rpc.CriuResp, no error) error {
 	switch {

@@ -155,6 +155,7 @@ var patterns = []struct {
 	{[]string{"Can't open file", "No such file"}, "a file of the container is missing"},
 	{[]string{"CPU capabilities do not match"}, "the processor lacks features that the program may use"},
 	{[]string{"iptables-restore"}, "the network cannot be locked: iptables-restore is missing; use --network-lock nftables or skip"},
+	{[]string{"Head magic doesn't match"}, "an image is damaged or was not written by CRIU"},
 	{[]string{"has wrong magic"}, "an image is damaged or was not written by CRIU"},
 }
 
