@@ -63,9 +63,9 @@ func envProblem(e string) string {
 	name, _, ok := strings.Cut(e, "=")
 	switch {
 	case !ok:
-		return "has no \"=\""
+		return "invalid environment variable: missing '='"
 	case name == "":
-		return "has no name before \"=\""
+		return "invalid environment variable: name cannot be empty"
 	case hasNUL(e):
 		return "has a NUL character"
 	}

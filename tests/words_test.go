@@ -126,6 +126,14 @@ var situations = []situation{
 		code: 1, words: []string{`args must not be empty`},
 	},
 	{
+		verb: "run", name: "variable without an equals sign", edits: []edit{inProcess(func(p *specs.Process) { p.Env = append(p.Env, "NAME") })},
+		code: 1, words: []string{`invalid environment variable: missing '='`},
+	},
+	{
+		verb: "run", name: "variable without a name", edits: []edit{inProcess(func(p *specs.Process) { p.Env = append(p.Env, "=value") })},
+		code: 1, words: []string{`invalid environment variable: name cannot be empty`},
+	},
+	{
 		verb: "run", name: "empty arg", edits: []edit{args("")},
 		code: 1, words: []string{`exec: "": executable file not found in $PATH`},
 	},
@@ -668,6 +676,14 @@ var situations = []situation{
 		code: 255, words: []string{`dial unix /proc/nosuch: connect: no such file or directory`},
 	},
 	{
+		verb: "exec", name: "variable without an equals sign", do: running("exec", "--env", "NAME", "ID", "true"),
+		code: 255, words: []string{`invalid environment variable: missing '='`},
+	},
+	{
+		verb: "exec", name: "variable without a name", do: running("exec", "--env", "=value", "ID", "true"),
+		code: 255, words: []string{`invalid environment variable: name cannot be empty`},
+	},
+	{
 		verb: "exec", name: "gid that is none", do: running("exec", "--additional-gids", "x", "ID", "true"),
 		code: 1, words: []string{`invalid value "x" for flag -additional-gids: `},
 	},
@@ -861,6 +877,10 @@ var situations = []situation{
 	{
 		verb: "ps", name: "format unknown", do: running("ps", "--format", "yaml", "ID"),
 		code: 1, words: []string{`invalid format option`},
+	},
+	{
+		verb: "ps", name: "arguments without a column of pids", do: running("ps", "ID", "-o", "comm"),
+		code: 1, words: []string{`couldn't find PID field in ps output`},
 	},
 	{
 		verb: "ps", name: "arguments that ps does not know", do: running("ps", "ID", "--nosuch"),

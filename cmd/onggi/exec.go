@@ -138,8 +138,11 @@ func execProcess(c *call, o execOptions) (int, error) {
 // show the value: it may be a secret whose name is missing.
 func checkEnv(env []string) error {
 	for _, v := range env {
-		if strings.IndexByte(v, '=') < 1 {
-			return errors.New("flag --env: a value is not of the form NAME=VALUE")
+		switch strings.IndexByte(v, '=') {
+		case -1:
+			return errors.New("flag --env: invalid environment variable: missing '='")
+		case 0:
+			return errors.New("flag --env: invalid environment variable: name cannot be empty")
 		}
 	}
 	return nil

@@ -71,8 +71,8 @@ func TestMistakes(t *testing.T) {
 func TestMistakesThatExecFinds(t *testing.T) {
 	for line, want := range map[string]string{
 		"exec web":              "exec args cannot be empty: <command> is missing",
-		"exec -e NAME web id":   "flag --env: a value is not of the form NAME=VALUE",
-		"exec -e =value web id": "flag --env: a value is not of the form NAME=VALUE",
+		"exec -e NAME web id":   "flag --env: invalid environment variable: missing '='",
+		"exec -e =value web id": "flag --env: invalid environment variable: name cannot be empty",
 	} {
 		std := files(t)
 		if got := run(strings.Fields(line), std); got != execFailureStatus {

@@ -91,7 +91,7 @@ func filterTable(w io.Writer, table string, pids []int) error {
 	head, lines, _ := strings.Cut(table, "\n")
 	column := slices.Index(strings.Fields(head), "PID")
 	if column < 0 {
-		return errors.New("the host's ps printed no PID column: choose options that have one")
+		return errors.New("couldn't find PID field in ps output: choose options that print that column")
 	}
 	if _, err := fmt.Fprintln(w, shownLine(head)); err != nil {
 		return err
