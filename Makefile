@@ -195,6 +195,13 @@ bin/debian.tar: tests/engines/debian.sh ## a Debian with redis and nginx, for te
 	@mkdir -p bin
 	tests/engines/debian.sh $@
 
+.PHONY: kubernetes
+kubernetes: shim bin/crictl bin/debian.tar bin/kubernetes/kubelet ## build CRI-O and a kubelet, run critest and static pods (an hour, as root), and write the table into docs/engines/kubernetes.md
+	KUBERNETES=$(CURDIR)/bin/kubernetes RUNTIME=onggi,$(CURDIR)/bin/peers/runc $(GO) test -count=1 -timeout 4h ./tests/engines -run TestKubernetes -update
+
+bin/kubernetes/kubelet: tests/engines/kubernetes.sh
+	tests/engines/kubernetes.sh $(@D)
+
 bin/inside.tar: tests/engines/debian.sh ## a Debian with the programs of bench-inside
 	@mkdir -p bin
 	tests/engines/debian.sh $@ redis-server redis-tools postgresql-15 postgresql-client-15 nginx fio apache2-utils

@@ -32,7 +32,7 @@ var whyNoCRIU = sync.OnceValue(func() string {
 func (c *client) count(after int, read ...string) int {
 	c.Helper()
 	out := ""
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(20 * time.Second)); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		out, _ = c.try(read...)
 		if n, err := strconv.Atoi(out); err == nil && n > after {
 			return n

@@ -235,8 +235,12 @@ func (c *client) pod(changes object) (id, file string) {
 // server starts a container that serves on a published port of the pod.
 func (c *client) server(port, published int, command []string) string {
 	c.Helper()
-	ctr := client{T: c.T, command: []string{"ctr", "--namespace=k8s.io", "image"}}
-	ctr.ok("import", serversArchive(c.T))
+	if c.pulls {
+		c.ok("pull", servers)
+	} else {
+		ctr := client{T: c.T, command: []string{"ctr", "--namespace=k8s.io", "image"}}
+		ctr.ok("import", serversArchive(c.T))
+	}
 	c.until("servers", "images", "--quiet", "--output=json", servers)
 	pod, file := c.pod(object{"port_mappings": []object{{"protocol": 0, "container_port": port, "host_port": published}}})
 	return c.inPod(pod, file, object{"image": object{"image": servers}}, command...)
@@ -245,7 +249,11 @@ func (c *client) server(port, published int, command []string) string {
 // created creates a container in a pod.
 func (c *client) created(pod, podFile string, changes object, command ...string) string {
 	c.Helper()
-	return c.ok("create", "--no-pull", pod, c.write(c.name(), c.containerSpec(changes, command...)), podFile)
+	id := c.ok("create", "--no-pull", pod, c.write(c.name(), c.containerSpec(changes, command...)), podFile)
+	if c.pulls { // CRI-O's rmp waits 30 s for a process that ignores SIGTERM
+		c.later("stop", "--timeout=0", id)
+	}
+	return id
 }
 
 func (c *client) containerSpec(changes object, command ...string) object {

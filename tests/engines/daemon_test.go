@@ -53,7 +53,7 @@ func (d *daemon) start() {
 		d.cmd.Wait()
 	}()
 	var err error
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(slowly(30 * time.Second)); time.Now().Before(deadline); {
 		if err = d.ready(); err == nil {
 			return
 		}
@@ -79,7 +79,7 @@ func (d *daemon) stop() {
 	d.cmd.Process.Signal(unix.SIGTERM)
 	select {
 	case <-d.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(slowly(30 * time.Second)):
 		d.t.Errorf("%s does not end at SIGTERM", d.argv[0])
 		d.cmd.Process.Kill()
 		<-d.ended

@@ -3,6 +3,7 @@
 //	go test ./tests/engines                                        onggi, built by make
 //	RUNTIME=onggi,runc,crun go test ./tests/engines -v -update     three columns, written to docs/engines/README.md
 //	STARVED=1 go test ./tests/engines                              beside a busy loop for each processor; without times
+//	make kubernetes                                                CRI-O, critest and a kubelet, built from their modules
 //
 // Its one rule: each engine has exactly the configuration of docs/engines. The suite extracts the files from these pages,
 // writes them to their places, and installs the runtime in /usr/local/sbin.

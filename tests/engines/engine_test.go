@@ -22,6 +22,14 @@ import (
 // patience bounds one command of an engine.
 const patience = 60 * time.Second
 
+// slowly is a time limit, which is longer beside a busy loop.
+func slowly(limit time.Duration) time.Duration {
+	if os.Getenv("STARVED") != "" {
+		return 6 * limit
+	}
+	return limit
+}
+
 // engine is a program that runs containers, and the test cases for it.
 type engine struct {
 	name    string
@@ -44,6 +52,7 @@ type client struct {
 	command []string
 	env     []string
 	daemon  *daemon // the daemon that it talks to, or nil
+	pulls   bool    // images come from the registry of the tests
 }
 
 func TestEngines(t *testing.T) {
@@ -139,7 +148,7 @@ func (c *client) try(args ...string) (string, int) {
 
 func (c *client) tryInput(input string, args ...string) (string, int) {
 	c.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), slowly(patience))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.command[0], append(c.command[1:len(c.command):len(c.command)], args...)...)
 	cmd.Env = append(os.Environ(), c.env...)
@@ -169,7 +178,7 @@ func (c *client) terminal(input string, args ...string) (string, int) {
 		c.Fatal(err)
 	}
 	defer master.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), slowly(patience))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.command[0], append(c.command[1:len(c.command):len(c.command)], args...)...)
 	cmd.Env = append(append(os.Environ(), c.env...), "TERM=xterm")
@@ -270,7 +279,7 @@ func (c *client) code(got, want int) {
 func get(t *testing.T, url string) string {
 	t.Helper()
 	var err error
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(10 * time.Second)); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		var answer *http.Response
 		if answer, err = http.Get(url); err != nil {
 			continue
@@ -290,7 +299,7 @@ func get(t *testing.T, url string) string {
 func (c *client) until(text string, args ...string) {
 	c.Helper()
 	var out string
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(20 * time.Second)); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if out, _ = c.try(args...); strings.Contains(out, text) {
 			return
 		}

@@ -57,7 +57,7 @@ func (c *client) interrupted(i interruption) {
 
 // awaitCreate waits until the runtime creates a container. There is no event for it.
 func awaitCreate() bool {
-	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(slowly(2 * time.Second)); time.Now().Before(deadline); {
 		if len(processes(env.kind, "create")) > 0 {
 			return true
 		}

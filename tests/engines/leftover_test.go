@@ -13,7 +13,7 @@ import (
 )
 
 // Directories in the cgroup file systems that engines make once and keep.
-var engineCgroups = []string{"default", "docker", "libpod_parent", "libpod_parent/conmon", "kubepods", "docker/buildkit", "user", "user/session"}
+var engineCgroups = []string{"default", "docker", "libpod_parent", "libpod_parent/conmon", "kubepods", "kubepods/burstable", "kubepods/besteffort", "docker/buildkit", "user", "user/session"}
 
 // leftovers finds objects that an engine and its runtime should have removed by now, and removes them.
 func leftovers(t *testing.T, mountsBefore []string) {
@@ -42,7 +42,7 @@ func leftContainers(t *testing.T) {
 // strangers names the processes of the sandbox that are not the tests', and kills those that do not end by themselves.
 func strangers() []string {
 	var left []string
-	for deadline := time.Now().Add(3 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(3 * time.Second)); ; time.Sleep(10 * time.Millisecond) {
 		left = left[:0]
 		entries, _ := os.ReadDir("/proc")
 		for _, entry := range entries {

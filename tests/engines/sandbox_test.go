@@ -103,7 +103,7 @@ func removeCgroup(dir string) error {
 			return err
 		}
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(5 * time.Second)); ; time.Sleep(5 * time.Millisecond) {
 		err := os.Remove(dir)
 		if err == nil || errors.Is(err, os.ErrNotExist) || time.Now().After(deadline) {
 			return err

@@ -43,7 +43,7 @@ func (c *client) speaksRedis(address string) {
 	c.Helper()
 	var said string
 	var err error
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(10 * time.Second)); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if said, err = converse(address, "SET key value\r\nGET key\r\nQUIT\r\n"); err == nil && said != "" {
 			c.is(strings.ReplaceAll(said, "\r\n", " "), "+OK $5 value +OK ")
 			return
@@ -59,7 +59,7 @@ func converse(address, text string) (string, error) {
 		return "", err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(slowly(10 * time.Second)))
 	fmt.Fprint(conn, text)
 	said, err := io.ReadAll(conn)
 	return string(said), err

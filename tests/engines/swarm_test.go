@@ -84,7 +84,7 @@ func (c *client) service(name string, flags ...string) {
 	args := append([]string{"service", "create", "--detach", "--name=" + name, "--no-resolve-image", "--stop-grace-period=0s"}, flags...)
 	c.ok(append(args, image, "httpd", "-f", "-h", "/var/www")...)
 	var replicas string
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(30 * time.Second)); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		replicas = c.ok("service", "ls", "--filter=name="+name, "--format={{.Replicas}}")
 		running, wanted, _ := strings.Cut(replicas, "/")
 		if running == wanted && running != "0" {

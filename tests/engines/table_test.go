@@ -19,6 +19,15 @@ type column struct {
 	Timings []timing
 	// Outcomes are by the order of failures.
 	Outcomes []outcome
+	// Kubernetes says that the cells belong on the page of Kubernetes.
+	Kubernetes bool
+	Specs      []spec
+}
+
+// spec is a case of critest.
+type spec struct {
+	Name string
+	OK   bool
 }
 
 type cell struct {
@@ -45,6 +54,12 @@ func (c *collector) add(e engine, name string, ok bool) {
 	c.Lock()
 	defer c.Unlock()
 	c.Cells = append(c.Cells, cell{e.title(), name, ok, e.shim})
+}
+
+func (c *collector) spec(name string, ok bool) {
+	c.Lock()
+	defer c.Unlock()
+	c.Specs = append(c.Specs, spec{name, ok})
 }
 
 func (c *collector) time(engine, kind string, took []time.Duration) {
@@ -105,7 +120,37 @@ func (t *table) render() string {
 		}
 		b.WriteString("\n")
 	}
-	return t.shimmed(b.String() + t.timed())
+	return t.shimmed(b.String() + t.specified() + t.timed())
+}
+
+// specified is the rows of critest: how many specs pass, and those that fail with a runtime.
+func (t *table) specified() string {
+	if len(t.Columns[0].Specs) == 0 {
+		return ""
+	}
+	var counts, failed strings.Builder
+	fmt.Fprintf(&counts, "| critest | specs that pass |")
+	for _, c := range t.Columns {
+		passed := 0
+		for _, s := range c.Specs {
+			if s.OK {
+				passed++
+			}
+		}
+		fmt.Fprintf(&counts, " %d of %d |", passed, len(c.Specs))
+	}
+	for _, row := range slices.SortedFunc(slices.Values(t.Columns[0].Specs), func(a, b spec) int { return strings.Compare(a.Name, b.Name) }) {
+		line, all := fmt.Sprintf("| critest | %s |", row.Name), true
+		for _, c := range t.Columns {
+			ok := slices.Contains(c.Specs, spec{row.Name, true})
+			line += map[bool]string{true: " yes |", false: " **no** |"}[ok]
+			all = all && ok
+		}
+		if !all {
+			failed.WriteString(line + "\n")
+		}
+	}
+	return counts.String() + "\n" + failed.String()
 }
 
 // shimHeading is the heading of the column of onggi's own shim.
@@ -213,6 +258,9 @@ const (
 
 // publish puts the tables into the pages, between the tags of their system.
 func (t *table) publish() error {
+	if t.Columns[0].Kubernetes {
+		return rewrite("../../docs/engines/"+crioPage, "<!-- table: kubernetes -->\n", func(string) string { return "\n" + t.render() + "\n" })
+	}
 	system := t.Columns[0].System
 	err := rewrite(page, fmt.Sprintf("<!-- table: %s -->\n", system), func(old string) string {
 		switch {
