@@ -161,3 +161,48 @@ func TestACreateWhoseCgroupIsKilled(t *testing.T) {
 		})
 	}
 }
+
+// TestACreateBelowAnOOMKill: memory runs out in the cgroup above the container's while create waits for a hook. On cgroup2,
+// memory.oom.group makes the kernel kill all processes below at once; on v1 it kills the hook. The create must fail with one
+// line and leave nothing.
+func TestACreateBelowAnOOMKill(t *testing.T) {
+	needCgroupfs(t)
+	peerFails(t, "runc", "leaves cgroups")
+	peerFails(t, "crun", "leaves cgroups")
+	c := newContainer(t, args("sleep", "1000"))
+	parent := c.cgroup
+	c.cgroup += "/below"
+	for _, h := range hierarchies() {
+		t.Cleanup(func() { removeCgroup(filepath.Join(h.mountpoint, parent)) })
+	}
+	dir := filepath.Dir(c.cgroupDir("memory"))
+	c.edit(resources(func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: ptr(int64(1 << 30))} })) // on cgroup2 it enables the controller above
+	c.edit(func(s *specs.Spec) { s.Linux.CgroupsPath = c.cgroup }, hooks("createRuntime", hook("cd "+dir+` && mkdir hog
+		if test -e cgroup.controllers; then
+			echo +memory >cgroup.subtree_control
+			echo 16M >memory.max && echo 1 >memory.oom.group && echo 0 >memory.swap.max
+		else
+			echo 16M >memory.limit_in_bytes
+		fi
+		echo $$ >hog/cgroup.procs && x=$(head -c 64M /dev/zero | tr '\0' x)`)))
+	r := c.verb(c.withFlags("create")...)
+	if kills := oomKills(dir) + oomKills(filepath.Join(dir, "hog")); kills == 0 {
+		t.Fatalf("control: nothing was killed: %v", r)
+	}
+	if r.code != 1 || strings.Count(r.err, "\n") != 1 || r.took > slowly(10e9) {
+		t.Errorf("%v; want exit status 1 and one line", r)
+	}
+	if left := c.leftovers(); left != "" {
+		t.Errorf("left %s", left)
+	}
+}
+
+// oomKills returns the number of processes that the OOM killer has ended in a cgroup.
+func oomKills(dir string) (n int) {
+	for _, name := range []string{"memory.events", "memory.oom_control"} {
+		data, _ := os.ReadFile(filepath.Join(dir, name))
+		_, rest, _ := strings.Cut(string(data), "oom_kill ")
+		fmt.Sscan(rest, &n)
+	}
+	return n
+}

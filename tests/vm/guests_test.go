@@ -139,7 +139,7 @@ var unasked = []string{
 	"TestTopOnATerminal", "TestShellInATerminal", "TestNoDescriptorLeads", "TestSignalsAreForwarded",
 	// Many repetitions, to find rare failures or to count costs.
 	"TestManyContainers", "TestAmongMany", "TestManyPaths", "TestManyMissing", "TestContainersInOneCgroup", "TestMoreBindMounts", "TestThousandsOf", "TestExecNeverShows", "TestKillOfCreateAt", "TestKillOfDelete", "TestCreateIsKilled", "TestParallel",
-	"TestFaults", "TestEitherSideMayBeSlow", "TestExecWhoseStub", "TestCreateWhoseStub", "TestWords", "TestDeepCgroups", "TestListsAsLong", "TestFlagsOfABindMount", "TestALookupWithout",
+	"TestFaults", "TestEitherSideMayBeSlow", "TestACreateBelow", "TestExecWhoseStub", "TestCreateWhoseStub", "TestWords", "TestDeepCgroups", "TestListsAsLong", "TestFlagsOfABindMount", "TestALookupWithout",
 	"TestSIGTERMEndsEvery", "TestNoThread", "TestMagicLinks", "TestDeleteForceUnder", "TestACreateWhose", "TestCheckpoint", "TestRestore", "TestManyMounts", "TestTheLimitOfDescriptors", "TestManyDeletes", "TestCreatesAtOneCgroup", "TestCopyUpLongNames",
 	"TestEachMountTarget", "TestTheRuntimesExecutable", "TestFilesOfTheImage", "TestExecWhileTheContainerSignals", "TestADeadVolume",
 }
