@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
 var attrFlags = &flagSet{
@@ -173,7 +175,7 @@ type MountBasics struct {
 func (b *Batch) Statmount(id uint64) MountBasics {
 	const mntBasic, size = 2, 512 // STATMOUNT_MNT_BASIC; more than the size of the structure
 	m := b.buf(size)
-	r := b.call("statmount", unix.SYS_STATMOUNT, b.words(24, id, mntBasic), m.arg(), Int(size), Hex(0))
+	r := b.call("statmount", unix.SYS_STATMOUNT, b.words(stub.Word(24), id, mntBasic), m.arg(), Int(size), Hex(0))
 	return MountBasics{r, m}
 }
 

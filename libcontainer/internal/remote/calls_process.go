@@ -249,7 +249,7 @@ func (b *Batch) SeccompListener(program []byte, flags uint64) *FD {
 // seccompProgram adds a struct sock_fprog to the data and returns its address.
 func (b *Batch) seccompProgram(program []byte) Arg {
 	code := b.mem(program)
-	prog := b.words(uint64(len(program)/8), 0)
+	prog := b.words(stub.Short(uint16(len(program)/8)), 0)
 	b.relocs = append(b.relocs, reloc{int(prog.value) + 8, int(code.value)})
 	return prog
 }

@@ -339,7 +339,8 @@ func (b *Batch) ReceiveFiles(control *FD, names []string) []*FD {
 		head := b.message(iov, oob)
 		b.call("recvmsg", unix.SYS_RECVMSG, fdArg(control), head, Hex(unix.MSG_CMSG_CLOEXEC))
 		for i := range n {
-			fd := &FD{name: names[i], n: -1, batch: b.content, call: len(b.calls) - 1, off: slotFlag | (oob.off + unix.CmsgLen(0) + 4*i)}
+			at := oob.off + unix.CmsgLen(0) + 4*i - stub.LowHalf // the number has 4 bytes; a result has 8
+			fd := &FD{name: names[i], n: -1, batch: b.content, call: len(b.calls) - 1, off: slotFlag | at}
 			b.fds = append(b.fds, fd)
 			out = append(out, fd)
 		}
@@ -364,15 +365,32 @@ const replyReloc = 1 << 30
 // open fd. Batch.Files has it once the batch is done.
 func (b *Batch) SendFile(control *FD, fd *FD) {
 	oob := b.buf(unix.CmsgSpace(4))
-	// The call that opens fd stores its result directly to the control message.
-	fd.off = slotFlag | (oob.off + unix.CmsgLen(0))
-	b.calls[fd.call].slot = int32(fd.off)
 	b.presets = append(b.presets, preset{oob.off, cmsgHeader(4)})
+	if stub.LowHalf == 0 {
+		// The call that opens fd stores its result directly to the control message.
+		fd.off = slotFlag | (oob.off + unix.CmsgLen(0))
+		b.calls[fd.call].slot = int32(fd.off)
+	} else {
+		b.copyNumber(fd, oob.off+unix.CmsgLen(0))
+	}
 	b.sends++
 
 	iov := b.words(0, 1)
 	b.relocs = append(b.relocs, reloc{int(iov.value), int(b.mem(make([]byte, 8)).value)})
 	b.call("sendmsg", unix.SYS_SENDMSG, fdArg(control), b.message(iov, oob), Hex(unix.MSG_NOSIGNAL))
+}
+
+// copyNumber copies the number of fd to an offset in the reply's extra bytes. On a
+// big-endian machine the number is behind the high half of the result, which would
+// overwrite the type of the control message.
+func (b *Batch) copyNumber(fd *FD, to int) {
+	result := b.buf(8)
+	fd.off = slotFlag | result.off
+	b.calls[fd.call].slot = int32(fd.off)
+	from, into := b.words(0, 4), b.words(0, 4)
+	b.relocs = append(b.relocs, reloc{int(from.value), replyReloc | (result.off + stub.LowHalf)}, reloc{int(into.value), replyReloc | to})
+	pid := b.call("getpid", unix.SYS_GETPID)
+	b.call("process_vm_readv", unix.SYS_PROCESS_VM_READV, Arg{kind: argLoad, value: uint64(pid.i)}, into, Int(1), from, Int(1), Int(0))
 }
 
 // Files returns the descriptors from the batch's SendFile calls, in order. The caller

@@ -652,7 +652,7 @@ func TestDecisionsAreOnTypes(t *testing.T) {
 	b.Umask(0)
 	b.Open("/", unix.O_PATH)
 	b.back = make([]byte, 16)
-	binary.LittleEndian.PutUint64(b.back[8:], ^uint64(unix.ENOENT)+1)
+	binary.NativeEndian.PutUint64(b.back[8:], ^uint64(unix.ENOENT)+1)
 	if ce := (*CallError)(nil); !errors.As(b.failure(), &ce) || ce.Nr != unix.SYS_OPENAT || ce.Errno != unix.ENOENT {
 		t.Errorf("failure = %+v; want openat and ENOENT", ce)
 	}

@@ -3,6 +3,7 @@ package remote
 import (
 	"fmt"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,15 +35,30 @@ func (s *Stub) load(p []byte, address uint64) error {
 	defer file.Close()
 	var b Batch
 	fd := b.ReceiveFiles(s.Control(), []string{"data"})[0]
-	b.call("mmap", unix.SYS_MMAP, Hex(address), Int(len(p)), Hex(unix.PROT_READ), Hex(unix.MAP_PRIVATE|unix.MAP_FIXED), fdArg(fd), Int(0))
-	b.Close(fd)
+	const arguments = runtime.GOARCH == "s390x" // mmap has one argument there: their address
+	if !arguments {
+		b.mapFile(fd, len(p), address)
+	}
 	if err := s.Send(&b); err != nil {
 		return err
 	}
 	if err := s.SendFiles(&b, []int{int(file.Fd())}); err != nil {
 		return err
 	}
-	return s.Receive(&b)
+	if err := s.Receive(&b); err != nil || !arguments {
+		return err
+	}
+	b = Batch{}
+	in := b.words(address, uint64(len(p)), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_FIXED, uint64(fd.Number()), 0)
+	b.call("mmap", unix.SYS_MMAP, in)
+	b.Close(fd)
+	return s.Do(&b)
+}
+
+// mapFile maps a file of n bytes at an address, and closes it.
+func (b *Batch) mapFile(fd *FD, n int, address uint64) {
+	b.call("mmap", unix.SYS_MMAP, Hex(address), Int(n), Hex(unix.PROT_READ), Hex(unix.MAP_PRIVATE|unix.MAP_FIXED), fdArg(fd), Int(0))
+	b.Close(fd)
 }
 
 func memoryFile(p []byte) (*os.File, error) {

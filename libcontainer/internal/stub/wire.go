@@ -100,6 +100,20 @@ type Call struct {
 	Args                  [6]uint64
 }
 
+// Word returns 8 bytes of a structure whose first 4 bytes are n, and the others 0.
+func Word(n uint32) uint64 {
+	var b [8]byte
+	ne.PutUint32(b[:], n)
+	return ne.Uint64(b[:])
+}
+
+// Short returns 8 bytes of a structure whose first 2 bytes are n, and the others 0.
+func Short(n uint16) uint64 {
+	var b [8]byte
+	ne.PutUint16(b[:], n)
+	return ne.Uint64(b[:])
+}
+
 // Put writes the call to the first CallSize bytes of b.
 func (c *Call) Put(b []byte) {
 	_ = b[CallSize-1]
