@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/onggi-dev/onggi/cmd/containerd-shim-onggi-v1/internal/options"
@@ -30,6 +33,24 @@ func TestParseFlags(t *testing.T) {
 		if (err != nil) != tc.fail || err == nil && got != tc.want {
 			t.Errorf("%s: parseFlags(%q) = %+v, %v; want %+v, an error: %v", tc.name, tc.args, got, err, tc.want, tc.fail)
 		}
+	}
+}
+
+// TestCgroupRoots checks that a file cgroup.procs beside the hierarchies does not make them
+// one of cgroup v2.
+func TestCgroupRoots(t *testing.T) {
+	mount := t.TempDir()
+	for _, name := range []string{"cpu", "memory"} {
+		if err := os.Mkdir(filepath.Join(mount, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(mount, "cgroup.procs"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{filepath.Join(mount, "cpu"), filepath.Join(mount, "memory")}
+	if got, err := cgroupRoots(mount); err != nil || !slices.Equal(got, want) {
+		t.Errorf("cgroupRoots(%q) = %q, %v; want %q", mount, got, err, want)
 	}
 }
 

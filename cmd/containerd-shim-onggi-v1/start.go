@@ -210,19 +210,9 @@ func settle(pid int, o options.Options) error {
 
 // enterCgroup creates a cgroup in every hierarchy and moves a process to it.
 func enterCgroup(pid int, path string) error {
-	const mount = "/sys/fs/cgroup"
-	roots := []string{mount}
-	if _, err := os.Stat(filepath.Join(mount, "cgroup.procs")); err != nil {
-		entries, err := os.ReadDir(mount)
-		if err != nil {
-			return err
-		}
-		roots = nil
-		for _, e := range entries {
-			if e.IsDir() {
-				roots = append(roots, filepath.Join(mount, e.Name()))
-			}
-		}
+	roots, err := cgroupRoots("/sys/fs/cgroup")
+	if err != nil {
+		return err
 	}
 	for _, root := range roots {
 		dir := filepath.Join(root, filepath.Join("/", path))
@@ -234,6 +224,29 @@ func enterCgroup(pid int, path string) error {
 		}
 	}
 	return nil
+}
+
+// cgroupRoots returns the roots of the hierarchies below mount. The type of the file system
+// decides: a file cgroup.procs can be anybody's.
+func cgroupRoots(mount string) ([]string, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(mount, &fs); err != nil {
+		return nil, &os.PathError{Op: "statfs", Path: mount, Err: err}
+	}
+	if fs.Type == unix.CGROUP2_SUPER_MAGIC {
+		return []string{mount}, nil
+	}
+	entries, err := os.ReadDir(mount)
+	if err != nil {
+		return nil, err
+	}
+	var roots []string
+	for _, e := range entries {
+		if e.IsDir() {
+			roots = append(roots, filepath.Join(mount, e.Name()))
+		}
+	}
+	return roots, nil
 }
 
 // answer prints the address. The form depends on params. containerd before 2.3 expects the
