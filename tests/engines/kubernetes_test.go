@@ -84,10 +84,10 @@ func startCrio(t *testing.T) client {
 	return c
 }
 
-// otherInCrio are cases of the CRI whose answers CRI-O words in its own way, or that need a host port on the loopback: its
-// host ports do not serve that address without a setting of the kernel (route_localnet).
+// otherInCrio are cases of the CRI whose answers CRI-O words in its own way, that look for the pause program of another image, or
+// that need a host port on the loopback: its host ports do not serve that address without a setting of the kernel (route_localnet).
 var otherInCrio = []string{
-	"runtime class", "exec with a timeout", "host port", "redis", "nginx", "command not found", "bad mount", "bad user", "bad limit",
+	"runtime class", "shared and host's namespaces", "exec with a timeout", "host port", "redis", "nginx", "command not found", "bad mount", "bad user", "bad limit",
 }
 
 // notCreated fails the test case unless CRI-O refuses to create a container. It returns the reasons.
@@ -106,6 +106,11 @@ func crio() engine {
 		}
 	}
 	e.cases = append(e.cases,
+		testCase{"shared and own pid namespace", func(c *client) {
+			c.has(c.ok("exec", c.container(nil, "sleep", "1000"), "ps"), "/pause")
+			own := c.container(object{"linux": object{"security_context": object{"namespace_options": object{"pid": 1}}}}, "sleep", "1000")
+			c.is(c.ok("exec", own, "cat", "/proc/1/cmdline"), "sleep\x001000\x00")
+		}},
 		testCase{"exec with a timeout", func(c *client) {
 			id := c.container(nil, "sleep", "1000")
 			c.has(c.exits(1, "exec", "--sync", "--timeout=1", id, "sleep", "777"), "timed out")
