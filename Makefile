@@ -228,9 +228,15 @@ $(ARCHITECTURES:%=toolchain-%): toolchain-%:
 	@test '$*' = '$(ARCH)' || test -e $(PKGCONFIG_$*)/libseccomp.pc || { \
 		echo 'building for $* needs its libseccomp: dpkg --add-architecture $(call debian,$*) && apt-get update && apt-get install libseccomp-dev:$(call debian,$*)' >&2; exit 1; }
 
+# The runtime of another machine, for its guest.
+.PHONY: $(ARCHITECTURES:%=bin/onggi-%)
+$(ARCHITECTURES:%=bin/onggi-%): bin/onggi-%: toolchain-%
+	$(call build,$*,$@)
+
 .PHONY: ports
-ports: ## unit tests of the packages with assembly, for each architecture, under qemu-user; writes the table in docs/porting.md
+ports: ## unit tests of the assembly under qemu-user, and guests of the other architectures (an hour); writes the tables in docs/porting.md
 	.ci/ports -update
+	$(GO) test -count=1 -timeout 3h ./tests/vm -run TestPorts -ports -update
 
 .PHONY: packages
 packages: $(foreach a,$(or $(ARCHES),amd64 $(if $(wildcard $(PKGCONFIG_arm64)/libseccomp.pc),arm64)),package-$(a)) ## .deb, .rpm and SBOM into dist/, of amd64, and of arm64 where its libseccomp-dev is (ARCHES)

@@ -21,6 +21,7 @@ type guest struct {
 	cmdline  []string // of the kernel
 	runs     []run
 	deadline time.Duration // for all of it
+	on       machine
 }
 
 // run is one execution of a test program in a guest.
@@ -46,13 +47,13 @@ func guests() []guest {
 		{"v2-6.1", "bookworm", "v2", v2, append(units(), run{
 			driver: "cgroupfs", tests: []string{"Test"}, skip: unasked,
 			must: []string{"TestResources", "TestAppArmorProfile", "TestRootlessDelegatedCgroup", "TestPrograms32"},
-		}), long},
+		}), long, amd64},
 		// systemd 252, with both drivers: containerd uses cgroupfs by default.
-		{"systemd-6.1", "bookworm", "v2", systemd, []run{scopes(limits, lives, systemds), rootless(), {driver: "cgroupfs", tests: besideSystemd}}, long},
+		{"systemd-6.1", "bookworm", "v2", systemd, []run{scopes(limits, lives, systemds), rootless(), {driver: "cgroupfs", tests: besideSystemd}}, long, amd64},
 		// systemd 257.
-		{"systemd-6.12", "trixie", "v2", systemd, []run{scopes(limits, systemds), rootless()}, long},
-		{"v2-6.12", "trixie", "v2", v2, append(units(), run{driver: "cgroupfs", tests: slices.Concat(limits, confinement)}), long},
-		{"v1-6.1", "bookworm", "v1", v1, []run{{driver: "cgroupfs", tests: slices.Concat(limits, lives)}}, short},
+		{"systemd-6.12", "trixie", "v2", systemd, []run{scopes(limits, systemds), rootless()}, long, amd64},
+		{"v2-6.12", "trixie", "v2", v2, append(units(), run{driver: "cgroupfs", tests: slices.Concat(limits, confinement)}), long, amd64},
+		{"v1-6.1", "bookworm", "v1", v1, []run{{driver: "cgroupfs", tests: slices.Concat(limits, lives)}}, short, amd64},
 		// The policy is Debian's, with rules that let a runtime started by a service (initrc_t) start containers: guest/runtime.cil.
 		{"selinux-6.12", "trixie", "v2", selinux, []run{
 			{
@@ -63,7 +64,7 @@ func guests() []guest {
 				driver: "permissive", tests: []string{"TestSELinux"}, before: "echo 0 > /sys/fs/selinux/enforce",
 				must: []string{"TestSELinuxLabels", "TestSELinuxLabelThatIsNotThere"},
 			},
-		}, short},
+		}, short, amd64},
 	}
 }
 
@@ -177,9 +178,12 @@ func (g guest) wanted() []run {
 }
 
 func TestGuests(t *testing.T) {
+	if *others {
+		t.Skip("-ports selects the guests of other machines")
+	}
 	for _, g := range guests() {
 		t.Run(g.name, func(t *testing.T) {
-			go env.image(g.suite) // so that no image waits until another guest has ended
+			go env.image(g) // so that no image waits until another guest has ended
 			t.Parallel()
 			g.test(t)
 		})
@@ -188,11 +192,11 @@ func TestGuests(t *testing.T) {
 
 func (g guest) test(t *testing.T) {
 	runs := g.wanted()
-	p, err := env.payload()
+	p, err := env.payload(g.on)
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := env.image(g.suite)
+	i, err := env.image(g)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,9 @@ import (
 
 // image is a Debian release: its kernel and a root file system. Each guest gets a snapshot of the latter.
 type image struct {
-	kernel string // ELF
-	root   string // ext4
+	kernel    string // ELF
+	root      string // ext4
+	initramfs string // of other machines than amd64
 }
 
 // cache survives runs. make clean removes it.
@@ -31,55 +32,66 @@ var packages = []string{
 }
 
 // newImage returns the image of a Debian suite. It builds the image if there is none for the present recipe.
-func newImage(suite string) (image, error) {
-	key, err := recipeKey(suite)
+func newImage(suite string, on machine) (image, error) {
+	key, err := recipeKey(suite, on)
 	if err != nil {
 		return image{}, err
 	}
-	dir := filepath.Join(cache, suite+"-"+key)
-	i := image{kernel: filepath.Join(dir, "vmlinux"), root: filepath.Join(dir, "root.ext4")}
+	name := suite + on.suffix()
+	dir := filepath.Join(cache, name+"-"+key)
+	i := image{kernel: filepath.Join(dir, "vmlinux"), root: filepath.Join(dir, "root.ext4"), initramfs: filepath.Join(dir, "initramfs")}
 	if _, err := os.Stat(dir); err == nil {
 		return i, nil
 	}
-	if err := discard(suite); err != nil {
+	if err := discard(name); err != nil {
 		return image{}, err
 	}
-	made, err := os.MkdirTemp(cache, suite+"-unfinished-")
+	made, err := os.MkdirTemp(cache, name+"-unfinished-")
 	if err != nil {
 		return image{}, err
 	}
 	defer os.RemoveAll(made)
-	if err := bootstrap(suite, made); err != nil {
-		return image{}, fmt.Errorf("image of %s: %w", suite, err)
+	if err := bootstrap(suite, on, made); err != nil {
+		return image{}, fmt.Errorf("image of %s: %w", name, err)
 	}
 	return i, os.Rename(made, dir)
 }
 
 // recipeKey is a hash of everything that goes into an image.
-func recipeKey(suite string) (string, error) {
+func recipeKey(suite string, on machine) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, suite, packages, bootstrapFlags(suite, ""))
-	files, err := filepath.Glob("guest/*")
-	if err != nil {
-		return "", err
+	directories := []string{"guest/*"}
+	if on.goarch == amd64.goarch {
+		fmt.Fprintln(h, suite, packages, bootstrapFlags(suite, ""))
+	} else {
+		fmt.Fprintln(h, suite, on.bootstrapFlags(suite, ""))
+		directories = append(directories, "port/*")
 	}
-	for _, name := range files {
-		data, err := os.ReadFile(name)
+	for _, directory := range directories {
+		files, err := filepath.Glob(directory)
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
+		for _, name := range files {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
+		}
 	}
 	return fmt.Sprintf("%.6x", h.Sum(nil)), nil
 }
 
-// discard removes images of earlier recipes and unfinished ones.
-func discard(suite string) error {
+// discard removes images of earlier recipes and unfinished ones. An image's name ends with 12 hexadecimal digits.
+func discard(name string) error {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return err
 	}
-	old, err := filepath.Glob(filepath.Join(cache, suite+"-*"))
-	for _, dir := range old {
+	old, err := filepath.Glob(filepath.Join(cache, name+"-"+strings.Repeat("[0-9a-f]", 12)))
+	unfinished, err2 := filepath.Glob(filepath.Join(cache, name+"-unfinished-*"))
+	err = errors.Join(err, err2)
+	for _, dir := range append(old, unfinished...) {
 		err = errors.Join(err, os.RemoveAll(dir))
 	}
 	return err
@@ -100,21 +112,30 @@ func bootstrapFlags(suite, tree string) []string {
 }
 
 // bootstrap creates the files of an image.
-func bootstrap(suite, dir string) error {
+func bootstrap(suite string, on machine, dir string) error {
 	tree, err := os.MkdirTemp("", "onggi-vm-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tree)
-	if err := command("mmdebstrap", bootstrapFlags(suite, tree)...); err != nil {
+	flags, extract := bootstrapFlags(suite, tree), extractKernel
+	if on.goarch != amd64.goarch {
+		flags, extract = on.bootstrapFlags(suite, tree), copyFileTo
+	}
+	if err := command("mmdebstrap", flags...); err != nil {
 		return err
 	}
-	kernels, err := filepath.Glob(filepath.Join(tree, "boot/vmlinuz-*"))
+	kernels, err := filepath.Glob(filepath.Join(tree, "boot/vmlinu[xz]-*"))
 	if err != nil || len(kernels) != 1 {
 		return fmt.Errorf("kernels in the tree: %v; want one", kernels)
 	}
-	if err := extractKernel(kernels[0], filepath.Join(dir, "vmlinux")); err != nil {
+	if err := extract(kernels[0], filepath.Join(dir, "vmlinux")); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(kernels[0]), err)
+	}
+	if initramfs := filepath.Join(tree, "boot/initramfs"); on.goarch != amd64.goarch {
+		if err := errors.Join(copyFileTo(initramfs, filepath.Join(dir, "initramfs")), os.Remove(initramfs)); err != nil {
+			return err
+		}
 	}
 	root := filepath.Join(dir, "root.ext4")
 	if err := command("truncate", "-s", "2G", root); err != nil {
@@ -122,6 +143,14 @@ func bootstrap(suite, dir string) error {
 	}
 	// Nothing survives a run, so neither a journal nor checksums are useful.
 	return command("mkfs.ext4", "-q", "-F", "-O", "^has_journal,^metadata_csum", "-E", "lazy_itable_init=1,nodiscard", "-d", tree, root)
+}
+
+func copyFileTo(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o644)
 }
 
 // extractKernel extracts the ELF image from a bzImage. QEMU enters the ELF image at its PVH entry point. A bzImage would

@@ -46,7 +46,7 @@ func (g guest) boot(ctx context.Context, i image, p payload, runs []run, dir str
 	defer os.Remove(disk)
 	ctx, cancel := context.WithTimeout(ctx, g.deadline)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", g.machine(i, disk, h.console)...)
+	cmd := exec.CommandContext(ctx, g.on.qemu[0], g.machine(i, disk, h.console)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	said, err := os.Create(filepath.Join(dir, "tests"))
 	if err != nil {
@@ -76,6 +76,9 @@ func (g guest) boot(ctx context.Context, i image, p payload, runs []run, dir str
 // machine returns QEMU's command line. The serial ports carry the console and the tests' output. Debian's cloud kernels have
 // the NVMe driver built in. There is only one NVMe disk, because the kernel names disks in the order of their discovery.
 func (g guest) machine(i image, disk, console string) []string {
+	if g.on.goarch != amd64.goarch {
+		return g.port(i, disk, console)
+	}
 	cmdline := []string{
 		"console=ttyS0", "quiet", "loglevel=4", "panic=-1", "oops=panic", "no_timer_check", "mitigations=off", "nowatchdog", "audit=0",
 		"random.trust_cpu=on", "root=/dev/nvme0n1", "rootfstype=ext4", "rw",

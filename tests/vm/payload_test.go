@@ -16,24 +16,30 @@ import (
 type payload struct {
 	files map[string]string // name in the guest: file here
 	trees map[string]string // and directories
+	on    machine
 }
 
 // dir is the directory of the program in the guest, and of its sources in the repository.
 func (r run) dir() string { return cmp.Or(r.program, "tests") }
 
 // newPayload builds the runtime, the probe, and each test program.
-func newPayload(dir string) (payload, error) {
+func newPayload(dir string, on machine) (payload, error) {
+	target := "onggi"
+	if on.goarch != amd64.goarch {
+		target = "bin/onggi-" + on.goarch
+	}
 	p := payload{
-		files: map[string]string{"onggi": repository + "onggi", "probe": filepath.Join(dir, "probe")},
+		files: map[string]string{"onggi": repository + target, "probe": filepath.Join(dir, "probe")},
 		trees: map[string]string{},
+		on:    on,
 	}
-	if err := command("make", "-C", repository, "onggi"); err != nil {
+	if err := command("make", "-C", repository, target); err != nil {
 		return p, err
 	}
-	if err := goStatic("build", "-o", p.files["probe"], "./tests/probe"); err != nil {
+	if err := p.static("build", "-o", p.files["probe"], "./tests/probe"); err != nil {
 		return p, err
 	}
-	for _, g := range guests() {
+	for _, g := range selected() {
 		for _, r := range g.runs {
 			if err := p.program(dir, r.dir()); err != nil {
 				return p, err
@@ -45,10 +51,10 @@ func newPayload(dir string) (payload, error) {
 
 const repository = "../../"
 
-// goStatic runs the go command in the repository, for programs that need no library of their host.
-func goStatic(verb string, args ...string) error {
+// static runs the go command in the repository, for programs that need no library of their host.
+func (p payload) static(verb string, args ...string) error {
 	cmd := exec.Command("go", append([]string{verb, "-trimpath", "-ldflags=-s -w"}, args...)...)
-	cmd.Dir, cmd.Env = repository, append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Dir, cmd.Env = repository, append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+p.on.goarch)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s: %w\n%s", verb, err, out)
 	}
@@ -66,7 +72,7 @@ func (p payload) program(dir, sources string) error {
 	if _, err := os.Stat(repository + data); err == nil {
 		p.trees[data] = repository + data
 	}
-	return goStatic("test", "-c", "-o", p.files[name], "./"+sources)
+	return p.static("test", "-c", "-o", p.files[name], "./"+sources)
 }
 
 // disk writes the contents for one guest as a tar archive, which the guest reads straight from the block device.

@@ -33,7 +33,7 @@ func (s *summary) add(g guest, r run, h heard, count tally) {
 func (s *summary) render() string {
 	var b strings.Builder
 	b.WriteString("| kernel | cgroups | init | driver | passed | failed | skipped | time |\n|---|---|---|---|---|---|---|---|\n")
-	for _, g := range guests() {
+	for _, g := range selected() {
 		for _, r := range g.runs {
 			b.WriteString(s.rows[g.name+"/"+r.driver])
 		}
@@ -41,10 +41,13 @@ func (s *summary) render() string {
 	return b.String()
 }
 
-const page = "../../docs/cgroups.md"
+const (
+	page      = "../../docs/cgroups.md"
+	portsPage = "../../docs/porting.md"
+)
 
 // publish writes the table into the page, between its tags.
-func publish(table string) error {
+func publish(page, table string) error {
 	data, err := os.ReadFile(page)
 	if err != nil {
 		return err
