@@ -309,7 +309,8 @@ func TestSeccompProgram(t *testing.T) {
 	s := start(t.Context(), t)
 	var b Batch
 	b.Prctl("PR_SET_NO_NEW_PRIVS", unix.PR_SET_NO_NEW_PRIVS, 1)
-	allow := binary.NativeEndian.AppendUint32([]byte{unix.BPF_RET, 0, 0, 0}, 0x7fff0000) // SECCOMP_RET_ALLOW
+	allow := append(binary.NativeEndian.AppendUint16(nil, unix.BPF_RET), 0, 0)
+	allow = binary.NativeEndian.AppendUint32(allow, 0x7fff0000) // SECCOMP_RET_ALLOW
 	b.Seccomp(allow, 0)
 	do(t, s, &b)
 	status, err := os.ReadFile("/proc/" + itoa(s.Pid) + "/status")
