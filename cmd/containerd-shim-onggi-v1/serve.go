@@ -50,8 +50,14 @@ func serve(f flags) error {
 	if err != nil {
 		return err
 	}
+	// Once, because a later server of the pod can have a socket at the same path.
+	unlisten := sync.OnceFunc(func() {
+		if err := os.Remove(path); err != nil {
+			log.warn(err.Error())
+		}
+	})
 	publisher := publish.New(os.Getenv("TTRPC_ADDRESS"), f.namespace, log.warn)
-	group := task.New(f.namespace, publisher, set, metrics.IsUnified(), log.warn)
+	group := task.New(f.namespace, publisher, set, metrics.IsUnified(), log.warn, unlisten)
 	life := newLife(group)
 	server := &ttrpc.Server{Log: log.warn, Idle: life.idle, Busy: life.busy, Handle: func(c *ttrpc.Call) {
 		if f.debug {
@@ -67,9 +73,7 @@ func serve(f flags) error {
 	}()
 	life.idle()
 	<-life.over
-	if err := os.Remove(path); err != nil {
-		log.warn(err.Error())
-	}
+	unlisten()
 	listener.Close()
 	publisher.Flush(10 * time.Second)
 	return nil

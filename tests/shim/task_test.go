@@ -56,6 +56,9 @@ func TestLifeOfATask(t *testing.T) {
 	}
 	r := p.remove()
 	same(t, "Delete", []any{r.Pid, r.ExitStatus}, []any{pid, 7})
+	if _, err := os.Stat(p.socket); !os.IsNotExist(err) {
+		t.Errorf("stat of the socket after Shutdown: %v; want %v", err, os.ErrNotExist)
+	}
 	same(t, "events", p.topics(t, 4), []string{"/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"})
 }
 

@@ -36,6 +36,7 @@ type Group struct {
 	tasks    map[string]*task // by id; nil while Create is in progress
 	runtimes map[runtimeKey]*libcontainer.Runtime
 	over     chan struct{} // shutdown closes it
+	unlisten func()        // shutdown calls it before
 	closed   bool
 }
 
@@ -43,12 +44,13 @@ type Group struct {
 // hundreds would cost memory for the life of the server.
 const atOnce = 8
 
-// New returns a group without tasks.
-func New(namespace string, publisher *publish.Publisher, set *watch.Set, unified bool, log func(text string)) *Group {
+// New returns a group without tasks. Shutdown calls unlisten before its answer: containerd
+// expects that the socket is gone with the last task.
+func New(namespace string, publisher *publish.Publisher, set *watch.Set, unified bool, log func(text string), unlisten func()) *Group {
 	return &Group{
 		namespace: namespace, publisher: publisher, watch: set, unified: unified, log: log,
 		slots: make(chan struct{}, atOnce), tasks: map[string]*task{}, runtimes: map[runtimeKey]*libcontainer.Runtime{},
-		over: make(chan struct{}),
+		over: make(chan struct{}), unlisten: unlisten,
 	}
 }
 
@@ -141,6 +143,7 @@ func (g *Group) shutdown() {
 	defer g.mu.Unlock()
 	if len(g.tasks) == 0 && !g.closed {
 		g.closed = true
+		g.unlisten()
 		close(g.over)
 	}
 }
