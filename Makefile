@@ -167,6 +167,10 @@ bench-inside: onggi bin/inside.tar ## measure redis, pgbench, nginx, fio and for
 bench-shim: shim ## measure containerd with onggi's shim, and with runc's shim and runc, crun and onggi
 	$(GO) run ./tests/bench shim
 
+.PHONY: client-tests
+client-tests: shim ## run the container tests of containerd's client with onggi's shim, and with runc's shim and runc (10 to 30 minutes, as root)
+	SHIM=./containerd-shim-onggi-v1 ONGGI=./onggi RUNC=bin/peers/runc tests/shim/clienttests.sh
+
 .PHONY: counts
 counts: onggi ## count system calls, faults, bytes, and compare with tests/bench/history.tsv
 	$(GO) run ./tests/bench counts

@@ -11,4 +11,7 @@
 //	task_test.go      the methods of the task service, and its events
 //	stdio_test.go     FIFOs, files, logging programs, terminals
 //	hostile_test.go   broken frames, hostile names, kills at any moment
+//
+// clienttests.sh runs the tests of containerd's own client with the shim; registry serves
+// their images.
 package shim
