@@ -50,9 +50,9 @@ func guests() []guest {
 		}), long, amd64},
 		// systemd 252, with both drivers: containerd uses cgroupfs by default.
 		{"systemd-6.1", "bookworm", "v2", systemd, []run{scopes(limits, lives, systemds), rootless(), {driver: "cgroupfs", tests: besideSystemd}}, long, amd64},
-		// systemd 257.
-		{"systemd-6.12", "trixie", "v2", systemd, []run{scopes(limits, systemds), rootless()}, long, amd64},
-		{"v2-6.12", "trixie", "v2", v2, append(units(), run{driver: "cgroupfs", tests: slices.Concat(limits, confinement)}), long, amd64},
+		// systemd 257. A test that passes on 6.1 and on the host's kernel, which is newer, shows little here.
+		{"systemd-6.12", "trixie", "v2", systemd, []run{scopes([]string{"TestResource", "TestUpdate", "TestDevice"}, systemds), rootless()}, long, amd64},
+		{"v2-6.12", "trixie", "v2", v2, append(units(), run{driver: "cgroupfs", tests: slices.Concat(limits, newer)}), long, amd64},
 		{"v1-6.1", "bookworm", "v1", v1, []run{{driver: "cgroupfs", tests: slices.Concat(limits, lives)}}, short, amd64},
 		// The policy is Debian's, with rules that let a runtime started by a service (initrc_t) start containers: guest/runtime.cil.
 		{"selinux-6.12", "trixie", "v2", selinux, []run{
@@ -115,6 +115,8 @@ var (
 		"TestAppArmor", "TestSeccompNotify", "TestSeccompApplies", "TestCapabilities", "TestMasked", "TestNoNew", "TestIdmap", "TestMount",
 		"TestUser", "TestNamespaces", "TestRootless", "TestExecIs", "TestWithoutExecutable", "TestNotify",
 	}
+	// Tests of restrictions with calls that kernels between 5.14 and 6.12 have changed.
+	newer = []string{"TestAppArmor", "TestSeccompNotify", "TestIdmap", "TestMountOptions"}
 	// Tests that need systemd, or a host that has it.
 	systemds = []string{"TestSystemd", "TestResourcesInAScope", "TestAppArmor"}
 	// Tests of cgroups beside systemd, which must not take them over.
