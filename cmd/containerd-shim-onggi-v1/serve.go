@@ -26,6 +26,10 @@ const (
 
 // serve is the server of one pod. It runs in the bundle of the pod's first container.
 func serve(f flags) error {
+	// The Go runtime has read it. Loggers and helpers for mounts, which inherit the environment, may need more processors.
+	if err := os.Unsetenv("GOMAXPROCS"); err != nil {
+		return err
+	}
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	// A client that disconnects must not end the server: its write then fails with EPIPE.
