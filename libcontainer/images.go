@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -36,19 +37,42 @@ func openImageDir(path string, create bool) (*imageDir, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openImageDirAt(unix.AT_FDCWD, abs, abs, create)
+}
+
+// sub opens a directory inside the image directory, and creates it if it is missing.
+func (d *imageDir) sub(name string) (*imageDir, error) {
+	return openImageDirAt(int(d.dir.Fd()), name, filepath.Join(d.path, name), true)
+}
+
+// removeSub removes a directory inside the image directory, with its contents.
+func (d *imageDir) removeSub(name string) error {
+	root, err := os.OpenRoot("/proc/self/fd/" + strconv.Itoa(int(d.dir.Fd())))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.RemoveAll(name); err != nil {
+		return &os.PathError{Op: "remove", Path: filepath.Join(d.path, name), Err: err}
+	}
+	return nil
+}
+
+// openImageDirAt opens name relative to the directory at. path is its name in errors.
+func openImageDirAt(at int, name, path string, create bool) (*imageDir, error) {
 	if create {
-		if err := unix.Mkdir(abs, 0o700); err != nil && err != unix.EEXIST {
-			return nil, &os.PathError{Op: "mkdir", Path: abs, Err: err}
+		if err := unix.Mkdirat(at, name, 0o700); err != nil && err != unix.EEXIST {
+			return nil, &os.PathError{Op: "mkdir", Path: path, Err: err}
 		}
 	}
-	fd, err := unix.Open(abs, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == unix.ENOTDIR || err == unix.ELOOP {
-		return nil, fmt.Errorf("%s is a link or a file: the images need a directory of their own: %w", abs, err)
+		return nil, fmt.Errorf("%s is a link or a file: the images need a directory of their own: %w", path, err)
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: abs, Err: err}
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	d := &imageDir{abs, os.NewFile(uintptr(fd), abs)}
+	d := &imageDir{path, os.NewFile(uintptr(fd), path)}
 	if err := d.checkOwner(); err != nil {
 		d.close()
 		return nil, err

@@ -90,7 +90,7 @@ func (d *dump) preDumps(ctx context.Context) error {
 		return nil
 	}
 	for n := range maxPreDumps { // an earlier checkpoint's
-		if err := os.RemoveAll(filepath.Join(d.images.path, preDumpName(n+1))); err != nil {
+		if err := d.images.removeSub(preDumpName(n + 1)); err != nil {
 			return err
 		}
 	}
@@ -118,7 +118,7 @@ func (d *dump) preDump(ctx context.Context, name, parent string) (uint64, error)
 	round.o.PreDump, round.o.ParentPath, round.o.Status = true, parent, nil
 	round.phase = name
 	var err error
-	if round.images, err = openImageDir(filepath.Join(d.images.path, name), true); err != nil {
+	if round.images, err = d.images.sub(name); err != nil {
 		return 0, err
 	}
 	defer round.images.close()
