@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -45,15 +44,29 @@ func (d *imageDir) sub(name string) (*imageDir, error) {
 	return openImageDirAt(int(d.dir.Fd()), name, filepath.Join(d.path, name), true)
 }
 
-// removeSub removes a directory inside the image directory, with its contents.
+// removeSub removes a directory inside the image directory, with its files. CRIU
+// makes no directories inside it.
 func (d *imageDir) removeSub(name string) error {
-	root, err := os.OpenRoot("/proc/self/fd/" + strconv.Itoa(int(d.dir.Fd())))
+	path := filepath.Join(d.path, name)
+	sub, err := openImageDirAt(int(d.dir.Fd()), name, path, false)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	if err := root.RemoveAll(name); err != nil {
-		return &os.PathError{Op: "remove", Path: filepath.Join(d.path, name), Err: err}
+	defer sub.close()
+	files, err := sub.dir.Readdirnames(-1)
+	if err != nil {
+		return &os.PathError{Op: "readdir", Path: path, Err: err}
+	}
+	for _, file := range files {
+		if err := unix.Unlinkat(int(sub.dir.Fd()), file, 0); err != nil && err != unix.ENOENT {
+			return &os.PathError{Op: "unlink", Path: filepath.Join(path, file), Err: err}
+		}
+	}
+	if err := unix.Unlinkat(int(d.dir.Fd()), name, unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
+		return &os.PathError{Op: "rmdir", Path: path, Err: err}
 	}
 	return nil
 }
