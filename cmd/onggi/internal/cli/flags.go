@@ -32,7 +32,16 @@ type Option struct {
 }
 
 // Add declares a flag.
-func (f *Flags) Add(o Option) { f.all = append(f.all, o) }
+func (f *Flags) Add(o Option) {
+	if f.all == nil {
+		f.all = make([]Option, 0, usualFlags)
+	}
+	f.all = append(f.all, o)
+}
+
+// usualFlags is enough for the flags of nearly all commands. A list that grows takes memory of
+// several sizes, and each new size touches new pages.
+const usualFlags = 16
 
 // Bool declares a flag without a value.
 func (f *Flags) Bool(p *bool, name, short, text string) {
