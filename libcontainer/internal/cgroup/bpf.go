@@ -92,6 +92,13 @@ func (a *assembler) land(jumps []int) {
 // maxInstructions keeps every jump distance within its 16 bits.
 const maxInstructions = 1 << 15
 
+// The most instructions that a program has for each rule, and besides the rules. The code is
+// allocated once: each size that a growing list passes touches new pages.
+const (
+	ruleCode  = 4 // two comparisons of numbers, the access, and a jump
+	fixedCode = 16
+)
+
 // program compiles a policy:
 //
 //	load kind, access, major, minor
@@ -104,7 +111,7 @@ const maxInstructions = 1 << 15
 //
 //	struct bpf_cgroup_dev_ctx { u32 access_type /* access << 16 | kind */, major, minor; }
 func (p policy) program() []instruction {
-	var a assembler
+	a := assembler{code: make([]instruction, 0, fixedCode+ruleCode*len(p.rules))}
 	char, block := p.byKind('c'), p.byKind('b')
 	if len(p.rules) > 0 {
 		a.emit(
@@ -145,7 +152,7 @@ func (p policy) program() []instruction {
 
 // byKind returns the rules for one kind of device nodes, the last one first.
 func (p policy) byKind(kind byte) []rule {
-	var rs []rule
+	rs := make([]rule, 0, len(p.rules))
 	for i := len(p.rules) - 1; i >= 0; i-- {
 		if p.rules[i].kind == kind {
 			rs = append(rs, p.rules[i])

@@ -117,10 +117,8 @@ type policy struct {
 // newPolicy returns the result of applying rules in order to a cgroup that allows
 // no device.
 func newPolicy(rules []specs.LinuxDeviceCgroup) (policy, error) {
-	var (
-		p    policy
-		errs []error
-	)
+	var errs []error
+	p := policy{rules: make([]rule, 0, len(rules))} // a list that grows touches new pages for each size
 	for i, d := range rules {
 		rs, err := parseRule(d)
 		if err != nil {
@@ -129,7 +127,7 @@ func newPolicy(rules []specs.LinuxDeviceCgroup) (policy, error) {
 			continue
 		}
 		if rs == nil {
-			p = policy{allow: d.Allow}
+			p = policy{allow: d.Allow, rules: p.rules[:0]}
 		}
 		for _, r := range rs {
 			p.add(r)
