@@ -81,7 +81,16 @@ type spot struct {
 	kept    bool // the stub keeps the mount's descriptor
 }
 
-func (b *builder) add(field string, s Step) { b.items = append(b.items, Item{field, s}) }
+func (b *builder) add(field string, s Step) {
+	if b.items == nil {
+		b.items = make([]Item, 0, usualSteps)
+	}
+	b.items = append(b.items, Item{field, s})
+}
+
+// usualSteps is enough for the configurations that engines write. A list that grows takes memory
+// of several sizes, and each new size touches new pages.
+const usualSteps = 64
 
 func (b *builder) fail(err error) {
 	if b.err == nil {
