@@ -31,9 +31,10 @@ type run struct {
 	tests   []string
 	skip    []string
 	env     []string
-	must    []string // tests that may not be skipped: the guest exists for them
-	only    string   // the selection of the -run flag, instead of tests
-	before  string   // a shell command to execute before the tests
+	must    []string      // tests that may not be skipped: the guest exists for them
+	only    string        // the selection of the -run flag, instead of tests
+	before  string        // a shell command to execute before the tests
+	limit   time.Duration // of each test, in a process of its own; 0: one process executes all
 }
 
 // guests returns all machines, the slow ones first.
@@ -159,8 +160,11 @@ func (r run) flags() []string {
 	if r.only != "" {
 		return []string{"-test.run=" + r.only}
 	}
-	return []string{"-test.run=" + anyOf(r.tests), "-test.skip=" + anyOf(slices.Concat(r.skip, readSources))}
+	return []string{"-test.run=" + anyOf(r.tests), "-test.skip=" + anyOf(r.skipped())}
 }
+
+// skipped returns the tests that the run leaves out.
+func (r run) skipped() []string { return slices.Concat(r.skip, readSources) }
 
 // wanted returns the runs, and the tests in them, that the -run flag selects: TestGuests/guest/driver/test/subtest.
 func (g guest) wanted() []run {

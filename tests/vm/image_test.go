@@ -120,9 +120,10 @@ func bootstrap(suite string, on machine, dir string) error {
 	defer os.RemoveAll(tree)
 	flags, extract := bootstrapFlags(suite, tree), extractKernel
 	if on.goarch != amd64.goarch {
-		flags, extract = on.bootstrapFlags(suite, tree), copyFileTo
+		flags, extract = append(on.bootstrapFlags(suite, tree), mirror(suite)...), copyFileTo
 	}
-	if err := command("mmdebstrap", flags...); err != nil {
+	// The recipe mounts file systems in the tree: in a mount namespace of its own, not in the host's.
+	if err := command("unshare", append([]string{"--mount", "mmdebstrap"}, flags...)...); err != nil {
 		return err
 	}
 	kernels, err := filepath.Glob(filepath.Join(tree, "boot/vmlinu[xz]-*"))

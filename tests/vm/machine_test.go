@@ -101,19 +101,36 @@ func script(runs []run) string {
 	say := func(text string) { fmt.Fprintf(&b, "echo \"%s%s\"\n", mark, text) }
 	b.WriteString("#!/bin/sh\n")
 	say("fact kernel $(uname -r)")
+	say("fact page $(getconf PAGESIZE)")
 	say("fact systemd $(systemctl --version 2>/dev/null | sed -n 's/^systemd \\([0-9]*\\).*/\\1/p')")
 	for _, r := range runs {
 		say("begin " + r.driver)
-		env := append([]string{"RUNTIME=/guest/onggi", "PROBE=/guest/probe", fmt.Sprintf("SLOWER=%d", slower)}, r.env...)
-		args := append([]string{"./test", "-test.v=test2json", "-test.timeout=30m"}, r.flags()...)
-		fmt.Fprintf(&b, "%s\ncd %s\n", r.before, quote("/guest/"+r.dir()))
-		for _, word := range slices.Concat([]string{"env"}, env, args) {
-			b.WriteString(quote(word) + " ")
-		}
-		b.WriteString("\n")
+		fmt.Fprintf(&b, "%s\ncd %s\n%s\n", r.before, quote("/guest/"+r.dir()), r.command())
 		say("end " + r.driver + " $?")
 	}
 	say("fact end reached")
+	return b.String()
+}
+
+// command returns the shell commands of a run. With a limit, each test has a process of its own. The testing package ends a
+// process that is late. If that hangs as well, timeout(1) kills it.
+func (r run) command() string {
+	env := append([]string{"env", "RUNTIME=/guest/onggi", "PROBE=/guest/probe", fmt.Sprintf("SLOWER=%d", slower)}, r.env...)
+	if r.limit == 0 || r.only != "" {
+		return words(slices.Concat(env, []string{"./test", "-test.v=test2json", "-test.timeout=30m"}, r.flags())...)
+	}
+	late := fmt.Sprint(int(r.limit/time.Second) + 30)
+	list := words(append(env, "./test", "-test.list="+anyOf(r.tests))...) + "| grep '^Test' | grep -vE " + quote(anyOf(r.skipped()))
+	test := words(slices.Concat([]string{"timeout", "-s", "KILL", late}, env, []string{"./test", "-test.v=test2json", "-test.timeout=" + r.limit.String()})...)
+	return "failed=\nfor test in $(" + list + "); do\n" + test + "\"-test.run=^$test\\$\" || failed=1\ndone\n[ -z \"$failed\" ]"
+}
+
+// words returns quoted words of the shell, each with a space behind it.
+func words(list ...string) string {
+	var b strings.Builder
+	for _, word := range list {
+		b.WriteString(quote(word) + " ")
+	}
 	return b.String()
 }
 

@@ -64,6 +64,11 @@ func whole(m *testing.M) (int, error) {
 		env.images[g.root()] = sync.OnceValues(func() (image, error) { return newImage(g.suite, g.on) })
 	}
 	code := m.Run()
+	if *update && *others {
+		if err := env.summary.keep(portsPage); err != nil {
+			return 1, err
+		}
+	}
 	table := env.summary.render()
 	fmt.Print("\n" + table)
 	switch {

@@ -2,9 +2,11 @@ package vm
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // tree prints a node as name=verdict(subtests).
@@ -69,6 +71,33 @@ func TestKernelThatIsNone(t *testing.T) {
 		}
 		if err := extractKernel(path, path+".elf"); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("extractKernel = %v; want %q", err, text)
+		}
+	}
+}
+
+// TestLimitOfEachTest: a test program that hangs or fails in one test runs the others, and the status says so.
+func TestLimitOfEachTest(t *testing.T) {
+	const program = `#!/bin/sh
+case "$*" in
+*-test.list=*) printf 'TestA\nTestB\nTestC\nTestSkipped\nok\n' ;;
+*'^TestB$'*) echo "B fails"; exit 1 ;;
+*) echo "$*" ;;
+esac
+`
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "test"), []byte(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for status, tests := range map[string]string{"0": "TestSkipped|TestB", "1": "TestSkipped"} {
+		cmd := exec.Command("sh", "-c", run{tests: []string{"Test"}, skip: []string{tests}, limit: time.Minute}.command()+"\necho $?")
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		want := "-test.v=test2json -test.timeout=1m0s -test.run=^TestA$\nB fails\n-test.v=test2json -test.timeout=1m0s -test.run=^TestC$\n" + status + "\n"
+		if status == "0" {
+			want = strings.Replace(want, "B fails\n", "", 1)
+		}
+		if err != nil || string(out) != want {
+			t.Errorf("without %s: %v\n%swant\n%s", tests, err, out, want)
 		}
 	}
 }

@@ -40,6 +40,9 @@ func newPayload(dir string, on machine) (payload, error) {
 		return p, err
 	}
 	for _, g := range selected() {
+		if g.on.goarch != on.goarch {
+			continue
+		}
 		for _, r := range g.runs {
 			if err := p.program(dir, r.dir()); err != nil {
 				return p, err

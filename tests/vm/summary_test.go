@@ -3,7 +3,9 @@ package vm
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,24 +23,67 @@ func (s *summary) add(g guest, r run, h heard, count tally) {
 	if s.rows == nil {
 		s.rows = map[string]string{}
 	}
+	s.rows[g.name+"/"+r.driver] = g.row(r, h, count)
+}
+
+func (g guest) row(r run, h heard, count tally) string {
+	took := h.took[r.driver].Round(time.Second)
+	if g.on.goarch != amd64.goarch {
+		return fmt.Sprintf("| %s | %s, pages of %s | %s | guest `%s` | %d | %d | %d | %v |\n", g.on.goarch, h.facts["kernel"], kib(h.facts["page"]),
+			r.driver, g.name, count.passed, count.failed, count.skipped, took)
+	}
 	init := "systemd " + h.facts["systemd"]
 	if slices.ContainsFunc(g.cmdline, func(word string) bool { return strings.HasPrefix(word, "init=") }) {
 		init = "none"
 	}
-	s.rows[g.name+"/"+r.driver] = fmt.Sprintf("| %s | %s | %s | %s | %d | %d | %d | %v |\n", h.facts["kernel"], g.layout, init, r.driver,
-		count.passed, count.failed, count.skipped, h.took[r.driver].Round(time.Second))
+	return fmt.Sprintf("| %s | %s | %s | %s | %d | %d | %d | %v |\n", h.facts["kernel"], g.layout, init, r.driver,
+		count.passed, count.failed, count.skipped, took)
+}
+
+// kib returns a number of bytes in KiB.
+func kib(bytes string) string {
+	n, err := strconv.Atoi(bytes)
+	if err != nil {
+		return "unknown size"
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
 }
 
 // render returns the table in Markdown.
 func (s *summary) render() string {
 	var b strings.Builder
-	b.WriteString("| kernel | cgroups | init | driver | passed | failed | skipped | time |\n|---|---|---|---|---|---|---|---|\n")
+	if *others {
+		b.WriteString("| architecture | kernel | tests | how | passed | failed | skipped | time |\n")
+	} else {
+		b.WriteString("| kernel | cgroups | init | driver | passed | failed | skipped | time |\n")
+	}
+	b.WriteString("|---|---|---|---|---|---|---|---|\n")
 	for _, g := range selected() {
 		for _, r := range g.runs {
 			b.WriteString(s.rows[g.name+"/"+r.driver])
 		}
 	}
 	return b.String()
+}
+
+// keep adds the page's rows of the guests that did not run.
+func (s *summary) keep(page string) error {
+	data, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	if s.rows == nil {
+		s.rows = map[string]string{}
+	}
+	for _, g := range selected() {
+		for _, r := range g.runs {
+			row := regexp.MustCompile(`(?m)^.*\| ` + r.driver + " \\| guest `" + g.name + "` \\|.*\n").FindString(string(data))
+			if name := g.name + "/" + r.driver; s.rows[name] == "" && row != "" {
+				s.rows[name] = row
+			}
+		}
+	}
+	return nil
 }
 
 const (
