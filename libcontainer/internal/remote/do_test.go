@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
 // memfd returns an anonymous file that contains text.
@@ -128,7 +130,11 @@ func TestReceivedFileInTheSameBatch(t *testing.T) {
 }
 
 func TestSendFile(t *testing.T) {
-	for _, n := range []int{0, 1, 2, 300} {
+	many := 300
+	if stub.LowHalf != 0 {
+		many = 200 // each file takes two calls more, and a batch has 128 KiB
+	}
+	for _, n := range []int{0, 1, 2, many} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			keepsDescriptors(t)
 			s := start(t.Context(), t)

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/libcontainer/internal/stub"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -115,7 +117,7 @@ var texts = []struct {
 	{"AwaitByte", func(b *Batch) { b.AwaitByte(Inherited(5, "start")) }, "read(<start>, &, 1)"},
 	{"Exit", func(b *Batch) { b.Exit(255) }, "exit_group(255)"},
 	{"ReceiveFiles", func(b *Batch) { b.ReceiveFiles(Inherited(8, "control"), []string{"a"}) }, "recvmsg(<control>, &{…}, 0x40000000)"},
-	{"SendFile", func(b *Batch) { b.SendFile(Inherited(8, "control"), b.Open("/", unix.O_PATH)) }, `openat(AT_FDCWD, "/", O_PATH|O_CLOEXEC, 0); sendmsg(<control>, &{…}, 0x4000)`},
+	{"SendFile", func(b *Batch) { b.SendFile(Inherited(8, "control"), b.Open("/", unix.O_PATH)) }, `openat(AT_FDCWD, "/", O_PATH|O_CLOEXEC, 0); ` + copyText() + `sendmsg(<control>, &{…}, 0x4000)`},
 }
 
 // cloneText is the text of clone(2). On s390x, the stack is the first argument and the flags are the second.
@@ -124,6 +126,14 @@ func cloneText(flags string) string {
 		return "clone(0, " + flags + ", 0, 0, 0)"
 	}
 	return "clone(" + flags + ", 0, 0, 0, 0)"
+}
+
+// copyText is the text of the calls with which a big-endian machine copies a number.
+func copyText() string {
+	if stub.LowHalf == 0 {
+		return ""
+	}
+	return "getpid(); process_vm_readv(&, &{…}, 1, &{…}, 1, 0); "
 }
 
 func TestEveryCallPrints(t *testing.T) {
