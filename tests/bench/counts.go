@@ -134,16 +134,23 @@ func countLayout(layout string) (map[string]float64, error) {
 		return nil, err
 	}
 	defer release()
-	for _, bundle := range countedBundles {
+	traced, others := tracedLives, plainLives+countedLives
+	if lives := os.Getenv("BENCH_LIVES"); lives != "" {
+		if traced, err = strconv.Atoi(lives); err != nil {
+			return nil, fmt.Errorf("BENCH_LIVES: %w", err)
+		}
+		others = 0
+	}
+	for _, bundle := range words("BENCH_BUNDLES", strings.Join(countedBundles, " ")) {
 		if _, err := f.stage(bundle, "/bin/true"); err != nil {
 			return nil, err
 		}
-		for n := range tracedLives + plainLives + countedLives {
+		for n := range traced + others {
 			count := f.countCalls
 			switch {
-			case n >= tracedLives+plainLives:
+			case n >= traced+plainLives:
 				count = counters.countEvents
-			case n >= tracedLives:
+			case n >= traced:
 				count = f.countFaults
 			}
 			found, err := count(c, bundle)

@@ -13,6 +13,7 @@
 //	BENCH_ITEMS=                        of lifecycle cold concurrency exec-loop events memory growth
 //	BENCH_BUNDLES=                      default, and names of tests/testdata/bundles
 //	BENCH_LAYOUTS=hybrid,v2             this machine's own, and pure v2
+//	BENCH_LIVES=5                       traced lives of counts; with this setting it counts nothing else, on slow machines
 //	BENCH_RUNS=60                       rounds back to back; the others' numbers follow from it
 //	BENCH_PAUSED_RUNS=30 BENCH_PAUSE=20ms
 //	                                    rounds with a pause before each process; a pause of 0 leaves them out
