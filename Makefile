@@ -51,9 +51,17 @@ TRIPLE_loong64  := loongarch64-linux-gnu
 ARCHITECTURES   := amd64 arm64 riscv64 ppc64le s390x loong64
 DEBIAN_ppc64le  := ppc64el
 $(foreach a,$(ARCHITECTURES),$(eval CC_$(a) := $(TRIPLE_$(a))-gcc)$(eval PKGCONFIG_$(a) := /usr/lib/$(TRIPLE_$(a))/pkgconfig))
-CC_$(ARCH)      := $(CC)
 debian           = $(or $(DEBIAN_$(1)),$(1))
-libraries        = $(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)))
+libraries        = $(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)) $(if $(filter $(1),$(FOREIGN)),PKG_CONFIG_SYSROOT_DIR=$(SYSROOT)/$(1)))
+
+# libseccomp, its headers and the C library come from one release of Debian for these. Debian 12 has no riscv64.
+FOREIGN := $(filter-out $(ARCH),riscv64 ppc64le s390x)
+SYSROOT := $(CURDIR)/bin/sysroot
+root     = $(SYSROOT)/$(1)/usr
+$(foreach a,$(FOREIGN),$(eval PKGCONFIG_$(a) := $(call root,$(a))/lib/$(TRIPLE_$(a))/pkgconfig)\
+	$(eval CC_$(a) += --sysroot=$(SYSROOT)/$(a) -B$(call root,$(a))/lib/$(TRIPLE_$(a)) \
+		-L$(call root,$(a))/lib/$(TRIPLE_$(a)) -isystem $(call root,$(a))/include/$(TRIPLE_$(a)) -isystem $(call root,$(a))/include))
+CC_$(ARCH)      := $(CC)
 pkgconfig        = $(libraries) pkg-config
 
 # Functions of modules are not inlined (those of the standard library are). That takes 0.47 MiB off the binary, and a start
@@ -66,7 +74,7 @@ SECCOMP := github.com/onggi-dev/onggi/seccomp
 define build
 	@$(call pkgconfig,$(1)) --exists libseccomp || { echo 'building needs libseccomp: apt-get install libseccomp-dev' >&2; exit 1; }
 	@mkdir -p $(dir $(2))
-	GOARCH=$(1) CGO_ENABLED=1 CC=$(CC_$(1)) $(libraries) \
+	GOARCH=$(1) CGO_ENABLED=1 CC='$(CC_$(1))' $(libraries) \
 		$(GO) build -trimpath -buildvcs=false -gcflags=all=-l $(OVERLAY:%=-overlay %) $(HELPER) -o seccomp/helper/helper.$(1) ./seccomp/helper/internal/program
 	$(call program,$(1),$(2),./cmd/onggi,$(call entry,$(1)),$(OVERLAY))
 endef
@@ -179,6 +187,17 @@ counts: onggi ## count system calls, faults, bytes, and compare with tests/bench
 counts-update: onggi ## record those counts in tests/bench/history.tsv
 	$(GO) run ./tests/bench counts record
 
+# Packages with a file for one machine, or with system calls that a machine lacks. The linter has those with assembly: others
+# embed a helper.
+ASSEMBLY := ./libcontainer/internal/launch ./libcontainer/internal/sigaction ./libcontainer/internal/startlimit ./libcontainer/internal/stub ./libcontainer/timeline
+.PHONY: lint-ports
+lint-ports: bin/golangci-lint ## go vet and golangci-lint of the packages with assembly, for each other architecture
+	@set -e; for arch in $(filter-out $(ARCH),$(ARCHITECTURES)); do \
+		export GOARCH=$$arch CGO_ENABLED=0; \
+		$(GO) vet $(ASSEMBLY) ./cmd/onggi ./seccomp/helper ./tests ./tests/fault || { echo "go vet: GOARCH=$$arch" >&2; exit 1; }; \
+		bin/golangci-lint run --allow-parallel-runners $(ASSEMBLY) ./tests/fault || { echo "golangci-lint: GOARCH=$$arch" >&2; exit 1; }; \
+	done
+
 .PHONY: lint
 lint: bin/gofumpt bin/golangci-lint ## gofumpt, go vet and golangci-lint (with staticcheck) at pinned versions
 	@out=$$(git ls-files '*.go' ':!*.pb.go' | xargs bin/gofumpt -l); test -z "$$out" || { echo "not gofumpt'ed:"; echo "$$out"; exit 1; }
@@ -210,9 +229,8 @@ bin/inside.tar: tests/engines/debian.sh ## a Debian with the programs of bench-i
 	@mkdir -p bin
 	tests/engines/debian.sh $@ redis-server redis-tools postgresql-15 postgresql-client-15 nginx fio apache2-utils
 
-# has(architecture): whether its C compiler and its libseccomp are installed. Debian 12 has neither for loong64, and no
-# libseccomp for riscv64.
-has      = $(and $(wildcard $(PKGCONFIG_$(1))/libseccomp.pc),$(shell command -v $(CC_$(1))))
+# has(architecture): whether its C compiler and its libseccomp are installed. Debian 12 has neither for loong64.
+has      = $(and $(wildcard $(PKGCONFIG_$(1))/libseccomp.pc),$(shell command -v $(firstword $(CC_$(1)))))
 RELEASES = $(foreach a,$(filter-out amd64 arm64,$(ARCHITECTURES)),$(if $(call has,$(a)),release-$(a)))
 
 .PHONY: release
@@ -227,10 +245,17 @@ $(ARCHITECTURES:%=release-%): release-%: toolchain-%
 
 .PHONY: $(ARCHITECTURES:%=toolchain-%)
 $(ARCHITECTURES:%=toolchain-%): toolchain-%:
-	@test '$*' = '$(ARCH)' || command -v $(CC_$*) >/dev/null || { \
-		echo 'building for $* needs $(CC_$*): apt-get install gcc-$(patsubst %-gcc,%,$(CC_$*))' >&2; exit 1; }
+	@test '$*' = '$(ARCH)' || command -v $(firstword $(CC_$*)) >/dev/null || { \
+		echo 'building for $* needs $(firstword $(CC_$*)): apt-get install gcc-$(TRIPLE_$*)' >&2; exit 1; }
 	@test '$*' = '$(ARCH)' || test -e $(PKGCONFIG_$*)/libseccomp.pc || { \
-		echo 'building for $* needs its libseccomp: dpkg --add-architecture $(call debian,$*) && apt-get update && apt-get install libseccomp-dev:$(call debian,$*)' >&2; exit 1; }
+		echo 'building for $* needs its libseccomp: $(if $(filter $*,$(FOREIGN)),make bin/sysroot/$*,dpkg --add-architecture $(call debian,$*) && apt-get update && apt-get install libseccomp-dev:$(call debian,$*))' >&2; exit 1; }
+
+# mmdebstrap unpacks the packages and executes none of their programs. It mounts file systems, not in the host's namespace.
+# MIRROR is a line of sources.list in place of the default: a mirror that is being updated has a suite that does not fit.
+.PHONY: $(FOREIGN:%=bin/sysroot/%)
+$(FOREIGN:%=bin/sysroot/%): bin/sysroot/%:
+	@test -e $(PKGCONFIG_$*)/libseccomp.pc || { mkdir -p $(@D) && rm -rf $@ && unshare --mount mmdebstrap --quiet --mode=root --variant=extract \
+		--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --architectures=$(call debian,$*) --include=libseccomp-dev,libc6-dev trixie $@ $(if $(MIRROR),'$(subst SUITE,trixie,$(MIRROR))'); }
 
 # The runtime of another machine, for its guest.
 .PHONY: $(ARCHITECTURES:%=bin/onggi-%)
@@ -238,7 +263,7 @@ $(ARCHITECTURES:%=bin/onggi-%): bin/onggi-%: toolchain-%
 	$(call build,$*,$@)
 
 .PHONY: ports
-ports: ## unit tests of the assembly under qemu-user, and guests of the other architectures (an hour); writes the tables in docs/porting.md
+ports: $(FOREIGN:%=bin/sysroot/%) ## unit tests of the assembly under qemu-user, and guests of the other architectures (an hour); writes the tables in docs/porting.md
 	.ci/ports -update
 	$(GO) test -count=1 -timeout 3h ./tests/vm -run TestPorts -ports -update
 
