@@ -54,13 +54,11 @@ $(foreach a,$(ARCHITECTURES),$(eval CC_$(a) := $(TRIPLE_$(a))-gcc)$(eval PKGCONF
 debian           = $(or $(DEBIAN_$(1)),$(1))
 libraries        = $(if $(filter $(1),$(ARCH)),,PKG_CONFIG_LIBDIR=$(PKGCONFIG_$(1)) $(if $(filter $(1),$(FOREIGN)),PKG_CONFIG_SYSROOT_DIR=$(SYSROOT)/$(1)))
 
-# libseccomp, its headers and the C library come from one release of Debian for these. Debian 12 has no riscv64.
+# These take libseccomp and its headers from one release of Debian in bin/sysroot. Debian 12 has no libseccomp for riscv64.
 FOREIGN := $(filter-out $(ARCH),riscv64 ppc64le s390x)
 SYSROOT := $(CURDIR)/bin/sysroot
-root     = $(SYSROOT)/$(1)/usr
-$(foreach a,$(FOREIGN),$(eval PKGCONFIG_$(a) := $(call root,$(a))/lib/$(TRIPLE_$(a))/pkgconfig)\
-	$(eval CC_$(a) += --sysroot=$(SYSROOT)/$(a) -B$(call root,$(a))/lib/$(TRIPLE_$(a)) \
-		-L$(call root,$(a))/lib/$(TRIPLE_$(a)) -isystem $(call root,$(a))/include/$(TRIPLE_$(a)) -isystem $(call root,$(a))/include))
+SUITE   ?= trixie
+$(foreach a,$(FOREIGN),$(eval PKGCONFIG_$(a) := $(SYSROOT)/$(a)/usr/lib/$(TRIPLE_$(a))/pkgconfig))
 CC_$(ARCH)      := $(CC)
 pkgconfig        = $(libraries) pkg-config
 
@@ -74,7 +72,7 @@ SECCOMP := github.com/onggi-dev/onggi/seccomp
 define build
 	@$(call pkgconfig,$(1)) --exists libseccomp || { echo 'building needs libseccomp: apt-get install libseccomp-dev' >&2; exit 1; }
 	@mkdir -p $(dir $(2))
-	GOARCH=$(1) CGO_ENABLED=1 CC='$(CC_$(1))' $(libraries) \
+	GOARCH=$(1) CGO_ENABLED=1 CC=$(CC_$(1)) $(libraries) \
 		$(GO) build -trimpath -buildvcs=false -gcflags=all=-l $(OVERLAY:%=-overlay %) $(HELPER) -o seccomp/helper/helper.$(1) ./seccomp/helper/internal/program
 	$(call program,$(1),$(2),./cmd/onggi,$(call entry,$(1)),$(OVERLAY))
 endef
@@ -230,7 +228,7 @@ bin/inside.tar: tests/engines/debian.sh ## a Debian with the programs of bench-i
 	tests/engines/debian.sh $@ redis-server redis-tools postgresql-15 postgresql-client-15 nginx fio apache2-utils
 
 # has(architecture): whether its C compiler and its libseccomp are installed. Debian 12 has neither for loong64.
-has      = $(and $(wildcard $(PKGCONFIG_$(1))/libseccomp.pc),$(shell command -v $(firstword $(CC_$(1)))))
+has      = $(and $(wildcard $(PKGCONFIG_$(1))/libseccomp.pc),$(shell command -v $(CC_$(1))))
 RELEASES = $(foreach a,$(filter-out amd64 arm64,$(ARCHITECTURES)),$(if $(call has,$(a)),release-$(a)))
 
 .PHONY: release
@@ -245,8 +243,8 @@ $(ARCHITECTURES:%=release-%): release-%: toolchain-%
 
 .PHONY: $(ARCHITECTURES:%=toolchain-%)
 $(ARCHITECTURES:%=toolchain-%): toolchain-%:
-	@test '$*' = '$(ARCH)' || command -v $(firstword $(CC_$*)) >/dev/null || { \
-		echo 'building for $* needs $(firstword $(CC_$*)): apt-get install gcc-$(TRIPLE_$*)' >&2; exit 1; }
+	@test '$*' = '$(ARCH)' || command -v $(CC_$*) >/dev/null || { \
+		echo 'building for $* needs $(CC_$*): apt-get install gcc-$(TRIPLE_$*)' >&2; exit 1; }
 	@test '$*' = '$(ARCH)' || test -e $(PKGCONFIG_$*)/libseccomp.pc || { \
 		echo 'building for $* needs its libseccomp: $(if $(filter $*,$(FOREIGN)),make bin/sysroot/$*,dpkg --add-architecture $(call debian,$*) && apt-get update && apt-get install libseccomp-dev:$(call debian,$*))' >&2; exit 1; }
 
@@ -255,7 +253,7 @@ $(ARCHITECTURES:%=toolchain-%): toolchain-%:
 .PHONY: $(FOREIGN:%=bin/sysroot/%)
 $(FOREIGN:%=bin/sysroot/%): bin/sysroot/%:
 	@test -e $(PKGCONFIG_$*)/libseccomp.pc || { mkdir -p $(@D) && rm -rf $@ && unshare --mount mmdebstrap --quiet --mode=root --variant=extract \
-		--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --architectures=$(call debian,$*) --include=libseccomp-dev,libc6-dev trixie $@ $(if $(MIRROR),'$(subst SUITE,trixie,$(MIRROR))'); }
+		--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --architectures=$(call debian,$*) --include=libseccomp-dev $(SUITE) $@ $(if $(MIRROR),'$(subst SUITE,$(SUITE),$(MIRROR))'); }
 
 # The runtime of another machine, for its guest.
 .PHONY: $(ARCHITECTURES:%=bin/onggi-%)
