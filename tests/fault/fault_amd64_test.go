@@ -56,7 +56,7 @@ func TestRun(t *testing.T) {
 
 func TestRunEndsAtItsLimit(t *testing.T) {
 	c := command("")
-	c.Path, c.Args, c.Limit = "/bin/sleep", []string{"100"}, 50*time.Millisecond
+	c.Path, c.Args, c.Limit = "/bin/sleep", []string{"100"}, 500*time.Millisecond
 	o, err := Run(c, Nowhere, Action{})
 	if err != nil {
 		t.Fatal(err)
