@@ -3,8 +3,6 @@ package engines
 import (
 	"archive/tar"
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -12,38 +10,21 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
+
+	"github.com/onggi-dev/onggi/tests/registry"
 )
 
 // registryAddress is where the registry listens. The engines' configuration for tests sends all pulls to it.
 const registryAddress = "127.0.0.1:5000"
 
-// registry is a read-only registry with an image for every name: the layers and the command depend on the name. It serves
-// the images of test suites that would pull them from the Internet.
-type registry struct {
-	busybox, extras, web, grep layer
-	mu                         sync.Mutex
-	blobs                      map[string]blob
+// anyImage has an image for every name: the layers and the command depend on the name. It has the images of test suites
+// that would pull them from the Internet.
+type anyImage struct {
+	*registry.Registry
+	busybox, extras, web, grep registry.Descriptor
 	images                     map[string]string // digests of manifests, by name
 }
-
-type blob struct {
-	kind string
-	data []byte
-}
-
-// layer is a layer of an image: its digest, and how a manifest describes it.
-type layer struct {
-	digest      string
-	description object
-}
-
-const (
-	manifestKind = "application/vnd.oci.image.manifest.v1+json"
-	configKind   = "application/vnd.oci.image.config.v1+json"
-	layerKind    = "application/vnd.oci.image.layer.v1.tar"
-)
 
 // serveRegistry starts a registry that ends with the test.
 func serveRegistry(t *testing.T) {
@@ -60,12 +41,15 @@ func serveRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal("no servers: make bin/debian.tar")
 	}
-	r := &registry{blobs: map[string]blob{}, images: map[string]string{}}
 	grep, err := grepLayer()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.busybox, r.extras, r.web, r.grep = r.layer(busybox), r.layer(extras), r.layer(debian), r.layer(grep)
+	r := &anyImage{images: map[string]string{}}
+	r.Registry = registry.New(r.image)
+	for layer, data := range map[*registry.Descriptor][]byte{&r.busybox: busybox, &r.extras: extras, &r.web: debian, &r.grep: grep} {
+		*layer = r.Add(registry.LayerType, data)
+	}
 	listener, err := net.Listen("tcp", registryAddress)
 	if err != nil {
 		t.Fatal(err)
@@ -100,46 +84,6 @@ func grepLayer() ([]byte, error) {
 	return layer.Bytes(), err
 }
 
-// keep stores a blob and describes it as manifests do.
-func (r *registry) keep(kind string, data []byte) object {
-	name := "sha256:" + digest(data)
-	r.blobs[name] = blob{kind, data}
-	return object{"mediaType": kind, "digest": name, "size": len(data)}
-}
-
-func (r *registry) layer(data []byte) layer {
-	description := r.keep(layerKind, data)
-	return layer{description["digest"].(string), description}
-}
-
-func (r *registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	dir, reference := path.Split(request.URL.Path)
-	name, kind := path.Split(path.Clean(dir))
-	switch {
-	case request.URL.Path == "/v2/":
-		return
-	case kind == "manifests" && !strings.HasPrefix(reference, "sha256:"):
-		image := path.Base(name)
-		if image == "pause" { // critest counts the tags of one version
-			image += ":" + reference
-		}
-		reference = r.image(image)
-	}
-	b, ok := r.blobs[reference]
-	if !ok {
-		http.Error(w, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`, http.StatusNotFound)
-		return
-	}
-	w.Header().Set("Content-Type", b.kind)
-	w.Header().Set("Content-Length", fmt.Sprint(len(b.data)))
-	w.Header().Set("Docker-Content-Digest", reference)
-	if request.Method == http.MethodGet {
-		w.Write(b.data)
-	}
-}
-
 // imageUsers are the users of critest's images, by the end of their name.
 var imageUsers = map[string]string{
 	"user-uid": "1002", "user-username": "www-data", "user-uid-group": "1003:users", "user-username-group": "www-data:100",
@@ -147,27 +91,30 @@ var imageUsers = map[string]string{
 }
 
 // image returns the digest of the manifest of the image with this name. Images of different names differ.
-func (r *registry) image(name string) string {
+func (r *anyImage) image(name, tag string) string {
+	name = path.Base(name)
+	if name == "pause" { // critest counts the tags of one version
+		name += ":" + tag
+	}
 	if r.images[name] == "" {
 		r.images[name] = r.make(name)
 	}
 	return r.images[name]
 }
 
-func (r *registry) make(name string) string {
-	layers, command := []layer{r.busybox, r.extras}, []string{"sleep", "1000000"}
+func (r *anyImage) make(name string) string {
+	layers, command := []registry.Descriptor{r.busybox, r.extras}, []string{"sleep", "1000000"}
 	switch {
 	case strings.Contains(name, "nginx"), strings.Contains(name, "servers"):
-		layers, command = []layer{r.web, r.extras, r.grep}, nginxServer
+		layers, command = []registry.Descriptor{r.web, r.extras, r.grep}, nginxServer
 	case strings.Contains(name, "httpd"):
-		layers, command = []layer{r.web, r.extras, r.grep}, []string{"sh", "-c", "echo httpd; exec nginx -g 'daemon off;'"}
+		layers, command = []registry.Descriptor{r.web, r.extras, r.grep}, []string{"sh", "-c", "echo httpd; exec nginx -g 'daemon off;'"}
 	case strings.Contains(name, "pause"):
 		command = []string{"/pause"}
 	}
 	var ids []string
-	var described []object
 	for _, layer := range layers {
-		ids, described = append(ids, layer.digest), append(described, layer.description)
+		ids = append(ids, layer.Digest) // the layers are not packed
 	}
 	config := object{"Cmd": command, "User": "", "Labels": object{"name": name}, "Env": []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}}
 	for suffix, user := range imageUsers {
@@ -175,18 +122,5 @@ func (r *registry) make(name string) string {
 			config["User"] = user
 		}
 	}
-	return r.document(manifestKind, object{
-		"schemaVersion": 2, "mediaType": manifestKind, "layers": described, "config": r.document(configKind, object{
-			"architecture": runtime.GOARCH, "os": "linux", "config": config, "rootfs": object{"type": "layers", "diff_ids": ids},
-		}),
-	})["digest"].(string)
-}
-
-// document stores a piece of JSON.
-func (r *registry) document(kind string, content object) object {
-	data, err := json.Marshal(content)
-	if err != nil {
-		panic(err) // only strings, numbers, lists and maps
-	}
-	return r.keep(kind, data)
+	return r.AddImage(runtime.GOARCH, config, layers, ids).Digest
 }

@@ -59,7 +59,7 @@ fi
 
 module=github.com/containerd/containerd/v2
 mkdir -p "$dir/bin" "$dir/work"
-(cd "$(dirname "$0")" && CGO_ENABLED=0 go build -o "$dir/registry" ./registry)
+(cd "$(dirname "$0")/../.." && CGO_ENABLED=0 go build -o "$dir/registry" ./tests/registry/serve)
 stamp="$version $("$dir/registry" -digest)"
 if [ "$(cat "$dir/stamp" 2>/dev/null)" != "$stamp" ]; then
 	source=$(cd / && go mod download -json $module@$version | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')

@@ -12,6 +12,6 @@
 //	stdio_test.go     FIFOs, files, logging programs, terminals
 //	hostile_test.go   broken frames, hostile names, kills at any moment
 //
-// clienttests.sh runs the tests of containerd's own client with the shim; registry serves
-// their images.
+// clienttests.sh runs the tests of containerd's own client with the shim. The registry of
+// tests/registry/serve has their images.
 package shim
