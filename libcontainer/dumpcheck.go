@@ -332,7 +332,7 @@ func (s *survey) file(d descriptor) {
 	switch kind := st.Mode & unix.S_IFMT; {
 	case kind == unix.S_IFCHR:
 		s.device(d, st.Rdev, outside)
-	case outside && kind == unix.S_IFREG:
+	case outside && (kind == unix.S_IFREG || kind == unix.S_IFIFO):
 		if d.fd > 2 {
 			o := d.obstacle("a file of the host, for which a restore has nothing", "")
 			o.Warning = true

@@ -77,8 +77,11 @@ func (d *dump) collect() (*dumpFacts, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The first process comes first: a restore looks for its standard streams at descriptors 0 to 2.
+	first := d.record.Init.Pid
+	pids = append([]int{first}, slices.DeleteFunc(pids, func(pid int) bool { return pid == first })...)
 	for _, pid := range pids {
-		if err := f.addProcess(pid, d.record.Init.Pid); err != nil && !isGone(err) {
+		if err := f.addProcess(pid, first); err != nil && !isGone(err) {
 			return nil, err
 		}
 	}
@@ -185,7 +188,8 @@ func readDir(path string) ([]string, error) {
 
 // hostFile returns the file of a descriptor if the file is on no mount of the
 // container, otherwise nil. Such a file comes from the runtime's caller, for instance
-// as standard output.
+// as standard output. It may be a FIFO: CRIU treats a FIFO with a path like a regular
+// file.
 func hostFile(pid int, fd string, mounts []criu.Mount) (*dumpedFile, error) {
 	path, err := os.Readlink(procPath(pid, "fd/"+fd))
 	if err != nil || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "/memfd:") {
@@ -205,7 +209,9 @@ func hostFile(pid int, fd string, mounts []criu.Mount) (*dumpedFile, error) {
 	if err := unix.Stat(procPath(pid, "fd/"+fd), &st); err != nil {
 		return nil, err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG && st.Mode&unix.S_IFMT != unix.S_IFCHR {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG, unix.S_IFCHR, unix.S_IFIFO:
+	default:
 		return nil, nil
 	}
 	n, err := strconv.Atoi(fd)

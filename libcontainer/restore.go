@@ -241,7 +241,7 @@ func (r *restoration) findFiles() error {
 			if err := r.inherit(f.Key, nil); err != nil {
 				return err
 			}
-		case f.Pid == 1 && f.FD >= 0 && f.FD < len(std):
+		case f.FD >= 0 && f.FD < len(std) && r.links[f.FD] == f.Path: // in a joined pid namespace the pid is not 1
 			if err := r.inherit(f.Key, std[f.FD]); err != nil {
 				return err
 			}
