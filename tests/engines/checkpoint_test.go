@@ -44,9 +44,6 @@ func (c *client) count(after int, read ...string) int {
 
 // ctrCheckpoint writes a container with its file system to an image, removes it, and restores it.
 func ctrCheckpoint(c *client) {
-	if env.shim == onggiShim {
-		c.Skip("onggi's own shim makes no checkpoints")
-	}
 	c.needsCRIU()
 	name, saved := c.ctrStarted([]string{"--detach", image}, counting...), "docker.io/library/saved:1"
 	read := []string{"task", "exec", "--exec-id", "read", name, "cat", "/tmp/n"}

@@ -21,6 +21,7 @@ type Options struct {
 	NoNewKeyring  bool
 	SystemdCgroup bool
 	ShimCgroup    string // cgroup of the server's process
+	CRIUWorkPath  string // directory of CRIU's logs; "" is the bundle
 	UID, GID      int    // owner of the standard streams
 }
 
@@ -60,7 +61,7 @@ func Parse(packed *wire.Any) (Options, error) {
 func ofRunc(r *wire.RuncOptions) (Options, error) {
 	o := Options{
 		Root: r.Root, NoPivot: r.NoPivotRoot, NoNewKeyring: r.NoNewKeyring, SystemdCgroup: r.SystemdCgroup,
-		ShimCgroup: r.ShimCgroup, UID: int(r.IoUid), GID: int(r.IoGid),
+		ShimCgroup: r.ShimCgroup, CRIUWorkPath: r.CriuWorkPath, UID: int(r.IoUid), GID: int(r.IoGid),
 	}
 	return o, checkBinary(r.BinaryName)
 }

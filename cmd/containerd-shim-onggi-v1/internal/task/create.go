@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -18,14 +19,14 @@ import (
 	"github.com/onggi-dev/onggi/specconv"
 )
 
-// create mounts the root file system and creates the container. If a step fails, it undoes
-// the steps before.
+// create mounts the root file system and creates the container, or restores it from a
+// checkpoint. If a step fails, it undoes the steps before.
 func (g *Group) create(ctx context.Context, r *wire.CreateTaskRequest) (wire.Message, error) {
 	switch {
 	case r.Id == "" || !filepath.IsAbs(r.Bundle):
 		return nil, ttrpc.Errorf(ttrpc.InvalidArgument, "a task needs an id and the absolute path of a bundle, not %q and %q: invalid argument", r.Id, r.Bundle)
-	case r.Checkpoint != "":
-		return nil, ttrpc.Errorf(ttrpc.Unimplemented, "this shim restores no checkpoints; the command onggi does")
+	case r.Checkpoint != "" && !filepath.IsAbs(r.Checkpoint):
+		return nil, ttrpc.Errorf(ttrpc.InvalidArgument, "a restore needs the absolute path of a checkpoint, not %q: invalid argument", r.Checkpoint)
 	}
 	o, err := options.Parse(r.Options)
 	if err != nil {
@@ -67,11 +68,15 @@ func (g *Group) newTask(ctx context.Context, r *wire.CreateTaskRequest, o option
 	}
 	t := &task{
 		group: g, id: r.Id, bundle: r.Bundle, options: o, execs: map[string]*process{},
-		sharesPID: !ownPIDs(config.Spec),
+		checkpointed: r.Checkpoint, begun: make(chan struct{}), sharesPID: !ownPIDs(config.Spec),
 		first: newProcess(stdio.Config{
 			Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Terminal: r.Terminal, UID: o.UID, GID: o.GID,
 			Copy: copies(config.Spec.Process), ID: r.Id, Namespace: g.namespace,
 		}),
+	}
+	t.begin = sync.OnceFunc(func() { close(t.begun) })
+	if t.checkpointed == "" {
+		t.begin()
 	}
 	if err := Remember(r.Bundle, o); err != nil {
 		return nil, err
@@ -105,7 +110,12 @@ func (t *task) build(ctx context.Context, spec *specs.Spec) error {
 	if t.first.config.Terminal {
 		o.Console = streams.Console
 	}
-	if t.container, err = runtime.Create(ctx, t.id, o); err != nil {
+	if t.checkpointed == "" {
+		t.container, err = runtime.Create(ctx, t.id, o)
+	} else {
+		t.container, err = runtime.Restore(ctx, t.id, t.restoreOptions(o))
+	}
+	if err != nil {
 		streams.Close()
 		return err
 	}
@@ -117,6 +127,7 @@ func (t *task) build(ctx context.Context, spec *specs.Spec) error {
 
 // undo removes a container whose watch could not be set up.
 func (t *task) undo() error {
+	t.begin()
 	err := t.container.Delete(context.Background(), true)
 	t.first.closeIO()
 	t.close()

@@ -33,7 +33,9 @@ func (t *task) delete() (wire.Message, error) {
 	if s := t.first.state().Status; s == wire.Status_RUNNING || s == wire.Status_PAUSED {
 		return nil, ttrpc.Errorf(ttrpc.FailedPrecondition, "cannot delete a running process: failed precondition")
 	}
-	if err := t.container.Delete(context.Background(), false); err != nil && !errors.Is(err, libcontainer.ErrNotExist) {
+	t.begin()
+	unstarted := t.checkpointed != "" && t.first.is(wire.Status_CREATED) // but its processes run
+	if err := t.container.Delete(context.Background(), unstarted); err != nil && !errors.Is(err, libcontainer.ErrNotExist) {
 		return nil, statusOf(fmt.Errorf("OCI runtime delete failed: %w", err))
 	}
 	if err := awaitEnd(t.first); err != nil { // Delete kills the process of a container that was never started

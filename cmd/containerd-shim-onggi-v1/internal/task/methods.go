@@ -168,13 +168,6 @@ func (g *Group) freeze(ctx context.Context, id string, pause bool) (wire.Message
 	return nil, nil
 }
 
-func (g *Group) checkpoint(_ context.Context, r *wire.CheckpointTaskRequest) (wire.Message, error) {
-	if _, err := g.find(r.Id); err != nil {
-		return nil, err
-	}
-	return nil, ttrpc.Errorf(ttrpc.Unimplemented, "this shim makes no checkpoints; the command onggi does")
-}
-
 func (g *Group) kill(_ context.Context, r *wire.KillRequest) (wire.Message, error) {
 	t, p, err := g.findProcess(r.Id, r.ExecId)
 	if err != nil {

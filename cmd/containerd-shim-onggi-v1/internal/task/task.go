@@ -26,6 +26,12 @@ type task struct {
 	sharesPID bool   // no pid namespace of its own: processes can outlive the first one
 	first     *process
 
+	// The processes of a restored container run when Create returns. Its end is reported
+	// only after Start, Kill or Delete have called begin: the start event comes first.
+	checkpointed string        // directory of the checkpoint; "" for a new container
+	begun        chan struct{} // begin closes it
+	begin        func()
+
 	deleting sync.Mutex // held by Delete
 
 	mu    sync.Mutex
@@ -62,6 +68,10 @@ func (t *task) execIDs() map[int]string {
 // observe watches the first process for its end and the container for OOM kills.
 func (t *task) observe() error {
 	pidfd, err := t.container.Pidfd()
+	if errors.Is(err, libcontainer.ErrNotRunning) { // a restored container may have ended already
+		go t.ended()
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -80,6 +90,9 @@ func (t *task) observe() error {
 // observeOOM watches the container for OOM kills. The caller holds t.mu.
 func (t *task) observeOOM() error {
 	w, err := t.container.WatchOOM()
+	if errors.Is(err, libcontainer.ErrNotRunning) {
+		return nil
+	}
 	if err != nil || w == nil {
 		return err
 	}
@@ -117,10 +130,13 @@ func (t *task) start(ctx context.Context) error {
 	if !p.is(wire.Status_CREATED) {
 		return ttrpc.Errorf(ttrpc.FailedPrecondition, "cannot start a container that is not created: failed precondition")
 	}
-	if err := t.container.Start(ctx); err != nil {
-		return fmt.Errorf("OCI runtime start failed: %w: unknown", err)
+	if t.checkpointed == "" {
+		if err := t.container.Start(ctx); err != nil {
+			return fmt.Errorf("OCI runtime start failed: %w: unknown", err)
+		}
 	}
 	p.set(wire.Status_RUNNING)
+	t.begin()
 	t.group.send("start", "TaskStart", &wire.TaskStart{ContainerId: t.id, Pid: p.state().Pid})
 	return nil
 }
@@ -128,6 +144,7 @@ func (t *task) start(ctx context.Context) error {
 // ended handles the end of the first process. It sends the exit event after those of all
 // other processes.
 func (t *task) ended() {
+	<-t.begun
 	p := t.first
 	ctx, stop := context.WithTimeout(context.Background(), endTime)
 	defer stop()
@@ -139,7 +156,7 @@ func (t *task) ended() {
 	p.life.Lock()
 	defer p.life.Unlock()
 	if t.sharesPID {
-		if err := t.container.Kill(unix.SIGKILL, true); err != nil && !errors.Is(err, libcontainer.ErrNotRunning) {
+		if err := t.container.Kill(unix.SIGKILL, true); err != nil && !errors.Is(err, libcontainer.ErrNotRunning) && !errors.Is(err, libcontainer.ErrNotExist) {
 			t.group.warn("processes that outlive container "+t.id, err)
 		}
 	}
@@ -194,6 +211,7 @@ func (t *task) resume(ctx context.Context) error {
 func (t *task) kill(p *process, sig unix.Signal, all bool) error {
 	switch {
 	case p == t.first:
+		t.begin()
 		return t.container.Kill(sig, all)
 	case !p.is(wire.Status_RUNNING):
 		return ttrpc.Errorf(ttrpc.NotFound, "process %s is not running: process already finished: not found", p.execID)
