@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -205,6 +206,88 @@ func (t *table) timed() string {
 	return b.String()
 }
 
+// merged returns the table with the rows of an old one for engines that this run leaves out. A table of other runtimes keeps
+// only its times.
+func (t *table) merged(old string) string {
+	head, rows := headed(t.render())
+	oldHead, oldRows := headed(old)
+	if head != oldHead {
+		return t.render() + t.untimed(old)
+	}
+	fresh := make(map[string]string)
+	for _, row := range rows {
+		fresh[engineOf(row)] += row
+	}
+	var front, rest strings.Builder
+	for _, row := range oldRows {
+		text, again := fresh[engineOf(row)]
+		if !again {
+			text = row
+		}
+		rest.WriteString(text)
+		if again {
+			fresh[engineOf(row)] = "" // its first row stands for all
+		}
+	}
+	known := func(row string) bool {
+		return slices.ContainsFunc(oldRows, func(old string) bool { return engineOf(old) == engineOf(row) })
+	}
+	for _, row := range rows {
+		if !known(row) {
+			front.WriteString(row)
+		}
+	}
+	return head + front.String() + rest.String()
+}
+
+// headed splits a table into its two first lines and the others.
+func headed(text string) (head string, rows []string) {
+	lines := slices.Collect(strings.Lines(strings.TrimSpace(text) + "\n"))
+	at := min(2, len(lines))
+	return strings.Join(lines[:at], ""), lines[at:]
+}
+
+// engineOf is the engine of a row, without its version. The times are rows of their own.
+func engineOf(row string) string {
+	engine, name, _ := strings.Cut(strings.TrimPrefix(row, "| "), " | ")
+	engine = strings.TrimSpace(number.ReplaceAllString(engine, ""))
+	if strings.HasPrefix(name, timedCase) {
+		engine += ": " + timedCase
+	}
+	return engine
+}
+
+func TestMerged(t *testing.T) {
+	const (
+		head  = "| engine | case | onggi 1 | runc 1 |\n|---|---|---|---|\n"
+		other = "| podman 4.3 | run | yes | yes |\n"
+		times = "| docker 20.10 | " + timedCase + " | 1 ms | 2 ms |\n"
+		old   = head + "| docker 20.10 | run | **no** | yes |\n| docker 20.10 | gone | yes | yes |\n" + other + times
+	)
+	cells := func(engines ...string) (cells []cell) {
+		for _, engine := range engines {
+			cells = append(cells, cell{Engine: engine, Case: "run", OK: true})
+		}
+		return cells
+	}
+	run := func(runtime string, engines ...string) *table {
+		return &table{Columns: []column{{Runtime: runtime, Cells: cells(engines...)}, {Runtime: "runc 1", Cells: cells(engines...)}}}
+	}
+	for _, test := range []struct {
+		name string
+		run  *table
+		want string
+	}{
+		{"one engine again", run("onggi 1", "docker 28.5"), head + "| docker 28.5 | run | yes | yes |\n" + other + times},
+		{"one engine more", run("onggi 1", "swarm 28.5"), head + "| swarm 28.5 | run | yes | yes |\n" + strings.TrimPrefix(old, head)},
+		{"another runtime", run("onggi 2", "docker 28.5"), strings.Replace(head, "onggi 1", "onggi 2", 1) + "| docker 28.5 | run | yes | yes |\n" + times},
+	} {
+		if got := test.run.merged("\n" + old + "\n"); got != test.want {
+			t.Errorf("%s: merged(old) =\n%s; want\n%s", test.name, got, test.want)
+		}
+	}
+}
+
 // untimed returns the rows of timings of an old table, if this run has measured none.
 func (t *table) untimed(old string) string {
 	var b strings.Builder
@@ -259,13 +342,13 @@ const (
 // publish puts the tables into the pages, between the tags of their system.
 func (t *table) publish() error {
 	if t.Columns[0].Kubernetes {
-		return rewrite("../../docs/engines/"+crioPage, "<!-- table: kubernetes -->\n", func(string) string { return "\n" + t.render() + "\n" })
+		return rewrite("../../docs/engines/"+crioPage, "<!-- table: kubernetes -->\n", func(old string) string { return "\n" + t.merged(old) + "\n" })
 	}
 	system := t.Columns[0].System
 	err := rewrite(page, fmt.Sprintf("<!-- table: %s -->\n", system), func(old string) string {
 		switch {
 		case slices.ContainsFunc(t.Columns[0].Cells, func(c cell) bool { return !c.Shim }):
-			return "\n" + t.render() + t.untimed(old) + "\n"
+			return "\n" + t.merged(old) + "\n"
 		case len(t.Columns[0].Cells) > 0: // -run TestEngines/shim
 			return "\n" + t.shimmed(old) + "\n"
 		case len(t.Timings) > 0: // -run TestTimings
