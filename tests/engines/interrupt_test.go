@@ -37,7 +37,7 @@ func (c *client) interrupted(i interruption) {
 		}
 		time.Sleep(time.Duration(round) * 2 * time.Millisecond) // a create takes 10 to 50 ms
 		i.kill(name)
-		time.AfterFunc(time.Second, cancel)
+		time.AfterFunc(slowly(3*time.Second), cancel) // on a busy machine, the engine needs time to see that it has lost its part
 		run.Wait()
 		cancel()
 		i.tidy(c, name)
@@ -55,9 +55,9 @@ func (c *client) interrupted(i interruption) {
 	leftContainers(c.T)
 }
 
-// awaitCreate waits until the runtime creates a container. There is no event for it.
+// awaitCreate waits until the runtime creates a container. There is no event for it. An engine may take seconds before that.
 func awaitCreate() bool {
-	for deadline := time.Now().Add(slowly(2 * time.Second)); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(slowly(10 * time.Second)); time.Now().Before(deadline); {
 		if len(processes(env.kind, "create")) > 0 {
 			return true
 		}
