@@ -87,7 +87,7 @@ func startCrio(t *testing.T) client {
 // otherInCrio are cases of the CRI whose answers CRI-O words in its own way, that look for the pause program of another image, or
 // that need a host port on the loopback: its host ports do not serve that address without a setting of the kernel (route_localnet).
 var otherInCrio = []string{
-	"runtime class", "shared and host's namespaces", "exec with a timeout", "host port", "redis", "nginx", "command not found", "bad mount", "bad user", "bad limit",
+	"runtime class", "shared and host's namespaces", "exec with a timeout", "terminal", "host port", "redis", "nginx", "command not found", "bad mount", "bad user", "bad limit",
 }
 
 // notCreated fails the test case unless CRI-O refuses to create a container. It returns the reasons.
@@ -115,6 +115,11 @@ func crio() engine {
 			id := c.container(nil, "sleep", "1000")
 			c.has(c.exits(1, "exec", "--sync", "--timeout=1", id, "sleep", "777"), "timed out")
 			c.until("none", "exec", "--sync", id, "sh", "-c", "ps | grep -v grep | grep 'sleep 777' || echo none")
+		}},
+		testCase{"terminal", func(c *client) {
+			// CRI-O does not wait for its copy of the output after the end of the runtime. The sleep gives it time.
+			out, _ := c.terminal("word\n", "exec", "-it", c.container(nil, "sleep", "1000"), "sh", "-c", "tty; read x; echo got $x; sleep 2")
+			c.has(out, "/dev/pts/", "got word")
 		}},
 		testCase{"command not found", func(c *client) {
 			c.reports(c.notCreated(nil, "/nosuch"), "/process/args/0", "/nosuch", "no such file or directory")
@@ -167,23 +172,38 @@ var manifests embed.FS
 
 const manifestDir = "/etc/kubernetes/manifests"
 
+// kubeletView executes a program that sees files of the directory $1 in place of the kernel's settings that a kubelet changes.
+// These settings belong to the whole machine. The program sees no huge pages either: a kubelet limits them for each container,
+// CRI-O takes the controller hugetlb for one of cgroup v1, and runc refuses such a limit where cgroup v2 has the controller.
+const kubeletView = `mount --make-private /proc
+mount --make-private /sys
+mount -t tmpfs none /sys/kernel/mm/hugepages
+for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
+	mkdir -p "$1/${setting%/*}"
+	cat /proc/sys/$setting >"$1/$setting"
+	mount --bind "$1/$setting" /proc/sys/$setting
+done
+shift
+exec "$@"`
+
 // kubelet runs static pods with a kubelet and CRI-O. A pod is a file of the directory pods.
 func kubelet() engine {
 	e := crio()
-	e.name, e.needs["kubelet"] = "kubelet with CRI-O", ""
+	e.name, e.needs["kubelet"] = "CRI-O with kubelet", ""
 	e.version = []string{"kubelet", "--version"}
 	e.start = func(t *testing.T) client {
 		c := startCrio(t)
 		if err := os.MkdirAll(manifestDir, 0o755); err != nil {
 			t.Fatal(err)
 		}
+		start := []string{"unshare", "--mount", "--propagation=unchanged", "sh", "-ec", kubeletView, "sh", filepath.Join(env.dir, "settings")}
 		serve(t, func() error {
 			answer, err := http.Get("http://127.0.0.1:10255/pods")
 			if err != nil {
 				return err
 			}
 			return answer.Body.Close()
-		}, "kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--hostname-override=node")
+		}, append(start, "kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--hostname-override=node")...)
 		return c
 	}
 	e.cases = []testCase{
@@ -230,6 +250,13 @@ func kubelet() engine {
 				c.Fatal(err)
 			}
 			c.is(string(data), "before the stop\n")
+		}},
+		{"removal of all pods", func(c *client) {
+			// The kubelet removes ended pods once a minute.
+			c.within(3*time.Minute, "no pod is left", func() (string, bool) {
+				out := c.ok("pods", "--quiet")
+				return out, out == ""
+			})
 		}},
 	}
 	return e
@@ -281,12 +308,12 @@ func (c *client) static(name string) staticPod {
 	return pod
 }
 
-// remove takes the file away and waits until nothing of the pod is left.
+// remove takes the file away and waits until the pod has ended.
 func (p staticPod) remove() {
 	p.c.Helper()
 	os.Remove(filepath.Join(manifestDir, p.name+".yaml"))
-	p.c.within(2*time.Minute, "no pod is left", func() (string, bool) {
-		out, _ := p.c.try("pods", "--quiet")
+	p.c.within(2*time.Minute, "no pod is ready", func() (string, bool) {
+		out, _ := p.c.try("pods", "--quiet", "--state=ready")
 		_, known, err := p.status()
 		return out, out == "" && !known && err == nil
 	})

@@ -149,7 +149,7 @@ func furnish(runtimes []string) error {
 			return fmt.Errorf("overlay on %s: %w", dir, err)
 		}
 	}
-	for _, name := range []string{"containerd", "containers", "docker"} {
+	for _, name := range []string{"containerd", "containers", "docker", "kubelet"} {
 		if err := storage(name); err != nil {
 			return fmt.Errorf("storage of %s: %w", name, err)
 		}
@@ -208,7 +208,8 @@ func systemName() string {
 	return "unknown system"
 }
 
-// storage gives an engine /var/lib/NAME on the disk: an overlay cannot be the upper layer of the engine's own overlay.
+// storage gives an engine /var/lib/NAME on the disk: an overlay cannot be the upper layer of the engine's own overlay, and its
+// files cannot be in id-mapped mounts.
 func storage(name string) error {
 	private, dir := filepath.Join(env.dir, name), filepath.Join("/var/lib", name)
 	if err := errorsOf(os.Mkdir(private, 0o711), os.MkdirAll(dir, 0o711)); err != nil {
