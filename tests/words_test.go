@@ -118,6 +118,10 @@ var situations = []situation{
 		code: 1, runc: 255, words: []string{`exec /run.sh: exec format error`},
 	},
 	{
+		verb: "run", name: "preserve-fds that is no number", do: alone("run", "--preserve-fds", "x", "ID"),
+		code: 1, words: []string{`invalid value "x" for flag -preserve-fds: parse error`},
+	},
+	{
 		verb: "create", name: "no such program", edits: []edit{args("nosuch")}, do: toCreate,
 		code: 1, words: []string{`exec: "nosuch": executable file not found in $PATH`},
 	},
@@ -894,6 +898,10 @@ var situations = []situation{
 			return c.verb("events", "--stats", c.id)
 		},
 		code: 1, words: []string{`not running`},
+	},
+	{
+		verb: "list", name: "systemd-cgroup that is neither true nor false", do: alone("--systemd-cgroup=maybe", "list"),
+		code: 1, words: []string{`invalid boolean value "maybe" for -systemd-cgroup: parse error`},
 	},
 	{
 		verb: "events", name: "interval that is none", do: running("events", "--interval", "5", "ID"),

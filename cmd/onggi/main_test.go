@@ -43,7 +43,7 @@ func TestMistakes(t *testing.T) {
 		{"kill web 65", "signal 65 is out of range: the last one is 64"},
 		{"exec -g 4294967295 web id", `invalid value "4294967295" for flag -g: it is not a group id`},
 		{"exec -g -1 web id", `invalid value "-1" for flag -g: it is not a group id`},
-		{"create --preserve-fds x web", `invalid value "x" for flag -preserve-fds: it is not a number of 0 or more`},
+		{"create --preserve-fds x web", `invalid value "x" for flag -preserve-fds: parse error: it is not a number of 0 or more`},
 		{"completion tcsh", `no completion for shell "tcsh": bash, zsh and fish are known`},
 		{"checkpoint --image-path /x", `"checkpoint" requires exactly 1 argument(s): <container-id> is missing`},
 		{"restore --network-lock=none web", `invalid value "none" for flag -network-lock: want one of iptables, nftables, skip`},

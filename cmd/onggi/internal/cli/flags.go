@@ -47,7 +47,7 @@ const usualFlags = 16
 func (f *Flags) Bool(p *bool, name, short, text string) {
 	f.Add(Option{Name: name, Short: short, Text: text, Set: func(v string) (err error) {
 		if *p, err = strconv.ParseBool(v); err != nil {
-			return fmt.Errorf("%q is not true or false", v)
+			return errors.New("parse error: it is not true or false")
 		}
 		return nil
 	}})
@@ -79,7 +79,7 @@ func (f *Flags) Count(p *int, name, short, text string) {
 	f.Add(Option{Name: name, Short: short, Arg: "N", Initial: strconv.Itoa(*p), Text: text, Set: func(v string) error {
 		n, err := strconv.ParseUint(v, 10, 31)
 		if err != nil {
-			return fmt.Errorf("%q is not a number of 0 or more", v)
+			return errors.New("parse error: it is not a number of 0 or more")
 		}
 		*p = int(n)
 		return nil
@@ -178,20 +178,23 @@ func (f *Flags) parseOne(arg string, rest []string) ([]string, error) {
 		value, rest = rest[0], rest[1:]
 	}
 	if err := o.Set(value); err != nil {
-		return nil, wrongValue(name, value, err)
+		return nil, o.wrongValue(name, value, err)
 	}
 	return rest, nil
 }
 
 // wrongValue puts the words of package flag, which are runc's, in front of err. A
 // ValueError has all of runc's words already.
-func wrongValue(name, value string, err error) error {
+func (o *Option) wrongValue(name, value string, err error) error {
 	if w := (*ValueError)(nil); errors.As(err, &w) {
 		return err
 	}
 	text := err.Error()
 	if rest, ok := strings.CutPrefix(text, strconv.Quote(value)+" "); ok {
 		text = "it " + rest
+	}
+	if o.Arg == "" {
+		return fmt.Errorf("invalid boolean value %q for -%s: %s", value, name, text)
 	}
 	return fmt.Errorf("invalid value %q for flag -%s: %s", value, name, text)
 }

@@ -85,9 +85,9 @@ func TestParseErrors(t *testing.T) {
 		{[]string{"---force"}, "flag provided but not defined: --force: did you mean --force?"},
 		{[]string{"--bundle"}, "flag needs an argument: -bundle: give --bundle DIR"},
 		{[]string{"-b"}, "flag needs an argument: -b: give -b DIR"},
-		{[]string{"--force=perhaps"}, `invalid value "perhaps" for flag -force: it is not true or false`},
-		{[]string{"--preserve-fds", "-1"}, `invalid value "-1" for flag -preserve-fds: it is not a number of 0 or more`},
-		{[]string{"--preserve-fds", "4294967296"}, `invalid value "4294967296" for flag -preserve-fds: it is not a number of 0 or more`},
+		{[]string{"--force=perhaps"}, `invalid boolean value "perhaps" for -force: parse error: it is not true or false`},
+		{[]string{"--preserve-fds", "-1"}, `invalid value "-1" for flag -preserve-fds: parse error: it is not a number of 0 or more`},
+		{[]string{"--preserve-fds", "4294967296"}, `invalid value "4294967296" for flag -preserve-fds: parse error: it is not a number of 0 or more`},
 		{[]string{"--format", "yaml"}, `invalid value "yaml" for flag -format: invalid format option: want one of table, json`},
 	} {
 		_, err := sampleFlags(&sample{}).Parse(tt.args, true)
