@@ -1,7 +1,8 @@
 // Package engines runs real container engines on the runtime and checks the results that their users see.
 //
 //	go test ./tests/engines                                        onggi, built by make
-//	RUNTIME=onggi,runc,crun go test ./tests/engines -v -update     three columns, written to docs/engines/README.md
+//	RUNTIME=onggi,runc,crun go test ./tests/engines -run 'TestEngines|TestTimings' -update
+//	                                                               three columns, written to docs/engines/README.md
 //	STARVED=1 go test ./tests/engines                              beside a busy loop for each processor; without times
 //	make kubernetes                                                CRI-O, critest and a kubelet, built from their modules
 //
