@@ -26,6 +26,8 @@ type Conn struct {
 	// Tick is called about every Each while CRIU works; nil means never.
 	Tick func()
 	Each time.Duration
+
+	buf []byte // for receive: a new one for each message would cost 16 page faults
 }
 
 // patience is the default of Conn.Patience. CRIU uses the processor nearly all the
@@ -174,8 +176,11 @@ func (c *Conn) receive(ctx context.Context, p *Process) (*rpc.CriuResp, *os.File
 	if err := c.await(ctx, p); err != nil {
 		return nil, nil, err
 	}
-	buf, oob := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(4*4))
-	n, oobn, flags, _, err := unix.Recvmsg(int(c.sock.Fd()), buf, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+	if c.buf == nil {
+		c.buf = make([]byte, maxMessage)
+	}
+	oob := make([]byte, unix.CmsgSpace(4*4))
+	n, oobn, flags, _, err := unix.Recvmsg(int(c.sock.Fd()), c.buf, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 	file, fdErr := received(oob[:max(oobn, 0)])
 	switch {
 	case err != nil && err != unix.ECONNRESET:
@@ -189,7 +194,7 @@ func (c *Conn) receive(ctx context.Context, p *Process) (*rpc.CriuResp, *os.File
 		return nil, nil, errors.New("criu sent a message that is too long")
 	}
 	resp := new(rpc.CriuResp)
-	if err := resp.UnmarshalVT(buf[:n]); err != nil {
+	if err := resp.UnmarshalVT(c.buf[:n]); err != nil {
 		closeFile(file)
 		return nil, nil, fmt.Errorf("criu sent a broken message: %w", err)
 	}
