@@ -142,6 +142,11 @@ func (c *creation) ready(ctx context.Context) error {
 		c.warn(w)
 	}
 	c.warnOfRootfs(spec.Mounts)
+	if c.restore != nil {
+		if err := c.restore.check(); err != nil { // the plan needs the number of inherited files
+			return err
+		}
+	}
 	if err := c.makePlan(ctx); err != nil {
 		c.scope.close()
 		return err

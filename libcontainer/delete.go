@@ -235,8 +235,8 @@ func (c *Container) madeCgroups() (dirs []string) {
 	return dirs
 }
 
-// undo undoes the intents: the scope, then the resctrl directories, then the cgroup
-// directories.
+// undo undoes the intents: the scope and the directory of a restore, then the resctrl
+// directories, then the cgroup directories.
 func (c *Container) undo(ctx context.Context) error {
 	defer c.runtime.span("remove the cgroup").End()
 	for _, i := range c.record.Intents {
@@ -247,6 +247,10 @@ func (c *Container) undo(ctx context.Context) error {
 				continue
 			}
 			if err := stopScope(ctx, i.Name, c.record.Rootless); err != nil {
+				c.runtime.warn(err.Error())
+			}
+		case state.PivotDir:
+			if err := removeLeftPivot(ctx, i.Name); err != nil {
 				c.runtime.warn(err.Error())
 			}
 		}

@@ -48,13 +48,7 @@ func (r *Runtime) PlanRestore(o RestoreOptions, id string) (_ *Plan, err error) 
 	if err := c.ready(context.Background()); err != nil {
 		return nil, err
 	}
-	defer c.scope.close()
-	if err := rest.check(); err != nil {
-		return nil, err
-	}
-	if err := c.makePlanFor(c.scope == nil); err != nil { // needs the number of inherited files
-		return nil, err
-	}
+	c.scope.close()
 	return &Plan{c.plan}, nil
 }
 

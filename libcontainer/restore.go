@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -58,9 +57,6 @@ func (r *Runtime) Restore(ctx context.Context, id string, o RestoreOptions) (_ *
 		return nil, err
 	}
 	defer c.scope.close()
-	if err := rest.check(); err != nil {
-		return nil, err
-	}
 	if err := rest.make(ctx); err != nil {
 		if c.dir != nil {
 			rest.rollBack(err)
@@ -91,7 +87,7 @@ type restoration struct {
 	server int          // CRIU's pid
 	pid    int          // first process; 0 until CRIU reports it
 	pidfd  *os.File
-	pivot  *os.File // root file system in which makePivot has made a directory
+	pivot  pivot // directory for the old root
 }
 
 // inherited is a file that CRIU puts in place of a file in the images.
@@ -159,37 +155,8 @@ func (r *restoration) loadFacts() error {
 	return nil
 }
 
-// pivotName is the directory, in the new root, where CRIU puts the old root for a moment
-// (criu/mount.c, cr_pivot_root).
-const pivotName = "tmp"
-
-// makePivot makes pivotName in a read-only root file system that lacks it. In a
-// writable one CRIU makes a directory itself. close removes the directory.
-func (r *restoration) makePivot() error {
-	if root := r.config.Spec.Root; root == nil || !root.Readonly {
-		return nil
-	}
-	dir, err := os.Open(r.rootfs)
-	if err != nil {
-		return &Failure{Field: "/root/path", Err: err}
-	}
-	err = unix.Mkdirat(int(dir.Fd()), pivotName, 0o755)
-	if err == nil {
-		r.pivot = dir
-		return nil
-	}
-	dir.Close()
-	if err == unix.EEXIST {
-		return nil
-	}
-	return &Failure{Field: "/root/readonly", Err: fmt.Errorf("CRIU needs a directory named %s in %s: %w", pivotName, r.rootfs, err)}
-}
-
 func (r *restoration) close() {
-	if r.pivot != nil {
-		_ = unix.Unlinkat(int(r.pivot.Fd()), pivotName, unix.AT_REMOVEDIR)
-		r.pivot.Close()
-	}
+	r.undoPivot()
 	for _, f := range append(r.opened, r.log, r.peer) {
 		if f != nil {
 			f.Close()
@@ -306,15 +273,15 @@ const criuSocket = 3
 // make runs the steps that change the host. The caller rolls back after an error.
 func (r *restoration) make(ctx context.Context) (err error) {
 	defer bug.Caught(&err)
-	if err := r.makePlanFor(r.scope == nil); err != nil { // needs the number of inherited files
-		return err
-	}
 	err = r.makeState()
 	if err == nil {
-		err = r.makePivot()
+		err = r.intendPivot(ctx)
 	}
 	if err == nil {
 		err = r.makeCgroup(ctx)
+	}
+	if err == nil {
+		err = r.makePivot()
 	}
 	if err == nil {
 		err = r.makeResctrl()
@@ -501,22 +468,22 @@ func (r *restoration) complete(ctx context.Context, pid int) error {
 	if err := r.hold(pid); err != nil {
 		return err
 	}
-	restored, err := mountsOf(strconv.Itoa(pid))
+	if err := r.checkMounts(pid); err != nil {
+		return err
+	}
+	identity, err := proc.IdentifyFd(pid, r.pidfd)
 	if err != nil {
 		return err
 	}
-	if err := compareMounts(r.facts, r.staged, restored); err != nil {
-		return err
-	}
-	if r.record.Init, err = proc.IdentifyFd(pid, r.pidfd); err != nil {
-		return err
-	}
-	r.record.Creating = proc.Identity{}
+	r.record.Init, r.record.Creating = identity, proc.Identity{}
 	r.setAttributes()
 	if r.options.CgroupManager != cgroupDisabled {
 		if err := r.setLimits(); err != nil {
 			return err
 		}
+	}
+	if err := r.dropPivot(); err != nil {
+		return err
 	}
 	if err := r.save(ctx); err != nil {
 		return err

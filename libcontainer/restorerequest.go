@@ -126,14 +126,11 @@ func (r *restoration) addCgroupRoots(q *rpc.CriuOpts) {
 // forbidding lists the mount options that restrict a process.
 var forbidding = []string{"ro", "nosuid", "nodev", "noexec", "nosymfollow", "idmapped"}
 
-// compareMounts refuses a restored mount that is missing, or weaker than it was at
-// the dump. Without facts of the dump it compares with the staged mounts, which have
-// the options of the configuration.
+// compareMounts refuses a restored mount that is missing, or weaker than it was at the
+// dump. It also refuses a mount that is weaker than the staged one, which has the options
+// of the configuration, and an external mount of another source.
 func compareMounts(facts *dumpFacts, staged, restored []criu.Mount) error {
-	now := map[string]criu.Mount{}
-	for _, m := range restored {
-		now[m.Point] = m // the topmost mount counts
-	}
+	now, asked := topmost(restored), topmost(staged)
 	var errs []error
 	if facts != nil {
 		for _, m := range facts.Mounts {
@@ -146,15 +143,63 @@ func compareMounts(facts *dumpFacts, staged, restored []criu.Mount) error {
 				continue
 			}
 			errs = append(errs, weaker(r, m.Options, m.Peers))
+			if a, ok := asked[m.Point]; ok && (m.External || m.Point == "/") {
+				errs = append(errs, otherSource(r, a))
+			}
 		}
-		return oneLine(errors.Join(errs...))
 	}
-	for _, m := range staged {
-		if r, ok := now[m.Point]; ok {
-			errs = append(errs, weaker(r, m.Options, m.Peers))
+	if err := errors.Join(errs...); err != nil {
+		return oneLine(err)
+	}
+	for _, pair := range pairs(staged, restored) {
+		peers := pair.restored.Peers // facts has those of the dump
+		if facts == nil {
+			peers = pair.staged.Peers
 		}
+		errs = append(errs, weaker(pair.restored, pair.staged.Options, peers))
 	}
 	return oneLine(errors.Join(errs...))
+}
+
+// otherSource returns an error if a restored mount shows another directory than the staged
+// one.
+func otherSource(restored, staged criu.Mount) error {
+	if restored.Device == staged.Device && restored.Root == staged.Root {
+		return nil
+	}
+	return fmt.Errorf("the mount on %s came back with another source: %s of device %s, and the configuration asks for %s of device %s",
+		restored.Point, restored.Root, restored.Device, staged.Root, staged.Device)
+}
+
+// mountPair is a restored mount and the staged one in its place.
+type mountPair struct{ staged, restored criu.Mount }
+
+// pairs returns the topmost mounts of the mountpoints that have as many mounts as in the
+// stage. Elsewhere the container's program has made or removed mounts itself.
+func pairs(staged, restored []criu.Mount) (out []mountPair) {
+	now, asked := topmost(restored), topmost(staged)
+	more := map[string]int{}
+	for _, m := range restored {
+		more[m.Point]++
+	}
+	for _, m := range staged {
+		more[m.Point]--
+	}
+	for _, m := range staged {
+		if r, ok := now[m.Point]; ok && asked[m.Point] == m && more[m.Point] == 0 {
+			out = append(out, mountPair{m, r})
+		}
+	}
+	return out
+}
+
+// topmost returns the mounts by their mountpoints. A later mount covers an earlier one.
+func topmost(mounts []criu.Mount) map[string]criu.Mount {
+	at := map[string]criu.Mount{}
+	for _, m := range mounts {
+		at[m.Point] = m
+	}
+	return at
 }
 
 // covered reports whether a later mount has the same mountpoint.

@@ -126,6 +126,8 @@ func (f *falseCRIU) follow(kind rpc.CriuReqType) {
 			return
 		case step == "slow":
 			time.Sleep(2500 * time.Millisecond) // more than two reports of progress
+		case step == "hang":
+			_, _ = unix.Poll(nil, -1)
 		case step == "fail":
 			f.send(&rpc.CriuResp{Type: &kind, Success: &no}, nil)
 			return

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -55,6 +56,82 @@ func TestRestoreReadonlyRoot(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(c.rootfs, "tmp")); !os.IsNotExist(err) {
 		t.Errorf("the directory for CRIU is left: %v", err)
+	}
+}
+
+// A SIGKILL during a restore can leave the directory in which CRIU puts the old root. delete --force removes it, and no
+// other directory.
+func TestRestoreKilledPivot(t *testing.T) {
+	onOneLayout(t)
+	peersLack(t, "leaves the directory")
+	dir := falseCRIUDir(t)
+	for _, readonly := range []bool{true, false} {
+		t.Run(fmt.Sprintf("readonly=%t", readonly), func(t *testing.T) {
+			c := newContainer(t, args("sleep", "1000"), func(s *specs.Spec) { s.Root.Readonly = readonly }).withFalseCRIU(t, dir, "hang")
+			if err := os.RemoveAll(filepath.Join(c.rootfs, "tmp")); err != nil {
+				t.Fatal(err)
+			}
+			c.write("images/inventory.img", "")
+			c.write("images/pstree.img", "")
+			if err := os.Chmod(c.images(), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			c.write("rootfs/crtools-put-root.kept00/file", "")
+			before := readDirNames(c.rootfs)
+			i := c.begin(c.restoreArgs("--detach")...)
+			eventually(t, "CRIU runs", func() bool { return childNamed(i.Process.Pid, "criu") != 0 })
+			if !readonly {
+				c.write("rootfs/crtools-put-root.AbC123/x", "")
+				os.Remove(filepath.Join(c.rootfs, "crtools-put-root.AbC123/x"))
+			}
+			if readDirNames(c.rootfs) == before {
+				t.Error("the root file system has no directory for the old root")
+			}
+			_ = syscall.Kill(i.Process.Pid, syscall.SIGKILL)
+			i.end()
+			c.must("delete", "--force", c.id)
+			want(t, "root file system", readDirNames(c.rootfs), before)
+		})
+	}
+}
+
+// A config.json that is stricter than at the dump applies to the restored mounts.
+func TestRestoreStricter(t *testing.T) {
+	onOneLayout(t)
+	c, _ := dumped(t)
+	c.edit(func(s *specs.Spec) { s.Mounts[len(s.Mounts)-1].Options = []string{"rbind", "ro", "noexec"} })
+	c.must(c.restoreArgs("--detach")...)
+	if pid := c.state().Pid; !mountHas(c, pid, "/data", "ro") || !mountHas(c, pid, "/data", "noexec") {
+		t.Errorf("the volume is writable: %s", mountTable(t, pid))
+	}
+}
+
+// onggi restores the images that runc has written.
+func TestRestoreOfRunc(t *testing.T) {
+	onOneLayout(t)
+	runc := os.Getenv("RUNC")
+	if runc == "" {
+		t.Skip("no runc whose images could be restored: RUNC=")
+	}
+	c := newContainer(t, sh(counter))
+	needsCRIU(t, c)
+	c.write("data/n", "")
+	c.edit(func(s *specs.Spec) {
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/data", Type: "bind", Source: filepath.Join(c.bundle, "data"), Options: []string{"rbind"}})
+	})
+	c.runtime = runc
+	c.up()
+	eventually(t, "it counts", func() bool { return c.count() >= 3 })
+	c.must("checkpoint", "--image-path", c.images(), "--manage-cgroups-mode", "ignore", c.id)
+	n := c.count()
+	c.runtime = ""
+	c.must(c.restoreArgs("--detach")...)
+	want(t, "status", c.status(), "running")
+	c.countsOn(n)
+	for _, mask := range []string{"/proc/keys", "/proc/acpi", "/proc/sys"} {
+		if !mountHas(c, c.state().Pid, mask, "ro") {
+			t.Errorf("%s is writable: %s", mask, mountTable(t, c.state().Pid))
+		}
 	}
 }
 

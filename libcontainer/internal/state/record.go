@@ -63,6 +63,9 @@ const (
 	CgroupDir  Kind = "cgroup"  // directory: rmdir with its sub-cgroups
 	ResctrlDir Kind = "resctrl" // directory: rmdir
 	Scope      Kind = "scope"   // systemd unit: stop
+	// PivotDir is the directory for the old root during a restore: rmdir. The name may be a
+	// template of mkdtemp(3).
+	PivotDir Kind = "pivot"
 )
 
 // Intent is one thing that create was about to make. It may not exist.
@@ -130,7 +133,7 @@ func (r *Record) checkResctrl() error {
 func (r *Record) checkIntents() error {
 	for i, n := range r.Intents {
 		switch n.Kind {
-		case CgroupDir, ResctrlDir:
+		case CgroupDir, ResctrlDir, PivotDir:
 			if !clean(n.Name) {
 				return fmt.Errorf("/intents/%d/name: %q is not a clean absolute path", i, n.Name)
 			}

@@ -31,7 +31,7 @@ func record(id string) *Record {
 		NotifySocket: "/run/systemd/notify",
 		Resctrl:      []string{"/sys/fs/resctrl/gold", "/sys/fs/resctrl/gold/mon_groups/c"},
 		Cgroup:       Cgroup{Manager: "cgroupfs", V1: []CgroupPath{{Controllers: []string{"cpu"}, Mountpoint: "/sys/fs/cgroup/cpu", Path: "/x"}}, Unified: &CgroupPath{Mountpoint: "/sys/fs/cgroup/unified", Root: "/r", Path: "/x"}},
-		Intents:      []Intent{{CgroupDir, "/sys/fs/cgroup/cpu/x"}, {Scope, "onggi-x.scope"}},
+		Intents:      []Intent{{CgroupDir, "/sys/fs/cgroup/cpu/x"}, {Scope, "onggi-x.scope"}, {PivotDir, "/b/rootfs/tmp"}},
 	}
 }
 
