@@ -43,7 +43,7 @@ func newPayload(dir string, on machine) (payload, error) {
 		if g.on.goarch != on.goarch {
 			continue
 		}
-		for _, r := range g.runs {
+		for _, r := range g.wanted() {
 			if err := p.program(dir, r.dir()); err != nil {
 				return p, err
 			}
