@@ -188,12 +188,16 @@ counts-update: onggi ## record those counts in tests/bench/history.tsv
 # Packages with assembly that need no other package of this module, and one with system calls that newer machines lack. All
 # packages would take a minute of processor time for each architecture.
 ASSEMBLY := ./libcontainer/internal/launch ./libcontainer/internal/sigaction ./libcontainer/internal/startlimit ./libcontainer/internal/stub ./libcontainer/timeline
-.PHONY: lint-ports
-lint-ports: bin/golangci-lint ## go vet and golangci-lint of the packages with assembly, for each other architecture
+.PHONY: vet-ports
+vet-ports: ## go vet of the packages with assembly, for each other architecture
 	@set -e; for arch in $(filter-out $(ARCH),$(ARCHITECTURES)); do \
-		export GOARCH=$$arch CGO_ENABLED=0; \
-		$(GO) vet $(ASSEMBLY) ./tests/fault || { echo "go vet: GOARCH=$$arch" >&2; exit 1; }; \
-		bin/golangci-lint run --allow-parallel-runners $(ASSEMBLY) ./tests/fault || { echo "golangci-lint: GOARCH=$$arch" >&2; exit 1; }; \
+		GOARCH=$$arch CGO_ENABLED=0 $(GO) vet $(ASSEMBLY) ./tests/fault || { echo "go vet: GOARCH=$$arch" >&2; exit 1; }; \
+	done
+
+.PHONY: lint-ports
+lint-ports: vet-ports bin/golangci-lint ## the same with golangci-lint
+	@set -e; for arch in $(filter-out $(ARCH),$(ARCHITECTURES)); do \
+		GOARCH=$$arch CGO_ENABLED=0 bin/golangci-lint run --allow-parallel-runners $(ASSEMBLY) ./tests/fault || { echo "golangci-lint: GOARCH=$$arch" >&2; exit 1; }; \
 	done
 
 .PHONY: lint
