@@ -468,7 +468,7 @@ func (r *restoration) complete(ctx context.Context, pid int) error {
 	if err := r.hold(pid); err != nil {
 		return err
 	}
-	if err := r.checkMounts(pid); err != nil {
+	if err := r.checkMounts(ctx, pid); err != nil {
 		return err
 	}
 	identity, err := proc.IdentifyFd(pid, r.pidfd)

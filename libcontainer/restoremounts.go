@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -14,13 +15,13 @@ import (
 // checkMounts compares the restored mounts with the dump and with the configuration. It
 // first adds the flags that a mount lacks: CRIU sets those of the images, and omits some
 // of them for a mount of the same source as another one.
-func (r *restoration) checkMounts(pid int) error {
+func (r *restoration) checkMounts(ctx context.Context, pid int) error {
 	restored, err := mountsOf(strconv.Itoa(pid))
 	if err != nil {
 		return err
 	}
 	if lacking := lackingFlags(r.staged, restored); len(lacking) > 0 {
-		if err := addFlags(int(r.pidfd.Fd()), lacking); err != nil {
+		if err := addFlags(ctx, int(r.pidfd.Fd()), lacking); err != nil {
 			return err
 		}
 		if restored, err = mountsOf(strconv.Itoa(pid)); err != nil {
@@ -61,14 +62,26 @@ func attributesOf(options string) (attrs uint64) {
 }
 
 // addFlags adds attributes to mounts of a process that does not run yet. process is its
-// pidfd. A thread of its own enters the mount namespace and ends there.
-func addFlags(process int, all []mountFlags) error {
+// pidfd. A thread of its own enters the mount namespace and ends there. It may hang in a
+// file system of the container (FUSE), so ctx bounds the wait, and the thread has a
+// descriptor of its own.
+func addFlags(ctx context.Context, process int, all []mountFlags) error {
+	own, err := unix.FcntlInt(uintptr(process), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return fmt.Errorf("fcntl(F_DUPFD_CLOEXEC): %w", err)
+	}
 	done := make(chan error, 1)
 	go func() {
+		defer unix.Close(own)
 		runtime.LockOSThread() // Go ends a locked thread with its goroutine
-		done <- addFlagsHere(process, all)
+		done <- addFlagsHere(own, all)
 	}()
-	return <-done
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("set the flags of the restored mounts: %w", ctx.Err())
+	}
 }
 
 func addFlagsHere(process int, all []mountFlags) error {
