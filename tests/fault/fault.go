@@ -113,11 +113,12 @@ func Run(c Command, at Point, do Action) (*Outcome, error) {
 	return &t.outcome, err
 }
 
-// onOwnThread calls f on a thread of its own. The end of the thread detaches all
-// its tracees. The first thread of a program never ends.
+// onOwnThread calls f on a thread of its own, which has no children yet. The end of the thread detaches all
+// its tracees. The first thread of a program never ends. The children of another thread are of earlier commands of
+// the test, and the tracer must not reap them.
 func onOwnThread(f func()) {
 	runtime.LockOSThread()
-	if unix.Gettid() != unix.Getpid() {
+	if unix.Gettid() != unix.Getpid() && childless() {
 		f()
 		return
 	}
@@ -128,6 +129,12 @@ func onOwnThread(f func()) {
 	}()
 	<-over
 	runtime.UnlockOSThread()
+}
+
+// childless tells whether this thread has started no process that still exists.
+func childless() bool {
+	err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WNOTHREAD|unix.WALL, nil)
+	return err == unix.ECHILD
 }
 
 type tracer struct {

@@ -65,3 +65,25 @@ func TestRunEndsAtItsLimit(t *testing.T) {
 		t.Errorf("Run = late %t, status %v; want true, SIGKILL", o.Late, o.Status)
 	}
 }
+
+// A thread of the Go runtime that has started a process before must not become the tracer's: the tracer would take
+// the exit status that the test waits for.
+func TestRunReapsNoOtherChild(t *testing.T) {
+	done := make(chan struct{})
+	go onOwnThread(func() {
+		pid, err := syscall.ForkExec("/bin/true", []string{"true"}, nil)
+		if err != nil {
+			t.Error(err)
+		}
+		ran := false
+		onOwnThread(func() { ran = childless() })
+		if !ran {
+			t.Error("the tracer's thread has a child already")
+		}
+		if _, err := syscall.Wait4(pid, nil, 0, nil); err != nil {
+			t.Error(err)
+		}
+		close(done)
+	})
+	<-done
+}
