@@ -403,3 +403,19 @@ func TestListenFDs(t *testing.T) {
 		t.Error(r)
 	}
 }
+
+// Closed descriptors among the preserved ones are an error. runc takes its own files for them: its exec gives the container
+// its epoll descriptor and, on cgroup v1, the host's cgroup directory.
+func TestPreserveClosedDescriptors(t *testing.T) {
+	peerFails(t, "crun", "passes the closed ones over")
+	c := newContainer(t)
+	c.up()
+	r := c.exec([]string{"--preserve-fds", "5"}, "ls", "-l", "/proc/self/fd")
+	if env.kind == "runc" {
+		if r.code != 0 || !strings.Contains(r.out, "eventpoll") {
+			t.Errorf("%v; want a descriptor of runc", r)
+		}
+		return
+	}
+	refused(t, r, 255, "unable to stat preserved-fd 0 (of 5): descriptor 3 is not open")
+}

@@ -232,20 +232,6 @@ func TestCheckpointOfATerminal(t *testing.T) {
 			<-output
 			continue
 		}
-		_, err := p.task.ResizePty(p.ctx(), &task.ResizePtyRequest{ID: p.id, Width: 97, Height: 31})
-		must(t, err)
-		w, err := os.OpenFile(in, os.O_WRONLY, 0)
-		must(t, err)
-		_, err = w.WriteString("word\n")
-		must(t, err)
-		same(t, "exit status", p.wait(""), 3)
-		p.remove()
-		w.Close()
-		text := <-output
-		for _, want := range []string{"31 97", "got word"} {
-			if !strings.Contains(text, want) {
-				t.Errorf("no %q in %q", want, text)
-			}
-		}
+		p.converse(in, output)
 	}
 }

@@ -127,19 +127,25 @@ func TestTerminal(t *testing.T) {
 	in, out := p.fifo("in"), p.fifo("out")
 	output := p.read(out)
 	p.up(func(r *task.CreateTaskRequest) { r.Terminal, r.Stdin, r.Stdout = true, in, out })
+	p.converse(in, output)
+}
+
+// converse talks with a program on a terminal, which reads a line, prints the size and the line, and exits with 3.
+func (p *pod) converse(in string, output <-chan string) {
+	p.Helper()
 	_, err := p.task.ResizePty(p.ctx(), &task.ResizePtyRequest{ID: p.id, Width: 97, Height: 31})
-	must(t, err)
+	must(p.T, err)
 	w, err := os.OpenFile(in, os.O_WRONLY, 0)
-	must(t, err)
+	must(p.T, err)
 	_, err = w.WriteString("word\n")
-	must(t, err)
-	same(t, "exit status", p.wait(""), 3)
+	must(p.T, err)
+	same(p.T, "exit status", p.wait(""), 3)
 	p.remove()
 	w.Close()
 	text := <-output
 	for _, want := range []string{"31 97", "got word"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("no %q in %q", want, text)
+			p.Errorf("no %q in %q", want, text)
 		}
 	}
 }
