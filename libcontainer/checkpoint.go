@@ -184,6 +184,9 @@ func (d *dump) unrestorable() (field, why string) {
 	if d.o.LeaveRunning || d.o.PreDump {
 		return "", ""
 	}
+	if asksForNew(d.spec, specs.UserNamespace) && (d.o.ParentPath != "" || d.o.PreDumpUntil != PreDumpGoal{}) {
+		return "/linux/namespaces", "a container with a user namespace cannot be restored from pre-dumps: its root cannot search their directories"
+	}
 	return plan.Unrestorable(d.spec)
 }
 

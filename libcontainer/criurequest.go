@@ -24,8 +24,8 @@ func set[T comparable](v T) *T {
 }
 
 // request returns the options that the requests for dump and restore share.
-func (o *CRIUOptions) request(images, work *imageDir, log string) *rpc.CriuOpts {
-	imagesFD, workFD, level, yes := int32(images.dir.Fd()), int32(work.dir.Fd()), logLevel, true
+func (o *CRIUOptions) request(images, work *os.File, log string) *rpc.CriuOpts {
+	imagesFD, workFD, level, yes := int32(images.Fd()), int32(work.Fd()), logLevel, true
 	mode, lock := cgroupModes[o.ManageCgroups], networkLocks[o.NetworkLock]
 	r := &rpc.CriuOpts{
 		ImagesDirFd: &imagesFD, WorkDirFd: &workFD, LogFile: &log, LogLevel: &level,
@@ -58,7 +58,7 @@ func configFile(spec *specs.Spec) *string {
 func (d *dump) request() *rpc.CriuReq {
 	o := d.o.CRIUOptions
 	o.EmptyNetwork = o.EmptyNetwork || d.newNamespace(specs.NetworkNamespace)
-	r := o.request(d.images, d.work, "dump.log")
+	r := o.request(d.images.dir, d.work.dir, "dump.log")
 	r.Pid, r.Root, r.ConfigFile = set(int32(d.record.Init.Pid)), set(d.record.Rootfs), configFile(d.spec)
 	r.LeaveRunning = set(d.o.LeaveRunning || d.o.PreDump)
 	r.ParentImg, r.TrackMem = set(d.o.ParentPath), set(d.o.PreDump || d.o.ParentPath != "")

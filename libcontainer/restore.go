@@ -75,6 +75,7 @@ type restoration struct {
 	o      RestoreOptions
 	criu   string // path of the program
 	images *imageDir
+	mapped *os.File // id-mapped clone of images; nil without a new user namespace
 	work   *imageDir
 	log    *os.File
 	facts  *dumpFacts // nil if another runtime wrote the images
@@ -88,6 +89,8 @@ type restoration struct {
 	pid    int          // first process; 0 until CRIU reports it
 	pidfd  *os.File
 	pivot  pivot // directory for the old root
+
+	imageMode uint32 // mode of images before mapImages
 }
 
 // inherited is a file that CRIU puts in place of a file in the images.
@@ -157,6 +160,7 @@ func (r *restoration) loadFacts() error {
 
 func (r *restoration) close() {
 	r.undoPivot()
+	r.closeImages()
 	for _, f := range append(r.opened, r.log, r.peer) {
 		if f != nil {
 			f.Close()
@@ -313,6 +317,9 @@ func (r *restoration) run(ctx context.Context) error {
 	if r.staged, err = stagedMounts(process.Pid); err != nil {
 		return err
 	}
+	if err := r.mapImages(ctx); err != nil {
+		return err
+	}
 	request, err := r.request()
 	if err != nil {
 		return err
@@ -466,6 +473,9 @@ func (r *restoration) setUpNamespaces(ctx context.Context, pid int) error {
 // CRIU resumes the container's processes after complete returns.
 func (r *restoration) complete(ctx context.Context, pid int) error {
 	if err := r.hold(pid); err != nil {
+		return err
+	}
+	if err := compareMaps(pid, r.config.Spec); err != nil {
 		return err
 	}
 	if err := r.checkMounts(ctx, pid); err != nil {

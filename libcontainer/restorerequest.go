@@ -56,7 +56,11 @@ func stagedMounts(pid int) ([]criu.Mount, error) {
 func (r *restoration) request() (*rpc.CriuReq, error) {
 	o := r.o.CRIUOptions
 	o.EmptyNetwork = o.EmptyNetwork || asksForNew(r.config.Spec, specs.NetworkNamespace)
-	q := o.request(r.images, r.work, "restore.log")
+	images := r.images.dir
+	if r.mapped != nil {
+		images = r.mapped
+	}
+	q := o.request(images, r.work.dir, "restore.log")
 	q.Root, q.RstSibling, q.ConfigFile = set(plan.StageRoot), set(true), configFile(r.config.Spec)
 	q.TcpClose, q.LsmProfile, q.LsmMountContext = set(r.o.TCPClose), set(r.o.LSMProfile), set(r.o.LSMMountContext)
 	if err := r.addMounts(q); err != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -212,12 +213,14 @@ func TestCheckpointFullDisk(t *testing.T) {
 func TestCheckpointUnrestorable(t *testing.T) {
 	peersLack(t, "dumps it")
 	c := newContainer(t, args("sleep", "1000"), func(s *specs.Spec) {
-		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+		s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UTSNamespace })
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UTSNamespace, Path: "/proc/self/ns/uts"}, specs.LinuxNamespace{Type: specs.UserNamespace})
+		s.Hostname = ""
 		ids := []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
 		s.Linux.UIDMappings, s.Linux.GIDMappings = ids, ids
 	})
 	c.up()
-	const text = "a container with a user namespace cannot be restored"
+	const text = "a container with a user namespace and a joined uts namespace cannot be restored"
 	refused(t, c.verb("checkpoint", "--image-path", c.images(), c.id), 1, text)
 	if _, err := os.Stat(c.images()); !os.IsNotExist(err) {
 		t.Errorf("the image directory: %v; want none", err)

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -133,6 +134,40 @@ func TestRestoreOfRunc(t *testing.T) {
 			t.Errorf("%s is writable: %s", mask, mountTable(t, c.state().Pid))
 		}
 	}
+}
+
+// A container with a user namespace is restored with its maps, masks, devices and volumes.
+func TestRestoreUserNamespace(t *testing.T) {
+	onOneLayout(t)
+	ids := []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
+	c := counting(t, func(s *specs.Spec) {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+		s.Linux.UIDMappings, s.Linux.GIDMappings = ids, ids
+		bundle := filepath.Dir(s.Mounts[len(s.Mounts)-1].Source)
+		err := filepath.WalkDir(bundle, func(path string, _ fs.DirEntry, _ error) error { return os.Lchown(path, 100000, 100000) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	mounts := mountTable(t, c.state().Pid)
+	refused(t, c.verb("checkpoint", "--image-path", c.images(), "--pre-dump-until", "5%", c.id), 1, "cannot be restored from pre-dumps")
+	c.must("checkpoint", "--image-path", c.images(), c.id)
+	n := c.count()
+	c.must(c.restoreArgs("--detach")...)
+	c.countsOn(n)
+	pid := c.state().Pid
+	want(t, "mounts", mountTable(t, pid), mounts)
+	st, err := os.Stat(c.images())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "mode of the images", st.Mode().Perm().String(), "-rwx------")
+	want(t, "map", strings.Join(strings.Fields(textOf(t, fmt.Sprintf("/proc/%d/uid_map", pid))), " "), "0 100000 65536")
+	want(t, "program of exec", c.execOutput(nil, "sh", "-c", "echo x >/dev/null; id -u"), "0")
+	c.must("delete", "--force", c.id)
+	other := []specs.LinuxIDMapping{{HostID: 200000, Size: 65536}}
+	c.edit(func(s *specs.Spec) { s.Linux.UIDMappings, s.Linux.GIDMappings = other, other })
+	refused(t, c.verb(c.restoreArgs("--detach")...), 1, "the configuration asks for \"0 200000 65536\"")
 }
 
 // A port of the container that another program uses is the named cause. After its release the restore succeeds.

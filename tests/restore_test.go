@@ -197,7 +197,7 @@ func TestRestoreRefuses(t *testing.T) {
 		{name: "CRIU in /tmp", flags: []string{"--image-path", "images"}, path: true, want: "a restore covers /tmp"},
 		{name: "no images", flags: []string{"--image-path", "none"}, want: "no such file or directory"},
 		{name: "empty", flags: []string{"--image-path", "data"}, want: "has no complete checkpoint"},
-		{name: "user namespace", want: "a container with a user namespace cannot be restored", edit: func(s *specs.Spec) {
+		{name: "other user namespace", want: "uid_map of the restored container is", edit: func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
 			ids := []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
 			s.Linux.UIDMappings, s.Linux.GIDMappings = ids, ids

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -87,7 +88,7 @@ func (im *idmaps) mapping(m *plan.Idmap) (*os.File, error) {
 	if len(m.UIDs) == 0 {
 		ns, err = usernsOf(im.stub.Pid)
 	} else {
-		ns, err = im.newMapping(m)
+		ns, err = newMapping(im.ctx, im.job.Name, m)
 	}
 	if err != nil {
 		return nil, err
@@ -96,10 +97,31 @@ func (im *idmaps) mapping(m *plan.Idmap) (*os.File, error) {
 	return ns, nil
 }
 
+// CloneMapped returns a detached clone of a directory's mount in which the ids of the files
+// are mapped. name is for ps(1).
+func CloneMapped(ctx context.Context, name string, dir *os.File, m plan.Idmap) (*os.File, error) {
+	ns, err := newMapping(ctx, name, &m)
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	tree, err := unix.OpenTree(int(dir.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return nil, &os.PathError{Op: "open_tree", Path: dir.Name(), Err: err}
+	}
+	clone := os.NewFile(uintptr(tree), dir.Name())
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		clone.Close()
+		return nil, fmt.Errorf("map the ids of %s: mount_setattr: %w", dir.Name(), err)
+	}
+	return clone, nil
+}
+
 // newMapping starts a process in a new user namespace, writes the maps, opens the
 // namespace, and ends the process.
-func (im *idmaps) newMapping(m *plan.Idmap) (*os.File, error) {
-	holder, err := remote.Start(im.ctx, remote.Spawn{Cloneflags: unix.CLONE_NEWUSER, Control: 3, Timeout: defaultTimeout, Argv0: im.job.Name})
+func newMapping(ctx context.Context, name string, m *plan.Idmap) (*os.File, error) {
+	holder, err := remote.Start(ctx, remote.Spawn{Cloneflags: unix.CLONE_NEWUSER, Control: 3, Timeout: defaultTimeout, Argv0: name})
 	if err != nil {
 		return nil, fmt.Errorf("make a user namespace for the mapping: %w", err)
 	}

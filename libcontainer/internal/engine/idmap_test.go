@@ -76,9 +76,8 @@ func TestMappingWithoutPtrace(t *testing.T) {
 	if err := unix.Capset(&head, &caps[0]); err != nil {
 		t.Fatal(err)
 	}
-	im := &newWalk(t.Context(), &plan.Plan{}, &Job{}).sources.idmaps
 	maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 4242, Size: 1}}
-	ns, err := im.newMapping(&plan.Idmap{UIDs: maps, GIDs: maps})
+	ns, err := newMapping(t.Context(), "", &plan.Idmap{UIDs: maps, GIDs: maps})
 	if err != nil {
 		t.Fatal(err)
 	}

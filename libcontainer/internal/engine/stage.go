@@ -13,11 +13,15 @@ import (
 // the two clones of plan.Stage in it. CRIU needs paths, and for the root file system
 // a mount whose parent is not covered. The stub makes the clones first, because the
 // root file system may lie below plan.StageDir.
-func (r *rootfs) stage() {
+func (r *rootfs) stage(s plan.Stage) {
 	b := r.building
 	tree, root := b.OpenTree(r.root, "", true), b.OpenTree(r.root, "", false)
 	ctx := b.Fsopen("tmpfs")
-	b.FsconfigString(ctx, "mode", "700")
+	mode := "700"
+	if s.Open {
+		mode = "711"
+	}
+	b.FsconfigString(ctx, "mode", mode)
 	b.FsconfigCreate(ctx)
 	tmp := b.Fsmount(ctx, "stage", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
 	b.Close(ctx)

@@ -151,7 +151,7 @@ func (w *walk) step(s plan.Step) error {
 	case plan.Pivot:
 		return w.files.pivot(s)
 	case plan.Stage:
-		w.files.stage()
+		w.files.stage(s)
 		return nil
 	case plan.ChangeRoot:
 		return w.files.changeRoot()

@@ -3,6 +3,8 @@ package plan
 import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/onggi-dev/onggi/specconv"
 )
 
 // These are the places where the stub of a restore attaches the file systems for
@@ -17,7 +19,11 @@ const (
 // Stage attaches two clones of the root file system's tree at StageRoot and
 // StageTree. CRIU takes the sources of the container's mounts from StageTree, where
 // the mounts have their final flags, id maps and propagation.
-type Stage struct{ containerStep }
+type Stage struct {
+	containerStep
+	// Open lets other users reach the two places: the root of a user namespace is one.
+	Open bool
+}
 
 // ProgramOf is the host's program that a restore executes: CRIU.
 type ProgramOf struct {
@@ -37,6 +43,10 @@ func Restore(r Request, criu ProgramOf) (*Plan, error) {
 	}
 	asked := b.namespaces()
 	ns := &namespaces{new: unix.CLONE_NEWNS | asked.new&unix.CLONE_NEWCGROUP, index: asked.index}
+	inUserns := asked.new&unix.CLONE_NEWUSER != 0
+	if inUserns {
+		r.Host.InUserns = true // the container has the host's devices, as mounts
+	}
 
 	b.add("", Spawn{Cgroup: b.Host.Unified})     // in the runtime's pid namespace: CRIU creates the container's
 	b.add("", Harden{})                          // as in Create
@@ -57,11 +67,34 @@ func Restore(r Request, criu ProgramOf) (*Plan, error) {
 	b.readonlyPaths()                            //
 	b.maskedPaths()                              //
 	b.rootAttrs(ns)                              //
-	b.add("", Stage{})                           // after the last change to a mount
+	b.add("", Stage{Open: inUserns})             // after the last change to a mount
 	b.add("", FindProgram{Name: criu.Path})      // on the host: the stub did not change its root
 	b.add("", CloseFiles{First: 3 + b.Preserve}) // CRIU gets its descriptors and no others
 	b.add("", Execute{Args: criu.Args, Env: criu.Env})
+	b.mapByConfig(inUserns)
 	return &Plan{b.items}, b.err
+}
+
+// mapByConfig gives the id-mapped mounts without mappings those of the new user namespace,
+// in which the stub is not. A new file system needs none: CRIU mounts it in the namespace.
+func (b *builder) mapByConfig(inUserns bool) {
+	if !inUserns {
+		return
+	}
+	for i, it := range b.items {
+		switch s := it.Step.(type) {
+		case Bind:
+			if s.Idmap != nil && len(s.Idmap.UIDs) == 0 {
+				s.Idmap = &Idmap{Recursive: s.Idmap.Recursive, UIDs: b.linux.UIDMappings, GIDs: b.linux.GIDMappings}
+				b.items[i].Step = s
+			}
+		case Mount:
+			if s.Idmap != nil && len(s.Idmap.UIDs) == 0 {
+				s.Idmap = nil
+				b.items[i].Step = s
+			}
+		}
+	}
 }
 
 func (b *builder) joinCgroups() {
@@ -78,14 +111,21 @@ func Unrestorable(spec *specs.Spec) (field, why string) {
 	}
 	for _, n := range spec.Linux.Namespaces {
 		switch {
-		case n.Type == specs.UserNamespace:
-			return "/linux/namespaces", "a container with a user namespace cannot be restored: CRIU would have to open the images as its root"
 		case n.Type == specs.MountNamespace && n.Path != "":
 			return "/linux/namespaces", "a container in a joined mount namespace cannot be restored: CRIU makes a new one"
+		case n.Type == specs.UserNamespace && n.Path != "":
+			return "/linux/namespaces", "a container in a joined user namespace cannot be restored: CRIU makes a new one"
+		case n.Path != "" && newUserns(spec):
+			return "/linux/namespaces", "a container with a user namespace and a joined " + string(n.Type) + " namespace cannot be restored: CRIU would enter the latter with the privileges of the former"
 		}
 	}
 	if len(spec.Linux.NetDevices) > 0 {
 		return "/linux/netDevices", "a container with network devices of the host cannot be restored: CRIU cannot bring them"
 	}
 	return "", ""
+}
+
+func newUserns(spec *specs.Spec) bool {
+	n := specconv.Namespace(spec, specs.UserNamespace)
+	return n != nil && n.Path == ""
 }

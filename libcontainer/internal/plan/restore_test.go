@@ -50,14 +50,62 @@ func TestRestorePlan(t *testing.T) {
 	}
 }
 
+// The stub of a restore is not in the new user namespace: it binds devices, opens the stage, and maps ids by the configuration.
+func TestRestorePlanOfAUserNamespace(t *testing.T) {
+	maps := []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
+	spec := &specs.Spec{
+		Version: specs.Version, Root: &specs.Root{Path: "rootfs"},
+		Mounts: []specs.Mount{{Destination: "/data", Type: "bind", Source: "/v", Options: []string{"bind", "idmap"}}, {Destination: "/t", Type: "tmpfs", Source: "tmpfs", Options: []string{"idmap"}}},
+		Linux:  &specs.Linux{UIDMappings: maps, GIDMappings: maps, Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.UserNamespace}}},
+	}
+	p, err := Restore(Request{Spec: spec, ID: "x", Rootfs: "/b/rootfs", Bundle: "/b"}, ProgramOf{Path: "/usr/sbin/criu"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, it := range p.Items {
+		switch s := it.Step.(type) {
+		case Bind:
+			if s.At.Path == "/data" && (s.Idmap == nil || len(s.Idmap.UIDs) != 1) {
+				t.Errorf("the bind mount has the mapping %+v; want that of the configuration", s.Idmap)
+			}
+		case Mount:
+			if s.Idmap != nil {
+				t.Errorf("the new mount has the mapping %+v; want none", s.Idmap)
+			}
+		case Device:
+			if s.FromHost == "" {
+				t.Errorf("%s is made; want the host's", s.At.Path)
+			}
+		case Stage:
+			if !s.Open {
+				t.Error("the stage is closed to the namespace's root")
+			}
+		case Unshare:
+			if s.Flags&unix.CLONE_NEWUSER != 0 {
+				t.Error("the stub enters the user namespace, which CRIU makes")
+			}
+		}
+	}
+}
+
 func TestUnrestorable(t *testing.T) {
-	for field, l := range map[string]*specs.Linux{
-		"":                  {Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.NetworkNamespace, Path: "/n"}}},
-		"/linux/namespaces": {Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.UserNamespace}}},
-		"/linux/netDevices": {NetDevices: map[string]specs.LinuxNetDevice{"eth0": {}}},
+	spaces := func(list ...specs.LinuxNamespace) *specs.Linux { return &specs.Linux{Namespaces: list} }
+	user, mount := specs.LinuxNamespace{Type: specs.UserNamespace}, specs.LinuxNamespace{Type: specs.MountNamespace}
+	joinedUser, joinedNet := specs.LinuxNamespace{Type: specs.UserNamespace, Path: "/u"}, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: "/n"}
+	for _, tt := range []struct {
+		name  string
+		linux *specs.Linux
+		field string
+	}{
+		{"joined network", spaces(mount, joinedNet), ""},
+		{"user namespace", spaces(mount, user), ""},
+		{"joined user namespace", spaces(mount, joinedUser), "/linux/namespaces"},
+		{"user namespace and a joined network", spaces(mount, joinedNet, user), "/linux/namespaces"},
+		{"joined mount namespace", spaces(specs.LinuxNamespace{Type: specs.MountNamespace, Path: "/m"}), "/linux/namespaces"},
+		{"network devices", &specs.Linux{NetDevices: map[string]specs.LinuxNetDevice{"eth0": {}}}, "/linux/netDevices"},
 	} {
-		if got, why := Unrestorable(&specs.Spec{Linux: l}); got != field || (why == "") != (field == "") {
-			t.Errorf("Unrestorable = %q, %q; want %q", got, why, field)
+		if got, why := Unrestorable(&specs.Spec{Linux: tt.linux}); got != tt.field || (why == "") != (tt.field == "") {
+			t.Errorf("%s: Unrestorable = %q, %q; want %q", tt.name, got, why, tt.field)
 		}
 	}
 }
