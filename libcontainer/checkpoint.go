@@ -169,6 +169,9 @@ func (d *dump) prepare() (err error) {
 	if field, why := d.unrestorable(); why != "" {
 		return &Failure{Field: field, Err: errors.New(why + "; --leave-running dumps it all the same")}
 	}
+	if err := d.checkOwners(); err != nil {
+		return err
+	}
 	if d.criu, err = criu.Find(os.Getenv("PATH")); err != nil {
 		return err
 	}

@@ -2,12 +2,14 @@ package libcontainer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/onggi-dev/onggi/libcontainer/internal/bug"
@@ -236,6 +238,11 @@ func sharesMemory(a, b int) bool {
 
 // descriptors reports the open files of a process.
 func (s *survey) descriptors(pid int) error {
+	return eachDescriptor(pid, s.descriptor)
+}
+
+// eachDescriptor calls f with the open files of a process.
+func eachDescriptor(pid int, f func(descriptor)) error {
 	names, err := readDir(procPath(pid, "fd"))
 	if err != nil {
 		return err
@@ -250,8 +257,7 @@ func (s *survey) descriptors(pid int) error {
 		if err != nil {
 			continue
 		}
-		n := number(name)
-		s.descriptor(descriptor{pid, n, link, string(info)})
+		f(descriptor{pid, number(name), link, string(info)})
 	}
 	return nil
 }
@@ -294,9 +300,61 @@ func (s *survey) descriptor(d descriptor) {
 		s.socket(d)
 	case strings.HasPrefix(d.link, "/secretmem"):
 		s.add(d.obstacle("secret memory (memfd_secret)", ""), false)
-	case strings.HasPrefix(d.link, "/") && !strings.HasPrefix(d.link, "/memfd:"):
+	case strings.HasPrefix(d.link, memfdStart):
+		s.memfd(d)
+	case strings.HasPrefix(d.link, "/"):
 		s.file(d)
 	}
+}
+
+// memfdStart is the start of a memfd's link in procfs (memfd_create(2)).
+const memfdStart = "/memfd:"
+
+// memfd reports a memfd whose owner has no id in the container's user namespace. CRIU
+// 4.2.1 dumps the id -1, and its restore fails when it sets the owner.
+func (s *survey) memfd(d descriptor) {
+	var st unix.Stat_t
+	if s.spec.Linux == nil || !asksForNew(s.spec, specs.UserNamespace) || unix.Stat(d.path(), &st) != nil {
+		return
+	}
+	if l := s.spec.Linux; !isMapped(l.UIDMappings, st.Uid) || !isMapped(l.GIDMappings, st.Gid) {
+		s.add(d.obstacle(fmt.Sprintf("a memfd of the host's %d:%d, which has no ids in the user namespace: a restore cannot set its owner", st.Uid, st.Gid), "--leave-running"), s.o.LeaveRunning || s.o.PreDump)
+	}
+}
+
+// isMapped reports whether an id of the host has one in the user namespace.
+func isMapped(list []specs.LinuxIDMapping, id uint32) bool {
+	return slices.ContainsFunc(list, func(m specs.LinuxIDMapping) bool { return id >= m.HostID && id-m.HostID < m.Size })
+}
+
+// checkOwners refuses a dump that ends a container whose restore would fail because of a memfd.
+func (d *dump) checkOwners() error {
+	if !asksForNew(d.spec, specs.UserNamespace) {
+		return nil
+	}
+	pids, err := d.processes()
+	if err != nil {
+		return err
+	}
+	dumped := (&survey{dump: d, pids: pids}).dumped()
+	s := &survey{dump: d}
+	for _, pid := range dumped {
+		if st, err := proc.ReadStat(pid); err == nil {
+			s.comm = st.Comm
+		}
+		err := eachDescriptor(pid, func(x descriptor) {
+			if strings.HasPrefix(x.link, memfdStart) {
+				s.memfd(x)
+			}
+		})
+		if err != nil && !isGone(err) {
+			return err
+		}
+	}
+	if len(s.found) == 0 {
+		return nil
+	}
+	return &Failure{Field: "/linux/namespaces", Err: errors.New(s.found[0].String())}
 }
 
 // dumpable are the kinds of anonymous inodes that CRIU dumps.

@@ -27,6 +27,8 @@ type dumpFacts struct {
 	Namespaces  []dumpedJoin  `json:"namespaces,omitempty"`
 	Threads     []threadFacts `json:"threads,omitempty"`
 	Paused      bool          `json:"paused,omitempty"`
+	UIDMap      []string      `json:"uidMap,omitempty"` // lines of /proc/PID/uid_map; none without a new user namespace
+	GIDMap      []string      `json:"gidMap,omitempty"`
 	warnings    []string
 }
 
@@ -86,6 +88,11 @@ func (d *dump) collect() (*dumpFacts, error) {
 		}
 	}
 	f.addJoined(d.spec, d.record.Init.Pid)
+	if asksForNew(d.spec, specs.UserNamespace) {
+		if f.UIDMap, f.GIDMap, err = idMaps(first); err != nil {
+			return nil, err
+		}
+	}
 	if !d.o.SkipExec {
 		f.warnings = append(f.warnings, d.outsiders(pids)...)
 	}

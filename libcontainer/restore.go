@@ -89,8 +89,6 @@ type restoration struct {
 	pid    int          // first process; 0 until CRIU reports it
 	pidfd  *os.File
 	pivot  pivot // directory for the old root
-
-	imageMode uint32 // mode of images before mapImages
 }
 
 // inherited is a file that CRIU puts in place of a file in the images.
@@ -183,6 +181,9 @@ func (r *restoration) check() error {
 	spec := r.config.Spec
 	if field, why := plan.Unrestorable(spec); why != "" {
 		return &Failure{Field: field, Err: errors.New(why)}
+	}
+	if err := r.checkDumpedMaps(); err != nil {
+		return err
 	}
 	if specconv.Namespace(spec, specs.MountNamespace) == nil {
 		return &Failure{Field: "/linux/namespaces", Err: errors.New("a container in the host's mount namespace cannot be restored")}
@@ -475,7 +476,7 @@ func (r *restoration) complete(ctx context.Context, pid int) error {
 	if err := r.hold(pid); err != nil {
 		return err
 	}
-	if err := compareMaps(pid, r.config.Spec); err != nil {
+	if err := r.checkMaps(pid); err != nil {
 		return err
 	}
 	if err := r.checkMounts(ctx, pid); err != nil {

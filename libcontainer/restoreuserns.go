@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -20,6 +21,7 @@ import (
 // namespace's root. The image directory has mode 0700, so the latter has no access. In an
 // id-mapped clone of the directory its group, 0, is the group of the namespace's root, and
 // the group gets the search permission. The host's group 0 gets it too until closeImages.
+// Other restores may use the same images: a shared flock(2) shows that they need the mode.
 func (r *restoration) mapImages(ctx context.Context) error {
 	if !asksForNew(r.config.Spec, specs.UserNamespace) {
 		return nil
@@ -43,20 +45,54 @@ func (r *restoration) mapImages(ctx context.Context) error {
 	if err != nil {
 		return &Failure{Field: "/linux/namespaces", Err: fmt.Errorf("CRIU opens the images in the user namespace, which needs an id-mapped mount: %w", err)}
 	}
-	r.mapped, r.imageMode = clone, st.Mode&0o7777
-	if err := unix.Fchmod(int(dir.Fd()), r.imageMode|0o010); err != nil {
+	r.mapped = clone
+	if err := r.shareImages(ctx); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(int(dir.Fd()), st.Mode&0o7777|groupSearch); err != nil {
 		return &os.PathError{Op: "chmod", Path: dir.Name(), Err: err}
 	}
 	return nil
 }
 
-// closeImages undoes mapImages.
+// groupSearch is the search permission of the group.
+const groupSearch = 0o010
+
+// closeImages undoes mapImages, unless another restore uses the same images: the last one
+// takes the permission away.
 func (r *restoration) closeImages() {
-	if r.mapped != nil {
-		_ = unix.Fchmod(int(r.images.dir.Fd()), r.imageMode)
-		r.mapped.Close()
+	if r.mapped == nil {
+		return
+	}
+	r.mapped.Close()
+	var st unix.Stat_t
+	dir := r.images.dir
+	if unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && unix.Fstat(int(dir.Fd()), &st) == nil {
+		_ = unix.Fchmod(int(dir.Fd()), st.Mode&0o7777&^groupSearch)
 	}
 }
+
+// shareImages takes the shared lock. Another restore holds the exclusive one for a few
+// system calls of closeImages, so a lock that stays is somebody else's.
+func (r *restoration) shareImages(ctx context.Context) error {
+	dir := r.images.dir
+	for deadline := time.Now().Add(sharePatience); ; {
+		err := unix.Flock(int(dir.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		if err == nil {
+			return nil
+		}
+		if err != unix.EINTR && err != unix.EWOULDBLOCK || time.Now().After(deadline) {
+			return &os.PathError{Op: "flock", Path: dir.Name(), Err: err}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+const sharePatience = 5 * time.Second
 
 // hostRoot returns the host's id of the id 0 of a map.
 func hostRoot(list []specs.LinuxIDMapping) (uint32, bool) {
@@ -68,34 +104,63 @@ func hostRoot(list []specs.LinuxIDMapping) (uint32, bool) {
 	return 0, false
 }
 
-// compareMaps refuses a restored user namespace with other maps than those of the
-// configuration: CRIU takes the maps from the images.
-func compareMaps(pid int, spec *specs.Spec) error {
-	if !asksForNew(spec, specs.UserNamespace) {
-		return nil
+// idMaps returns the lines of a process's uid_map and gid_map (user_namespaces(7)).
+func idMaps(pid int) (uids, gids []string, err error) {
+	if uids, err = idMap(procPath(pid, "uid_map")); err != nil {
+		return nil, nil, err
 	}
-	return oneLine(errors.Join(
-		compareMap(procPath(pid, "uid_map"), spec.Linux.UIDMappings),
-		compareMap(procPath(pid, "gid_map"), spec.Linux.GIDMappings),
-	))
+	gids, err = idMap(procPath(pid, "gid_map"))
+	return uids, gids, err
 }
 
-func compareMap(file string, asked []specs.LinuxIDMapping) error {
+func idMap(file string) (lines []string, err error) {
 	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(text)) {
+		lines = append(lines, strings.Join(strings.Fields(line), " "))
+	}
+	return lines, nil
+}
+
+// checkDumpedMaps refuses images with other maps than those of the configuration, before
+// CRIU starts: CRIU takes the maps from the images.
+func (r *restoration) checkDumpedMaps() error {
+	if r.facts == nil || len(r.facts.UIDMap)+len(r.facts.GIDMap) == 0 {
+		return nil
+	}
+	return compareMaps("at the dump", r.facts.UIDMap, r.facts.GIDMap, r.config.Spec)
+}
+
+// checkMaps refuses a restored user namespace with other maps than those of the configuration.
+func (r *restoration) checkMaps(pid int) error {
+	if !asksForNew(r.config.Spec, specs.UserNamespace) {
+		return nil
+	}
+	uids, gids, err := idMaps(pid)
 	if err != nil {
 		return err
 	}
-	var has, want []string
-	for line := range strings.Lines(string(text)) {
-		has = append(has, strings.Join(strings.Fields(line), " "))
-	}
+	return compareMaps("of the restored container", uids, gids, r.config.Spec)
+}
+
+func compareMaps(whose string, uids, gids []string, spec *specs.Spec) error {
+	return oneLine(errors.Join(
+		compareMap("/linux/uidMappings", "uid_map "+whose, uids, spec.Linux.UIDMappings),
+		compareMap("/linux/gidMappings", "gid_map "+whose, gids, spec.Linux.GIDMappings),
+	))
+}
+
+func compareMap(field, name string, has []string, asked []specs.LinuxIDMapping) error {
+	var want []string
 	for _, m := range asked {
 		want = append(want, fmt.Sprintf("%d %d %d", m.ContainerID, m.HostID, m.Size))
 	}
-	slices.Sort(has) // the kernel sorts a long map
+	has = slices.Sorted(slices.Values(has)) // the kernel sorts a long map
 	slices.Sort(want)
-	if !slices.Equal(has, want) {
-		return fmt.Errorf("%s of the restored container is %q, and the configuration asks for %q", file, strings.Join(has, ", "), strings.Join(want, ", "))
+	if slices.Equal(has, want) {
+		return nil
 	}
-	return nil
+	return &Failure{Field: field, Err: fmt.Errorf("the %s is %q, and the configuration asks for %q", name, strings.Join(has, ", "), strings.Join(want, ", "))}
 }

@@ -136,11 +136,10 @@ func TestRestoreOfRunc(t *testing.T) {
 	}
 }
 
-// A container with a user namespace is restored with its maps, masks, devices and volumes.
-func TestRestoreUserNamespace(t *testing.T) {
-	onOneLayout(t)
+// countingInUserns returns a container with a user namespace that has run the line and counts.
+func countingInUserns(t *testing.T, line string) *container {
 	ids := []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
-	c := counting(t, func(s *specs.Spec) {
+	return counting(t, sh(line+counter), func(s *specs.Spec) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
 		s.Linux.UIDMappings, s.Linux.GIDMappings = ids, ids
 		bundle := filepath.Dir(s.Mounts[len(s.Mounts)-1].Source)
@@ -149,6 +148,57 @@ func TestRestoreUserNamespace(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A dump would end a container that cannot be restored: CRIU cannot set the owner of the test's memfd, which has no id in
+// the user namespace.
+func TestCheckpointForeignMemfd(t *testing.T) {
+	onOneLayout(t)
+	c := countingInUserns(t, "")
+	const text = "descriptor 1: /memfd:output: a memfd of the host's 0:0, which has no ids in the user namespace"
+	refused(t, c.verb("checkpoint", "--image-path", c.images(), c.id), 1, text)
+	c.countsOn(c.count())
+	if r := c.verb("checkpoint", "--check", c.id); r.code != 1 || !strings.Contains(r.out, "a memfd of the host's 0:0") || !strings.Contains(r.out, "--leave-running") {
+		t.Errorf("%v; want the memfd and --leave-running", r)
+	}
+	c.must("checkpoint", "--image-path", c.images(), "--leave-running", c.id)
+	c.countsOn(c.count())
+}
+
+// Two restores can use the same images at the same time. The last one takes the permission away that CRIU needed.
+func TestRestoreUserNamespaceTwice(t *testing.T) {
+	onOneLayout(t)
+	c := countingInUserns(t, "exec >/dev/null 2>&1; ")
+	c.edit(func(s *specs.Spec) { s.Linux.CgroupsPath = "" })
+	c.must("checkpoint", "--image-path", c.images(), c.id)
+	var all []*invocation
+	for i := range 3 {
+		args := c.restoreArgs("--detach", "--work-path", t.TempDir())
+		args[len(args)-1] = fmt.Sprint(c.id, "-", i)
+		t.Cleanup(func() { c.must("delete", "--force", args[len(args)-1]) })
+		all = append(all, c.begin(args...))
+	}
+	for _, i := range all {
+		if r := i.end(); r.code != 0 {
+			t.Error(r)
+		}
+	}
+	want(t, "mode of the images", mode(t, c.images()), "-rwx------")
+}
+
+func mode(t *testing.T, path string) string {
+	t.Helper()
+	st, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.Mode().Perm().String()
+}
+
+// A container with a user namespace is restored with its maps, masks, devices and volumes.
+func TestRestoreUserNamespace(t *testing.T) {
+	onOneLayout(t)
+	c := countingInUserns(t, "exec >/dev/null 2>&1; ")
 	mounts := mountTable(t, c.state().Pid)
 	refused(t, c.verb("checkpoint", "--image-path", c.images(), "--pre-dump-until", "5%", c.id), 1, "cannot be restored from pre-dumps")
 	c.must("checkpoint", "--image-path", c.images(), c.id)
@@ -157,17 +207,13 @@ func TestRestoreUserNamespace(t *testing.T) {
 	c.countsOn(n)
 	pid := c.state().Pid
 	want(t, "mounts", mountTable(t, pid), mounts)
-	st, err := os.Stat(c.images())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want(t, "mode of the images", st.Mode().Perm().String(), "-rwx------")
+	want(t, "mode of the images", mode(t, c.images()), "-rwx------")
 	want(t, "map", strings.Join(strings.Fields(textOf(t, fmt.Sprintf("/proc/%d/uid_map", pid))), " "), "0 100000 65536")
 	want(t, "program of exec", c.execOutput(nil, "sh", "-c", "echo x >/dev/null; id -u"), "0")
 	c.must("delete", "--force", c.id)
 	other := []specs.LinuxIDMapping{{HostID: 200000, Size: 65536}}
 	c.edit(func(s *specs.Spec) { s.Linux.UIDMappings, s.Linux.GIDMappings = other, other })
-	refused(t, c.verb(c.restoreArgs("--detach")...), 1, "the configuration asks for \"0 200000 65536\"")
+	refused(t, c.verb(c.restoreArgs("--detach")...), 1, "/linux/uidMappings: the uid_map at the dump is")
 }
 
 // A port of the container that another program uses is the named cause. After its release the restore succeeds.
