@@ -52,7 +52,7 @@ func guests() []guest {
 		// systemd 252, with both drivers: containerd uses cgroupfs by default.
 		{"systemd-6.1", "bookworm", "v2", systemd, []run{scopes(limits, lives, systemds), rootless(), {driver: "cgroupfs", tests: besideSystemd}}, long, amd64},
 		// systemd 257. A test that passes on 6.1 and on the host's kernel, which is newer, shows little here.
-		{"systemd-6.12", "trixie", "v2", systemd, []run{scopes([]string{"TestResource", "TestUpdate", "TestDevice"}, systemds), rootless()}, long, amd64},
+		{"systemd-6.12", "trixie", "v2", systemd, []run{scopes([]string{"TestResource", "TestUpdate", "TestDevice"}, systemds).with(checkpoints...), rootless()}, long, amd64},
 		{"v2-6.12", "trixie", "v2", v2, append(units(), run{driver: "cgroupfs", tests: slices.Concat(limits, newer)}), long, amd64},
 		{"v1-6.1", "bookworm", "v1", v1, []run{{driver: "cgroupfs", tests: slices.Concat(limits, lives)}}, short, amd64},
 		// The policy is Debian's, with rules that let a runtime started by a service (initrc_t) start containers: guest/runtime.cil.
@@ -75,6 +75,15 @@ func scopes(tests ...[]string) run {
 		driver: "systemd", tests: slices.Concat(tests...), env: []string{"DRIVER=systemd"},
 		must: []string{"TestResourcesInAScope", "TestAppArmorProfile"},
 	}
+}
+
+// checkpoints are tests of CRIU that the usual machine cannot run.
+var checkpoints = []string{"TestCRIUPreDumps", "TestCRIUOfAUser", "TestCRIUAppArmor", "TestCRIUScope"}
+
+// with is the run with more tests, which may not be skipped.
+func (r run) with(tests ...string) run {
+	r.tests, r.must = slices.Concat(r.tests, tests), slices.Concat(r.must, tests)
+	return r
 }
 
 // rootless is a run with containers of an ordinary user, in scopes of the user's systemd.

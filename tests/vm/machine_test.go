@@ -100,6 +100,9 @@ func script(runs []run) string {
 	var b strings.Builder
 	say := func(text string) { fmt.Fprintf(&b, "echo \"%s%s\"\n", mark, text) }
 	b.WriteString("#!/bin/sh\n")
+	if dir, err := criuLibraries(); err == nil {
+		fmt.Fprintf(&b, "mkdir -p %s && ln -sfn /guest/%slib %s\n", quote(filepath.Dir(dir)), peers, quote(dir))
+	}
 	say("fact kernel $(uname -r)")
 	say("fact page $(getconf PAGESIZE)")
 	say("fact systemd $(systemctl --version 2>/dev/null | sed -n 's/^systemd \\([0-9]*\\).*/\\1/p')")

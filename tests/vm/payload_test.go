@@ -2,6 +2,7 @@ package vm
 
 import (
 	"archive/tar"
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -39,6 +40,9 @@ func newPayload(dir string, on machine) (payload, error) {
 	if err := p.static("build", "-o", p.files["probe"], "./tests/probe"); err != nil {
 		return p, err
 	}
+	if err := p.addCRIU(); err != nil {
+		return p, err
+	}
 	for _, g := range selected() {
 		if g.on.goarch != on.goarch {
 			continue
@@ -53,6 +57,46 @@ func newPayload(dir string, on machine) (payload, error) {
 }
 
 const repository = "../../"
+
+// peers is the directory of the programs that make peers has fetched, here and in the guest.
+const peers = "bin/peers/"
+
+// criuLibraries returns the directory of CRIU's dynamic linker and libraries, as CRIU names it. A guest has a link there.
+func criuLibraries() (string, error) {
+	text, err := os.ReadFile(repository + peers + "criu")
+	if err != nil {
+		return "", err
+	}
+	end := bytes.Index(text, []byte("/ld-linux"))
+	if end < 0 {
+		return "", fmt.Errorf("%scriu has no dynamic linker", peers)
+	}
+	return string(text[bytes.LastIndexByte(text[:end], 0)+1 : end]), nil
+}
+
+// addCRIU adds CRIU and its libraries. Without CRIU, the guests skip its tests.
+func (p payload) addCRIU() error {
+	program := repository + peers + "criu"
+	if _, err := os.Stat(program); err != nil || p.on.goarch != amd64.goarch {
+		return nil
+	}
+	dir, err := criuLibraries()
+	if err != nil {
+		return err
+	}
+	linker := filepath.Join(dir, "ld-linux-x86-64.so.2")
+	out, err := exec.Command(linker, "--list", program).Output()
+	if err != nil {
+		return fmt.Errorf("libraries of criu: %w", err)
+	}
+	p.files[peers+"criu"], p.files[peers+"lib/"+filepath.Base(linker)] = program, linker
+	for _, word := range strings.Fields(string(out)) {
+		if strings.HasPrefix(word, dir+"/") {
+			p.files[peers+"lib/"+filepath.Base(word)] = word
+		}
+	}
+	return nil
+}
 
 // static runs the go command in the repository, for programs that need no library of their host.
 func (p payload) static(verb string, args ...string) error {
