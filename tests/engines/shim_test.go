@@ -35,18 +35,27 @@ func withShim(e engine) engine {
 		return start(t)
 	}
 	e.cases = slices.DeleteFunc(slices.Clone(e.cases), func(c testCase) bool { return slices.Contains(differ, c.name) })
-	if usesDocker {
-		e.cases = append(e.cases, testCase{"the shim is onggi's", func(c *client) {
-			c.dockerDetached("", "sleep", "1000")
-			if len(processes(onggiShim)) != 1 || len(processes(runcShim)) != 0 {
-				c.Errorf("onggi's shims: %d, containerd's: %d", len(processes(onggiShim)), len(processes(runcShim)))
-			}
-		}})
+	switch _, usesCRI := e.needs["crictl"]; {
+	case usesDocker:
+		e.cases = append(e.cases, ownShim(func(c *client) { c.dockerDetached("", "sleep", "1000") }))
+	case usesCRI:
+		e.cases = append(e.cases, ownShim(func(c *client) { c.container(nil, "sleep", "1000") }))
 	}
 	return e
 }
 
-// useShim changes the runtime of the CRI in containerd's configuration to onggi's shim, which needs no options.
+// ownShim is the case that a container, which start leaves running, belongs to onggi's shim.
+func ownShim(start func(c *client)) testCase {
+	return testCase{"the shim is onggi's", func(c *client) {
+		start(c)
+		if len(processes(onggiShim)) != 1 || len(processes(runcShim)) != 0 {
+			c.Errorf("onggi's shims: %d, containerd's: %d", len(processes(onggiShim)), len(processes(runcShim)))
+		}
+	}}
+}
+
+// useShim changes the runtime of the CRI in containerd's configuration to onggi's shim, which needs no options. The
+// type stays with containerd 2, which reads the features of runc's type only. containerd 1.6 ignores the path.
 func useShim(t *testing.T, file string) {
 	t.Helper()
 	data, err := os.ReadFile(file)
@@ -57,7 +66,12 @@ func useShim(t *testing.T, file string) {
 	if !found {
 		t.Fatalf("%s has no options of the runtime", file)
 	}
-	text = strings.Replace(text, "io.containerd.runc.v2", "io.containerd.onggi.v1", 1)
+	const kind = "runtime_type = \"io.containerd.runc.v2\"\n"
+	own := kind + "runtime_path = \"/usr/local/sbin/" + onggiShim + "\"\n"
+	if strings.HasPrefix(number.FindString(cri().title()), "1.") {
+		own = strings.Replace(kind, "runc.v2", "onggi.v1", 1)
+	}
+	text = strings.Replace(text, kind, own, 1)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -77,16 +78,18 @@ type request struct {
 	flags  uintptr
 	data   []string
 	loop   bool
+	uids   []syscall.SysProcIDMap // of id-mapped layers
+	gids   []syscall.SysProcIDMap
 }
 
-func parse(m *wire.Mount) (request, error) {
-	r := request{fsType: m.Type, source: m.Source}
+func parse(m *wire.Mount) (r request, err error) {
+	r = request{fsType: m.Type, source: m.Source}
 	for _, o := range m.Options {
 		if strings.IndexByte(o, 0) >= 0 {
 			return r, fmt.Errorf("option %q has a NUL character", o)
 		}
 		f, known := flags[o]
-		key, _, _ := strings.Cut(o, "=")
+		key, value, _ := strings.Cut(o, "=")
 		switch {
 		case known && f.clear:
 			r.flags &^= f.flag
@@ -94,11 +97,16 @@ func parse(m *wire.Mount) (request, error) {
 			r.flags |= f.flag
 		case o == "loop":
 			r.loop = true
-		case key == "uidmap" || key == "gidmap":
-			return r, fmt.Errorf("option %s: id-mapped layers are not supported; let the snapshotter map the owners", o)
+		case key == "uidmap":
+			r.uids, err = parseMap(value)
+		case key == "gidmap":
+			r.gids, err = parseMap(value)
 		case strings.HasPrefix(o, "X-containerd.") || strings.HasPrefix(o, "x-"):
 		default:
 			r.data = append(r.data, o)
+		}
+		if err != nil {
+			return r, fmt.Errorf("option %s: %w", o, err)
 		}
 	}
 	return r, nil
@@ -125,6 +133,9 @@ func mountOne(m *wire.Mount, target string) error {
 		}
 		defer file.Close() // the mount keeps the device; LO_FLAGS_AUTOCLEAR frees it with the mount
 		r.source = file.Name()
+	}
+	if r.mapped() {
+		return r.mountMapped(target)
 	}
 	return r.mount(target)
 }
@@ -163,7 +174,12 @@ func (r request) call(target, data string) error {
 	if err := unix.Mount(r.source, target, r.fsType, r.flags, data); err != nil {
 		return fmt.Errorf("mount(%q, %q, %q, %#x, %q): %w", r.source, target, r.fsType, r.flags, data, err)
 	}
-	// A bind mount has the flags of its source. A second mount(2) changes them.
+	return r.restrict(target)
+}
+
+// restrict gives a bind mount the flags of the request. It has those of its source until a
+// second mount(2).
+func (r request) restrict(target string) error {
 	const bindFlags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if r.flags&unix.MS_BIND != 0 && r.flags&bindFlags != 0 {
 		if err := unix.Mount("", target, "", r.flags|unix.MS_REMOUNT, ""); err != nil {
@@ -204,18 +220,29 @@ func (r request) relative() (dir, data string) {
 	return dir, strings.Join(out, ",")
 }
 
-// inDirectory calls f on a thread with the working directory dir. Only this thread has that
-// directory, so it ends afterwards.
+// inDirectory calls f on a thread with the working directory dir.
 func inDirectory(dir string, f func() error) error {
+	return onThread(unix.CLONE_FS, func() error {
+		if err := unix.Chdir(dir); err != nil {
+			return fmt.Errorf("chdir(%s): %w", dir, err)
+		}
+		return f()
+	})
+}
+
+// onThread calls f on a thread that has left what flags say (unshare(2)). The thread ends
+// afterwards. Go never ends the main thread, which would keep a mount namespace.
+func onThread(flags int, f func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // Go ends a locked thread with its goroutine
-		if err := unix.Unshare(unix.CLONE_FS); err != nil {
-			result <- os.NewSyscallError("unshare(CLONE_FS)", err)
+		if unix.Gettid() == unix.Getpid() {
+			result <- onThread(flags, f)
+			runtime.UnlockOSThread()
 			return
 		}
-		if err := unix.Chdir(dir); err != nil {
-			result <- fmt.Errorf("chdir(%s): %w", dir, err)
+		if err := unix.Unshare(flags); err != nil {
+			result <- os.NewSyscallError("unshare", err)
 			return
 		}
 		result <- f()
