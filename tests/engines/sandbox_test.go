@@ -127,13 +127,18 @@ func furnish(runtimes []string) error {
 			return err
 		}
 	}
-	for _, extra := range []string{filepath.Join(env.dir, "..", installed, "usr/local/sbin", onggiShim), "../../bin/crictl", "../../bin/debian.tar", "../../bin/peers/criu", filepath.Join(env.dir, "..", installed, "usr/local/share/onggi/podman.conf")} {
+	tree := os.Getenv("TREE")
+	extras := []string{filepath.Join(env.dir, "..", installed, "usr/local/sbin", onggiShim), "../../bin/crictl", "../../bin/debian.tar", filepath.Join(env.dir, "..", installed, "usr/local/share/onggi/podman.conf")}
+	if tree == "" { // its libraries are on the machine, and a tree has a CRIU of its own
+		extras = append(extras, "../../bin/peers/criu")
+	}
+	for _, extra := range extras {
 		err := copyFile(extra, filepath.Join(env.dir, filepath.Base(extra)))
 		if err != nil && !errors.Is(err, os.ErrNotExist) { // all but the shim and the configuration are there if make was asked for them
 			return err
 		}
 	}
-	if tree := os.Getenv("TREE"); tree != "" {
+	if tree != "" {
 		if err := enterTree(tree); err != nil {
 			return fmt.Errorf("%s: %w", tree, err)
 		}
