@@ -39,7 +39,12 @@ func withShim(e engine) engine {
 	case usesDocker:
 		e.cases = append(e.cases, ownShim(func(c *client) { c.dockerDetached("", "sleep", "1000") }))
 	case usesCRI:
-		e.cases = append(e.cases, ownShim(func(c *client) { c.container(nil, "sleep", "1000") }))
+		e.cases = append(e.cases, ownShim(func(c *client) {
+			id := c.container(nil, "sleep", "1000")
+			c.daemon.stop()
+			c.daemon.start() // it finds the shim again
+			c.until("hello", "exec", "--sync", id, "echo", "hello")
+		}))
 	}
 	return e
 }
