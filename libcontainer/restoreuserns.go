@@ -49,17 +49,22 @@ func (r *restoration) mapImages(ctx context.Context) error {
 	if err := r.shareImages(ctx); err != nil {
 		return err
 	}
+	if st.Mode&groupSearch != 0 {
+		return nil
+	}
 	if err := unix.Fchmod(int(dir.Fd()), st.Mode&0o7777|groupSearch); err != nil {
 		return &os.PathError{Op: "chmod", Path: dir.Name(), Err: err}
 	}
 	return nil
 }
 
-// groupSearch is the search permission of the group.
-const groupSearch = 0o010
+const (
+	groupSearch = 0o010               // search permission of the group
+	granted     = 0o700 | groupSearch // mode that mapImages gives to the directory of a dump
+)
 
 // closeImages undoes mapImages, unless another restore uses the same images: the last one
-// takes the permission away.
+// takes the permission away. A directory with other permissions has them from its owner.
 func (r *restoration) closeImages() {
 	if r.mapped == nil {
 		return
@@ -67,8 +72,8 @@ func (r *restoration) closeImages() {
 	r.mapped.Close()
 	var st unix.Stat_t
 	dir := r.images.dir
-	if unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && unix.Fstat(int(dir.Fd()), &st) == nil {
-		_ = unix.Fchmod(int(dir.Fd()), st.Mode&0o7777&^groupSearch)
+	if unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && unix.Fstat(int(dir.Fd()), &st) == nil && st.Mode&0o7777 == granted {
+		_ = unix.Fchmod(int(dir.Fd()), granted&^groupSearch)
 	}
 }
 

@@ -190,6 +190,13 @@ func TestRestoreUserNamespaceTwice(t *testing.T) {
 		}
 	}
 	want(t, "mode of the images", mode(t, c.images()), "-rwx------")
+
+	// Permissions that the owner has given stay.
+	if err := os.Chmod(c.images(), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	c.must(c.restoreArgs("--detach")...)
+	want(t, "mode of the owner's", mode(t, c.images()), "-rwxr-x---")
 }
 
 func mode(t *testing.T, path string) string {

@@ -74,7 +74,7 @@ func criuLibraries() (string, error) {
 	return string(text[bytes.LastIndexByte(text[:end], 0)+1 : end]), nil
 }
 
-// addCRIU adds CRIU and its libraries. Without CRIU, the guests skip its tests.
+// addCRIU adds CRIU and its libraries. Without CRIU, its tests are skipped, and a guest that exists for them fails.
 func (p payload) addCRIU() error {
 	program := repository + peers + "criu"
 	if _, err := os.Stat(program); err != nil || p.on.goarch != amd64.goarch {
